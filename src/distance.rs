@@ -1,0 +1,76 @@
+//! The distances between two rows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, choices};
+
+/// The distance d(i, j) between two rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// 1 - x.y / (|x| |y|), in [0, 2].
+    #[default]
+    Cosine,
+    /// |x - y|.
+    Euclidean,
+    /// |x - y|^2.
+    SqEuclidean,
+    /// The sum over dimensions of |x_k - y_k|.
+    Manhattan,
+    /// The input is the N x N matrix of distances itself.
+    Precomputed,
+}
+
+impl Distance {
+    /// Every distance, in the order in which help texts list them.
+    pub const ALL: [Distance; 5] = [
+        Distance::Cosine,
+        Distance::Euclidean,
+        Distance::SqEuclidean,
+        Distance::Manhattan,
+        Distance::Precomputed,
+    ];
+
+    /// The name used in options, JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Distance::Cosine => "cosine",
+            Distance::Euclidean => "euclidean",
+            Distance::SqEuclidean => "sqeuclidean",
+            Distance::Manhattan => "manhattan",
+            Distance::Precomputed => "precomputed",
+        }
+    }
+
+    /// Whether mean distances to classes follow from class sums alone, without looking at pairs.
+    pub fn has_closed_form(self) -> bool {
+        matches!(self, Distance::Cosine | Distance::SqEuclidean)
+    }
+}
+
+impl fmt::Display for Distance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Distance {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Distance::ALL
+            .into_iter()
+            .find(|distance| distance.name() == text)
+            .ok_or_else(|| {
+                let names: Vec<String> = Distance::ALL
+                    .iter()
+                    .map(|distance| distance.name().to_owned())
+                    .collect();
+                Error::setting(format!("unknown distance '{text}'"), choices(Some(text), &names))
+            })
+    }
+}

@@ -1,0 +1,397 @@
+//! The list of every metric that embq knows.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result, choices};
+
+/// A group of metrics that are chosen, explained and shown together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    Silhouette,
+    SoftSilhouette,
+    Separation,
+    Batch,
+}
+
+impl Family {
+    /// Every family, in the order of output.
+    pub const ALL: [Family; 4] = [
+        Family::Silhouette,
+        Family::SoftSilhouette,
+        Family::Separation,
+        Family::Batch,
+    ];
+
+    /// The name used in `--metrics`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Silhouette => "silhouette",
+            Family::SoftSilhouette => "soft_silhouette",
+            Family::Separation => "separation",
+            Family::Batch => "batch",
+        }
+    }
+}
+
+/// Where a metric appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One number for the whole input.
+    Overall,
+    /// One number for each class; overall the mean over rows, and the mean over classes as `<id>_macro`.
+    PerClass,
+}
+
+/// What a metric is. The formulas are in `docs/metrics.md`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// The stable name in JSON, CSV, gates and documentation.
+    pub id: &'static str,
+    /// One line for people.
+    pub title: &'static str,
+    /// The group it belongs to.
+    pub family: Family,
+    /// Overall or for each class.
+    pub scope: Scope,
+    /// The range of its values.
+    pub range: &'static str,
+    /// Whether higher is better; `None` where neither direction is.
+    pub higher_is_better: Option<bool>,
+    /// The work it takes with N rows, K classes and d dimensions, beyond the class distances themselves.
+    pub cost: &'static str,
+    /// Where the definition comes from.
+    pub source: &'static str,
+}
+
+const ROUSSEEUW: &str = "Rousseeuw 1987";
+const SOFT: &str = "after arXiv:2604.08573";
+
+const fn metric(
+    id: &'static str,
+    title: &'static str,
+    family: Family,
+    scope: Scope,
+    range: &'static str,
+    higher_is_better: Option<bool>,
+    source: &'static str,
+) -> Metric {
+    Metric {
+        id,
+        title,
+        family,
+        scope,
+        range,
+        higher_is_better,
+        cost: "O(N K)",
+        source,
+    }
+}
+
+/// Every metric, in the order of output.
+pub const METRICS: &[Metric] = {
+    use Family::{Batch, Separation, Silhouette, SoftSilhouette};
+    use Scope::{Overall, PerClass};
+    &[
+        metric(
+            "silhouette",
+            "hard silhouette, mean over rows",
+            Silhouette,
+            PerClass,
+            "[-1, 1]",
+            Some(true),
+            ROUSSEEUW,
+        ),
+        metric(
+            "mean_a",
+            "mean distance to the row's own class",
+            Silhouette,
+            Overall,
+            "[0, inf)",
+            Some(false),
+            ROUSSEEUW,
+        ),
+        metric(
+            "mean_b",
+            "mean distance to the nearest other class",
+            Silhouette,
+            Overall,
+            "[0, inf)",
+            Some(true),
+            ROUSSEEUW,
+        ),
+        metric(
+            "negative_share",
+            "share of rows closer to another class",
+            Silhouette,
+            PerClass,
+            "[0, 1]",
+            Some(false),
+            ROUSSEEUW,
+        ),
+        metric(
+            "soft_silhouette",
+            "soft silhouette, mean over rows",
+            SoftSilhouette,
+            PerClass,
+            "[-1, 1]",
+            Some(true),
+            SOFT,
+        ),
+        metric(
+            "soft_silhouette_loss",
+            "1 - soft silhouette",
+            SoftSilhouette,
+            Overall,
+            "[0, 2]",
+            Some(false),
+            SOFT,
+        ),
+        metric(
+            "effective_competitors",
+            "classes that the soft minimum averages over",
+            SoftSilhouette,
+            Overall,
+            "[1, K - 1]",
+            None,
+            "exp of the entropy of the soft minimum's weights",
+        ),
+        metric(
+            "intra_mean",
+            "mean distance within the class",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "compactness",
+        ),
+        metric(
+            "a_std",
+            "standard deviation of a within the class",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "compactness",
+        ),
+        metric(
+            "radius_mean",
+            "mean distance to the class mean",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "compactness",
+        ),
+        metric(
+            "radius_max",
+            "largest distance to the class mean",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "compactness",
+        ),
+        metric(
+            "variance",
+            "mean squared distance to the class mean",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "compactness",
+        ),
+        metric(
+            "separation",
+            "mean distance to the nearest other class",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(true),
+            "separation",
+        ),
+        metric(
+            "centroid_separation",
+            "distance of the class mean to the nearest other",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(true),
+            "separation",
+        ),
+        metric(
+            "margin",
+            "separation - intra_mean",
+            Separation,
+            PerClass,
+            "(-inf, inf)",
+            Some(true),
+            "separation",
+        ),
+        metric(
+            "ratio",
+            "intra_mean / separation",
+            Separation,
+            PerClass,
+            "[0, inf)",
+            Some(false),
+            "separation",
+        ),
+        metric(
+            "fisher_ratio",
+            "trace(S_B) / trace(S_W)",
+            Separation,
+            Overall,
+            "[0, inf)",
+            Some(true),
+            "Fisher 1936",
+        ),
+        metric(
+            "batch_loss",
+            "soft silhouette loss, mean over batches",
+            Batch,
+            Overall,
+            "[0, 2]",
+            Some(false),
+            SOFT,
+        ),
+        metric(
+            "batch_loss_std",
+            "its standard deviation over batches",
+            Batch,
+            Overall,
+            "[0, 1]",
+            None,
+            SOFT,
+        ),
+        metric(
+            "batches",
+            "batches that were kept",
+            Batch,
+            Overall,
+            "[0, inf)",
+            None,
+            SOFT,
+        ),
+        metric(
+            "batches_skipped",
+            "batches of one class, which have no loss",
+            Batch,
+            Overall,
+            "[0, inf)",
+            Some(false),
+            SOFT,
+        ),
+        metric(
+            "batch_without_positive",
+            "share of rows alone of their class in their batch",
+            Batch,
+            Overall,
+            "[0, 1]",
+            Some(false),
+            SOFT,
+        ),
+    ]
+};
+
+impl Metric {
+    /// The metric of that id.
+    pub fn find(id: &str) -> Option<&'static Metric> {
+        METRICS.iter().find(|metric| metric.id == id)
+    }
+
+    /// The names under which it appears in the overall results: the id, and `<id>_macro` for those given by class.
+    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let macro_name = (self.scope == Scope::PerClass).then(|| format!("{}_macro", self.id));
+        std::iter::once(self.id.to_owned()).chain(macro_name)
+    }
+}
+
+/// Which metrics are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    ids: BTreeSet<&'static str>,
+}
+
+impl Selection {
+    /// Every metric.
+    pub fn all() -> Self {
+        Selection {
+            ids: METRICS.iter().map(|metric| metric.id).collect(),
+        }
+    }
+
+    /// The metrics of a list of names, families and `all`.
+    ///
+    /// # Errors
+    /// An unknown name, with the closest one.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut ids = BTreeSet::new();
+        for name in names {
+            let before = ids.len();
+            let chosen = |metric: &&Metric| {
+                name == "all" || metric.family.name() == name || metric.names().any(|known| known == name)
+            };
+            ids.extend(METRICS.iter().filter(chosen).map(|metric| metric.id));
+            let known = METRICS.iter().any(|metric| chosen(&metric));
+            if ids.len() == before && !known {
+                return Err(Error::setting(
+                    format!("unknown metric '{name}'"),
+                    choices(Some(name), &all_names()),
+                ));
+            }
+        }
+        Ok(Selection { ids })
+    }
+
+    /// Whether the metric of that id is asked for.
+    pub fn contains(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Whether any metric of the family is asked for.
+    pub fn any_of(&self, family: Family) -> bool {
+        METRICS
+            .iter()
+            .any(|metric| metric.family == family && self.contains(metric.id))
+    }
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Selection::all()
+    }
+}
+
+/// The names of all metrics and families.
+fn all_names() -> Vec<String> {
+    let metrics = METRICS.iter().map(|metric| metric.id.to_owned());
+    let families = Family::ALL.iter().map(|family| family.name().to_owned());
+    metrics.chain(families).chain(["all".to_owned()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique() {
+        let ids: BTreeSet<&str> = METRICS.iter().map(|metric| metric.id).collect();
+        assert_eq!(ids.len(), METRICS.len());
+    }
+
+    #[test]
+    fn families_and_names_select() {
+        let selection = Selection::parse(["separation", "mean_a"]).unwrap();
+        assert!(
+            selection.contains("fisher_ratio") && selection.contains("mean_a") && !selection.contains("silhouette")
+        );
+        assert!(Selection::parse(["separation", "separation"]).is_ok());
+        assert!(
+            Selection::parse(["sillhouette"])
+                .unwrap_err()
+                .tip()
+                .unwrap()
+                .contains("'silhouette'")
+        );
+    }
+}
