@@ -192,8 +192,8 @@ impl<'a, T: Real> ClosedForm<'a, T> {
                 square[lane] += value * value;
             }
         }
-        for k in whole..exact.len() {
-            centred[k] = U::from_f64(value(k));
+        for (k, target) in centred.iter_mut().enumerate().skip(whole) {
+            *target = U::from_f64(value(k));
             square[0] += value(k) * value(k);
         }
         square.iter().sum()

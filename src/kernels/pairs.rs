@@ -610,7 +610,7 @@ fn manhattan<T: Real>(x: &[T], y: &[T]) -> T {
     }
     for half in [8, 4, 2, 1] {
         for lane in 0..half {
-            lanes[lane] = lanes[lane] + lanes[lane + half];
+            lanes[lane] += lanes[lane + half];
         }
     }
     lanes[0] + rest

@@ -84,7 +84,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
     let median = *all.select_nth_unstable_by(middle, f64::total_cmp).1;
     drop(all);
     let (lowest, highest) = (SEARCH.0 * median, SEARCH.1 * median);
-    if !(lowest > 0.0) {
+    if lowest <= 0.0 {
         return Err(unsolved("most distances between classes are 0"));
     }
     let on_sample = |temperature: f64| -> Result<f64> {
