@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Element};
 use crate::error::Result;
 use crate::kernels::dense::{RowScale, lane_sum, squared_norm};
+use crate::kernels::vectorized::vectorized;
 use crate::progress::Progress;
 
 /// Rows of one step. The scale of each is computed once, then every slice of dimensions goes over them.
@@ -86,22 +87,28 @@ impl ClassSums {
         for start in (0..rows).step_by(BLOCK_ROWS) {
             let end = (start + BLOCK_ROWS).min(rows);
             let block = dataset.rows::<T>(start..end, &mut buffer)?;
-            let arch = pulp::Arch::new();
             scales.clear();
             if unit {
                 block
                     .par_chunks_exact(d)
                     .with_min_len(64)
-                    .map(|row| arch.dispatch(|| RowScale::unit(row)))
+                    .map(|row| vectorized(RowScale::unit, row))
                     .collect_into_vec(&mut scales);
             } else {
                 scales.resize(end - start, RowScale::ONE);
             }
             let weights = dataset.weights().map(|weights| &weights[start..end]);
-            let active = |class: usize| again.is_none_or(|again| again[class]);
-            slices.par_iter_mut().for_each(|slice| {
-                arch.dispatch(|| slice.add_block(block, d, &codes[start..end], &scales, weights, active));
-            });
+            let rows = Rows {
+                block,
+                dimensions: d,
+                codes: &codes[start..end],
+                scales: &scales,
+                weights,
+                active: again,
+            };
+            slices
+                .par_iter_mut()
+                .for_each(|slice| vectorized(Slice::add, (slice, &rows)));
             progress.advance((end - start) as u64);
         }
         progress.end();
@@ -240,6 +247,17 @@ struct Slice {
     seen: Vec<bool>,
 }
 
+/// A block of rows on its way into the sums.
+struct Rows<'a, T> {
+    block: &'a [T],
+    dimensions: usize,
+    codes: &'a [u32],
+    scales: &'a [RowScale],
+    weights: Option<&'a [f64]>,
+    /// The classes that are summed, if not all.
+    active: Option<&'a [bool]>,
+}
+
 impl Slice {
     fn new(dimensions: Range<usize>, classes: usize, around: Option<(&ClassSums, &[bool])>) -> Self {
         let width = dimensions.len();
@@ -266,35 +284,27 @@ impl Slice {
     }
 
     #[inline(always)]
-    fn add_block<T: Element>(
-        &mut self,
-        block: &[T],
-        d: usize,
-        codes: &[u32],
-        scales: &[RowScale],
-        weights: Option<&[f64]>,
-        active: impl Fn(usize) -> bool,
-    ) {
-        let width = self.dimensions.len();
-        for (position, (&code, &scale)) in codes.iter().zip(scales).enumerate() {
+    fn add<T: Element>((slice, rows): (&mut Slice, &Rows<'_, T>)) {
+        let width = slice.dimensions.len();
+        for (position, (&code, &scale)) in rows.codes.iter().zip(rows.scales).enumerate() {
             let class = code as usize;
-            if !active(class) {
+            if rows.active.is_some_and(|active| !active[class]) {
                 continue;
             }
-            let row = &block[position * d + self.dimensions.start..][..width];
+            let row = &rows.block[position * rows.dimensions + slice.dimensions.start..][..width];
             let own = class * width..(class + 1) * width;
-            let reference = &mut self.reference[own.clone()];
-            if !self.seen[class] {
+            let reference = &mut slice.reference[own.clone()];
+            if !slice.seen[class] {
                 scale.apply_to(row, reference);
-                self.seen[class] = true;
+                slice.seen[class] = true;
             }
-            let weight = weights.map_or(1.0, |weights| weights[position]);
-            let sum = &mut self.sum[own];
+            let weight = rows.weights.map_or(1.0, |weights| weights[position]);
+            let sum = &mut slice.sum[own];
             let (reference, row) = (&reference[..width], &row[..width]);
             for k in 0..width {
                 sum[k] += weight * (scale.apply(row[k].to_f64()) - reference[k]);
             }
-            self.squares[class] += weight
+            slice.squares[class] += weight
                 * lane_sum(width, |k| {
                     let difference = scale.apply(row[k].to_f64()) - reference[k];
                     difference * difference

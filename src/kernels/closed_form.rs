@@ -13,6 +13,7 @@ use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::RowScale;
 use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::vectorized::vectorized;
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
@@ -88,7 +89,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             .enumerate()
             .try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
                 let start = index * BLOCK_ROWS;
-                pulp::Arch::new().dispatch(|| self.block(fold, start, outputs, radius, workspace))?;
+                vectorized(Self::block::<F>, (self, fold, start, outputs, radius, workspace))?;
                 self.progress.advance(outputs.len() as u64);
                 Ok(())
             })?;
@@ -106,15 +107,17 @@ impl<'a, T: Real> ClosedForm<'a, T> {
 
     #[inline(always)]
     fn block<F: RowFold>(
-        &self,
-        fold: &F,
-        start: usize,
-        outputs: &mut [F::Output],
-        radius: &mut [Option<f64>],
-        workspace: &mut Workspace<T>,
+        (kernel, fold, start, outputs, radius, workspace): (
+            &Self,
+            &F,
+            usize,
+            &mut [F::Output],
+            &mut [Option<f64>],
+            &mut Workspace<T>,
+        ),
     ) -> Result<()> {
-        let (rows, d, classes) = (outputs.len(), self.sums.dimensions(), self.sums.classes());
-        let codes = &self.dataset.labels().codes()[start..start + rows];
+        let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
+        let codes = &kernel.dataset.labels().codes()[start..start + rows];
         let Workspace {
             source,
             exact,
@@ -124,16 +127,20 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             distances,
             wide,
         } = workspace;
-        let block = self.dataset.rows::<T>(start..start + rows, source)?;
+        let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
         exact.resize(rows * d, 0.0);
         centred.resize(rows * d, T::default());
         squares.resize(rows, 0.0);
         for (position, row) in block.chunks_exact(d).enumerate() {
-            let scale = if self.unit { RowScale::unit(row) } else { RowScale::ONE };
+            let scale = if kernel.unit {
+                RowScale::unit(row)
+            } else {
+                RowScale::ONE
+            };
             let exact = &mut exact[position * d..(position + 1) * d];
             scale.apply_to(row, exact);
             let centred = &mut centred[position * d..(position + 1) * d];
-            squares[position] = self.centre_row(exact, centred);
+            squares[position] = kernel.centre_row(exact, centred);
         }
         let mut states: Vec<F::State> = codes
             .iter()
@@ -144,9 +151,9 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             let last = (first + PANEL_CLASSES).min(classes);
             let panel = last - first;
             products.resize(rows * panel, T::default());
-            multiply_transposed(centred, &self.means[first * d..last * d], d, products);
+            multiply_transposed(centred, &kernel.means[first * d..last * d], d, products);
             distances.resize(rows * panel, 0.0);
-            let constants = &self.constants[first..last];
+            let constants = &kernel.constants[first..last];
             let mut cancelled = 0;
             for position in 0..rows {
                 cancelled += combine(
@@ -159,12 +166,12 @@ impl<'a, T: Real> ClosedForm<'a, T> {
                 );
             }
             if cancelled * WIDEN_SHARE > rows * panel && T::CANCELLATION > WIDE_CANCELLATION {
-                self.widen(exact, first, last, wide, squares, distances);
+                kernel.widen(exact, first, last, wide, squares, distances);
             }
             for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
                 let exact = &exact[position * d..(position + 1) * d];
                 let own = codes[position] as usize;
-                self.finish_row(start + position, own, exact, first, distances);
+                kernel.finish_row(start + position, own, exact, first, distances);
                 fold.absorb(&mut states[position], first, distances);
             }
         }
@@ -173,7 +180,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
         for (position, radius) in radius.iter_mut().enumerate() {
             let exact = &exact[position * d..(position + 1) * d];
-            *radius = self.radius(exact, codes[position] as usize);
+            *radius = kernel.radius(exact, codes[position] as usize);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod gemm;
 mod pairs;
 mod precomputed;
 mod real;
+mod vectorized;
 
 use ndarray::Array2;
 

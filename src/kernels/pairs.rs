@@ -16,8 +16,9 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{lane_sum, manhattan_distance, squared_distance, squared_norm};
+use crate::kernels::dense::{RowScale, lane_sum, manhattan_distance, squared_distance, squared_norm};
 use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::vectorized::vectorized;
 use crate::kernels::{ClassDistances, ClassGeometry, Nearest, Real, RowFold, Wanted, sort_by_class};
 use crate::progress::Progress;
 
@@ -66,6 +67,16 @@ struct TileSums {
     row_count: usize,
     /// Columns x classes of the strip, only for columns inside the strip.
     inner: Vec<f64>,
+}
+
+/// Where the rows of a tile lie.
+struct TilePlace {
+    rows: Range<usize>,
+    strip_start: usize,
+    /// The classes of the strip's panel.
+    panel: Range<usize>,
+    /// Whether rows and columns are the same, so that each pair is there twice.
+    diagonal: bool,
 }
 
 impl<'a, T: Real> PairTiles<'a, T> {
@@ -350,10 +361,14 @@ impl<'a, T: Real> PairTiles<'a, T> {
         };
         for row_tile in tiles(rows.clone()) {
             let diagonal = row_tile.start == columns.start;
-            pulp::Arch::new().dispatch(|| {
-                self.tile(row_tile.clone(), columns.clone(), workspace);
-                self.add_tile(row_tile.clone(), strip, panel, diagonal, workspace, &mut sums);
-            });
+            vectorized(Self::tile, (self, row_tile.clone(), columns.clone(), &mut *workspace));
+            let place = TilePlace {
+                rows: row_tile.clone(),
+                strip_start: strip.start,
+                panel: panel.clone(),
+                diagonal,
+            };
+            vectorized(Self::add_tile, (self, &place, &mut *workspace, &mut sums));
             let pairs = row_tile.len() * columns.len();
             let once = if diagonal {
                 columns.len() * (columns.len() + 1) / 2
@@ -367,16 +382,16 @@ impl<'a, T: Real> PairTiles<'a, T> {
 
     /// The distances of one tile, times the scale. Those that cancelled are 0 and listed.
     #[inline(always)]
-    fn tile(&self, rows: Range<usize>, columns: Range<usize>, workspace: &mut Workspace<T>) {
-        let d = self.dataset.dimensions();
+    fn tile((kernel, rows, columns, workspace): (&Self, Range<usize>, Range<usize>, &mut Workspace<T>)) {
+        let d = kernel.dataset.dimensions();
         let Workspace { tile, cancelled, .. } = workspace;
         cancelled.clear();
         tile.resize(rows.len() * columns.len(), T::default());
-        if self.distance == Distance::Manhattan {
+        if kernel.distance == Distance::Manhattan {
             for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
-                let x = &self.rows[row * d..(row + 1) * d];
+                let x = &kernel.rows[row * d..(row + 1) * d];
                 for (column, distance) in columns.clone().zip(distances.iter_mut()) {
-                    let sum = manhattan(x, &self.rows[column * d..(column + 1) * d]);
+                    let sum = manhattan(x, &kernel.rows[column * d..(column + 1) * d]);
                     let finite = sum.to_f64().is_finite();
                     *distance = if finite { sum } else { T::default() };
                     if !finite {
@@ -387,8 +402,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
             return;
         }
         multiply_transposed(
-            &self.centred[rows.start * d..rows.end * d],
-            &self.centred[columns.start * d..columns.end * d],
+            &kernel.centred[rows.start * d..rows.end * d],
+            &kernel.centred[columns.start * d..columns.end * d],
             d,
             tile,
         );
@@ -396,9 +411,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let cancellation = T::from_f64(T::CANCELLATION);
         let underflow = T::from_f64(T::UNDERFLOW);
         let infinity = T::from_f64(f64::INFINITY);
-        let column_squares = &self.squares[columns.clone()];
+        let column_squares = &kernel.squares[columns.clone()];
         for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
-            let square = self.squares[row];
+            let square = kernel.squares[row];
             let mut failures = 0u32;
             for (distance, column_square) in distances.iter_mut().zip(column_squares) {
                 let terms = square + *column_square;
@@ -435,30 +450,22 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     #[inline(always)]
-    fn add_tile(
-        &self,
-        rows: Range<usize>,
-        strip: &Range<usize>,
-        panel: &Range<usize>,
-        diagonal: bool,
-        workspace: &mut Workspace<T>,
-        sums: &mut TileSums,
-    ) {
+    fn add_tile((kernel, place, workspace, sums): (&Self, &TilePlace, &mut Workspace<T>, &mut TileSums)) {
         let columns = sums.columns.clone();
-        let (column_classes, panel_classes) = (sums.classes.len(), panel.len());
-        let column_weights = &self.weights[columns.clone()];
+        let (column_classes, panel_classes) = (sums.classes.len(), place.panel.len());
+        let column_weights = &kernel.weights[columns.clone()];
         let Workspace {
             tile,
             cancelled,
             column_sums,
             ..
         } = workspace;
-        let weighted = self.dataset.weights().is_some();
-        for (row, distances) in rows.clone().zip(tile.chunks_exact(columns.len())) {
-            let target = &mut sums.rows[(row - strip.start) * column_classes..][..column_classes];
+        let weighted = kernel.dataset.weights().is_some();
+        for (row, distances) in place.rows.clone().zip(tile.chunks_exact(columns.len())) {
+            let target = &mut sums.rows[(row - place.strip_start) * column_classes..][..column_classes];
             for class in sums.classes.clone() {
-                let start = self.starts[class].max(columns.start) - columns.start;
-                let end = self.starts[class + 1].min(columns.end) - columns.start;
+                let start = kernel.starts[class].max(columns.start) - columns.start;
+                let end = kernel.starts[class + 1].min(columns.end) - columns.start;
                 let (part, weights) = (&distances[start..end], &column_weights[start..end]);
                 let sum = if weighted {
                     lane_sum(part.len(), |k| weights[k] * part[k].to_f64())
@@ -468,21 +475,21 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 target[class - sums.classes.start] += sum;
             }
         }
-        if !diagonal {
-            let mut row = rows.start;
-            while row < rows.end {
-                let class = self.class_of[row] as usize;
-                let end = self.starts[class + 1].min(rows.end);
+        if !place.diagonal {
+            let mut row = place.rows.start;
+            while row < place.rows.end {
+                let class = kernel.class_of[row] as usize;
+                let end = kernel.starts[class + 1].min(place.rows.end);
                 column_sums.clear();
                 column_sums.resize(columns.len(), 0.0);
                 for row in row..end {
-                    let distances = &tile[(row - rows.start) * columns.len()..][..columns.len()];
-                    let weight = self.weights[row];
+                    let distances = &tile[(row - place.rows.start) * columns.len()..][..columns.len()];
+                    let weight = kernel.weights[row];
                     for (sum, distance) in column_sums.iter_mut().zip(distances) {
                         *sum += weight * distance.to_f64();
                     }
                 }
-                let class = class - panel.start;
+                let class = class - place.panel.start;
                 for (column, sum) in column_sums.iter().enumerate() {
                     sums.inner[column * panel_classes + class] += sum;
                 }
@@ -494,12 +501,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
             if row == column {
                 continue;
             }
-            let distance = self.exact_distance(row, column);
-            let column_class = self.class_of[column] as usize - sums.classes.start;
-            sums.rows[(row - strip.start) * column_classes + column_class] += self.weights[column] * distance;
-            if !diagonal {
-                let row_class = self.class_of[row] as usize - panel.start;
-                sums.inner[(column - columns.start) * panel_classes + row_class] += self.weights[row] * distance;
+            let distance = kernel.exact_distance(row, column);
+            let column_class = kernel.class_of[column] as usize - sums.classes.start;
+            sums.rows[(row - place.strip_start) * column_classes + column_class] += kernel.weights[column] * distance;
+            if !place.diagonal {
+                let row_class = kernel.class_of[row] as usize - place.panel.start;
+                sums.inner[(column - columns.start) * panel_classes + row_class] += kernel.weights[row] * distance;
             }
         }
     }
@@ -533,15 +540,11 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .map_init(
                 || vec![0.0; d],
                 |exact, (row, &class)| {
-                    pulp::Arch::new().dispatch(|| {
-                        for (target, value) in exact.iter_mut().zip(row) {
-                            *target = value.to_f64();
-                        }
-                        match self.distance {
-                            Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
-                            _ => sums.squared_distance(exact, class as usize).sqrt(),
-                        }
-                    })
+                    RowScale::ONE.apply_to(row, exact);
+                    match self.distance {
+                        Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
+                        _ => sums.squared_distance(exact, class as usize).sqrt(),
+                    }
                 },
             )
             .collect();
