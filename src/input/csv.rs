@@ -51,6 +51,9 @@ impl CsvTable {
         };
         let mut numbers: Vec<Option<bool>> = vec![None; names.len()];
         let mut more = !header || next(&mut reader, &mut record, source)?;
+        if !more {
+            return Err(no_rows(&source.path));
+        }
         for _ in 0..SNIFFED_ROWS {
             if !more || numbers.iter().all(Option::is_some) {
                 break;

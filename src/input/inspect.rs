@@ -321,8 +321,11 @@ impl Summary {
     fn write_to(self, item: &mut Item) {
         self.numbers.write_to(item);
         item.nulls = self.nulls;
-        item.embeddings &= self.problem.is_none();
-        item.problem = self.problem;
+        item.problem = match self.nulls {
+            0 => self.problem,
+            nulls => self.problem.or_else(|| Some(format!("{nulls} value(s) are missing"))),
+        };
+        item.embeddings &= item.problem.is_none();
         let Some(labels) = self.labels else { return };
         let column = labels.finish(Origin::new("")).with_integers_recognised();
         let present = (0..column.len()).filter(|&row| column.get(row).is_some());

@@ -372,41 +372,11 @@ mod tests {
     use crate::data::{Label, LabelColumn, LabelType};
     use crate::input::{Role, Selection, embeddings_of, labels_of, weights_of};
 
-    fn numbers<T>(name: &str, values: Vec<T>) -> FrameColumn
+    fn column<T, Phantom: ?Sized>(name: &str, values: Vec<T>) -> FrameColumn
     where
-        Series: NamedFrom<Vec<T>, [T::Kind]>,
-        T: HasKind,
+        Series: NamedFrom<Vec<T>, Phantom>,
     {
         Series::new(name.into(), values).into_column()
-    }
-
-    /// Ties a value to the marker that polars names its vectors by.
-    trait HasKind {
-        type Kind: ?Sized;
-    }
-    impl HasKind for f32 {
-        type Kind = f32;
-    }
-    impl HasKind for f64 {
-        type Kind = f64;
-    }
-    impl HasKind for i64 {
-        type Kind = i64;
-    }
-    impl HasKind for i8 {
-        type Kind = i8;
-    }
-    impl HasKind for u64 {
-        type Kind = u64;
-    }
-    impl HasKind for Option<f64> {
-        type Kind = Option<f64>;
-    }
-    impl HasKind for Option<i64> {
-        type Kind = Option<i64>;
-    }
-    impl HasKind for &str {
-        type Kind = str;
     }
 
     fn lists(name: &str, rows: &[Option<&[Option<f32>]>]) -> Series {
@@ -461,7 +431,7 @@ mod tests {
         let list = lists("emb", &[Some(A), Some(B), Some(A), Some(B), Some(B)]);
         let array = list.cast(&DataType::Array(Box::new(DataType::Float32), 2)).unwrap();
         for series in [list, array] {
-            let other = numbers("x", vec![0_f32; 5]);
+            let other = column("x", vec![0_f32; 5]);
             let embeddings = embeddings(vec![other, series.into_column()], None).unwrap();
             assert_eq!((embeddings.rows(), embeddings.dimensions()), (5, 2));
             assert_eq!(embeddings.element_type(), ElementType::F32);
@@ -492,11 +462,11 @@ mod tests {
     fn floats_are_the_default_and_integers_are_selected() {
         let columns = || {
             vec![
-                numbers("id", vec![7_i64, 8, 9]),
-                numbers("f0", vec![1_f32, 2.0, 3.0]),
-                numbers("f1", vec![4_f32, 5.0, 6.0]),
-                numbers("g", vec![0.5_f64, 1.5, 2.5]),
-                numbers("q", vec![-1_i8, 0, 1]),
+                column("id", vec![7_i64, 8, 9]),
+                column("f0", vec![1_f32, 2.0, 3.0]),
+                column("f1", vec![4_f32, 5.0, 6.0]),
+                column("g", vec![0.5_f64, 1.5, 2.5]),
+                column("q", vec![-1_i8, 0, 1]),
             ]
         };
         let all = embeddings(columns(), None).unwrap();
@@ -528,17 +498,17 @@ mod tests {
         );
         assert!(problem(&[Some(A), Some(A), Some(&[Some(1.0), None])]).contains("row 2, column 'emb': element 1"));
         assert!(problem(&[Some(&[]), Some(&[])]).contains("row 0, column 'emb': the list is empty"));
-        let error = embeddings(vec![numbers("x", vec![Some(1.0), None, Some(2.0)])], None).unwrap_err();
+        let error = embeddings(vec![column("x", vec![Some(1.0), None, Some(2.0)])], None).unwrap_err();
         assert_eq!(error.to_string(), "t.parquet: row 1, column 'x': the value is null");
     }
 
     #[test]
     fn labels_are_integers_text_booleans_categories_or_integral_floats() {
-        let integers = labels(numbers("l", vec![Some(3_i64), None, Some(-1)])).unwrap();
+        let integers = labels(column("l", vec![Some(3_i64), None, Some(-1)])).unwrap();
         assert_eq!((integers.get(0), integers.get(1)), (Some(&Label::Integer(3)), None));
-        let large = labels(numbers("l", vec![u64::MAX])).unwrap();
+        let large = labels(column("l", vec![u64::MAX])).unwrap();
         assert_eq!(large.get(0), Some(&Label::Integer(u64::MAX.into())));
-        let text = labels(numbers("l", vec!["7", "", "b"])).unwrap();
+        let text = labels(column("l", vec!["7", "", "b"])).unwrap();
         assert_eq!(
             (text.label_type(), text.get(0), text.get(1)),
             (LabelType::Text, Some(&Label::Text("7".into())), None)
@@ -552,9 +522,9 @@ mod tests {
         let categories = Series::new("l".into(), ["a", "b", "a"]).cast(&categories).unwrap();
         let categories = labels(categories.into_column()).unwrap();
         assert_eq!(categories.get(2), Some(&Label::Text("a".into())));
-        let floats = labels(numbers("l", vec![1.0, f64::NAN, 2.0])).unwrap();
+        let floats = labels(column("l", vec![1.0, f64::NAN, 2.0])).unwrap();
         assert_eq!((floats.get(0), floats.get(1)), (Some(&Label::Integer(1)), None));
-        let error = labels(numbers("l", vec![1.0, 1.0, 2.5])).unwrap_err();
+        let error = labels(column("l", vec![1.0, 1.0, 2.5])).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -564,12 +534,8 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_a_column_of_numbers() {
-        let contents = open(file(
-            vec![numbers("w", vec![1_i64, 2]), numbers("l", vec!["a", "b"])],
-            2,
-        ))
-        .unwrap();
+    fn weights_are_a_column_of_column() {
+        let contents = open(file(vec![column("w", vec![1_i64, 2]), column("l", vec!["a", "b"])], 2)).unwrap();
         let weights = |name| weights_of(&contents, "t.parquet", Some(Selection::Name(name)));
         assert_eq!(weights("w").unwrap().values, [1.0, 2.0]);
         assert!(matches!(
@@ -579,7 +545,7 @@ mod tests {
                 ..
             }
         ));
-        let contents = open(file(vec![numbers("w", vec![Some(1.0), None])], 2)).unwrap();
+        let contents = open(file(vec![column("w", vec![Some(1.0), None])], 2)).unwrap();
         let error = weights_of(&contents, "t.parquet", None).unwrap_err();
         assert!(matches!(error, Error::Cell { row: 1, .. }), "{error}");
     }
@@ -595,13 +561,13 @@ mod tests {
 
     #[test]
     fn a_table_without_rows_is_refused() {
-        let error = embeddings(vec![numbers::<f32>("x", vec![])], None).unwrap_err();
+        let error = embeddings(vec![column("x", Vec::<f32>::new())], None).unwrap_err();
         assert!(error.to_string().contains("no rows"), "{error}");
     }
 
     #[test]
     fn damaged_files_are_refused() {
-        let bytes = file(vec![numbers("x", vec![1_f32, 2.0, 3.0])], 2);
+        let bytes = file(vec![column("x", vec![1_f32, 2.0, 3.0])], 2);
         for (bytes, wanted) in [
             (bytes[..bytes.len() - 20].to_vec(), "truncated"),
             (b"PAR1".to_vec(), "truncated"),
