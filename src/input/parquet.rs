@@ -1,10 +1,12 @@
 //! Parquet, through polars: only the columns that are needed, some row groups at a time.
 
 use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use ndarray::Array2;
 use polars::io::SerReader;
+use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{
     ArrowDataType, ChunkedArray, DataFrame, DataType, Float32Type, Float64Type, ListChunked, ParquetReader,
     PolarsError, PolarsNumericType, Series,
@@ -33,6 +35,7 @@ const BATCH_ROWS: usize = 1 << 17;
 /// A Parquet file whose footer has been read.
 struct ParquetTable {
     source: Source,
+    metadata: FileMetadataRef,
     columns: Vec<Column>,
     /// First row and number of rows of each batch of row groups.
     batches: Vec<(usize, usize)>,
@@ -42,7 +45,6 @@ type Bytes = Cursor<MappedBytes>;
 
 impl ParquetTable {
     fn open(source: &Source) -> Result<Self> {
-        let damaged = |error: PolarsError| damaged(source, &error);
         if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
             return Err(source.malformed(
                 if source.bytes.starts_with(MAGIC) {
@@ -53,9 +55,25 @@ impl ParquetTable {
                 Some("save or copy the file again".to_owned()),
             ));
         }
-        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(source.bytes.clone()));
-        let schema = reader.schema().map_err(damaged)?;
-        let metadata = reader.get_metadata().map_err(damaged)?;
+        let (schema, metadata) = guarded(source, || {
+            let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(source.bytes.clone()));
+            Ok((reader.schema()?, Arc::clone(reader.get_metadata()?)))
+        })?;
+        // Checked here, because the decoder reserves memory for as many rows as it is told.
+        let counted = metadata
+            .row_groups
+            .iter()
+            .map(|group| group.num_rows() as u128)
+            .sum::<u128>();
+        if counted != metadata.num_rows as u128 || counted > u128::from(u32::MAX) {
+            return Err(source.malformed(
+                format!(
+                    "its row groups hold {counted} rows, its footer says {}",
+                    metadata.num_rows
+                ),
+                Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
+            ));
+        }
         let mut batches: Vec<(usize, usize)> = Vec::new();
         let mut first_row = 0;
         for rows in metadata.row_groups.iter().map(|group| group.num_rows()) {
@@ -75,6 +93,7 @@ impl ParquetTable {
             .collect();
         Ok(ParquetTable {
             source: source.clone(),
+            metadata,
             columns,
             batches,
         })
@@ -82,15 +101,14 @@ impl ParquetTable {
 
     /// Hands over the chosen columns, some row groups at a time, with the row of the first.
     fn batches(&self, columns: &[usize], mut use_batch: impl FnMut(usize, &DataFrame) -> Result<()>) -> Result<()> {
-        let damaged = |error: PolarsError| damaged(&self.source, &error);
-        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()));
-        let metadata = Arc::clone(reader.get_metadata().map_err(damaged)?);
         for &(first_row, rows) in &self.batches {
-            let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
-                .with_projection(Some(columns.to_vec()))
-                .with_slice(Some((first_row, rows)));
-            reader.set_metadata(Arc::clone(&metadata));
-            let frame = reader.finish().map_err(damaged)?;
+            let frame = guarded(&self.source, || {
+                let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
+                    .with_projection(Some(columns.to_vec()))
+                    .with_slice(Some((first_row, rows)));
+                reader.set_metadata(Arc::clone(&self.metadata));
+                reader.finish()
+            })?;
             if frame.height() != rows || frame.width() != columns.len() {
                 return Err(self.source.malformed(
                     format!(
@@ -311,6 +329,17 @@ impl Number for f64 {
 
     fn from_polars(value: f64) -> Self {
         value
+    }
+}
+
+/// Runs polars on a file. Its decoder answers some damaged files with a panic, which here becomes an error as well.
+fn guarded<T>(source: &Source, read: impl FnOnce() -> Result<T, PolarsError>) -> Result<T> {
+    match panic::catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result.map_err(|error| damaged(source, &error)),
+        Err(_) => Err(source.malformed(
+            "it cannot be read as Parquet: its content is damaged",
+            Some("save or copy the file again".to_owned()),
+        )),
     }
 }
 
@@ -577,5 +606,15 @@ mod tests {
             let error = open(bytes).err().unwrap();
             assert!(error.to_string().contains(wanted), "{error}");
         }
+    }
+
+    #[test]
+    fn a_panic_of_the_decoder_is_an_error() {
+        let source = Source {
+            path: "t.parquet".into(),
+            bytes: MappedBytes::from_memory(b"PAR1".to_vec()),
+        };
+        let error = guarded::<()>(&source, || std::panic::resume_unwind(Box::new("damaged"))).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
     }
 }
