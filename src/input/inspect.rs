@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
 use crate::error::{Error, Result};
-use crate::input::cells::{Cell, Place};
+use crate::input::cells::{Cell, Place, integral, number};
 use crate::input::source::{Location, Source};
 use crate::input::table::{self, Kind, Table};
-use crate::input::{Contents, Role, format_of, no_selector, npy, text};
+use crate::input::{Contents, Format, Role, format_of, no_selector, npy, text};
 
 /// Labels that a histogram names.
 const SHOWN_LABELS: usize = 20;
@@ -102,7 +102,7 @@ pub fn inspect(path_spec: &str) -> Result<Inspection> {
     })
 }
 
-fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static crate::input::Format> {
+fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static Format> {
     if source.is_stdin() {
         // A table shows more than lines do, and a file of one value a line is a table of one column.
         return format_of(source, Role::Embeddings, selector);
@@ -292,7 +292,7 @@ impl Summary {
             Cell::Boolean(value) => labels.push_boolean(value),
             Cell::Text(value) => labels.push_text(value),
             Cell::Float(value) if value.is_nan() => labels.push_missing(),
-            Cell::Float(value) => match crate::input::cells::integral(value) {
+            Cell::Float(value) => match integral(value) {
                 Some(value) => labels.push_integer(value),
                 None => self.labels = None,
             },
@@ -305,7 +305,7 @@ impl Summary {
             path,
             column: Some(column),
         };
-        match (text.parse::<i64>(), crate::input::cells::number(place, row, cell)) {
+        match (text.parse::<i64>(), number(place, row, cell)) {
             (Ok(value), _) => self.add(Cell::Integer(value.into())),
             (_, Ok(value)) => self.add(Cell::Float(value)),
             (_, Err(error)) => {

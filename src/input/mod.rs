@@ -15,7 +15,7 @@ mod text;
 
 pub use inspect::{Inspection, Item, LabelCount, inspect};
 
-use crate::data::{Embeddings, LabelColumn, Origin, RowWeights};
+use crate::data::{Embeddings, LabelColumn, LabelType, Origin, RowWeights};
 use crate::error::{Error, Result};
 use cells::Place;
 use source::{Location, Source};
@@ -316,9 +316,7 @@ fn labels_of(contents: &Contents, path: &str, selection: Option<Selection<'_>>) 
         }
         Contents::Lines(lines) => {
             no_selector(path, name.as_deref(), LINES)?;
-            let labels = cells::labels(Origin::new(path), place, crate::data::LabelType::Text, |visit| {
-                lines.cells(visit)
-            })?;
+            let labels = cells::labels(Origin::new(path), place, LabelType::Text, |visit| lines.cells(visit))?;
             Ok(labels.with_integers_recognised())
         }
         Contents::Table(table) => {
@@ -507,6 +505,23 @@ mod tests {
         files.write("text.npy", "not an array");
         let error = load(&files.path("text.npy"), &files.path("labels.txt"), None).unwrap_err();
         assert!(error.to_string().contains("not an npy file"), "{error}");
+    }
+
+    #[test]
+    fn every_format_is_documented_and_every_extension_has_one_format() {
+        let documentation = include_str!("../../docs/formats.md");
+        let mut seen = std::collections::HashSet::new();
+        for format in FORMATS {
+            for extension in format.extensions {
+                assert!(seen.insert(extension), "{extension} belongs to two formats");
+                let written = format!("`.{extension}`");
+                assert!(
+                    documentation.contains(&written),
+                    "{written} of {} is not documented",
+                    format.name
+                );
+            }
+        }
     }
 
     #[test]

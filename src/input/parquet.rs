@@ -512,6 +512,17 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_integers_is_read_when_selected() {
+        let list = lists("codes", &[Some(A), Some(A)]);
+        let codes = list.cast(&DataType::List(Box::new(DataType::Int8))).unwrap();
+        let read = |selector| embeddings(vec![codes.clone().into_column()], selector);
+        assert!(matches!(read(None), Err(Error::SelectorNeeded { .. })));
+        let read = read(Some("codes")).unwrap();
+        assert_eq!(read.element_type(), ElementType::I8);
+        assert_eq!(values(&read), [1.0, 2.0, 1.0, 2.0]);
+    }
+
+    #[test]
     fn nulls_and_lists_of_unequal_length_are_named() {
         let problem = |rows: &[Option<&[Option<f32>]>]| {
             let error = embeddings(vec![lists("emb", rows).into_column()], None).unwrap_err();

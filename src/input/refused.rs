@@ -173,14 +173,16 @@ fn pickle(source: &Source, role: Role) -> Result<Contents> {
     if matches!(source.extension().as_str(), "pt" | "pth" | "ckpt") || source.bytes.starts_with(TORCH_MAGIC) {
         return Err(torch(source, role));
     }
+    let load = if source.extension() == "joblib" {
+        format!("joblib.load({:?})", source.path)
+    } else {
+        format!("pickle.load(open({:?}, \"rb\"))", source.path)
+    };
+    let output = converted_name(&source.path, "npy");
     Err(Error::Pickle {
         name: source.path.clone(),
         what: "pickle files",
-        cure: format!(
-            "convert it in Python: numpy.save({}, numpy.asarray(pickle.load(open({:?}, \"rb\"))))",
-            converted_name(&source.path, "npy"),
-            source.path
-        ),
+        cure: format!("convert it in Python: numpy.save({output}, numpy.asarray({load}))"),
     })
 }
 
