@@ -25,7 +25,8 @@ const MAGIC: &[u8] = b"PAR1";
 pub(crate) const FORMAT: Format = Format {
     name: "parquet",
     extensions: &["parquet", "pq"],
-    recognises: |bytes| bytes.starts_with(MAGIC),
+    // A control character follows, so that a CSV file with a column PAR1 is not taken for one.
+    recognises: |bytes| matches!(bytes, [b'P', b'A', b'R', b'1', 0..=8 | 14..=31, ..]),
     open: |source, _| Ok(Contents::Table(Box::new(ParquetTable::open(source)?))),
 };
 
@@ -603,6 +604,12 @@ mod tests {
     fn a_table_without_rows_is_refused() {
         let error = embeddings(vec![column("x", Vec::<f32>::new())], None).unwrap_err();
         assert!(error.to_string().contains("no rows"), "{error}");
+    }
+
+    #[test]
+    fn a_column_called_par1_does_not_make_a_parquet_file() {
+        assert!((FORMAT.recognises)(&file(vec![column("x", vec![1_f32])], 2)));
+        assert!(!(FORMAT.recognises)(b"PAR1,PAR2\n1,2\n") && !(FORMAT.recognises)(b"PAR1\n1\n"));
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(crate) const SAFETENSORS: Format = Format {
             "safetensors",
             |input, output| {
                 format!(
-                    "import numpy; from safetensors.numpy import load_file; numpy.save({output}, load_file({input})[\"TENSOR\"])"
+                    "import numpy, safetensors.numpy; \
+                     numpy.save({output}, safetensors.numpy.load_file({input})[\"TENSOR\"])"
                 )
             },
             "npy",
@@ -48,7 +49,7 @@ pub(crate) const SAFETENSORS: Format = Format {
 pub(crate) const ARROW: Format = Format {
     name: "arrow",
     extensions: &["arrow", "feather", "ipc"],
-    recognises: |bytes| bytes.starts_with(b"ARROW1") || bytes.starts_with(b"FEA1"),
+    recognises: |bytes| bytes.starts_with(b"ARROW1\0\0"),
     open: |source, _| {
         refuse(
             source,
@@ -101,7 +102,7 @@ pub(crate) const COMPRESSED: Format = Format {
     name: "compressed",
     extensions: &["gz", "zst", "bz2", "xz"],
     recognises: |bytes| {
-        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ"]
+        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"]
             .iter()
             .any(|magic| bytes.starts_with(magic))
     },
