@@ -13,7 +13,7 @@ use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::RowScale;
 use crate::kernels::gemm::multiply_transposed;
-use crate::kernels::vectorized::vectorized;
+use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
@@ -89,7 +89,14 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             .enumerate()
             .try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
                 let start = index * BLOCK_ROWS;
-                vectorized(Self::block::<F>, (self, fold, start, outputs, radius, workspace))?;
+                vectorized(BlockTask {
+                    kernel: self,
+                    fold,
+                    start,
+                    outputs,
+                    radius,
+                    workspace,
+                })?;
                 self.progress.advance(outputs.len() as u64);
                 Ok(())
             })?;
@@ -103,86 +110,6 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             rows: outputs,
             geometry,
         })
-    }
-
-    #[inline(always)]
-    fn block<F: RowFold>(
-        (kernel, fold, start, outputs, radius, workspace): (
-            &Self,
-            &F,
-            usize,
-            &mut [F::Output],
-            &mut [Option<f64>],
-            &mut Workspace<T>,
-        ),
-    ) -> Result<()> {
-        let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let codes = &kernel.dataset.labels().codes()[start..start + rows];
-        let Workspace {
-            source,
-            exact,
-            centred,
-            squares,
-            products,
-            distances,
-            wide,
-        } = workspace;
-        let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
-        exact.resize(rows * d, 0.0);
-        centred.resize(rows * d, T::default());
-        squares.resize(rows, 0.0);
-        for (position, row) in block.chunks_exact(d).enumerate() {
-            let scale = if kernel.unit {
-                RowScale::unit(row)
-            } else {
-                RowScale::ONE
-            };
-            let exact = &mut exact[position * d..(position + 1) * d];
-            scale.apply_to(row, exact);
-            let centred = &mut centred[position * d..(position + 1) * d];
-            squares[position] = kernel.centre_row(exact, centred);
-        }
-        let mut states: Vec<F::State> = codes
-            .iter()
-            .zip(start..)
-            .map(|(&own, row)| fold.start(row, own as usize))
-            .collect();
-        for first in (0..classes).step_by(PANEL_CLASSES) {
-            let last = (first + PANEL_CLASSES).min(classes);
-            let panel = last - first;
-            products.resize(rows * panel, T::default());
-            multiply_transposed(centred, &kernel.means[first * d..last * d], d, products);
-            distances.resize(rows * panel, 0.0);
-            let constants = &kernel.constants[first..last];
-            let mut cancelled = 0;
-            for position in 0..rows {
-                cancelled += combine(
-                    squares[position],
-                    constants,
-                    &products[position * panel..(position + 1) * panel],
-                    &mut distances[position * panel..(position + 1) * panel],
-                    T::CANCELLATION,
-                    T::UNDERFLOW,
-                );
-            }
-            if cancelled * WIDEN_SHARE > rows * panel && T::CANCELLATION > WIDE_CANCELLATION {
-                kernel.widen(exact, first, last, wide, squares, distances);
-            }
-            for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
-                let exact = &exact[position * d..(position + 1) * d];
-                let own = codes[position] as usize;
-                kernel.finish_row(start + position, own, exact, first, distances);
-                fold.absorb(&mut states[position], first, distances);
-            }
-        }
-        for (position, state) in states.into_iter().enumerate() {
-            outputs[position] = fold.finish(state);
-        }
-        for (position, radius) in radius.iter_mut().enumerate() {
-            let exact = &exact[position * d..(position + 1) * d];
-            *radius = kernel.radius(exact, codes[position] as usize);
-        }
-        Ok(())
     }
 
     /// Centres and scales a row, and returns the square of the result.
@@ -295,6 +222,99 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             radius,
             ..centroids.closed_form(lengths, wanted.matrix)
         }
+    }
+}
+
+/// Rows of one product, with where their results go. The radii are empty where they are not wanted.
+struct BlockTask<'t, 'a, T, F: RowFold> {
+    kernel: &'t ClosedForm<'a, T>,
+    fold: &'t F,
+    start: usize,
+    outputs: &'t mut [F::Output],
+    radius: &'t mut [Option<f64>],
+    workspace: &'t mut Workspace<T>,
+}
+
+impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let BlockTask {
+            kernel,
+            fold,
+            start,
+            outputs,
+            radius,
+            workspace,
+        } = self;
+        let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
+        let codes = &kernel.dataset.labels().codes()[start..start + rows];
+        let Workspace {
+            source,
+            exact,
+            centred,
+            squares,
+            products,
+            distances,
+            wide,
+        } = workspace;
+        let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
+        exact.resize(rows * d, 0.0);
+        centred.resize(rows * d, T::default());
+        squares.resize(rows, 0.0);
+        for (position, row) in block.chunks_exact(d).enumerate() {
+            let scale = if kernel.unit {
+                RowScale::unit(row)
+            } else {
+                RowScale::ONE
+            };
+            let exact = &mut exact[position * d..(position + 1) * d];
+            scale.apply_to(row, exact);
+            let centred = &mut centred[position * d..(position + 1) * d];
+            squares[position] = kernel.centre_row(exact, centred);
+        }
+        let mut states: Vec<F::State> = codes
+            .iter()
+            .zip(start..)
+            .map(|(&own, row)| fold.start(row, own as usize))
+            .collect();
+        for first in (0..classes).step_by(PANEL_CLASSES) {
+            let last = (first + PANEL_CLASSES).min(classes);
+            let panel = last - first;
+            products.resize(rows * panel, T::default());
+            multiply_transposed(centred, &kernel.means[first * d..last * d], d, products);
+            distances.resize(rows * panel, 0.0);
+            let constants = &kernel.constants[first..last];
+            let mut cancelled = 0;
+            for position in 0..rows {
+                cancelled += combine(
+                    squares[position],
+                    constants,
+                    &products[position * panel..(position + 1) * panel],
+                    &mut distances[position * panel..(position + 1) * panel],
+                    T::CANCELLATION,
+                    T::UNDERFLOW,
+                );
+            }
+            if cancelled * WIDEN_SHARE > rows * panel && T::CANCELLATION > WIDE_CANCELLATION {
+                kernel.widen(exact, first, last, wide, squares, distances);
+            }
+            for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
+                let exact = &exact[position * d..(position + 1) * d];
+                let own = codes[position] as usize;
+                kernel.finish_row(start + position, own, exact, first, distances);
+                fold.absorb(&mut states[position], first, distances);
+            }
+        }
+        for (position, state) in states.into_iter().enumerate() {
+            outputs[position] = fold.finish(state);
+        }
+        for (position, radius) in radius.iter_mut().enumerate() {
+            let exact = &exact[position * d..(position + 1) * d];
+            *radius = kernel.radius(exact, codes[position] as usize);
+        }
+        Ok(())
     }
 }
 
