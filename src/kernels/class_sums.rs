@@ -38,16 +38,12 @@ impl ClassSums {
     /// What reading rows reports.
     pub(crate) fn new<T: Element>(dataset: &Dataset, unit: bool, progress: &dyn Progress) -> Result<Self> {
         let classes = dataset.labels().classes();
-        let mut weight = vec![0.0; classes];
-        for (row, &code) in dataset.labels().codes().iter().enumerate() {
-            weight[code as usize] += dataset.weight(row);
-        }
         let mut sums = ClassSums {
             dimensions: dataset.dimensions(),
             reference: vec![0.0; classes * dataset.dimensions()],
             offset: Vec::new(),
             variance: Vec::new(),
-            weight,
+            weight: dataset.class_weights().to_vec(),
         };
         let squares = sums.accumulate::<T>(dataset, unit, None, progress)?;
         let ill: Vec<bool> = (0..classes)

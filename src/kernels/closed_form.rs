@@ -3,6 +3,8 @@
 //! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
 //! centred rows and means; what cancelled in it is computed again by differences.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::data::Dataset;
@@ -11,7 +13,7 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::RowScale;
+use crate::kernels::dense::{RowScale, squared_distance};
 use crate::kernels::gemm::multiply_transposed;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
@@ -36,6 +38,9 @@ pub(crate) struct ClosedForm<'a, T> {
     constants: Vec<f64>,
     /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
     lengths: Vec<Option<f64>>,
+    /// The own distance of each row that holds almost all the weight of its class: it is the mean over the few others,
+    /// of which nothing is left in the class's sums.
+    dominant: HashMap<usize, f64>,
 }
 
 impl<'a, T: Real> ClosedForm<'a, T> {
@@ -69,6 +74,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             means,
             constants,
             lengths,
+            dominant: dominant_distances::<T>(dataset, unit)?,
         })
     }
 
@@ -175,18 +181,27 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         for (position, distance) in distances.iter_mut().enumerate() {
             let class = first + position;
             *distance = if class == own {
-                let all = self.sums.weight[own];
-                let others = all - self.dataset.weight(row);
-                if self.dataset.labels().counts()[own] == 1 {
-                    0.0
-                } else {
-                    self.exact_distance(exact, own) * (all / others)
-                }
+                self.own_distance(row, own, exact)
             } else if distance.is_nan() {
                 self.exact_distance(exact, class)
+            } else if self.unit {
+                cosine_or_zero(*distance * factor)
             } else {
                 *distance * factor
             };
+        }
+    }
+
+    /// The mean distance of a row to the others of its class; 0 for the only row.
+    #[inline(always)]
+    fn own_distance(&self, row: usize, own: usize, exact: &[f64]) -> f64 {
+        let others = self.dataset.weight_of_others(row);
+        if others == 0.0 {
+            0.0
+        } else if let Some(distance) = self.dominant.get(&row) {
+            *distance
+        } else {
+            self.exact_distance(exact, own) * (self.sums.weight[own] / others)
         }
     }
 
@@ -316,6 +331,30 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         }
         Ok(())
     }
+}
+
+/// The mean distances of dominant rows to the others of their class, pair by pair.
+fn dominant_distances<T: Real>(dataset: &Dataset, unit: bool) -> Result<HashMap<usize, f64>> {
+    let mut distances = HashMap::new();
+    let codes = dataset.labels().codes();
+    let mut buffer = Vec::new();
+    let mut read = |row: usize| -> Result<Vec<f64>> {
+        let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
+        let mut exact = vec![0.0; values.len()];
+        let scale = if unit { RowScale::unit(values) } else { RowScale::ONE };
+        scale.apply_to(values, &mut exact);
+        Ok(exact)
+    };
+    for row in dataset.dominant_rows() {
+        let exact = read(row)?;
+        let mut sum = 0.0;
+        for other in (0..codes.len()).filter(|&other| other != row && codes[other] == codes[row]) {
+            sum += dataset.weight(other) * squared_distance(&exact, &read(other)?);
+        }
+        let mean = sum / dataset.weight_of_others(row);
+        distances.insert(row, if unit { cosine_or_zero(0.5 * mean) } else { mean });
+    }
+    Ok(distances)
 }
 
 /// Squared distances from the products of centred rows and means: square + constant - 2 product. What cancelled becomes

@@ -40,7 +40,7 @@ pub(crate) struct PairTiles<'a, T> {
     class_of: Vec<u32>,
     /// Weights in sorted order, and their sums by class.
     weights: Vec<f64>,
-    class_weights: Vec<f64>,
+    class_weights: &'a [f64],
     rows: Vec<T>,
     /// Centred and scaled rows with the squares of their lengths, for Euclidean.
     centred: Vec<T>,
@@ -89,10 +89,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         }
         let weights: Vec<f64> = order.iter().map(|&row| dataset.weight(row)).collect();
         let class_of = order.iter().map(|&row| labels.codes()[row]).collect();
-        let class_weights = starts
-            .windows(2)
-            .map(|ends| weights[ends[0]..ends[1]].iter().sum())
-            .collect();
+        let class_weights = dataset.class_weights();
         let (mut centred, mut squares, mut scale) = (Vec::new(), Vec::new(), 1.0);
         if distance == Distance::Euclidean {
             let centre = Centre::sample::<T>(dataset, false)?;
@@ -153,7 +150,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                     &mut between,
                 );
             }
-            pairs.add(&panel.classes, &between, &self.class_weights, self.scale);
+            pairs.add(&panel.classes, &between, self.class_weights, self.scale);
         }
         self.progress.end();
         let mut rows = vec![F::Output::default(); n];
@@ -315,12 +312,11 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 .map(|(sum, weight)| sum / weight / self.scale),
         );
         if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
-            let others = self.class_weights[own] - self.weights[position];
-            let alone = self.starts[own + 1] - self.starts[own] == 1;
-            *entry = if alone {
-                0.0
-            } else {
+            let others = self.dataset.weight_of_others(self.order[position]);
+            *entry = if others > 0.0 {
                 sums[own - first_class] / others / self.scale
+            } else {
+                0.0
             };
         }
         fold.absorb(state, first_class, means);
