@@ -14,7 +14,7 @@ use crate::metrics::mean::{class_means, weighted_mean};
 use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
 use crate::metrics::silhouette::confusions;
 use crate::metrics::soft_silhouette::find_temperature;
-use crate::metrics::{Family, RowScore, RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
+use crate::metrics::{Family, METRICS, RowScore, RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
 use crate::progress::Progress;
 
 /// The version of the JSON result that this program writes.
@@ -49,6 +49,16 @@ pub struct Settings {
     pub matrix: bool,
     /// Whether the content hash of the embeddings is wanted (costs a read).
     pub hash: bool,
+}
+
+impl Settings {
+    /// Whether a result under these settings has the metric of that name.
+    pub fn computes(&self, name: &str) -> bool {
+        let metric = METRICS.iter().find(|metric| metric.names().any(|known| known == name));
+        metric.is_some_and(|metric| {
+            self.metrics.contains(metric.id) && (metric.family != Family::Batch || self.batch_size.is_some())
+        })
+    }
 }
 
 impl Default for Settings {

@@ -34,13 +34,17 @@
 //! # }
 //! ```
 
+pub mod cli;
 pub mod data;
 pub mod distance;
 pub mod error;
 pub mod evaluation;
+pub mod gate;
 pub mod input;
+
 pub mod kernels;
 pub mod metrics;
 pub mod progress;
+pub mod report;
 
 pub use error::{Error, Result};

@@ -1,0 +1,55 @@
+//! Messages on standard error.
+
+use std::error::Error as _;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::error::Error;
+
+const fn mark(colour: AnsiColor) -> Style {
+    Style::new().fg_color(Some(anstyle::Color::Ansi(colour))).bold()
+}
+
+/// An error, its causes one a line, and the cure where it is known.
+pub(crate) fn error(error: &Error) {
+    let red = mark(AnsiColor::Red);
+    say(&format!("{red}error:{red:#} {error}"));
+    let told = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Some messages hold their cause already.
+        if !told.contains(&cause.to_string()) {
+            say(&format!("  caused by: {cause}"));
+        }
+        source = cause.source();
+    }
+    if let Some(tip) = error.tip() {
+        let green = mark(AnsiColor::Green);
+        say(&format!("  {green}tip:{green:#} {tip}"));
+    }
+}
+
+/// A failure of embq itself.
+pub(crate) fn defect(what: &str) {
+    let red = mark(AnsiColor::Red);
+    say(&format!("{red}error:{red:#} embq failed: {what}"));
+    say("  this is a defect of embq: please report it with the command that you ran");
+}
+
+/// Something to know that stops nothing.
+pub(crate) fn note(text: &str) {
+    let yellow = mark(AnsiColor::Yellow);
+    say(&format!("{yellow}note:{yellow:#} {text}"));
+}
+
+/// A gate that failed.
+pub(crate) fn failed_gate(expression: &str, detail: &str) {
+    let red = mark(AnsiColor::Red);
+    say(&format!("{red}gate failed:{red:#} {expression} ({detail})"));
+}
+
+fn say(line: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

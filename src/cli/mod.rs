@@ -1,0 +1,129 @@
+//! The command line: one file a command.
+
+mod args;
+mod inspect;
+mod message;
+mod progress;
+mod score;
+
+use std::any::Any;
+use std::io::Write;
+use std::panic;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::CommandFactory;
+
+use crate::error::{Error, Result};
+use crate::report::{json, metric_list};
+
+pub use args::Arguments;
+use args::{Command, ListFormat, SchemaOf};
+
+/// How a run ended that was not cut short by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Success,
+    GateFailed,
+}
+
+/// Exit code of wrong use and bad input; also that of clap.
+const FAILURE: u8 = 2;
+
+/// Runs a command and turns its outcome into an exit code; an error goes to standard error.
+pub fn run(arguments: Arguments) -> ExitCode {
+    keep_panics_quiet();
+    match panic::catch_unwind(|| dispatch(arguments)) {
+        Ok(Ok(Outcome::Success)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::GateFailed)) => ExitCode::from(1),
+        Ok(Err(error)) => {
+            message::error(&error);
+            ExitCode::from(FAILURE)
+        }
+        Err(payload) => {
+            message::defect(&described(payload.as_ref()));
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<Outcome> {
+    match arguments.command {
+        Command::Score(score) => score::run(*score),
+        Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Metrics { format } => print(&match format {
+            ListFormat::Table => metric_list::table(),
+            ListFormat::Json => metric_list::json()?,
+        }),
+        Command::Schema { of: SchemaOf::Score } => print(&json::schema()?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "embq", &mut script);
+            print_bytes(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = manual(&mut page);
+            rendered.map_err(|error| Error::io("manual page", "render", error))?;
+            print_bytes(&page)
+        }
+    }
+}
+
+/// The manual page of the program, followed by those of its commands.
+fn manual(page: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut command = Arguments::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(page)?;
+    for subcommand in command
+        .get_subcommands()
+        .filter(|subcommand| subcommand.get_name() != "help")
+    {
+        let name = format!("embq-{}", subcommand.get_name());
+        clap_mangen::Man::new(subcommand.clone())
+            .title(name.to_uppercase())
+            .render(page)?;
+    }
+    Ok(())
+}
+
+/// Writes a result to standard output. A reader that closed the pipe has seen enough: that is no error.
+fn print(text: &str) -> Result<Outcome> {
+    let mut stream = anstream::stdout().lock();
+    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+    printed(written)
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<Outcome> {
+    let mut stream = std::io::stdout().lock();
+    let written = stream.write_all(bytes).and_then(|()| stream.flush());
+    printed(written)
+}
+
+fn printed(written: std::io::Result<()>) -> Result<Outcome> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {
+            path: "standard output".to_owned(),
+            problem: error.to_string(),
+        }),
+        _ => Ok(Outcome::Success),
+    }
+}
+
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what a panic says for later: readers catch the panics of the libraries that they use and tell of a broken
+/// file, and what is not caught is told by [`run`].
+fn keep_panics_quiet() {
+    panic::set_hook(Box::new(|info| {
+        if let Ok(mut last) = LAST_PANIC.lock() {
+            *last = Some(info.to_string());
+        }
+    }));
+}
+
+fn described(payload: &(dyn Any + Send)) -> String {
+    let told = LAST_PANIC.lock().ok().and_then(|mut last| last.take());
+    told.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! The result as CSV in long form: one number a line.
+
+use crate::error::{Error, Result};
+use crate::evaluation::Evaluation;
+use crate::metrics::{METRICS, Scope};
+use crate::report::numbers::exact;
+
+/// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
+/// empty.
+///
+/// # Errors
+/// None that a result can cause.
+pub fn render(evaluation: &Evaluation) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let value = |value: Option<f64>| value.map(exact).unwrap_or_default();
+    let mut write = |record: [&str; 4]| writer.write_record(record).map_err(failed);
+    write(["scope", "label", "metric", "value"])?;
+    for (name, number) in &evaluation.metrics {
+        write(["overall", "", name, &value(*number)])?;
+    }
+    let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass);
+    let asked_for: Vec<&str> = by_class
+        .map(|metric| metric.id)
+        .filter(|id| evaluation.metrics.contains_key(*id))
+        .collect();
+    for class in &evaluation.classes {
+        write(["class", &class.label, "count", &class.count.to_string()])?;
+        for name in &asked_for {
+            write(["class", &class.label, name, &value(class.value(name).flatten())])?;
+        }
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn failed(error: csv::Error) -> Error {
+    Error::Setting {
+        problem: format!("the result cannot be written as CSV: {error}"),
+        tip: None,
+    }
+}

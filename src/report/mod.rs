@@ -1,0 +1,91 @@
+//! Results as people and programs read them: one file an output.
+//!
+//! Renderers are pure functions from a result to text; writing files is in [`file`] alone.
+
+pub mod csv;
+pub mod file;
+pub mod inspection;
+pub mod json;
+pub mod markdown;
+pub mod matrix;
+pub mod metric_list;
+mod numbers;
+pub mod rows;
+mod summary;
+pub mod table;
+mod tables;
+mod text;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::evaluation::Evaluation;
+
+pub use summary::{ClassLimit, ClassOrder, View};
+
+/// A form of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For the terminal.
+    #[default]
+    Table,
+    Json,
+    Markdown,
+    Csv,
+}
+
+impl Format {
+    /// Every format, in the order in which help texts list them.
+    pub const ALL: [Format; 4] = [Format::Table, Format::Json, Format::Markdown, Format::Csv];
+
+    /// The name used in options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Table => "table",
+            Format::Json => "json",
+            Format::Markdown => "markdown",
+            Format::Csv => "csv",
+        }
+    }
+
+    /// The format that a file's extension stands for.
+    ///
+    /// # Errors
+    /// An extension that stands for none.
+    pub fn of_file(path: &str) -> Result<Self> {
+        match extension(path).as_deref() {
+            Some("json") => Ok(Format::Json),
+            Some("md" | "markdown") => Ok(Format::Markdown),
+            Some("csv") => Ok(Format::Csv),
+            Some("txt") => Ok(Format::Table),
+            _ => Err(unknown_extension(
+                path,
+                "a result is written as .json, .md, .csv or .txt",
+            )),
+        }
+    }
+
+    /// The result in this format.
+    ///
+    /// # Errors
+    /// A result that cannot be serialised.
+    pub fn render(self, evaluation: &Evaluation, view: &View) -> Result<String> {
+        match self {
+            Format::Table => Ok(table::render(evaluation, view)),
+            Format::Json => json::render(evaluation),
+            Format::Markdown => Ok(markdown::render(evaluation, view)),
+            Format::Csv => csv::render(evaluation),
+        }
+    }
+}
+
+/// The extension of a path in lower case.
+fn extension(path: &str) -> Option<String> {
+    Path::new(path)
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase())
+}
+
+fn unknown_extension(path: &str, tip: &str) -> Error {
+    Error::setting(format!("{path}: the extension does not say what to write"), tip)
+}

@@ -1,0 +1,314 @@
+//! The result as a person sees it on a terminal, in at most 80 columns.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+
+use crate::evaluation::Evaluation;
+use crate::report::numbers::{count, percent, short};
+use crate::report::summary::{View, columns, competitors_note, stands_out};
+use crate::report::text::{fitted, fitted_path, visible, width};
+
+/// Columns of the terminal that are used.
+const WIDTH: usize = 80;
+
+/// Columns of a bar.
+const BAR: usize = 20;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// The whole page. It holds colours; the stream that it is written to drops them where they are not wanted.
+pub fn render(evaluation: &Evaluation, view: &View) -> String {
+    let mut page = String::new();
+    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
+    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
+    let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(&subtitle(evaluation), WIDTH));
+    headline(&mut page, evaluation);
+    classes(&mut page, evaluation, view);
+    gates(&mut page, evaluation);
+    notes(&mut page, evaluation);
+    if let Some(line) = stands_out(evaluation) {
+        wrapped(&mut page, "", &line, BOLD);
+    }
+    page
+}
+
+/// Shape, classes and settings in one line.
+pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
+    let mut parts = Vec::new();
+    if let Some(input) = evaluation.inputs.first() {
+        parts.push(format!(
+            "{} x {} {}",
+            count(input.rows),
+            count(input.dimensions),
+            input.dtype
+        ));
+    }
+    let settings = &evaluation.settings;
+    let found = if settings.temperature_auto { " (auto)" } else { "" };
+    parts.push(format!("{} classes", count(evaluation.labels.classes)));
+    parts.push(settings.distance.to_string());
+    parts.push(format!("temperature {}{found}", short(Some(settings.temperature))));
+    let excluded = evaluation.excluded.ignored_labels + evaluation.excluded.invalid;
+    if excluded > 0 {
+        parts.push(format!("{} rows left out", count(excluded)));
+    }
+    parts.join(" · ")
+}
+
+/// The metrics that stand on a line of their own with a bar, and what stands beside them.
+const WITH_BAR: [(&str, &str, &[(&str, &str)]); 2] = [
+    (
+        "silhouette",
+        "silhouette",
+        &[("macro", "silhouette_macro"), ("negative", "negative_share")],
+    ),
+    (
+        "soft silhouette",
+        "soft_silhouette",
+        &[("macro", "soft_silhouette_macro"), ("loss", "soft_silhouette_loss")],
+    ),
+];
+
+/// The other headline metrics, some on a line.
+const LINES: [&[(&str, &str)]; 4] = [
+    &[
+        ("mean a", "mean_a"),
+        ("mean b", "mean_b"),
+        ("effective competitors", "effective_competitors"),
+    ],
+    &[
+        ("intra", "intra_mean"),
+        ("separation", "separation"),
+        ("margin", "margin"),
+        ("ratio", "ratio"),
+    ],
+    &[
+        ("radius", "radius_mean"),
+        ("centroid separation", "centroid_separation"),
+        ("Fisher ratio", "fisher_ratio"),
+    ],
+    &[
+        ("batch loss", "batch_loss"),
+        ("std", "batch_loss_std"),
+        ("batches", "batches"),
+    ],
+];
+
+fn headline(page: &mut String, evaluation: &Evaluation) {
+    let value = |name: &str| evaluation.metrics.get(name).copied();
+    let text = |name: &str, value| {
+        if name == "negative_share" {
+            percent(value)
+        } else {
+            short(value)
+        }
+    };
+    for (title, name, beside) in WITH_BAR {
+        let Some(number) = value(name) else { continue };
+        let style = grade(number);
+        let _ = write!(
+            page,
+            "  {title:<16}{style}{:>8}  {}{style:#}",
+            short(number),
+            bar(number)
+        );
+        for (title, name) in beside {
+            if let Some(number) = value(name) {
+                let _ = write!(page, "  {DIM}{title}{DIM:#} {}", text(name, number));
+            }
+        }
+        page.push('\n');
+    }
+    for line in LINES {
+        let known: Vec<String> = line
+            .iter()
+            .filter_map(|(title, name)| Some(format!("{DIM}{title}{DIM:#} {}", text(name, value(name)?))))
+            .collect();
+        if !known.is_empty() {
+            let _ = writeln!(page, "  {}", known.join("   "));
+        }
+    }
+}
+
+/// Rousseeuw's reading: above 0.5 there is a structure, below 0.25 there is hardly one.
+fn grade(value: Option<f64>) -> Style {
+    let colour = match value {
+        Some(value) if value >= 0.5 => AnsiColor::Green,
+        Some(value) if value >= 0.25 => AnsiColor::Yellow,
+        Some(_) => AnsiColor::Red,
+        None => return Style::new(),
+    };
+    Style::new().fg_color(Some(colour.into()))
+}
+
+/// A bar from 0 to 1; empty for negative values.
+fn bar(value: Option<f64>) -> String {
+    const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (value.unwrap_or(0.0).clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    if !eighths.is_multiple_of(8) {
+        bar.push(PARTS[eighths % 8]);
+    }
+    let missing = BAR - width(&bar);
+    bar.push_str(&"·".repeat(missing));
+    bar
+}
+
+fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
+    let (classes, hidden) = view.classes(evaluation);
+    if classes.is_empty() {
+        return;
+    }
+    let columns = columns(evaluation);
+    let nearest = evaluation.metrics.contains_key("separation");
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for class in &classes {
+        let mut row = vec![count(class.count)];
+        row.extend(
+            columns
+                .iter()
+                .map(|column| (column.text)(class.value(column.metric).flatten())),
+        );
+        rows.push(row);
+    }
+    let titles: Vec<&str> = std::iter::once("rows")
+        .chain(columns.iter().map(|column| column.title))
+        .collect();
+    let widest = |index: usize| {
+        let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
+        cells.max(width(titles[index]))
+    };
+    // What the numbers leave of the line is for the names of classes; columns are two apart.
+    let numbers: usize = (0..titles.len()).map(|index| widest(index) + 2).sum();
+    let names = WIDTH.saturating_sub(numbers + if nearest { 4 } else { 2 });
+    let name_width = if nearest { names / 2 } else { names }.max(4);
+    let mut table = Table::new();
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let header = std::iter::once("class")
+        .chain(titles.iter().copied())
+        .chain(nearest.then_some("nearest"));
+    let aligned = |position: usize, text: &str| {
+        let is_number = position > 0 && position <= titles.len();
+        let alignment = if is_number {
+            CellAlignment::Right
+        } else {
+            CellAlignment::Left
+        };
+        Cell::new(text).set_alignment(alignment)
+    };
+    table.set_header(
+        header
+            .enumerate()
+            .map(|(position, title)| aligned(position, title))
+            .collect::<Vec<_>>(),
+    );
+    for (class, row) in classes.iter().zip(&rows) {
+        let label = fitted(&class.label, name_width);
+        let other = fitted(class.nearest_class.as_deref().unwrap_or("-"), name_width);
+        let cells = std::iter::once(label)
+            .chain(row.iter().cloned())
+            .chain(nearest.then_some(other));
+        let cells: Vec<Cell> = cells
+            .enumerate()
+            .map(|(position, text)| aligned(position, &text))
+            .collect();
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    page.push('\n');
+    for (index, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        let _ = if index == 0 {
+            writeln!(page, "{DIM}{line}{DIM:#}")
+        } else {
+            writeln!(page, "{line}")
+        };
+    }
+    if hidden > 0 {
+        let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
+    }
+}
+
+fn gates(page: &mut String, evaluation: &Evaluation) {
+    if evaluation.gates.is_empty() {
+        return;
+    }
+    page.push('\n');
+    for gate in &evaluation.gates {
+        let (colour, verdict) = if gate.failed {
+            (AnsiColor::Red, "FAILED")
+        } else {
+            (AnsiColor::Green, "held")
+        };
+        let style = Style::new().fg_color(Some(colour.into())).bold();
+        let line = format!(
+            "gate {verdict}: {} ({})",
+            visible(&gate.expression),
+            visible(&gate.detail)
+        );
+        wrapped(page, "", &line, style);
+    }
+}
+
+fn notes(page: &mut String, evaluation: &Evaluation) {
+    page.push('\n');
+    let notes = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation));
+    for note in notes {
+        wrapped(page, "note: ", &visible(&note), Style::new());
+    }
+}
+
+/// A sentence over as many lines as it needs, indented by the width of its mark.
+fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
+    let room = WIDTH - mark.len();
+    let mut line = String::new();
+    let mut lines = Vec::new();
+    for word in text.split(' ') {
+        let word = fitted(word, room);
+        if !line.is_empty() && width(&line) + 1 + width(&word) > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    for (index, line) in lines.iter().enumerate() {
+        let start = if index == 0 {
+            mark.to_owned()
+        } else {
+            " ".repeat(mark.len())
+        };
+        let _ = writeln!(page, "{DIM}{start}{DIM:#}{style}{line}{style:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_have_one_width() {
+        for value in [-1.0, 0.0, 0.013, 0.5, 0.999, 1.0] {
+            assert_eq!(width(&bar(Some(value))), BAR, "{value}");
+        }
+        assert!(bar(Some(0.5)).starts_with(&"█".repeat(10)));
+    }
+
+    #[test]
+    fn long_sentences_are_wrapped_under_their_mark() {
+        let mut page = String::new();
+        wrapped(&mut page, "note: ", &"word ".repeat(30), Style::new());
+        let plain = anstream::adapter::strip_str(&page).to_string();
+        assert!(plain.lines().all(|line| width(line) <= WIDTH));
+        assert!(plain.lines().skip(1).all(|line| line.starts_with("      word")));
+    }
+}

@@ -1,0 +1,77 @@
+//! Text from users' files, made safe to show.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The text with control characters and invisible direction marks written out, so that a label can neither move the
+/// cursor nor turn around the rest of the line.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// The text in at most `width` columns of the terminal, with `…` for what was cut off at the end.
+pub(crate) fn fitted(text: &str, width: usize) -> String {
+    let text = visible(text);
+    if text.width() <= width {
+        return text;
+    }
+    let mut shown = String::new();
+    let mut used = 1;
+    for character in text.chars() {
+        used += character.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        shown.push(character);
+    }
+    shown.push('…');
+    shown
+}
+
+/// A path in at most `width` columns, cut off at the start: its end tells more.
+pub(crate) fn fitted_path(path: &str, width: usize) -> String {
+    let path = visible(path);
+    if path.width() <= width {
+        return path;
+    }
+    let mut end = Vec::new();
+    let mut used = 1;
+    for character in path.chars().rev() {
+        used += character.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        end.push(character);
+    }
+    std::iter::once('…').chain(end.into_iter().rev()).collect()
+}
+
+/// The columns that the text takes on a terminal.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_written_out() {
+        assert_eq!(visible("a\x1b[31mb\n\u{202e}c"), "a\\u{1b}[31mb\\n\\u{202e}c");
+    }
+
+    #[test]
+    fn wide_characters_count_twice() {
+        assert_eq!(fitted("漢字漢字", 5), "漢字…");
+        assert_eq!(fitted("plain", 5), "plain");
+        assert_eq!(fitted_path("/a/very/long/path.npy", 9), "…path.npy");
+    }
+}
