@@ -139,6 +139,10 @@ pub enum Error {
     #[error("{name}: weight {value} in row {row}: weights must be positive finite numbers")]
     Weight { name: String, row: usize, value: f64 },
 
+    /// A row that outweighs the rest of its class so far that their mean drowns in rounding.
+    #[error("{name}: the weight of row {row} is all of its class's weight but a millionth or less")]
+    DominantWeight { name: String, row: usize },
+
     /// A precomputed distance matrix that is not one.
     #[error("{name}: not a distance matrix: {problem}")]
     NotADistanceMatrix { name: String, problem: String },
@@ -150,6 +154,15 @@ pub enum Error {
     /// An output that cannot be written.
     #[error("{path}: cannot write: {problem}")]
     Output { path: String, problem: String },
+
+    /// One row of an array or of a text file that is not a number or not a label.
+    #[error("{name}: row {row}: {problem}")]
+    Row {
+        name: String,
+        row: usize,
+        problem: String,
+        tip: Option<String>,
+    },
 }
 
 impl Error {
@@ -157,7 +170,15 @@ impl Error {
     pub fn tip(&self) -> Option<String> {
         match self {
             Error::NotFound { closest, .. } => closest.as_ref().map(|name| format!("did you mean '{name}'?")),
-            Error::Malformed { tip, .. } | Error::ElementType { tip, .. } | Error::Setting { tip, .. } => tip.clone(),
+            Error::Malformed { tip, .. }
+            | Error::ElementType { tip, .. }
+            | Error::Setting { tip, .. }
+            | Error::Row { tip, .. } => tip.clone(),
+            Error::Shape { shape, .. } => match shape[..] {
+                [_] => Some("in Python, array.reshape(-1, 1) makes one-dimensional embeddings of it".into()),
+                [_, 1] => Some("in Python, array.ravel() makes one row of values of it".into()),
+                _ => None,
+            },
             Error::Truncated { .. } => Some("save or copy the file again: its end is missing".into()),
             Error::Pickle { cure, .. } => Some(cure.clone()),
             Error::UnknownSelector { wanted, available, .. } => Some(choices(Some(wanted), available)),
@@ -180,14 +201,11 @@ impl Error {
             Error::TooManyClasses { .. } => {
                 Some("every row is a class of its own: check that the label column is not an id".into())
             }
+            Error::DominantWeight { .. } => Some("even out the weights within each class".into()),
             Error::NotADistanceMatrix { .. } => {
                 Some("--distance precomputed wants a square, symmetric matrix with a zero diagonal".into())
             }
-            Error::Io { .. }
-            | Error::Shape { .. }
-            | Error::Cell { .. }
-            | Error::Weight { .. }
-            | Error::Output { .. } => None,
+            Error::Io { .. } | Error::Cell { .. } | Error::Weight { .. } | Error::Output { .. } => None,
         }
     }
 

@@ -8,11 +8,20 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Dataset, Excluded, LabelType, Precision};
 use crate::distance::Distance;
 use crate::error::Result;
-use crate::metrics::{Selection, SmoothMaximum, SoftMinimum};
+use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
+use crate::metrics::batch::{BatchLoss, BatchSettings, batch_loss};
+use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
+use crate::metrics::silhouette::confusions;
+use crate::metrics::soft_silhouette::find_temperature;
+use crate::metrics::{Family, RowScore, RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
 use crate::progress::Progress;
 
 /// The version of the JSON result that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// How many of the classes that a class is confused with are told.
+const CONFUSIONS_TOLD: usize = 5;
 
 /// The temperature tau of the soft silhouette.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -248,6 +257,381 @@ pub struct Scored {
 /// # Errors
 /// Fewer than two classes, more than N - 1, `--temperature auto` without a solution, and what reading rows reports.
 pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress) -> Result<Scored> {
-    let _ = (dataset, settings, progress);
-    todo!()
+    dataset.require_silhouette()?;
+    let precision = settings
+        .precision
+        .unwrap_or(dataset.embeddings().element_type().precision());
+    let kernel = ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?;
+    let temperature = match settings.temperature {
+        Temperature::Value(temperature) => temperature,
+        Temperature::Auto => find_temperature(dataset, &kernel)?,
+    };
+    let fold = RowScoreFold {
+        temperature,
+        softmin: settings.softmin,
+        softmax: settings.softmax,
+        counts: dataset.labels().counts(),
+    };
+    let wanted = Wanted {
+        geometry: settings.metrics.any_of(Family::Separation),
+        matrix: settings.matrix,
+    };
+    let ClassDistances { rows: scores, geometry } = kernel.pass(&fold, wanted)?;
+    let batch = match settings.batch_size {
+        Some(size) if settings.metrics.any_of(Family::Batch) => Some(batch_loss(
+            dataset,
+            &BatchSettings {
+                size,
+                seed: settings.seed,
+                distance: settings.distance,
+                precision,
+                temperature,
+                softmin: settings.softmin,
+                softmax: settings.softmax,
+            },
+        )?),
+        _ => None,
+    };
+    let mut summary = Summary::new(dataset, settings);
+    summary.add_rows(&scores);
+    if wanted.geometry {
+        summary.add_separation(&scores, &geometry);
+    }
+    if let Some(batch) = batch {
+        summary.add_batches(&batch);
+    }
+    let matrix = geometry.matrix.as_ref().map(|matrix| {
+        let intra_mean = intra_means(dataset, &scores);
+        Array2::from_shape_fn(matrix.dim(), |(class, other)| {
+            if class == other {
+                intra_mean[class]
+            } else {
+                Some(matrix[[class, other]])
+            }
+        })
+    });
+    let labels = dataset.labels();
+    let evaluation = Evaluation {
+        kind: Kind::Score,
+        schema_version: SCHEMA_VERSION,
+        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: vec![describe_input(dataset, settings.hash.then_some(precision))?],
+        labels: LabelsDescription {
+            path: dataset.label_origin().path.clone(),
+            selector: dataset.label_origin().selector.clone(),
+            label_type: dataset.label_type(),
+            classes: labels.classes(),
+            singletons: labels.singletons(),
+            blake3: labels.blake3(),
+        },
+        excluded: dataset.excluded(),
+        settings: SettingsUsed {
+            distance: settings.distance,
+            temperature,
+            temperature_auto: settings.temperature == Temperature::Auto,
+            softmin: settings.softmin,
+            softmax: settings.softmax,
+            seed: settings.seed,
+            precision,
+            batch_size: settings.batch_size,
+            row_weights: dataset.weight_origin().map(ToString::to_string),
+            ignore_labels: dataset.ignored_labels().to_vec(),
+        },
+        metrics: summary.metrics,
+        undefined_classes: summary.undefined_classes,
+        intervals: IndexMap::new(),
+        classes: summary.classes,
+        gates: Vec::new(),
+        warnings: summary.warnings,
+        timing: None,
+    };
+    Ok(Scored {
+        evaluation,
+        rows: RowScores::new(&scores),
+        matrix,
+    })
+}
+
+fn intra_means(dataset: &Dataset, scores: &[RowScore]) -> Vec<Option<f64>> {
+    let rows = dataset.labels().codes().iter().zip(scores).enumerate();
+    class_means(
+        dataset.labels().classes(),
+        rows.filter_map(|(row, (&code, score))| Some((code, score.a?, dataset.weight(row)))),
+    )
+}
+
+fn describe_input(dataset: &Dataset, hash: Option<Precision>) -> Result<InputDescription> {
+    let embeddings = dataset.embeddings();
+    Ok(InputDescription {
+        path: embeddings.origin().path.clone(),
+        selector: embeddings.origin().selector.clone(),
+        dtype: embeddings.element_type().name().to_owned(),
+        rows: embeddings.rows(),
+        dimensions: embeddings.dimensions(),
+        columns: embeddings.columns().to_vec(),
+        blake3: match hash {
+            Some(Precision::F32) => Some(embeddings.blake3::<f32>()?),
+            Some(Precision::F64) => Some(embeddings.blake3::<f64>()?),
+            None => None,
+        },
+    })
+}
+
+impl RowScores {
+    fn new(scores: &[RowScore]) -> Self {
+        RowScores {
+            a: scores.iter().map(|score| score.a).collect(),
+            b: scores.iter().map(|score| score.b).collect(),
+            silhouette: scores.iter().map(|score| score.silhouette).collect(),
+            soft_silhouette: scores.iter().map(|score| score.soft_silhouette).collect(),
+            nearest_other: scores.iter().map(|score| score.nearest_other).collect(),
+        }
+    }
+}
+
+/// Collects the metrics that were asked for, in the order of the list.
+struct Summary<'a> {
+    dataset: &'a Dataset,
+    settings: &'a Settings,
+    class_weights: Vec<f64>,
+    metrics: IndexMap<String, Option<f64>>,
+    undefined_classes: IndexMap<String, usize>,
+    classes: Vec<ClassEvaluation>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Summary<'a> {
+    fn new(dataset: &'a Dataset, settings: &'a Settings) -> Self {
+        let labels = dataset.labels();
+        let mut class_weights = vec![0.0; labels.classes()];
+        for (row, &code) in labels.codes().iter().enumerate() {
+            class_weights[code as usize] += dataset.weight(row);
+        }
+        let classes = labels
+            .names()
+            .iter()
+            .zip(labels.counts())
+            .map(|(name, &count)| ClassEvaluation {
+                label: name.to_string(),
+                count,
+                ..Default::default()
+            });
+        let mut summary = Summary {
+            dataset,
+            settings,
+            class_weights,
+            metrics: IndexMap::new(),
+            undefined_classes: IndexMap::new(),
+            classes: classes.collect(),
+            warnings: dataset.warnings().to_vec(),
+        };
+        if labels.singletons() > 0 {
+            summary.warnings.push(format!(
+                "{} of {} classes have a single row: such a row scores 0 and has no a",
+                labels.singletons(),
+                labels.classes()
+            ));
+        }
+        summary
+    }
+
+    fn asked_for(&self, id: &str) -> bool {
+        self.settings.metrics.contains(id)
+    }
+
+    /// One number for the whole input; the reason is told where it is undefined.
+    fn overall(&mut self, id: &str, value: Option<f64>, undefined: &str) {
+        if self.asked_for(id) {
+            if value.is_none() {
+                self.warnings.push(format!("{id} is undefined: {undefined}"));
+            }
+            self.metrics.insert(id.to_owned(), value);
+        }
+    }
+
+    /// A metric given by class: its mean over rows, its mean over classes, and the classes themselves.
+    fn per_class(
+        &mut self,
+        id: &str,
+        values: Vec<Option<f64>>,
+        set: fn(&mut ClassEvaluation, Option<f64>),
+        undefined: &str,
+    ) {
+        if !self.asked_for(id) {
+            return;
+        }
+        let missing = values.iter().filter(|value| value.is_none()).count();
+        if missing == values.len() {
+            self.warnings.push(format!("{id} is undefined: {undefined}"));
+        }
+        if missing > 0 {
+            self.undefined_classes.insert(id.to_owned(), missing);
+        }
+        self.metrics
+            .insert(id.to_owned(), mean_over_rows(&values, &self.class_weights));
+        self.metrics.insert(format!("{id}_macro"), mean_over_classes(&values));
+        for (class, value) in self.classes.iter_mut().zip(values) {
+            set(class, value);
+        }
+    }
+
+    fn add_rows(&mut self, scores: &[RowScore]) {
+        let dataset = self.dataset;
+        let (codes, classes) = (dataset.labels().codes(), dataset.labels().classes());
+        let rows = || {
+            scores
+                .iter()
+                .zip(codes)
+                .enumerate()
+                .map(|(row, (score, &code))| (score, code, dataset.weight(row)))
+        };
+        let by_class = |value: fn(&RowScore) -> f64| {
+            class_means(
+                classes,
+                rows().map(|(score, code, weight)| (code, value(score), weight)),
+            )
+        };
+        // A mean of class means would round once more, so means over rows are taken over rows.
+        let over_rows = |value: fn(&RowScore) -> f64| weighted_mean(rows().map(|(score, _, w)| (value(score), w)));
+        let always = "no row takes part";
+
+        self.per_class(
+            "silhouette",
+            by_class(|row| row.silhouette),
+            |class, value| class.silhouette = value,
+            always,
+        );
+        self.replace("silhouette", over_rows(|row| row.silhouette));
+        let mean_a = weighted_mean(rows().filter_map(|(score, _, weight)| Some((score.a?, weight))));
+        self.overall("mean_a", mean_a, "every class has a single row");
+        self.overall("mean_b", over_rows(|row| row.b), always);
+        let negative = |row: &RowScore| f64::from(u8::from(row.silhouette < 0.0));
+        self.per_class(
+            "negative_share",
+            by_class(negative),
+            |class, value| class.negative_share = value,
+            always,
+        );
+        self.replace("negative_share", over_rows(negative));
+        if self.asked_for("negative_share") || self.asked_for("silhouette") {
+            let names = dataset.labels().names();
+            let confusions = confusions(codes, scores, dataset.weights(), classes);
+            for (class, confused) in self.classes.iter_mut().zip(confusions) {
+                let told = confused
+                    .into_iter()
+                    .take(CONFUSIONS_TOLD)
+                    .map(|(other, share)| Confusion {
+                        label: names[other as usize].to_string(),
+                        share,
+                    });
+                class.confused_with = told.collect();
+            }
+        }
+
+        let soft = by_class(|row| row.soft_silhouette);
+        self.per_class(
+            "soft_silhouette",
+            soft,
+            |class, value| class.soft_silhouette = value,
+            always,
+        );
+        let soft = over_rows(|row| row.soft_silhouette);
+        self.replace("soft_silhouette", soft);
+        self.overall("soft_silhouette_loss", soft.map(|soft| 1.0 - soft), always);
+        self.overall(
+            "effective_competitors",
+            over_rows(|row| row.effective_competitors),
+            always,
+        );
+    }
+
+    /// Puts the mean over rows in the place of the mean of class means, where the metric was asked for.
+    fn replace(&mut self, id: &str, value: Option<f64>) {
+        if let Some(entry) = self.metrics.get_mut(id) {
+            *entry = value;
+        }
+    }
+
+    fn add_separation(&mut self, scores: &[RowScore], geometry: &ClassGeometry) {
+        let separations = class_separations(self.dataset, scores, geometry);
+        let single = "every class has a single row";
+        let means = if self.settings.distance == Distance::Precomputed {
+            "precomputed distances have no class means"
+        } else {
+            "no class mean has a direction"
+        };
+        let values = |value: fn(&ClassSeparation) -> Option<f64>| separations.iter().map(value).collect::<Vec<_>>();
+        self.per_class(
+            "intra_mean",
+            values(|s| s.intra_mean),
+            |class, value| class.intra_mean = value,
+            single,
+        );
+        self.per_class("a_std", values(|s| s.a_std), |class, value| class.a_std = value, single);
+        self.per_class(
+            "radius_mean",
+            values(|s| s.radius_mean),
+            |class, value| class.radius_mean = value,
+            means,
+        );
+        self.per_class(
+            "radius_max",
+            values(|s| s.radius_max),
+            |class, value| class.radius_max = value,
+            means,
+        );
+        self.per_class(
+            "variance",
+            values(|s| s.variance),
+            |class, value| class.variance = value,
+            means,
+        );
+        self.per_class(
+            "separation",
+            values(ClassSeparation::separation),
+            |class, value| class.separation = value,
+            "there is no other class",
+        );
+        self.per_class(
+            "centroid_separation",
+            values(|s| s.centroid_separation),
+            |class, value| class.centroid_separation = value,
+            means,
+        );
+        self.per_class(
+            "margin",
+            values(ClassSeparation::margin),
+            |class, value| class.margin = value,
+            single,
+        );
+        self.per_class(
+            "ratio",
+            values(ClassSeparation::ratio),
+            |class, value| class.ratio = value,
+            "no class with several rows lies apart from another",
+        );
+        let collapsed = if geometry.scatter.is_none() {
+            means
+        } else {
+            "every row lies on its class mean"
+        };
+        self.overall("fisher_ratio", fisher_ratio(geometry), collapsed);
+        if self.asked_for("separation") {
+            let names = self.dataset.labels().names();
+            for (class, separation) in self.classes.iter_mut().zip(&separations) {
+                class.nearest_class = separation
+                    .nearest
+                    .map(|nearest| names[nearest.class as usize].to_string());
+            }
+        }
+    }
+
+    fn add_batches(&mut self, batch: &BatchLoss) {
+        let none = "every batch holds one class only";
+        self.overall("batch_loss", batch.mean, none);
+        self.overall("batch_loss_std", batch.standard_deviation, none);
+        self.overall("batches", Some(batch.kept as f64), none);
+        self.overall("batches_skipped", Some(batch.skipped as f64), none);
+        self.overall("batch_without_positive", batch.without_positive, none);
+    }
 }

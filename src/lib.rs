@@ -5,6 +5,7 @@ pub mod distance;
 pub mod error;
 pub mod evaluation;
 pub mod input;
+pub mod kernels;
 pub mod metrics;
 pub mod progress;
 

@@ -48,12 +48,17 @@ pub struct Dataset {
     /// The rows of the embeddings that take part, in order; `None` is all of them.
     selection: Option<Vec<usize>>,
     weights: Option<Vec<f64>>,
+    weight_origin: Option<Origin>,
+    ignored_labels: Vec<String>,
     excluded: Excluded,
     warnings: Vec<String>,
 }
 
 /// Rows that one task scans at a time.
 const SCAN_ROWS: usize = 1024;
+
+/// The share of a class's weight that rows other than the heaviest must hold.
+const LEAST_OTHER_WEIGHT: f64 = 1e-6;
 
 impl Dataset {
     /// Joins embeddings and labels for evaluation under `distance`, with everything checked.
@@ -128,9 +133,12 @@ impl Dataset {
             label_type: column.label_type(),
             selection: kept,
             weights,
+            weight_origin: options.weights.as_ref().map(|weights| weights.origin.clone()),
+            ignored_labels: options.ignore_labels.clone(),
             excluded,
             warnings,
         };
+        dataset.check_weights(options.weights.as_ref())?;
         match dataset.embeddings.element_type().precision() {
             Precision::F32 => dataset.check_values::<f32>(distance)?,
             Precision::F64 => dataset.check_values::<f64>(distance)?,
@@ -212,6 +220,16 @@ impl Dataset {
         self.weights.as_ref().map_or(1.0, |weights| weights[row])
     }
 
+    /// Where the weights came from, where there are any.
+    pub fn weight_origin(&self) -> Option<&Origin> {
+        self.weight_origin.as_ref()
+    }
+
+    /// The labels whose rows were to be left out.
+    pub fn ignored_labels(&self) -> &[String] {
+        &self.ignored_labels
+    }
+
     /// What was left out.
     pub fn excluded(&self) -> Excluded {
         self.excluded
@@ -234,6 +252,8 @@ impl Dataset {
                 .weights
                 .as_ref()
                 .map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+            weight_origin: self.weight_origin.clone(),
+            ignored_labels: self.ignored_labels.clone(),
             excluded: self.excluded,
             warnings: Vec::new(),
         }
@@ -262,6 +282,28 @@ impl Dataset {
             }
         }
         Ok(buffer)
+    }
+
+    /// A row's mean distance to the others of its class divides by the weight of the class less its own.
+    fn check_weights(&self, given: Option<&RowWeights>) -> Result<()> {
+        let (Some(given), Some(weights)) = (given, &self.weights) else {
+            return Ok(());
+        };
+        let mut totals = vec![0.0; self.labels.classes()];
+        for (&code, weight) in self.labels.codes().iter().zip(weights) {
+            totals[code as usize] += weight;
+        }
+        let dominant = self.labels.codes().iter().zip(weights).position(|(&code, &weight)| {
+            let total = totals[code as usize];
+            self.labels.counts()[code as usize] > 1 && total - weight < LEAST_OTHER_WEIGHT * total
+        });
+        match dominant {
+            Some(row) => Err(Error::DominantWeight {
+                name: given.origin.to_string(),
+                row: self.source_row(row),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn check_values<T: Element>(&self, distance: Distance) -> Result<()> {

@@ -159,6 +159,9 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
     /// Widens to float64.
     fn to_f64(self) -> f64;
 
+    /// Appends the bytes of the number, least significant first.
+    fn write_little_endian(self, bytes: &mut Vec<u8>);
+
     /// [`RowBlocks::read_f32`] or [`RowBlocks::read_f64`].
     fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()>;
 
@@ -177,6 +180,10 @@ impl Element for f32 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
     }
 
     fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()> {
@@ -199,6 +206,10 @@ impl Element for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
     }
 
     fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()> {
@@ -348,6 +359,28 @@ impl Embeddings {
     /// The table columns that the dimensions were read from; empty where there are none or a single list column.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// Hash of the values in row order, as little-endian numbers of type `T`.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn blake3<T: Element>(&self) -> Result<String> {
+        const ROWS: usize = 1024;
+        let mut hasher = blake3::Hasher::new();
+        let mut block = Vec::new();
+        let mut bytes = Vec::new();
+        for start in (0..self.rows).step_by(ROWS) {
+            let end = (start + ROWS).min(self.rows);
+            block.resize((end - start) * self.dimensions, T::default());
+            T::read(self.blocks(), start..end, &mut block)?;
+            bytes.clear();
+            for value in &block {
+                value.write_little_endian(&mut bytes);
+            }
+            hasher.update(&bytes);
+        }
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// The rows themselves.

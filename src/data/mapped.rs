@@ -56,6 +56,12 @@ impl Deref for MappedBytes {
     }
 }
 
+impl AsRef<[u8]> for MappedBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 /// How a matrix lies in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatrixLayout {

@@ -1,0 +1,190 @@
+//! Distances between class means, and what follows from them.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::distance::Distance;
+use crate::kernels::class_sums::ClassSums;
+use crate::kernels::dense::lane_sum;
+use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::{ClassGeometry, Nearest, Real};
+
+/// Classes of one product.
+const BLOCK_CLASSES: usize = 128;
+
+/// A mean of unit vectors shorter than this is 0 up to rounding and has no direction.
+const NO_DIRECTION: f64 = 1e-14;
+
+/// Cosine distances up to this are rounding, and count as 0.
+pub(crate) const COSINE_ZERO: f64 = 1e-28;
+
+/// Class means with what their distances are computed from.
+pub(crate) struct Centroids<'a, T> {
+    sums: &'a ClassSums,
+    /// K x d means, centred and scaled.
+    means: &'a [T],
+    scale: f64,
+    squares: Vec<f64>,
+}
+
+/// What is known of one class from the distances of its mean to all others.
+#[derive(Clone, Default)]
+struct ClassRow {
+    nearest: Option<Nearest>,
+    centroid: Option<Nearest>,
+    /// The row of the K x K matrix, if wanted.
+    distances: Vec<f64>,
+}
+
+/// The length of the mean of a class of unit vectors; `None` where it is 0.
+pub(crate) fn mean_length(sums: &ClassSums, class: usize) -> Option<f64> {
+    let length = sums.squared_mean(class).sqrt();
+    (length > NO_DIRECTION).then_some(length)
+}
+
+/// A cosine distance without its rounding.
+#[inline(always)]
+pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
+    if distance <= COSINE_ZERO { 0.0 } else { distance }
+}
+
+impl<'a, T: Real> Centroids<'a, T> {
+    /// `means` are the class means less a common centre, times `scale`.
+    pub(crate) fn new(sums: &'a ClassSums, means: &'a [T], scale: f64) -> Self {
+        let square = |mean: &[T]| lane_sum(mean.len(), |k| mean[k].to_f64() * mean[k].to_f64());
+        Centroids {
+            sums,
+            means,
+            scale,
+            squares: means.chunks_exact(sums.dimensions()).map(square).collect(),
+        }
+    }
+
+    /// Separations of cosine or squared Euclidean distances, where also the mean distance between two classes follows
+    /// from means and variances. `lengths` are those of the means of unit vectors, for cosine.
+    pub(crate) fn closed_form(&self, lengths: Option<&[Option<f64>]>, matrix: bool) -> ClassGeometry {
+        let variance = &self.sums.variance;
+        let rows = self.for_each_class(|class, squared| {
+            let mut row = ClassRow::default();
+            if matrix {
+                row.distances.resize(squared.len(), 0.0);
+            }
+            for (other, &squared) in squared.iter().enumerate().filter(|&(other, _)| other != class) {
+                let mean_squared = squared + variance[class] + variance[other];
+                let distance = match lengths {
+                    Some(_) => cosine_or_zero(0.5 * mean_squared),
+                    None => mean_squared,
+                };
+                Nearest::update(&mut row.nearest, other, distance);
+                if let Some(entry) = row.distances.get_mut(other) {
+                    *entry = distance;
+                }
+                let between = match lengths {
+                    Some(lengths) => self.cosine(class, other, squared, lengths),
+                    None => Some(squared),
+                };
+                if let Some(between) = between {
+                    Nearest::update(&mut row.centroid, other, between);
+                }
+            }
+            row
+        });
+        let classes = rows.len();
+        ClassGeometry {
+            nearest: rows.iter().map(|row| row.nearest).collect(),
+            centroid_separation: rows
+                .iter()
+                .map(|row| row.centroid.map(|nearest| nearest.distance))
+                .collect(),
+            variance: variance.iter().copied().map(Some).collect(),
+            radius: Vec::new(),
+            scatter: Some(self.sums.scatter()),
+            matrix: matrix
+                .then(|| Array2::from_shape_fn((classes, classes), |(class, other)| rows[class].distances[other])),
+        }
+    }
+
+    /// For each class the distance of its mean to the nearest other mean.
+    pub(crate) fn separation(&self, distance: Distance) -> Vec<Option<f64>> {
+        let classes = self.sums.classes();
+        let nearest = |distances: &mut dyn Iterator<Item = (usize, f64)>, class: usize| {
+            let mut nearest = None;
+            for (other, distance) in distances.filter(|&(other, _)| other != class) {
+                Nearest::update(&mut nearest, other, distance);
+            }
+            nearest.map(|nearest| nearest.distance)
+        };
+        if distance == Distance::Manhattan {
+            let d = self.sums.dimensions();
+            return (0..classes)
+                .into_par_iter()
+                .map(|class| {
+                    nearest(
+                        &mut (0..classes).map(|other| {
+                            let difference = self.sums.mean_difference(class, other);
+                            (other, lane_sum(d, |k| difference(k).abs()))
+                        }),
+                        class,
+                    )
+                })
+                .collect();
+        }
+        self.for_each_class(|class, squared| {
+            nearest(&mut squared.iter().map(|squared| squared.sqrt()).enumerate(), class)
+        })
+    }
+
+    /// The cosine distance of two means from their squared distance.
+    fn cosine(&self, class: usize, other: usize, squared: f64, lengths: &[Option<f64>]) -> Option<f64> {
+        let (length, other_length) = (lengths[class]?, lengths[other]?);
+        let product = 2.0 * length * other_length;
+        let along = length - other_length;
+        let across = squared - along * along;
+        if across >= T::CANCELLATION * squared {
+            return Some(across / product);
+        }
+        let (mean, other_mean) = (self.sums.mean(class), self.sums.mean(other));
+        let distance = 0.5
+            * lane_sum(self.sums.dimensions(), |k| {
+                let difference = mean(k) / length - other_mean(k) / other_length;
+                difference * difference
+            });
+        Some(cosine_or_zero(distance))
+    }
+
+    /// Calls `with` for each class and the squared distances of its mean to all means.
+    fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
+        let (classes, d) = (self.sums.classes(), self.sums.dimensions());
+        let unscale = 1.0 / (self.scale * self.scale);
+        let blocks: Vec<usize> = (0..classes).step_by(BLOCK_CLASSES).collect();
+        let rows: Vec<Vec<R>> = blocks
+            .into_par_iter()
+            .map_init(
+                || (Vec::new(), vec![0.0; classes]),
+                |(products, squared), first| {
+                    let last = (first + BLOCK_CLASSES).min(classes);
+                    products.resize((last - first) * classes, T::default());
+                    multiply_transposed(&self.means[first * d..last * d], self.means, d, products);
+                    let rows = (first..last).zip(products.chunks_exact(classes));
+                    rows.map(|(class, products)| {
+                        for (other, (squared, product)) in squared.iter_mut().zip(products).enumerate() {
+                            let terms = self.squares[class] + self.squares[other];
+                            let result = terms - 2.0 * product.to_f64();
+                            let passes =
+                                result >= T::CANCELLATION * terms && terms >= T::UNDERFLOW && result < f64::INFINITY;
+                            *squared = if passes {
+                                result * unscale
+                            } else {
+                                let difference = self.sums.mean_difference(class, other);
+                                lane_sum(d, |k| difference(k) * difference(k))
+                            };
+                        }
+                        with(class, squared)
+                    })
+                    .collect()
+                },
+            )
+            .collect();
+        rows.into_iter().flatten().collect()
+    }
+}

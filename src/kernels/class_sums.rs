@@ -1,0 +1,314 @@
+//! Means and variances of classes, in one pass over the rows.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Element};
+use crate::error::Result;
+use crate::kernels::dense::{RowScale, lane_sum, squared_norm};
+use crate::kernels::vectorized::vectorized;
+use crate::progress::Progress;
+
+/// Rows of one step. The scale of each is computed once, then every slice of dimensions goes over them.
+const BLOCK_ROWS: usize = 2048;
+
+/// A class whose variance is a smaller share of what it was computed from is summed again around its mean.
+const ILL_CONDITIONED: f64 = 1e-5;
+
+/// Mean and variance of every class.
+///
+/// Sums run over differences to a reference row of the class, its first, not over the rows themselves: so the sums of
+/// a tight class far from the origin lose nothing, and a class that repeats one row has variance 0 exactly. The mean is
+/// kept as reference and offset, and differences to it are taken in that order.
+pub(crate) struct ClassSums {
+    dimensions: usize,
+    reference: Vec<f64>,
+    offset: Vec<f64>,
+    /// Mean squared distance of the rows of a class to its mean.
+    pub(crate) variance: Vec<f64>,
+    /// Sum of the weights of a class.
+    pub(crate) weight: Vec<f64>,
+}
+
+impl ClassSums {
+    /// Sums the rows, or their unit vectors.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn new<T: Element>(dataset: &Dataset, unit: bool, progress: &dyn Progress) -> Result<Self> {
+        let classes = dataset.labels().classes();
+        let mut weight = vec![0.0; classes];
+        for (row, &code) in dataset.labels().codes().iter().enumerate() {
+            weight[code as usize] += dataset.weight(row);
+        }
+        let mut sums = ClassSums {
+            dimensions: dataset.dimensions(),
+            reference: vec![0.0; classes * dataset.dimensions()],
+            offset: Vec::new(),
+            variance: Vec::new(),
+            weight,
+        };
+        let squares = sums.accumulate::<T>(dataset, unit, None, progress)?;
+        let ill: Vec<bool> = (0..classes)
+            .map(|class| squares[class] > 0.0 && sums.variance[class] < ILL_CONDITIONED * squares[class])
+            .collect();
+        if ill.contains(&true) {
+            sums.accumulate::<T>(dataset, unit, Some(&ill), progress)?;
+        }
+        Ok(sums)
+    }
+
+    /// Sums around the first row of each class, or, for the classes of `again`, around the mean found before.
+    /// Returns the mean squared distance of each class to its reference.
+    fn accumulate<T: Element>(
+        &mut self,
+        dataset: &Dataset,
+        unit: bool,
+        again: Option<&[bool]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<f64>> {
+        let (rows, d, classes) = (dataset.len(), self.dimensions, self.weight.len());
+        let width = slice_width(d);
+        let mut slices: Vec<Slice> = (0..d)
+            .step_by(width)
+            .map(|start| {
+                Slice::new(
+                    start..(start + width).min(d),
+                    classes,
+                    again.map(|again| (&*self, again)),
+                )
+            })
+            .collect();
+        let codes = dataset.labels().codes();
+        let mut buffer = Vec::new();
+        let mut scales = Vec::new();
+        progress.begin("class sums", rows as u64);
+        for start in (0..rows).step_by(BLOCK_ROWS) {
+            let end = (start + BLOCK_ROWS).min(rows);
+            let block = dataset.rows::<T>(start..end, &mut buffer)?;
+            scales.clear();
+            if unit {
+                block
+                    .par_chunks_exact(d)
+                    .with_min_len(64)
+                    .map(|row| vectorized(RowScale::unit, row))
+                    .collect_into_vec(&mut scales);
+            } else {
+                scales.resize(end - start, RowScale::ONE);
+            }
+            let weights = dataset.weights().map(|weights| &weights[start..end]);
+            let rows = Rows {
+                block,
+                dimensions: d,
+                codes: &codes[start..end],
+                scales: &scales,
+                weights,
+                active: again,
+            };
+            slices
+                .par_iter_mut()
+                .for_each(|slice| vectorized(Slice::add, (slice, &rows)));
+            progress.advance((end - start) as u64);
+        }
+        progress.end();
+        Ok(self.collect(&slices, again))
+    }
+
+    fn collect(&mut self, slices: &[Slice], again: Option<&[bool]>) -> Vec<f64> {
+        let (d, classes) = (self.dimensions, self.weight.len());
+        self.offset.resize(classes * d, 0.0);
+        self.variance.resize(classes, 0.0);
+        let mut squares = vec![0.0; classes];
+        for class in (0..classes).filter(|&class| again.is_none_or(|again| again[class])) {
+            for slice in slices {
+                let width = slice.dimensions.len();
+                let own = class * width..(class + 1) * width;
+                let place = class * d + slice.dimensions.start..class * d + slice.dimensions.end;
+                self.reference[place.clone()].copy_from_slice(&slice.reference[own.clone()]);
+                for (offset, sum) in self.offset[place].iter_mut().zip(&slice.sum[own]) {
+                    *offset = sum / self.weight[class];
+                }
+                squares[class] += slice.squares[class];
+            }
+            squares[class] /= self.weight[class];
+            let offset = &self.offset[class * d..(class + 1) * d];
+            self.variance[class] = (squares[class] - squared_norm(offset)).max(0.0);
+        }
+        squares
+    }
+
+    /// d.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// K.
+    pub(crate) fn classes(&self) -> usize {
+        self.weight.len()
+    }
+
+    fn reference(&self, class: usize) -> &[f64] {
+        &self.reference[class * self.dimensions..(class + 1) * self.dimensions]
+    }
+
+    fn offset(&self, class: usize) -> &[f64] {
+        &self.offset[class * self.dimensions..(class + 1) * self.dimensions]
+    }
+
+    /// The mean of a class less `centre`.
+    pub(crate) fn mean_less<'s>(&'s self, class: usize, centre: &'s [f64]) -> impl Iterator<Item = f64> + 's {
+        let parts = self.reference(class).iter().zip(self.offset(class)).zip(centre);
+        parts.map(|((reference, offset), centre)| (reference - centre) + offset)
+    }
+
+    /// |row - mean|^2 for a row in float64.
+    #[inline(always)]
+    pub(crate) fn squared_distance(&self, row: &[f64], class: usize) -> f64 {
+        let (reference, offset) = (&self.reference(class)[..row.len()], &self.offset(class)[..row.len()]);
+        lane_sum(row.len(), |k| {
+            let difference = (row[k] - reference[k]) - offset[k];
+            difference * difference
+        })
+    }
+
+    /// The sum of |row_k - mean_k| for a row in float64.
+    #[inline(always)]
+    pub(crate) fn manhattan_distance(&self, row: &[f64], class: usize) -> f64 {
+        let (reference, offset) = (&self.reference(class)[..row.len()], &self.offset(class)[..row.len()]);
+        lane_sum(row.len(), |k| ((row[k] - reference[k]) - offset[k]).abs())
+    }
+
+    /// mean of `left` - mean of `right` at dimension k.
+    #[inline(always)]
+    pub(crate) fn mean_difference(&self, left: usize, right: usize) -> impl Fn(usize) -> f64 {
+        let (reference, offset) = (self.reference(left), self.offset(left));
+        let (other, other_offset) = (
+            &self.reference(right)[..reference.len()],
+            &self.offset(right)[..offset.len()],
+        );
+        move |k| (reference[k] - other[k]) + (offset[k] - other_offset[k])
+    }
+
+    /// |mean|^2.
+    pub(crate) fn squared_mean(&self, class: usize) -> f64 {
+        let (reference, offset) = (self.reference(class), self.offset(class));
+        lane_sum(self.dimensions, |k| {
+            let mean = reference[k] + offset[k];
+            mean * mean
+        })
+    }
+
+    /// mean at dimension k.
+    pub(crate) fn mean(&self, class: usize) -> impl Fn(usize) -> f64 {
+        let (reference, offset) = (self.reference(class), self.offset(class));
+        move |k| reference[k] + offset[k]
+    }
+
+    /// trace(S_B) and trace(S_W).
+    pub(crate) fn scatter(&self) -> (f64, f64) {
+        let total: f64 = self.weight.iter().sum();
+        // Around the mean of the first class, so that a common offset of all rows does not cancel.
+        let origin: Vec<f64> = (0..self.dimensions).map(self.mean(0)).collect();
+        let mut overall = vec![0.0; self.dimensions];
+        for class in 0..self.classes() {
+            let share = self.weight[class] / total;
+            for (sum, mean) in overall.iter_mut().zip(self.mean_less(class, &origin)) {
+                *sum += share * mean;
+            }
+        }
+        let (mut between, mut within) = (0.0, 0.0);
+        for class in 0..self.classes() {
+            let squared: f64 = self
+                .mean_less(class, &origin)
+                .zip(&overall)
+                .map(|(mean, overall)| (mean - overall).powi(2))
+                .sum();
+            between += self.weight[class] * squared;
+            within += self.weight[class] * self.variance[class];
+        }
+        (between, within)
+    }
+}
+
+/// How many dimensions one task sums: at least a cache line of float32, and enough slices for many cores. A function of
+/// d alone, because the order in which squares are added depends on it.
+fn slice_width(d: usize) -> usize {
+    d.div_ceil(16).next_multiple_of(16).min(256)
+}
+
+/// Some dimensions of all sums. Sums of different dimensions never meet, so slices run in parallel while each sum still
+/// runs over the rows in order.
+struct Slice {
+    dimensions: Range<usize>,
+    reference: Vec<f64>,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+    seen: Vec<bool>,
+}
+
+/// A block of rows on its way into the sums.
+struct Rows<'a, T> {
+    block: &'a [T],
+    dimensions: usize,
+    codes: &'a [u32],
+    scales: &'a [RowScale],
+    weights: Option<&'a [f64]>,
+    /// The classes that are summed, if not all.
+    active: Option<&'a [bool]>,
+}
+
+impl Slice {
+    fn new(dimensions: Range<usize>, classes: usize, around: Option<(&ClassSums, &[bool])>) -> Self {
+        let width = dimensions.len();
+        let mut slice = Slice {
+            reference: vec![0.0; classes * width],
+            sum: vec![0.0; classes * width],
+            squares: vec![0.0; classes],
+            seen: vec![false; classes],
+            dimensions,
+        };
+        if let Some((sums, again)) = around {
+            for class in (0..classes).filter(|&class| again[class]) {
+                let mean = sums.mean(class);
+                for (target, k) in slice.reference[class * width..]
+                    .iter_mut()
+                    .zip(slice.dimensions.clone())
+                {
+                    *target = mean(k);
+                }
+                slice.seen[class] = true;
+            }
+        }
+        slice
+    }
+
+    #[inline(always)]
+    fn add<T: Element>((slice, rows): (&mut Slice, &Rows<'_, T>)) {
+        let width = slice.dimensions.len();
+        for (position, (&code, &scale)) in rows.codes.iter().zip(rows.scales).enumerate() {
+            let class = code as usize;
+            if rows.active.is_some_and(|active| !active[class]) {
+                continue;
+            }
+            let row = &rows.block[position * rows.dimensions + slice.dimensions.start..][..width];
+            let own = class * width..(class + 1) * width;
+            let reference = &mut slice.reference[own.clone()];
+            if !slice.seen[class] {
+                scale.apply_to(row, reference);
+                slice.seen[class] = true;
+            }
+            let weight = rows.weights.map_or(1.0, |weights| weights[position]);
+            let sum = &mut slice.sum[own];
+            let (reference, row) = (&reference[..width], &row[..width]);
+            for k in 0..width {
+                sum[k] += weight * (scale.apply(row[k].to_f64()) - reference[k]);
+            }
+            slice.squares[class] += weight
+                * lane_sum(width, |k| {
+                    let difference = scale.apply(row[k].to_f64()) - reference[k];
+                    difference * difference
+                });
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Cosine and squared Euclidean distances: mean distances to classes from class means, without looking at pairs.
+//!
+//! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
+//! centred rows and means; what cancelled in it is computed again by differences.
+
+use rayon::prelude::*;
+
+use crate::data::Dataset;
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::kernels::centre::Centre;
+use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
+use crate::kernels::class_sums::ClassSums;
+use crate::kernels::dense::RowScale;
+use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::vectorized::vectorized;
+use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
+use crate::progress::Progress;
+
+/// Rows and classes of one product.
+const BLOCK_ROWS: usize = 256;
+const PANEL_CLASSES: usize = 1024;
+
+/// A panel of a float32 block with a larger share of distances to repeat is repeated by a float64 product first.
+const WIDEN_SHARE: usize = 32;
+
+/// Class means, ready for passes over the rows.
+pub(crate) struct ClosedForm<'a, T> {
+    dataset: &'a Dataset,
+    unit: bool,
+    progress: &'a dyn Progress,
+    sums: ClassSums,
+    centre: Centre,
+    /// Centred and scaled class means, and |mean|^2 + V of each.
+    means: Vec<T>,
+    constants: Vec<f64>,
+    /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
+    lengths: Vec<Option<f64>>,
+}
+
+impl<'a, T: Real> ClosedForm<'a, T> {
+    pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
+        let unit = distance == Distance::Cosine;
+        let centre = Centre::sample::<T>(dataset, unit)?;
+        let sums = ClassSums::new::<T>(dataset, unit, progress)?;
+        let (classes, d) = (sums.classes(), sums.dimensions());
+        let mut means = Vec::with_capacity(classes * d);
+        let mut constants = Vec::with_capacity(classes);
+        for class in 0..classes {
+            let mut square = 0.0;
+            means.extend(sums.mean_less(class, &centre.vector).map(|value| {
+                let scaled = value * centre.scale;
+                square += scaled * scaled;
+                T::from_f64(scaled)
+            }));
+            constants.push(square + sums.variance[class] * centre.scale * centre.scale);
+        }
+        let lengths = if unit {
+            (0..classes).map(|class| mean_length(&sums, class)).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(ClosedForm {
+            dataset,
+            unit,
+            progress,
+            sums,
+            centre,
+            means,
+            constants,
+            lengths,
+        })
+    }
+
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        let rows = self.dataset.len();
+        let mut outputs = vec![F::Output::default(); rows];
+        let mut radius = vec![None; if wanted.geometry { rows } else { 0 }];
+        // Every block gets its own part of the radii, which is empty where they are not wanted.
+        let radius_blocks: Vec<&mut [Option<f64>]> = if wanted.geometry {
+            radius.chunks_mut(BLOCK_ROWS).collect()
+        } else {
+            (0..rows.div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
+        };
+        self.progress.begin("distances to classes", rows as u64);
+        outputs
+            .par_chunks_mut(BLOCK_ROWS)
+            .zip(radius_blocks)
+            .enumerate()
+            .try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
+                let start = index * BLOCK_ROWS;
+                vectorized(Self::block::<F>, (self, fold, start, outputs, radius, workspace))?;
+                self.progress.advance(outputs.len() as u64);
+                Ok(())
+            })?;
+        self.progress.end();
+        let geometry = if wanted.geometry || wanted.matrix {
+            self.geometry(radius, wanted)
+        } else {
+            ClassGeometry::default()
+        };
+        Ok(ClassDistances {
+            rows: outputs,
+            geometry,
+        })
+    }
+
+    #[inline(always)]
+    fn block<F: RowFold>(
+        (kernel, fold, start, outputs, radius, workspace): (
+            &Self,
+            &F,
+            usize,
+            &mut [F::Output],
+            &mut [Option<f64>],
+            &mut Workspace<T>,
+        ),
+    ) -> Result<()> {
+        let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
+        let codes = &kernel.dataset.labels().codes()[start..start + rows];
+        let Workspace {
+            source,
+            exact,
+            centred,
+            squares,
+            products,
+            distances,
+            wide,
+        } = workspace;
+        let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
+        exact.resize(rows * d, 0.0);
+        centred.resize(rows * d, T::default());
+        squares.resize(rows, 0.0);
+        for (position, row) in block.chunks_exact(d).enumerate() {
+            let scale = if kernel.unit {
+                RowScale::unit(row)
+            } else {
+                RowScale::ONE
+            };
+            let exact = &mut exact[position * d..(position + 1) * d];
+            scale.apply_to(row, exact);
+            let centred = &mut centred[position * d..(position + 1) * d];
+            squares[position] = kernel.centre_row(exact, centred);
+        }
+        let mut states: Vec<F::State> = codes
+            .iter()
+            .zip(start..)
+            .map(|(&own, row)| fold.start(row, own as usize))
+            .collect();
+        for first in (0..classes).step_by(PANEL_CLASSES) {
+            let last = (first + PANEL_CLASSES).min(classes);
+            let panel = last - first;
+            products.resize(rows * panel, T::default());
+            multiply_transposed(centred, &kernel.means[first * d..last * d], d, products);
+            distances.resize(rows * panel, 0.0);
+            let constants = &kernel.constants[first..last];
+            let mut cancelled = 0;
+            for position in 0..rows {
+                cancelled += combine(
+                    squares[position],
+                    constants,
+                    &products[position * panel..(position + 1) * panel],
+                    &mut distances[position * panel..(position + 1) * panel],
+                    T::CANCELLATION,
+                    T::UNDERFLOW,
+                );
+            }
+            if cancelled * WIDEN_SHARE > rows * panel && T::CANCELLATION > WIDE_CANCELLATION {
+                kernel.widen(exact, first, last, wide, squares, distances);
+            }
+            for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
+                let exact = &exact[position * d..(position + 1) * d];
+                let own = codes[position] as usize;
+                kernel.finish_row(start + position, own, exact, first, distances);
+                fold.absorb(&mut states[position], first, distances);
+            }
+        }
+        for (position, state) in states.into_iter().enumerate() {
+            outputs[position] = fold.finish(state);
+        }
+        for (position, radius) in radius.iter_mut().enumerate() {
+            let exact = &exact[position * d..(position + 1) * d];
+            *radius = kernel.radius(exact, codes[position] as usize);
+        }
+        Ok(())
+    }
+
+    /// Centres and scales a row, and returns the square of the result.
+    #[inline(always)]
+    fn centre_row<U: Real>(&self, exact: &[f64], centred: &mut [U]) -> f64 {
+        let centre = &self.centre.vector[..exact.len()];
+        let mut square = [0.0; 8];
+        let value = |k: usize| (exact[k] - centre[k]) * self.centre.scale;
+        let whole = exact.len() / 8 * 8;
+        for start in (0..whole).step_by(8) {
+            for lane in 0..8 {
+                let value = value(start + lane);
+                centred[start + lane] = U::from_f64(value);
+                square[lane] += value * value;
+            }
+        }
+        for (k, target) in centred.iter_mut().enumerate().skip(whole) {
+            *target = U::from_f64(value(k));
+            square[0] += value(k) * value(k);
+        }
+        square.iter().sum()
+    }
+
+    /// The distances of a block to the classes of a panel by a float64 product.
+    #[inline(always)]
+    fn widen(&self, exact: &[f64], first: usize, last: usize, wide: &mut Wide, squares: &[f64], distances: &mut [f64]) {
+        let (d, panel) = (self.sums.dimensions(), last - first);
+        wide.centred.resize(exact.len(), 0.0);
+        for (exact, centred) in exact.chunks_exact(d).zip(wide.centred.chunks_exact_mut(d)) {
+            self.centre_row(exact, centred);
+        }
+        wide.means.clear();
+        for class in first..last {
+            let mean = self.sums.mean_less(class, &self.centre.vector);
+            wide.means.extend(mean.map(|value| value * self.centre.scale));
+        }
+        wide.products.resize(distances.len(), 0.0);
+        multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
+        let constants = &self.constants[first..last];
+        for ((products, distances), square) in wide
+            .products
+            .chunks_exact(panel)
+            .zip(distances.chunks_exact_mut(panel))
+            .zip(squares)
+        {
+            combine(
+                *square,
+                constants,
+                products,
+                distances,
+                WIDE_CANCELLATION,
+                f64::UNDERFLOW,
+            );
+        }
+    }
+
+    /// Replaces what cancelled, puts the own class's distance in its place, and undoes the scale.
+    #[inline(always)]
+    fn finish_row(&self, row: usize, own: usize, exact: &[f64], first: usize, distances: &mut [f64]) {
+        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
+        let half = if self.unit { 0.5 } else { 1.0 };
+        let factor = unscale * half;
+        for (position, distance) in distances.iter_mut().enumerate() {
+            let class = first + position;
+            *distance = if class == own {
+                let all = self.sums.weight[own];
+                let others = all - self.dataset.weight(row);
+                if self.dataset.labels().counts()[own] == 1 {
+                    0.0
+                } else {
+                    self.exact_distance(exact, own) * (all / others)
+                }
+            } else if distance.is_nan() {
+                self.exact_distance(exact, class)
+            } else {
+                *distance * factor
+            };
+        }
+    }
+
+    /// D_ic by differences; for the own class over all rows, the row itself included.
+    #[inline(always)]
+    fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
+        let squared = self.sums.squared_distance(exact, class) + self.sums.variance[class];
+        if self.unit {
+            cosine_or_zero(0.5 * squared)
+        } else {
+            squared
+        }
+    }
+
+    /// The distance of a row to the mean of its class.
+    #[inline(always)]
+    fn radius(&self, exact: &[f64], class: usize) -> Option<f64> {
+        let squared = self.sums.squared_distance(exact, class);
+        if !self.unit {
+            return Some(squared);
+        }
+        let length = self.lengths[class]?;
+        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
+        let shortfall = self.sums.variance[class] / (1.0 + length);
+        let radius = (squared - shortfall * shortfall) / (2.0 * length);
+        Some(cosine_or_zero(radius))
+    }
+
+    fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
+        let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
+        let lengths = self.unit.then_some(&self.lengths[..]);
+        ClassGeometry {
+            radius,
+            ..centroids.closed_form(lengths, wanted.matrix)
+        }
+    }
+}
+
+/// Squared distances from the products of centred rows and means: square + constant - 2 product. What cancelled becomes
+/// NaN, and the number of these is returned.
+#[inline(always)]
+fn combine<U: Real>(
+    square: f64,
+    constants: &[f64],
+    products: &[U],
+    distances: &mut [f64],
+    cancellation: f64,
+    underflow: f64,
+) -> usize {
+    let mut cancelled = 0;
+    for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
+        let terms = square + constant;
+        let difference = terms - 2.0 * product.to_f64();
+        // Written so that NaN and infinity do not pass.
+        let passes = difference >= cancellation * terms && terms >= underflow && difference < f64::INFINITY;
+        *distance = if passes { difference } else { f64::NAN };
+        cancelled += usize::from(!passes);
+    }
+    cancelled
+}
+
+/// [`Real::CANCELLATION`] of the float64 product that repeats a float32 one: errs by about 1e-9.
+const WIDE_CANCELLATION: f64 = 1e-6;
+
+#[derive(Default)]
+struct Workspace<T> {
+    source: Vec<T>,
+    exact: Vec<f64>,
+    centred: Vec<T>,
+    squares: Vec<f64>,
+    products: Vec<T>,
+    distances: Vec<f64>,
+    wide: Wide,
+}
+
+#[derive(Default)]
+struct Wide {
+    centred: Vec<f64>,
+    means: Vec<f64>,
+    products: Vec<f64>,
+}

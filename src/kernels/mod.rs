@@ -1,0 +1,174 @@
+//! The arithmetic: from rows to mean distances between rows and classes.
+//!
+//! Every route ends in the same fold, [`RowFold`], which sees the mean distances D_ic of a row in class order, a run of
+//! classes at a time. So a consumer works alike for closed forms, which have all K values of a row at once, and for pair
+//! tiles, which never hold N x K numbers.
+
+mod centre;
+mod centroids;
+mod class_sums;
+mod closed_form;
+mod dense;
+mod exponential;
+mod gemm;
+mod pairs;
+mod precomputed;
+mod real;
+mod vectorized;
+
+use ndarray::Array2;
+
+use crate::data::{Dataset, Precision};
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::progress::Progress;
+
+pub use exponential::exp_nonpositive;
+pub use real::Real;
+
+/// What is kept of the mean distances of a row to all classes.
+pub trait RowFold: Sync {
+    /// What is known of a row so far.
+    type State: Clone + Send;
+    /// What remains of it.
+    type Output: Default + Clone + Send;
+
+    /// A row of which nothing is known yet, and its class.
+    fn start(&self, row: usize, own: usize) -> Self::State;
+
+    /// The mean distances to the classes `first`, `first + 1`, ...; the calls for a row go through the classes in order.
+    /// The entry of the own class leaves out the row itself, and is 0 where the row is the only one of its class.
+    fn absorb(&self, state: &mut Self::State, first: usize, distances: &[f64]);
+
+    /// The result, after all classes.
+    fn finish(&self, state: Self::State) -> Self::Output;
+}
+
+/// Which statistics of classes are wanted beside the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Radii, centroids, separations.
+    pub geometry: bool,
+    /// The K x K matrix of mean distances between classes.
+    pub matrix: bool,
+}
+
+/// The other class at the smallest mean distance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    pub class: u32,
+    pub distance: f64,
+}
+
+impl Nearest {
+    /// Keeps the nearer of two; on a tie the earlier one.
+    pub(crate) fn update(best: &mut Option<Nearest>, class: usize, distance: f64) {
+        if best.is_none_or(|best| distance < best.distance) {
+            *best = Some(Nearest {
+                class: class as u32,
+                distance,
+            });
+        }
+    }
+}
+
+/// Statistics that follow from class means and class sums.
+#[derive(Clone, Debug, Default)]
+pub struct ClassGeometry {
+    /// For each class the nearest other class by mean distance between their rows.
+    pub nearest: Vec<Option<Nearest>>,
+    /// For each class the distance of its mean to the nearest other class mean; `None` where a mean has no direction
+    /// (cosine) or there are no means (precomputed distances).
+    pub centroid_separation: Vec<Option<f64>>,
+    /// For each class the mean squared Euclidean distance of its rows (unit vectors for cosine) to their mean.
+    pub variance: Vec<Option<f64>>,
+    /// For each row the distance to the mean of its class.
+    pub radius: Vec<Option<f64>>,
+    /// trace(S_B) and trace(S_W).
+    pub scatter: Option<(f64, f64)>,
+    /// K x K mean distances between classes, if wanted; the diagonal is left 0.
+    pub matrix: Option<Array2<f64>>,
+}
+
+/// The outcome of one pass.
+pub struct ClassDistances<O> {
+    /// One entry for each row.
+    pub rows: Vec<O>,
+    /// Empty where it was not wanted.
+    pub geometry: ClassGeometry,
+}
+
+/// Mean distances of rows to classes, prepared for one or several passes.
+pub struct ClassDistanceKernel<'a> {
+    route: Route<'a>,
+}
+
+enum Route<'a> {
+    ClosedF32(closed_form::ClosedForm<'a, f32>),
+    ClosedF64(closed_form::ClosedForm<'a, f64>),
+    PairsF32(pairs::PairTiles<'a, f32>),
+    PairsF64(pairs::PairTiles<'a, f64>),
+    Precomputed(precomputed::Precomputed<'a>),
+}
+
+impl<'a> ClassDistanceKernel<'a> {
+    /// Chooses the route for a distance and does what all passes share.
+    ///
+    /// # Errors
+    /// What reading rows reports; a precomputed matrix that is not a distance matrix.
+    pub fn new(
+        dataset: &'a Dataset,
+        distance: Distance,
+        precision: Precision,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let route = match (distance, precision) {
+            (Distance::Precomputed, _) => Route::Precomputed(precomputed::Precomputed::new(dataset, progress)?),
+            (Distance::Cosine | Distance::SqEuclidean, Precision::F32) => {
+                Route::ClosedF32(closed_form::ClosedForm::new(dataset, distance, progress)?)
+            }
+            (Distance::Cosine | Distance::SqEuclidean, Precision::F64) => {
+                Route::ClosedF64(closed_form::ClosedForm::new(dataset, distance, progress)?)
+            }
+            (Distance::Euclidean | Distance::Manhattan, Precision::F32) => {
+                Route::PairsF32(pairs::PairTiles::new(dataset, distance, progress)?)
+            }
+            (Distance::Euclidean | Distance::Manhattan, Precision::F64) => {
+                Route::PairsF64(pairs::PairTiles::new(dataset, distance, progress)?)
+            }
+        };
+        Ok(ClassDistanceKernel { route })
+    }
+
+    /// One pass over all rows and classes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        match &self.route {
+            Route::ClosedF32(kernel) => kernel.pass(fold, wanted),
+            Route::ClosedF64(kernel) => kernel.pass(fold, wanted),
+            Route::PairsF32(kernel) => kernel.pass(fold, wanted),
+            Route::PairsF64(kernel) => kernel.pass(fold, wanted),
+            Route::Precomputed(kernel) => kernel.pass(fold, wanted),
+        }
+    }
+}
+
+/// Rows sorted by class, in row order within a class, with the place where each class starts and where the last ends.
+pub(crate) fn sort_by_class(codes: &[u32], counts: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut starts = Vec::with_capacity(counts.len() + 1);
+    let mut end = 0;
+    starts.push(0);
+    for &count in counts {
+        end += count;
+        starts.push(end);
+    }
+    let mut next = starts.clone();
+    let mut order = vec![0; codes.len()];
+    for (row, &code) in codes.iter().enumerate() {
+        order[next[code as usize]] = row;
+        next[code as usize] += 1;
+    }
+    (order, starts)
+}

@@ -1,0 +1,638 @@
+//! Euclidean and Manhattan distances: all pairs of rows, in tiles, each pair once, and never N x N or N x K numbers.
+//!
+//! Rows are sorted by class. A strip of rows (whole classes, or a part of one large class) meets every row from itself
+//! on, tile by tile. A tile gives its sums over columns to the rows of the strip and its sums over rows to the columns.
+//! After a strip, its rows have met all classes from their own on, and the rows after it are done with the strip's
+//! classes: what is complete goes into the fold, and its memory is used again. Rows so see the classes in order.
+
+use std::ops::Range;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::Dataset;
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::kernels::centre::Centre;
+use crate::kernels::centroids::Centroids;
+use crate::kernels::class_sums::ClassSums;
+use crate::kernels::dense::{RowScale, lane_sum, manhattan_distance, squared_distance, squared_norm};
+use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::vectorized::vectorized;
+use crate::kernels::{ClassDistances, ClassGeometry, Nearest, Real, RowFold, Wanted, sort_by_class};
+use crate::progress::Progress;
+
+/// Rows of a tile's side.
+const TILE: usize = 256;
+
+/// Numbers that the sums of one strip may take.
+const STRIP_SUMS: usize = 1 << 23;
+
+/// Rows sorted by class, ready for passes over their pairs.
+pub(crate) struct PairTiles<'a, T> {
+    dataset: &'a Dataset,
+    distance: Distance,
+    progress: &'a dyn Progress,
+    order: Vec<usize>,
+    /// Where each class starts in the order, and the end.
+    starts: Vec<usize>,
+    /// The class of each sorted row.
+    class_of: Vec<u32>,
+    /// Weights in sorted order, and their sums by class.
+    weights: Vec<f64>,
+    class_weights: Vec<f64>,
+    rows: Vec<T>,
+    /// Centred and scaled rows with the squares of their lengths, for Euclidean.
+    centred: Vec<T>,
+    squares: Vec<T>,
+    /// Distances come out of a tile multiplied by this.
+    scale: f64,
+}
+
+/// Consecutive classes that are completed together.
+struct Panel {
+    classes: Range<usize>,
+    /// The rows of these classes, cut into strips; several only for a single large class.
+    strips: Vec<Range<usize>>,
+}
+
+/// Sums of one tile of columns with a strip.
+#[derive(Default)]
+struct TileSums {
+    columns: Range<usize>,
+    /// The first class of the columns, and how many there are.
+    classes: Range<usize>,
+    /// Strip rows (from `first_row` of the strip) x classes of the columns.
+    rows: Vec<f64>,
+    row_count: usize,
+    /// Columns x classes of the strip, only for columns inside the strip.
+    inner: Vec<f64>,
+}
+
+/// Where the rows of a tile lie.
+struct TilePlace {
+    rows: Range<usize>,
+    strip_start: usize,
+    /// The classes of the strip's panel.
+    panel: Range<usize>,
+    /// Whether rows and columns are the same, so that each pair is there twice.
+    diagonal: bool,
+}
+
+impl<'a, T: Real> PairTiles<'a, T> {
+    pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
+        let labels = dataset.labels();
+        let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+        let (n, d) = (dataset.len(), dataset.dimensions());
+        let mut place = vec![0; n];
+        for (position, &row) in order.iter().enumerate() {
+            place[row] = position;
+        }
+        let mut rows = vec![T::default(); n * d];
+        let mut buffer = Vec::new();
+        for start in (0..n).step_by(TILE) {
+            let end = (start + TILE).min(n);
+            let block = dataset.rows::<T>(start..end, &mut buffer)?;
+            for (values, &position) in block.chunks_exact(d).zip(&place[start..end]) {
+                rows[position * d..(position + 1) * d].copy_from_slice(values);
+            }
+        }
+        let weights: Vec<f64> = order.iter().map(|&row| dataset.weight(row)).collect();
+        let class_of = order.iter().map(|&row| labels.codes()[row]).collect();
+        let class_weights = starts
+            .windows(2)
+            .map(|ends| weights[ends[0]..ends[1]].iter().sum())
+            .collect();
+        let (mut centred, mut squares, mut scale) = (Vec::new(), Vec::new(), 1.0);
+        if distance == Distance::Euclidean {
+            let centre = Centre::sample::<T>(dataset, false)?;
+            centred = vec![T::default(); n * d];
+            centred
+                .par_chunks_mut(d)
+                .zip(rows.par_chunks(d))
+                .for_each(|(centred, row)| {
+                    for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
+                        *target = T::from_f64((value.to_f64() - middle) * centre.scale);
+                    }
+                });
+            squares = centred
+                .par_chunks(d)
+                .map(|row| T::from_f64(squared_norm(row)))
+                .collect();
+            scale = centre.scale;
+        }
+        Ok(PairTiles {
+            dataset,
+            distance,
+            progress,
+            order,
+            starts,
+            class_of,
+            weights,
+            class_weights,
+            rows,
+            centred,
+            squares,
+            scale,
+        })
+    }
+
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        let (n, classes) = (self.order.len(), self.class_weights.len());
+        let mut states: Vec<F::State> = self
+            .order
+            .iter()
+            .zip(&self.class_of)
+            .map(|(&row, &own)| fold.start(row, own as usize))
+            .collect();
+        // Sums to the classes of the current panel, kept from strip to strip; only a large class has several strips.
+        let mut pending = vec![0.0; n];
+        let mut pairs = ClassPairs::new(classes, wanted);
+        self.progress.begin("pairs of rows", (n as u64 * (n as u64 + 1)) / 2);
+        for panel in self.panels() {
+            let mut between = vec![0.0; panel.classes.len() * (classes - panel.classes.start)];
+            let last_strip = panel.strips.len() - 1;
+            for (index, strip) in panel.strips.iter().enumerate() {
+                self.strip(
+                    fold,
+                    &panel,
+                    strip.clone(),
+                    index == last_strip,
+                    &mut states,
+                    &mut pending,
+                    &mut between,
+                );
+            }
+            pairs.add(&panel.classes, &between, &self.class_weights, self.scale);
+        }
+        self.progress.end();
+        let mut rows = vec![F::Output::default(); n];
+        for (state, &row) in states.into_iter().zip(&self.order) {
+            rows[row] = fold.finish(state);
+        }
+        let geometry = if wanted.geometry || wanted.matrix {
+            self.geometry(pairs, wanted)?
+        } else {
+            ClassGeometry::default()
+        };
+        Ok(ClassDistances { rows, geometry })
+    }
+
+    /// Cuts the sorted rows into panels and strips. A function of the class sizes alone, so that sums are added in the
+    /// same order whatever the number of threads.
+    fn panels(&self) -> Vec<Panel> {
+        let classes = self.class_weights.len();
+        let strip_rows = (STRIP_SUMS / classes).clamp(TILE, 8 * TILE) / TILE * TILE;
+        let mut panels = Vec::new();
+        let mut first = 0;
+        while first < classes {
+            let start = self.starts[first];
+            let mut last = first + 1;
+            while last < classes && self.starts[last + 1] - start <= strip_rows {
+                last += 1;
+            }
+            let end = self.starts[last];
+            let strips = (start..end)
+                .step_by(strip_rows)
+                .map(|row| row..(row + strip_rows).min(end))
+                .collect();
+            panels.push(Panel {
+                classes: first..last,
+                strips,
+            });
+            first = last;
+        }
+        panels
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn strip<F: RowFold>(
+        &self,
+        fold: &F,
+        panel: &Panel,
+        strip: Range<usize>,
+        last_strip: bool,
+        states: &mut [F::State],
+        pending: &mut [f64],
+        between: &mut [f64],
+    ) {
+        let (n, classes) = (self.order.len(), self.class_weights.len());
+        let first_class = panel.classes.start;
+        let width = classes - first_class;
+        let single_strip = panel.strips.len() == 1;
+        let inner: Vec<TileSums> = tiles(strip.clone())
+            .into_par_iter()
+            .map_init(Workspace::default, |workspace, columns| {
+                self.with_tiles(&strip, columns, &panel.classes, true, workspace)
+            })
+            .collect();
+        let (_, later_states) = states.split_at_mut(strip.end);
+        let (_, later_pending) = pending.split_at_mut(strip.end);
+        let outer: Vec<TileSums> = later_states
+            .par_chunks_mut(TILE)
+            .zip(later_pending.par_chunks_mut(TILE))
+            .zip(tiles(strip.end..n))
+            .map_init(Workspace::default, |workspace, ((states, pending), columns)| {
+                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, false, workspace);
+                let column_sums = std::mem::take(&mut sums.inner);
+                let panel_classes = panel.classes.len();
+                for ((position, state), pending) in columns.zip(states).zip(pending) {
+                    let own = self.class_of[position] as usize;
+                    let sums = &column_sums[(position - sums.columns.start) * panel_classes..][..panel_classes];
+                    if single_strip {
+                        self.absorb(fold, state, own, position, first_class, sums, &mut workspace.means);
+                    } else {
+                        *pending += sums[0];
+                        if last_strip && own != first_class {
+                            self.absorb(
+                                fold,
+                                state,
+                                own,
+                                position,
+                                first_class,
+                                &[*pending],
+                                &mut workspace.means,
+                            );
+                            *pending = 0.0;
+                        }
+                    }
+                }
+                sums
+            })
+            .collect();
+        // Sums of the strip's rows to the classes from the panel on; a large class's rows have met earlier strips.
+        let mut sums = vec![0.0; strip.len() * width];
+        if !single_strip {
+            for (pending, sums) in pending[strip.clone()].iter_mut().zip(sums.chunks_exact_mut(width)) {
+                sums[0] = std::mem::take(pending);
+            }
+        }
+        let panel_classes = panel.classes.len();
+        sums.par_chunks_mut(width).enumerate().for_each(|(position, sums)| {
+            for tile in inner.iter().chain(&outer) {
+                if position < tile.row_count {
+                    let classes = tile.classes.len();
+                    let part = &tile.rows[position * classes..(position + 1) * classes];
+                    let target = &mut sums[tile.classes.start - first_class..tile.classes.end - first_class];
+                    for (sum, part) in target.iter_mut().zip(part) {
+                        *sum += part;
+                    }
+                }
+                if tile.columns.contains(&(strip.start + position)) && !tile.inner.is_empty() {
+                    let column = strip.start + position - tile.columns.start;
+                    let part = &tile.inner[column * panel_classes..(column + 1) * panel_classes];
+                    for (sum, part) in sums.iter_mut().zip(part) {
+                        *sum += part;
+                    }
+                }
+            }
+        });
+        for (position, sums) in strip.clone().zip(sums.chunks_exact(width)) {
+            let own = self.class_of[position] as usize - first_class;
+            let target = &mut between[own * width..(own + 1) * width];
+            for (total, sum) in target.iter_mut().zip(sums) {
+                *total += self.weights[position] * sum;
+            }
+        }
+        let strip_states = &mut states[strip.clone()];
+        strip_states
+            .par_iter_mut()
+            .zip(sums.par_chunks(width))
+            .enumerate()
+            .for_each_init(Vec::new, |means, (position, (state, sums))| {
+                let position = strip.start + position;
+                let own = self.class_of[position] as usize;
+                self.absorb(fold, state, own, position, first_class, sums, means);
+            });
+    }
+
+    /// Turns sums into means and gives them to the fold.
+    #[allow(clippy::too_many_arguments)]
+    fn absorb<F: RowFold>(
+        &self,
+        fold: &F,
+        state: &mut F::State,
+        own: usize,
+        position: usize,
+        first_class: usize,
+        sums: &[f64],
+        means: &mut Vec<f64>,
+    ) {
+        means.clear();
+        means.extend(
+            sums.iter()
+                .zip(&self.class_weights[first_class..])
+                .map(|(sum, weight)| sum / weight / self.scale),
+        );
+        if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
+            let others = self.class_weights[own] - self.weights[position];
+            let alone = self.starts[own + 1] - self.starts[own] == 1;
+            *entry = if alone {
+                0.0
+            } else {
+                sums[own - first_class] / others / self.scale
+            };
+        }
+        fold.absorb(state, first_class, means);
+    }
+
+    /// All tiles of a strip's rows with one tile of columns.
+    fn with_tiles(
+        &self,
+        strip: &Range<usize>,
+        columns: Range<usize>,
+        panel: &Range<usize>,
+        inside: bool,
+        workspace: &mut Workspace<T>,
+    ) -> TileSums {
+        let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
+        // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
+        let rows = if inside {
+            strip.start..columns.end
+        } else {
+            strip.clone()
+        };
+        let mut sums = TileSums {
+            rows: vec![0.0; rows.len() * column_classes.len()],
+            row_count: rows.len(),
+            inner: vec![0.0; columns.len() * panel.len()],
+            classes: column_classes,
+            columns: columns.clone(),
+        };
+        for row_tile in tiles(rows.clone()) {
+            let diagonal = row_tile.start == columns.start;
+            vectorized(Self::tile, (self, row_tile.clone(), columns.clone(), &mut *workspace));
+            let place = TilePlace {
+                rows: row_tile.clone(),
+                strip_start: strip.start,
+                panel: panel.clone(),
+                diagonal,
+            };
+            vectorized(Self::add_tile, (self, &place, &mut *workspace, &mut sums));
+            let pairs = row_tile.len() * columns.len();
+            let once = if diagonal {
+                columns.len() * (columns.len() + 1) / 2
+            } else {
+                pairs
+            };
+            self.progress.advance(once as u64);
+        }
+        sums
+    }
+
+    /// The distances of one tile, times the scale. Those that cancelled are 0 and listed.
+    #[inline(always)]
+    fn tile((kernel, rows, columns, workspace): (&Self, Range<usize>, Range<usize>, &mut Workspace<T>)) {
+        let d = kernel.dataset.dimensions();
+        let Workspace { tile, cancelled, .. } = workspace;
+        cancelled.clear();
+        tile.resize(rows.len() * columns.len(), T::default());
+        if kernel.distance == Distance::Manhattan {
+            for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
+                let x = &kernel.rows[row * d..(row + 1) * d];
+                for (column, distance) in columns.clone().zip(distances.iter_mut()) {
+                    let sum = manhattan(x, &kernel.rows[column * d..(column + 1) * d]);
+                    let finite = sum.to_f64().is_finite();
+                    *distance = if finite { sum } else { T::default() };
+                    if !finite {
+                        cancelled.push((row as u32, column as u32));
+                    }
+                }
+            }
+            return;
+        }
+        multiply_transposed(
+            &kernel.centred[rows.start * d..rows.end * d],
+            &kernel.centred[columns.start * d..columns.end * d],
+            d,
+            tile,
+        );
+        let two = T::from_f64(2.0);
+        let cancellation = T::from_f64(T::CANCELLATION);
+        let underflow = T::from_f64(T::UNDERFLOW);
+        let infinity = T::from_f64(f64::INFINITY);
+        let column_squares = &kernel.squares[columns.clone()];
+        for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
+            let square = kernel.squares[row];
+            let mut failures = 0u32;
+            for (distance, column_square) in distances.iter_mut().zip(column_squares) {
+                let terms = square + *column_square;
+                let difference = terms - two * *distance;
+                // Written so that NaN and infinity do not pass.
+                let passes = (difference >= cancellation * terms) & (terms >= underflow) & (difference < infinity);
+                *distance = if passes { difference.root() } else { T::default() };
+                failures += u32::from(!passes);
+            }
+            if failures > 0 {
+                // Only what cancelled is exactly 0: everything that passes is positive.
+                let zero = T::default();
+                let failed = distances
+                    .iter()
+                    .zip(columns.clone())
+                    .filter(|(distance, _)| **distance == zero);
+                cancelled.extend(failed.map(|(_, column)| (row as u32, column as u32)));
+            }
+        }
+    }
+
+    /// The distance of one pair by differences, times the scale.
+    #[inline(always)]
+    fn exact_distance(&self, row: usize, column: usize) -> f64 {
+        let d = self.dataset.dimensions();
+        let (x, y) = (
+            &self.rows[row * d..(row + 1) * d],
+            &self.rows[column * d..(column + 1) * d],
+        );
+        match self.distance {
+            Distance::Manhattan => manhattan_distance(x, y),
+            _ => squared_distance(x, y).sqrt() * self.scale,
+        }
+    }
+
+    #[inline(always)]
+    fn add_tile((kernel, place, workspace, sums): (&Self, &TilePlace, &mut Workspace<T>, &mut TileSums)) {
+        let columns = sums.columns.clone();
+        let (column_classes, panel_classes) = (sums.classes.len(), place.panel.len());
+        let column_weights = &kernel.weights[columns.clone()];
+        let Workspace {
+            tile,
+            cancelled,
+            column_sums,
+            ..
+        } = workspace;
+        let weighted = kernel.dataset.weights().is_some();
+        for (row, distances) in place.rows.clone().zip(tile.chunks_exact(columns.len())) {
+            let target = &mut sums.rows[(row - place.strip_start) * column_classes..][..column_classes];
+            for class in sums.classes.clone() {
+                let start = kernel.starts[class].max(columns.start) - columns.start;
+                let end = kernel.starts[class + 1].min(columns.end) - columns.start;
+                let (part, weights) = (&distances[start..end], &column_weights[start..end]);
+                let sum = if weighted {
+                    lane_sum(part.len(), |k| weights[k] * part[k].to_f64())
+                } else {
+                    lane_sum(part.len(), |k| part[k].to_f64())
+                };
+                target[class - sums.classes.start] += sum;
+            }
+        }
+        if !place.diagonal {
+            let mut row = place.rows.start;
+            while row < place.rows.end {
+                let class = kernel.class_of[row] as usize;
+                let end = kernel.starts[class + 1].min(place.rows.end);
+                column_sums.clear();
+                column_sums.resize(columns.len(), 0.0);
+                for row in row..end {
+                    let distances = &tile[(row - place.rows.start) * columns.len()..][..columns.len()];
+                    let weight = kernel.weights[row];
+                    for (sum, distance) in column_sums.iter_mut().zip(distances) {
+                        *sum += weight * distance.to_f64();
+                    }
+                }
+                let class = class - place.panel.start;
+                for (column, sum) in column_sums.iter().enumerate() {
+                    sums.inner[column * panel_classes + class] += sum;
+                }
+                row = end;
+            }
+        }
+        for &(row, column) in cancelled.iter() {
+            let (row, column) = (row as usize, column as usize);
+            if row == column {
+                continue;
+            }
+            let distance = kernel.exact_distance(row, column);
+            let column_class = kernel.class_of[column] as usize - sums.classes.start;
+            sums.rows[(row - place.strip_start) * column_classes + column_class] += kernel.weights[column] * distance;
+            if !place.diagonal {
+                let row_class = kernel.class_of[row] as usize - place.panel.start;
+                sums.inner[(column - columns.start) * panel_classes + row_class] += kernel.weights[row] * distance;
+            }
+        }
+    }
+
+    fn geometry(&self, pairs: ClassPairs, wanted: Wanted) -> Result<ClassGeometry> {
+        let mut geometry = ClassGeometry {
+            nearest: pairs.nearest,
+            matrix: pairs.matrix,
+            ..Default::default()
+        };
+        if !wanted.geometry {
+            return Ok(geometry);
+        }
+        let sums = ClassSums::new::<T>(self.dataset, false, self.progress)?;
+        let (n, d, classes) = (self.dataset.len(), sums.dimensions(), sums.classes());
+        let centre = Centre::sample::<T>(self.dataset, false)?;
+        let mut means = Vec::with_capacity(classes * d);
+        for class in 0..classes {
+            means.extend(
+                sums.mean_less(class, &centre.vector)
+                    .map(|value| T::from_f64(value * centre.scale)),
+            );
+        }
+        geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
+        geometry.scatter = Some(sums.scatter());
+        geometry.radius = vec![None; n];
+        let radii: Vec<f64> = self
+            .rows
+            .par_chunks(d)
+            .zip(&self.class_of)
+            .map_init(
+                || vec![0.0; d],
+                |exact, (row, &class)| {
+                    RowScale::ONE.apply_to(row, exact);
+                    match self.distance {
+                        Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
+                        _ => sums.squared_distance(exact, class as usize).sqrt(),
+                    }
+                },
+            )
+            .collect();
+        for (radius, &row) in radii.into_iter().zip(&self.order) {
+            geometry.radius[row] = Some(radius);
+        }
+        geometry.variance = sums.variance.iter().copied().map(Some).collect();
+        Ok(geometry)
+    }
+}
+
+/// Mean distances between classes as the panels complete them.
+struct ClassPairs {
+    nearest: Vec<Option<Nearest>>,
+    matrix: Option<Array2<f64>>,
+}
+
+impl ClassPairs {
+    fn new(classes: usize, wanted: Wanted) -> Self {
+        ClassPairs {
+            nearest: vec![None; classes],
+            matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))),
+        }
+    }
+
+    /// `between` holds, for each class of the panel, the weighted sums to the classes from the panel's first on.
+    fn add(&mut self, panel: &Range<usize>, between: &[f64], weights: &[f64], scale: f64) {
+        let width = weights.len() - panel.start;
+        for (class, sums) in panel.clone().zip(between.chunks_exact(width)) {
+            for other in class + 1..weights.len() {
+                let distance = sums[other - panel.start] / weights[class] / weights[other] / scale;
+                Nearest::update(&mut self.nearest[class], other, distance);
+                Nearest::update(&mut self.nearest[other], class, distance);
+                if let Some(matrix) = &mut self.matrix {
+                    matrix[[class, other]] = distance;
+                    matrix[[other, class]] = distance;
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of `TILE` rows that cover a range; the last may be shorter.
+fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
+    rows.clone()
+        .step_by(TILE)
+        .map(|start| start..(start + TILE).min(rows.end))
+        .collect()
+}
+
+/// The sum of |x_k - y_k| in the precision of the rows.
+#[inline(always)]
+fn manhattan<T: Real>(x: &[T], y: &[T]) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::default(); LANES];
+    let y = &y[..x.len()];
+    let whole = x.len() / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            lanes[lane] += (x[start + lane] - y[start + lane]).magnitude();
+        }
+    }
+    let mut rest = T::default();
+    for k in whole..x.len() {
+        rest += (x[k] - y[k]).magnitude();
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0] + rest
+}
+
+struct Workspace<T> {
+    tile: Vec<T>,
+    cancelled: Vec<(u32, u32)>,
+    column_sums: Vec<f64>,
+    means: Vec<f64>,
+}
+
+impl<T> Default for Workspace<T> {
+    fn default() -> Self {
+        Workspace {
+            tile: Vec::new(),
+            cancelled: Vec::new(),
+            column_sums: Vec::new(),
+            means: Vec::new(),
+        }
+    }
+}

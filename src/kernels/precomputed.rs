@@ -1,0 +1,176 @@
+//! Distances that the user computed: one pass over the rows of the matrix.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::kernels::{ClassDistances, ClassGeometry, Nearest, RowFold, Wanted, sort_by_class};
+use crate::progress::Progress;
+
+/// Rows of one step.
+const BLOCK_ROWS: usize = 64;
+
+/// Numbers that one step may hold.
+const BLOCK_SUMS: usize = 1 << 22;
+
+/// The matrix may miss symmetry and a zero diagonal by this many units of rounding of its largest entry.
+const TOLERANCE: f64 = 100.0;
+
+/// A checked matrix of distances.
+pub(crate) struct Precomputed<'a> {
+    dataset: &'a Dataset,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Precomputed<'a> {
+    /// Checks that the matrix is non-negative and symmetric with a zero diagonal.
+    pub(crate) fn new(dataset: &'a Dataset, progress: &'a dyn Progress) -> Result<Self> {
+        let kernel = Precomputed { dataset, progress };
+        kernel.check()?;
+        Ok(kernel)
+    }
+
+    fn check(&self) -> Result<()> {
+        let n = self.dataset.len();
+        let refuse = |problem: String| Error::NotADistanceMatrix {
+            name: self.dataset.embeddings().origin().to_string(),
+            problem,
+        };
+        let stored = self.dataset.embeddings().element_type();
+        let epsilon = match stored.size() {
+            2 => f64::from(half::f16::EPSILON.to_f32()),
+            4 => f64::from(f32::EPSILON),
+            _ => f64::EPSILON,
+        };
+        let columns: Vec<usize> = (0..n).map(|row| self.dataset.source_row(row)).collect();
+        let starts: Vec<usize> = (0..n).step_by(BLOCK_ROWS).collect();
+        let largest = starts
+            .par_iter()
+            .map_init(Vec::new, |buffer, &start| {
+                let end = (start + BLOCK_ROWS).min(n);
+                let block = self.dataset.rows::<f64>(start..end, buffer)?;
+                let mut largest = 0.0f64;
+                for (row, values) in (start..end).zip(block.chunks_exact(self.dataset.dimensions())) {
+                    for &column in &columns {
+                        if values[column] < 0.0 {
+                            let row = columns[row];
+                            return Err(refuse(format!("{} in row {row}, column {column}", values[column])));
+                        }
+                        largest = largest.max(values[column]);
+                    }
+                }
+                Ok(largest)
+            })
+            .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
+        let tolerance = TOLERANCE * epsilon * largest;
+        // Tiles above the diagonal against their mirror images, so that both are read in runs.
+        starts.par_iter().try_for_each_init(
+            || (Vec::new(), Vec::new()),
+            |(upper, lower), &start| {
+                let end = (start + BLOCK_ROWS).min(n);
+                let d = self.dataset.dimensions();
+                let upper = self.dataset.rows::<f64>(start..end, upper)?;
+                for mirror in (start..n).step_by(BLOCK_ROWS) {
+                    let mirror_end = (mirror + BLOCK_ROWS).min(n);
+                    let lower = self.dataset.rows::<f64>(mirror..mirror_end, lower)?;
+                    for row in start..end {
+                        for column in mirror.max(row)..mirror_end {
+                            let here = upper[(row - start) * d + columns[column]];
+                            let there = lower[(column - mirror) * d + columns[row]];
+                            if row == column && here > tolerance {
+                                return Err(refuse(format!("{here} on the diagonal in row {}", columns[row])));
+                            }
+                            if (here - there).abs() > tolerance {
+                                let (row, column) = (columns[row], columns[column]);
+                                return Err(refuse(format!(
+                                    "{here} in row {row}, column {column}, but {there} in row {column}, column {row}"
+                                )));
+                            }
+                        }
+                    }
+                }
+                Ok(())
+            },
+        )
+    }
+
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        let labels = self.dataset.labels();
+        let (n, classes) = (self.dataset.len(), labels.classes());
+        let codes = labels.codes();
+        let (order, starts) = sort_by_class(codes, labels.counts());
+        let mut class_weights = vec![0.0; classes];
+        for (row, &code) in codes.iter().enumerate() {
+            class_weights[code as usize] += self.dataset.weight(row);
+        }
+        let mut rows = vec![F::Output::default(); n];
+        let mut nearest = vec![None; classes];
+        let mut matrix = wanted.matrix.then(|| Array2::zeros((classes, classes)));
+        let mut class_sums = vec![0.0; classes];
+        let step = (BLOCK_SUMS / classes).clamp(1, 4 * BLOCK_ROWS);
+        self.progress.begin("distances to classes", n as u64);
+        for start in (0..n).step_by(step) {
+            let block = &order[start..(start + step).min(n)];
+            let means: Vec<Vec<f64>> = block
+                .par_iter()
+                .map_init(Vec::new, |buffer, &row| {
+                    let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
+                    Ok(self.class_means(row, distances, &class_weights))
+                })
+                .collect::<Result<_>>()?;
+            for ((&row, means), position) in block.iter().zip(&means).zip(start..) {
+                let own = codes[row] as usize;
+                let mut state = fold.start(row, own);
+                fold.absorb(&mut state, 0, means);
+                rows[row] = fold.finish(state);
+                let weight = self.dataset.weight(row) / class_weights[own];
+                for (sum, mean) in class_sums.iter_mut().zip(means) {
+                    *sum += weight * mean;
+                }
+                if position + 1 == starts[own + 1] {
+                    for (other, &distance) in class_sums.iter().enumerate().filter(|&(other, _)| other != own) {
+                        Nearest::update(&mut nearest[own], other, distance);
+                        if let Some(matrix) = &mut matrix {
+                            matrix[[own, other]] = distance;
+                        }
+                    }
+                    class_sums.fill(0.0);
+                }
+            }
+            self.progress.advance(block.len() as u64);
+        }
+        self.progress.end();
+        let geometry = ClassGeometry {
+            nearest,
+            centroid_separation: vec![None; classes],
+            variance: vec![None; classes],
+            radius: vec![None; if wanted.geometry { n } else { 0 }],
+            scatter: None,
+            matrix,
+        };
+        Ok(ClassDistances { rows, geometry })
+    }
+
+    /// The mean distance of a row to every class, itself left out.
+    fn class_means(&self, row: usize, distances: &[f64], class_weights: &[f64]) -> Vec<f64> {
+        let codes = self.dataset.labels().codes();
+        let mut sums = vec![0.0; class_weights.len()];
+        for (other, &code) in codes.iter().enumerate() {
+            if other != row {
+                sums[code as usize] += self.dataset.weight(other) * distances[self.dataset.source_row(other)];
+            }
+        }
+        let own = codes[row] as usize;
+        for (class, (sum, &weight)) in sums.iter_mut().zip(class_weights).enumerate() {
+            if class != own {
+                *sum /= weight;
+            } else if self.dataset.labels().counts()[own] > 1 {
+                *sum /= weight - self.dataset.weight(row);
+            } else {
+                *sum = 0.0;
+            }
+        }
+        sums
+    }
+}

@@ -1,0 +1,56 @@
+//! float32 and float64 as the kernels use them.
+
+use std::ops::{Add, AddAssign, Mul, Sub};
+
+use crate::data::Element;
+
+/// The arithmetic of the products inside a tile.
+pub trait Real:
+    Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + AddAssign + PartialOrd + Send + Sync
+{
+    /// A result below this share of the terms that cancelled in it is computed again without cancellation.
+    ///
+    /// A product of vectors u and v errs by a few units in the last place of |u| |v|, so that a distance that passes
+    /// errs by a few units over this share: about 1e-6 for float32, which leaves 2e-6 for a silhouette, and 1e-11 for
+    /// float64.
+    const CANCELLATION: f64;
+
+    /// Squares below this are computed again too: products of their parts may underflow.
+    const UNDERFLOW: f64;
+
+    /// |self|.
+    fn magnitude(self) -> Self;
+
+    /// The square root.
+    fn root(self) -> Self;
+}
+
+impl Real for f32 {
+    const CANCELLATION: f64 = 0.05;
+    const UNDERFLOW: f64 = 1e-24;
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        self.abs()
+    }
+
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+}
+
+impl Real for f64 {
+    const CANCELLATION: f64 = 1e-4;
+    const UNDERFLOW: f64 = 1e-280;
+
+    #[inline(always)]
+    fn magnitude(self) -> Self {
+        self.abs()
+    }
+
+    #[inline(always)]
+    fn root(self) -> Self {
+        self.sqrt()
+    }
+}

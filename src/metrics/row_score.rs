@@ -1,0 +1,241 @@
+//! What the silhouettes need of the mean distances of one row.
+
+use crate::kernels::{RowFold, exp_nonpositive};
+use crate::metrics::silhouette::silhouette;
+use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
+
+/// One row, scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RowScore {
+    /// Mean distance to the other rows of the own class; `None` for the only row of a class.
+    pub a: Option<f64>,
+    /// Mean distance to the nearest other class.
+    pub b: f64,
+    /// That class.
+    pub nearest_other: u32,
+    /// The hard silhouette.
+    pub silhouette: f64,
+    /// The soft silhouette.
+    pub soft_silhouette: f64,
+    /// exp of the entropy of the weights of the soft minimum.
+    pub effective_competitors: f64,
+}
+
+/// Folds the mean distances of a row into its [`RowScore`].
+pub struct RowScoreFold<'a> {
+    /// tau, in units of the distance.
+    pub temperature: f64,
+    pub softmin: SoftMinimum,
+    pub softmax: SmoothMaximum,
+    /// Rows of each class.
+    pub counts: &'a [usize],
+}
+
+/// The classes of a row so far.
+#[derive(Clone)]
+pub struct RowState {
+    own: usize,
+    a: f64,
+    nearest: u32,
+    competitors: Competitors,
+}
+
+/// Running sums of the soft minimum over competing classes, relative to the smallest distance so far, so that no
+/// exponential overflows at any temperature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Competitors {
+    /// The smallest distance.
+    smallest: f64,
+    /// Sum of exp(-(D - smallest) / tau).
+    exponentials: f64,
+    /// Sum of exp(-(D - smallest) / tau) (D - smallest).
+    weighted: f64,
+}
+
+impl Competitors {
+    pub(crate) const NONE: Competitors = Competitors {
+        smallest: f64::INFINITY,
+        exponentials: 0.0,
+        weighted: 0.0,
+    };
+
+    /// Adds classes; returns the position of the smallest distance if it is smaller than all before.
+    #[inline(always)]
+    pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64) -> Option<usize> {
+        let smallest = minimum(distances);
+        let mut position = None;
+        if smallest < self.smallest {
+            position = distances.iter().position(|&distance| distance == smallest);
+            if self.exponentials > 0.0 {
+                let drop = self.smallest - smallest;
+                let factor = exp_nonpositive(-drop / temperature);
+                self.weighted = factor * (self.weighted + drop * self.exponentials);
+                self.exponentials *= factor;
+            }
+            self.smallest = smallest;
+        }
+        let rate = -1.0 / temperature;
+        let mut exponentials = [0.0; 8];
+        let mut weighted = [0.0; 8];
+        let (chunks, rest) = distances.as_chunks::<8>();
+        for chunk in chunks {
+            for lane in 0..8 {
+                let excess = chunk[lane] - self.smallest;
+                let exponential = exp_nonpositive(excess * rate);
+                exponentials[lane] += exponential;
+                weighted[lane] += exponential * excess;
+            }
+        }
+        for (lane, distance) in rest.iter().enumerate() {
+            let excess = distance - self.smallest;
+            let exponential = exp_nonpositive(excess * rate);
+            exponentials[lane] += exponential;
+            weighted[lane] += exponential * excess;
+        }
+        self.exponentials += exponentials.iter().sum::<f64>();
+        self.weighted += weighted.iter().sum::<f64>();
+        position
+    }
+
+    /// The soft minimum over `competitors` classes.
+    pub(crate) fn soft_minimum(&self, kind: SoftMinimum, temperature: f64, competitors: usize) -> f64 {
+        match kind {
+            SoftMinimum::Weighted => self.smallest + self.weighted / self.exponentials,
+            SoftMinimum::Lse => self.smallest - temperature * (self.exponentials / competitors as f64).ln(),
+        }
+    }
+
+    /// exp of the entropy of the weights exp(-D / tau).
+    pub(crate) fn effective(&self, temperature: f64) -> f64 {
+        self.exponentials * (self.weighted / self.exponentials / temperature).exp()
+    }
+}
+
+#[inline(always)]
+fn minimum(values: &[f64]) -> f64 {
+    let mut lanes = [f64::INFINITY; 8];
+    let (chunks, rest) = values.as_chunks::<8>();
+    for chunk in chunks {
+        for lane in 0..8 {
+            lanes[lane] = if chunk[lane] < lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f64::INFINITY, f64::min)
+}
+
+impl RowFold for RowScoreFold<'_> {
+    type State = RowState;
+    type Output = RowScore;
+
+    fn start(&self, _row: usize, own: usize) -> RowState {
+        RowState {
+            own,
+            a: 0.0,
+            nearest: 0,
+            competitors: Competitors::NONE,
+        }
+    }
+
+    #[inline(always)]
+    fn absorb(&self, state: &mut RowState, first: usize, distances: &[f64]) {
+        let (before, after) = match state.own.checked_sub(first) {
+            Some(own) if own < distances.len() => {
+                state.a = distances[own];
+                (&distances[..own], &distances[own + 1..])
+            }
+            _ => (distances, &[][..]),
+        };
+        for (first, distances) in [(first, before), (state.own + 1, after)] {
+            if let Some(position) = state.competitors.absorb(distances, self.temperature) {
+                state.nearest = (first + position) as u32;
+            }
+        }
+    }
+
+    fn finish(&self, state: RowState) -> RowScore {
+        let (a, b) = (state.a, state.competitors.smallest);
+        let alone = self.counts[state.own] == 1;
+        let soft_b = state
+            .competitors
+            .soft_minimum(self.softmin, self.temperature, self.counts.len() - 1);
+        RowScore {
+            a: (!alone).then_some(a),
+            b,
+            nearest_other: state.nearest,
+            silhouette: if alone { 0.0 } else { silhouette(a, b, a.max(b)) },
+            soft_silhouette: if alone {
+                0.0
+            } else {
+                silhouette(a, soft_b, smooth_maximum(self.softmax, a, soft_b, self.temperature))
+            },
+            effective_competitors: state.competitors.effective(self.temperature),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(runs: &[&[f64]], own: usize, temperature: f64, softmin: SoftMinimum) -> RowScore {
+        let classes = runs.iter().map(|run| run.len()).sum();
+        let counts = vec![2; classes];
+        let fold = RowScoreFold {
+            temperature,
+            softmin,
+            softmax: SmoothMaximum::Hard,
+            counts: &counts,
+        };
+        let mut state = fold.start(0, own);
+        let mut first = 0;
+        for run in runs {
+            fold.absorb(&mut state, first, run);
+            first += run.len();
+        }
+        fold.finish(state)
+    }
+
+    #[test]
+    fn the_nearest_is_the_first_smallest_and_never_the_own_class() {
+        let score = fold(&[&[3.0, 2.0, 0.5], &[2.0, 2.0]], 2, 0.1, SoftMinimum::Weighted);
+        assert_eq!((score.a, score.b, score.nearest_other), (Some(0.5), 2.0, 1));
+        assert_eq!(score.silhouette, 0.75);
+    }
+
+    #[test]
+    fn the_soft_minimum_is_the_weighted_mean_however_the_classes_arrive() {
+        let distances = [0.9, 0.2, 0.7, 0.25, 0.4];
+        let tau: f64 = 0.1;
+        let weights: Vec<f64> = [0.9f64, 0.7, 0.25, 0.4].iter().map(|d| (-d / tau).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let b: f64 = weights
+            .iter()
+            .zip([0.9, 0.7, 0.25, 0.4])
+            .map(|(w, d)| w / total * d)
+            .sum();
+        let entropy: f64 = weights.iter().map(|w| -(w / total) * (w / total).ln()).sum();
+        let whole = fold(&[&distances], 1, tau, SoftMinimum::Weighted);
+        let parts = fold(
+            &[&distances[..1], &distances[1..3], &distances[3..]],
+            1,
+            tau,
+            SoftMinimum::Weighted,
+        );
+        for score in [whole, parts] {
+            assert!((score.soft_silhouette - (b - 0.2) / b).abs() < 1e-14);
+            assert!((score.effective_competitors - entropy.exp()).abs() < 1e-13);
+        }
+    }
+
+    #[test]
+    fn log_sum_exp_lies_between_minimum_and_mean() {
+        let hard = fold(&[&[0.3, 0.1, 0.5, 0.9]], 0, 1e-6, SoftMinimum::Lse);
+        assert!((hard.soft_silhouette - (0.1 - 0.3) / 0.3).abs() < 1e-4);
+        let mean = fold(&[&[0.3, 0.1, 0.5, 0.9]], 0, 1e6, SoftMinimum::Lse);
+        assert!((mean.soft_silhouette - (0.5 - 0.3) / 0.5).abs() < 1e-6);
+    }
+}

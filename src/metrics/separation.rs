@@ -1,0 +1,130 @@
+//! Compactness and separation of classes.
+
+use crate::data::Dataset;
+use crate::kernels::{ClassGeometry, Nearest};
+use crate::metrics::RowScore;
+use crate::metrics::mean::{class_means, weighted_mean};
+
+/// Statistics of one class; `None` where undefined.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClassSeparation {
+    /// Mean of a over the rows; undefined for a single row.
+    pub intra_mean: Option<f64>,
+    /// Standard deviation of a (ddof 0).
+    pub a_std: Option<f64>,
+    /// Mean distance of the rows to the class mean.
+    pub radius_mean: Option<f64>,
+    /// Largest distance of a row to the class mean.
+    pub radius_max: Option<f64>,
+    /// Mean squared Euclidean distance to the class mean.
+    pub variance: Option<f64>,
+    /// The nearest other class by mean distance, and that distance.
+    pub nearest: Option<Nearest>,
+    /// Distance of the class mean to the nearest other class mean.
+    pub centroid_separation: Option<f64>,
+}
+
+impl ClassSeparation {
+    /// Mean distance to the rows of the nearest other class.
+    pub fn separation(&self) -> Option<f64> {
+        self.nearest.map(|nearest| nearest.distance)
+    }
+
+    /// separation - intra_mean.
+    pub fn margin(&self) -> Option<f64> {
+        Some(self.separation()? - self.intra_mean?)
+    }
+
+    /// intra_mean / separation; undefined where the separation is 0.
+    pub fn ratio(&self) -> Option<f64> {
+        let separation = self.separation()?;
+        let intra_mean = self.intra_mean?;
+        (separation > 0.0).then(|| intra_mean / separation)
+    }
+}
+
+/// The statistics of every class.
+pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
+    let classes = dataset.labels().classes();
+    let codes = dataset.labels().codes();
+    let weight = |row: usize| dataset.weight(row);
+    let a = || {
+        let rows = codes.iter().zip(scores).enumerate();
+        rows.filter_map(|(row, (&code, score))| Some((code, score.a?, weight(row))))
+    };
+    let intra_mean = class_means(classes, a());
+    let squared_deviation = class_means(
+        classes,
+        a().map(|(code, a, weight)| {
+            let deviation = a - intra_mean[code as usize].unwrap_or(a);
+            (code, deviation * deviation, weight)
+        }),
+    );
+    let radii = || {
+        let rows = codes.iter().zip(&geometry.radius).enumerate();
+        rows.filter_map(|(row, (&code, radius))| Some((code, (*radius)?, weight(row))))
+    };
+    let radius_mean = class_means(classes, radii());
+    let mut radius_max: Vec<Option<f64>> = vec![None; classes];
+    for (code, radius, _) in radii() {
+        let largest = &mut radius_max[code as usize];
+        *largest = Some(largest.map_or(radius, |largest| largest.max(radius)));
+    }
+    (0..classes)
+        .map(|class| ClassSeparation {
+            intra_mean: intra_mean[class],
+            a_std: squared_deviation[class].map(f64::sqrt),
+            radius_mean: radius_mean[class],
+            radius_max: radius_max[class],
+            variance: geometry.variance[class],
+            nearest: geometry.nearest[class],
+            centroid_separation: geometry.centroid_separation[class],
+        })
+        .collect()
+}
+
+/// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.
+pub fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
+    let (between, within) = geometry.scatter?;
+    (within > 0.0).then(|| between / within)
+}
+
+/// The mean over rows of the value of their class; classes without a value are left out.
+pub fn mean_over_rows(values: &[Option<f64>], class_weights: &[f64]) -> Option<f64> {
+    weighted_mean(
+        values
+            .iter()
+            .zip(class_weights)
+            .filter_map(|(value, &weight)| Some(((*value)?, weight))),
+    )
+}
+
+/// The mean over classes; classes without a value are left out.
+pub fn mean_over_classes(values: &[Option<f64>]) -> Option<f64> {
+    weighted_mean(values.iter().flatten().map(|&value| (value, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undefined_classes_are_left_out_of_means() {
+        let values = [Some(1.0), None, Some(4.0)];
+        assert_eq!(mean_over_rows(&values, &[2.0, 5.0, 1.0]), Some(2.0));
+        assert_eq!(mean_over_classes(&values), Some(2.5));
+        assert_eq!(mean_over_classes(&[None]), None);
+    }
+
+    #[test]
+    fn the_ratio_of_coinciding_classes_is_undefined() {
+        let class = |intra_mean, distance| ClassSeparation {
+            intra_mean: Some(intra_mean),
+            nearest: Some(Nearest { class: 1, distance }),
+            ..Default::default()
+        };
+        assert_eq!(class(0.0, 0.0).ratio(), None);
+        assert_eq!(class(1.0, 4.0).ratio(), Some(0.25));
+        assert_eq!(class(1.0, 4.0).margin(), Some(3.0));
+    }
+}
