@@ -139,10 +139,6 @@ pub enum Error {
     #[error("{name}: weight {value} in row {row}: weights must be positive finite numbers")]
     Weight { name: String, row: usize, value: f64 },
 
-    /// A row that outweighs the rest of its class so far that their mean drowns in rounding.
-    #[error("{name}: the weight of row {row} is all of its class's weight but a millionth or less")]
-    DominantWeight { name: String, row: usize },
-
     /// A precomputed distance matrix that is not one.
     #[error("{name}: not a distance matrix: {problem}")]
     NotADistanceMatrix { name: String, problem: String },
@@ -201,7 +197,6 @@ impl Error {
             Error::TooManyClasses { .. } => {
                 Some("every row is a class of its own: check that the label column is not an id".into())
             }
-            Error::DominantWeight { .. } => Some("even out the weights within each class".into()),
             Error::NotADistanceMatrix { .. } => {
                 Some("--distance precomputed wants a square, symmetric matrix with a zero diagonal".into())
             }

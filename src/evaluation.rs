@@ -393,7 +393,6 @@ impl RowScores {
 struct Summary<'a> {
     dataset: &'a Dataset,
     settings: &'a Settings,
-    class_weights: Vec<f64>,
     metrics: IndexMap<String, Option<f64>>,
     undefined_classes: IndexMap<String, usize>,
     classes: Vec<ClassEvaluation>,
@@ -403,10 +402,6 @@ struct Summary<'a> {
 impl<'a> Summary<'a> {
     fn new(dataset: &'a Dataset, settings: &'a Settings) -> Self {
         let labels = dataset.labels();
-        let mut class_weights = vec![0.0; labels.classes()];
-        for (row, &code) in labels.codes().iter().enumerate() {
-            class_weights[code as usize] += dataset.weight(row);
-        }
         let classes = labels
             .names()
             .iter()
@@ -419,7 +414,6 @@ impl<'a> Summary<'a> {
         let mut summary = Summary {
             dataset,
             settings,
-            class_weights,
             metrics: IndexMap::new(),
             undefined_classes: IndexMap::new(),
             classes: classes.collect(),
@@ -462,13 +456,14 @@ impl<'a> Summary<'a> {
         }
         let missing = values.iter().filter(|value| value.is_none()).count();
         if missing == values.len() {
-            self.warnings.push(format!("{id} is undefined: {undefined}"));
+            self.warnings
+                .push(format!("{id} and {id}_macro are undefined: {undefined}"));
         }
         if missing > 0 {
             self.undefined_classes.insert(id.to_owned(), missing);
         }
         self.metrics
-            .insert(id.to_owned(), mean_over_rows(&values, &self.class_weights));
+            .insert(id.to_owned(), mean_over_rows(&values, self.dataset.class_weights()));
         self.metrics.insert(format!("{id}_macro"), mean_over_classes(&values));
         for (class, value) in self.classes.iter_mut().zip(values) {
             set(class, value);

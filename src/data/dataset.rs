@@ -47,18 +47,68 @@ pub struct Dataset {
     label_type: LabelType,
     /// The rows of the embeddings that take part, in order; `None` is all of them.
     selection: Option<Vec<usize>>,
-    weights: Option<Vec<f64>>,
+    weights: Weights,
     weight_origin: Option<Origin>,
     ignored_labels: Vec<String>,
     excluded: Excluded,
     warnings: Vec<String>,
 }
 
+/// The weights of rows and classes.
+#[derive(Clone, Debug)]
+struct Weights {
+    /// `None` where all rows weigh 1.
+    rows: Option<Vec<f64>>,
+    classes: Vec<f64>,
+    /// For each class the row that holds almost all of its weight, if there is one.
+    dominant: Vec<Option<Dominant>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dominant {
+    row: usize,
+    /// The weight of the other rows, summed without this one: the difference would have lost its digits.
+    others: f64,
+}
+
+/// A row is dominant when the others of its class hold less than this share of the weight.
+const DOMINATED_SHARE: f64 = 1e-3;
+
+impl Weights {
+    fn new(rows: Option<Vec<f64>>, labels: &Labels) -> Self {
+        let Some(rows) = rows else {
+            return Weights {
+                rows,
+                classes: labels.counts().iter().map(|&count| count as f64).collect(),
+                dominant: vec![None; labels.classes()],
+            };
+        };
+        let mut classes = vec![0.0; labels.classes()];
+        for (&code, weight) in labels.codes().iter().zip(&rows) {
+            classes[code as usize] += weight;
+        }
+        let mut dominant: Vec<Option<Dominant>> = vec![None; labels.classes()];
+        for (row, (&code, weight)) in labels.codes().iter().zip(&rows).enumerate() {
+            let class = code as usize;
+            if labels.counts()[class] > 1 && classes[class] - weight < DOMINATED_SHARE * classes[class] {
+                dominant[class] = Some(Dominant { row, others: 0.0 });
+            }
+        }
+        for (row, (&code, weight)) in labels.codes().iter().zip(&rows).enumerate() {
+            if let Some(dominant) = dominant[code as usize].as_mut().filter(|dominant| dominant.row != row) {
+                dominant.others += weight;
+            }
+        }
+        Weights {
+            rows: Some(rows),
+            classes,
+            dominant,
+        }
+    }
+}
+
 /// Rows that one task scans at a time.
 const SCAN_ROWS: usize = 1024;
-
-/// The share of a class's weight that rows other than the heaviest must hold.
-const LEAST_OTHER_WEIGHT: f64 = 1e-6;
 
 impl Dataset {
     /// Joins embeddings and labels for evaluation under `distance`, with everything checked.
@@ -119,6 +169,7 @@ impl Dataset {
             Some(kept) => kept.iter().map(|&row| weights.values[row]).collect(),
             None => weights.values.clone(),
         });
+        let weights = Weights::new(weights, &labels);
         let unknown = |ignored: &&String| !column.dictionary().iter().any(|label| label.to_string() == **ignored);
         let warnings = options
             .ignore_labels
@@ -138,7 +189,6 @@ impl Dataset {
             excluded,
             warnings,
         };
-        dataset.check_weights(options.weights.as_ref())?;
         match dataset.embeddings.element_type().precision() {
             Precision::F32 => dataset.check_values::<f32>(distance)?,
             Precision::F64 => dataset.check_values::<f64>(distance)?,
@@ -212,12 +262,34 @@ impl Dataset {
 
     /// The weights of the rows that take part; `None` where all weigh the same.
     pub fn weights(&self) -> Option<&[f64]> {
-        self.weights.as_deref()
+        self.weights.rows.as_deref()
     }
 
     /// The weight of a row; 1 where there are no weights.
     pub fn weight(&self, row: usize) -> f64 {
-        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+        self.weights.rows.as_ref().map_or(1.0, |weights| weights[row])
+    }
+
+    /// The sum of the weights of each class.
+    pub fn class_weights(&self) -> &[f64] {
+        &self.weights.classes
+    }
+
+    /// The sum of the weights of the other rows of a row's class; 0 for the only row of a class.
+    pub fn weight_of_others(&self, row: usize) -> f64 {
+        let class = self.labels.codes()[row] as usize;
+        if self.labels.counts()[class] == 1 {
+            return 0.0;
+        }
+        match self.weights.dominant[class] {
+            Some(dominant) if dominant.row == row => dominant.others,
+            _ => self.weights.classes[class] - self.weight(row),
+        }
+    }
+
+    /// The rows that hold almost all the weight of their class, which has others. There are few or none.
+    pub fn dominant_rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.weights.dominant.iter().flatten().map(|dominant| dominant.row)
     }
 
     /// Where the weights came from, where there are any.
@@ -242,16 +314,17 @@ impl Dataset {
 
     /// A choice of rows as a data set of its own; its classes are those that occur in it.
     pub fn subset(&self, rows: &[usize]) -> Self {
+        let labels = self.labels.subset(rows);
+        let weights = self
+            .weights()
+            .map(|weights| rows.iter().map(|&row| weights[row]).collect());
         Dataset {
             embeddings: Arc::clone(&self.embeddings),
-            labels: self.labels.subset(rows),
+            weights: Weights::new(weights, &labels),
+            labels,
             label_origin: self.label_origin.clone(),
             label_type: self.label_type,
             selection: Some(rows.iter().map(|&row| self.source_row(row)).collect()),
-            weights: self
-                .weights
-                .as_ref()
-                .map(|weights| rows.iter().map(|&row| weights[row]).collect()),
             weight_origin: self.weight_origin.clone(),
             ignored_labels: self.ignored_labels.clone(),
             excluded: self.excluded,
@@ -282,28 +355,6 @@ impl Dataset {
             }
         }
         Ok(buffer)
-    }
-
-    /// A row's mean distance to the others of its class divides by the weight of the class less its own.
-    fn check_weights(&self, given: Option<&RowWeights>) -> Result<()> {
-        let (Some(given), Some(weights)) = (given, &self.weights) else {
-            return Ok(());
-        };
-        let mut totals = vec![0.0; self.labels.classes()];
-        for (&code, weight) in self.labels.codes().iter().zip(weights) {
-            totals[code as usize] += weight;
-        }
-        let dominant = self.labels.codes().iter().zip(weights).position(|(&code, &weight)| {
-            let total = totals[code as usize];
-            self.labels.counts()[code as usize] > 1 && total - weight < LEAST_OTHER_WEIGHT * total
-        });
-        match dominant {
-            Some(row) => Err(Error::DominantWeight {
-                name: given.origin.to_string(),
-                row: self.source_row(row),
-            }),
-            None => Ok(()),
-        }
     }
 
     fn check_values<T: Element>(&self, distance: Distance) -> Result<()> {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::distance::Distance;
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::lane_sum;
+use crate::kernels::dense::squared_norm;
 use crate::kernels::gemm::multiply_transposed;
 use crate::kernels::{ClassGeometry, Nearest, Real};
 
@@ -51,12 +51,11 @@ pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
 impl<'a, T: Real> Centroids<'a, T> {
     /// `means` are the class means less a common centre, times `scale`.
     pub(crate) fn new(sums: &'a ClassSums, means: &'a [T], scale: f64) -> Self {
-        let square = |mean: &[T]| lane_sum(mean.len(), |k| mean[k].to_f64() * mean[k].to_f64());
         Centroids {
             sums,
             means,
             scale,
-            squares: means.chunks_exact(sums.dimensions()).map(square).collect(),
+            squares: means.chunks_exact(sums.dimensions()).map(squared_norm).collect(),
         }
     }
 
@@ -115,15 +114,11 @@ impl<'a, T: Real> Centroids<'a, T> {
             nearest.map(|nearest| nearest.distance)
         };
         if distance == Distance::Manhattan {
-            let d = self.sums.dimensions();
             return (0..classes)
                 .into_par_iter()
                 .map(|class| {
                     nearest(
-                        &mut (0..classes).map(|other| {
-                            let difference = self.sums.mean_difference(class, other);
-                            (other, lane_sum(d, |k| difference(k).abs()))
-                        }),
+                        &mut (0..classes).map(|other| (other, self.sums.sum_over_difference(class, other, f64::abs))),
                         class,
                     )
                 })
@@ -144,11 +139,8 @@ impl<'a, T: Real> Centroids<'a, T> {
             return Some(across / product);
         }
         let (mean, other_mean) = (self.sums.mean(class), self.sums.mean(other));
-        let distance = 0.5
-            * lane_sum(self.sums.dimensions(), |k| {
-                let difference = mean(k) / length - other_mean(k) / other_length;
-                difference * difference
-            });
+        let differences = (0..self.sums.dimensions()).map(|k| mean(k) / length - other_mean(k) / other_length);
+        let distance = 0.5 * differences.map(|difference| difference * difference).sum::<f64>();
         Some(cosine_or_zero(distance))
     }
 
@@ -175,8 +167,8 @@ impl<'a, T: Real> Centroids<'a, T> {
                             *squared = if passes {
                                 result * unscale
                             } else {
-                                let difference = self.sums.mean_difference(class, other);
-                                lane_sum(d, |k| difference(k) * difference(k))
+                                self.sums
+                                    .sum_over_difference(class, other, |difference| difference * difference)
                             };
                         }
                         with(class, squared)

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Element};
 use crate::error::Result;
-use crate::kernels::dense::{RowScale, lane_sum, squared_norm};
-use crate::kernels::vectorized::vectorized;
+use crate::kernels::dense::{RowScale, lane_sum_2, lane_sum_3, squared_norm};
+use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
 /// Rows of one step. The scale of each is computed once, then every slice of dimensions goes over them.
@@ -38,16 +38,12 @@ impl ClassSums {
     /// What reading rows reports.
     pub(crate) fn new<T: Element>(dataset: &Dataset, unit: bool, progress: &dyn Progress) -> Result<Self> {
         let classes = dataset.labels().classes();
-        let mut weight = vec![0.0; classes];
-        for (row, &code) in dataset.labels().codes().iter().enumerate() {
-            weight[code as usize] += dataset.weight(row);
-        }
         let mut sums = ClassSums {
             dimensions: dataset.dimensions(),
             reference: vec![0.0; classes * dataset.dimensions()],
             offset: Vec::new(),
             variance: Vec::new(),
-            weight,
+            weight: dataset.class_weights().to_vec(),
         };
         let squares = sums.accumulate::<T>(dataset, unit, None, progress)?;
         let ill: Vec<bool> = (0..classes)
@@ -92,7 +88,7 @@ impl ClassSums {
                 block
                     .par_chunks_exact(d)
                     .with_min_len(64)
-                    .map(|row| vectorized(RowScale::unit, row))
+                    .map(|row| vectorized(UnitScale(row)))
                     .collect_into_vec(&mut scales);
             } else {
                 scales.resize(end - start, RowScale::ONE);
@@ -108,7 +104,7 @@ impl ClassSums {
             };
             slices
                 .par_iter_mut()
-                .for_each(|slice| vectorized(Slice::add, (slice, &rows)));
+                .for_each(|slice| vectorized(AddToSlice(slice, &rows)));
             progress.advance((end - start) as u64);
         }
         progress.end();
@@ -165,37 +161,40 @@ impl ClassSums {
     /// |row - mean|^2 for a row in float64.
     #[inline(always)]
     pub(crate) fn squared_distance(&self, row: &[f64], class: usize) -> f64 {
-        let (reference, offset) = (&self.reference(class)[..row.len()], &self.offset(class)[..row.len()]);
-        lane_sum(row.len(), |k| {
-            let difference = (row[k] - reference[k]) - offset[k];
-            difference * difference
-        })
+        lane_sum_3(
+            row,
+            self.reference(class),
+            self.offset(class),
+            |value, reference, offset| {
+                let difference = (value - reference) - offset;
+                difference * difference
+            },
+        )
     }
 
     /// The sum of |row_k - mean_k| for a row in float64.
     #[inline(always)]
     pub(crate) fn manhattan_distance(&self, row: &[f64], class: usize) -> f64 {
-        let (reference, offset) = (&self.reference(class)[..row.len()], &self.offset(class)[..row.len()]);
-        lane_sum(row.len(), |k| ((row[k] - reference[k]) - offset[k]).abs())
+        lane_sum_3(
+            row,
+            self.reference(class),
+            self.offset(class),
+            |value, reference, offset| ((value - reference) - offset).abs(),
+        )
     }
 
-    /// mean of `left` - mean of `right` at dimension k.
-    #[inline(always)]
-    pub(crate) fn mean_difference(&self, left: usize, right: usize) -> impl Fn(usize) -> f64 {
+    /// The sum over dimensions of `term` of the difference of two means.
+    pub(crate) fn sum_over_difference(&self, left: usize, right: usize, term: impl Fn(f64) -> f64) -> f64 {
         let (reference, offset) = (self.reference(left), self.offset(left));
-        let (other, other_offset) = (
-            &self.reference(right)[..reference.len()],
-            &self.offset(right)[..offset.len()],
-        );
-        move |k| (reference[k] - other[k]) + (offset[k] - other_offset[k])
+        let (other, other_offset) = (self.reference(right), self.offset(right));
+        let differences = reference.iter().zip(other).zip(offset.iter().zip(other_offset));
+        differences.map(|((x, y), (dx, dy))| term((x - y) + (dx - dy))).sum()
     }
 
     /// |mean|^2.
     pub(crate) fn squared_mean(&self, class: usize) -> f64 {
-        let (reference, offset) = (self.reference(class), self.offset(class));
-        lane_sum(self.dimensions, |k| {
-            let mean = reference[k] + offset[k];
-            mean * mean
+        lane_sum_2(self.reference(class), self.offset(class), |reference, offset| {
+            (reference + offset) * (reference + offset)
         })
     }
 
@@ -282,9 +281,29 @@ impl Slice {
         }
         slice
     }
+}
+
+/// The scale that makes a row a unit vector.
+struct UnitScale<'a, T>(&'a [T]);
+
+impl<T: Element> Vectorized for UnitScale<'_, T> {
+    type Output = RowScale;
 
     #[inline(always)]
-    fn add<T: Element>((slice, rows): (&mut Slice, &Rows<'_, T>)) {
+    fn run(self) -> RowScale {
+        RowScale::unit(self.0)
+    }
+}
+
+/// Adds a block of rows to a slice.
+struct AddToSlice<'a, T>(&'a mut Slice, &'a Rows<'a, T>);
+
+impl<T: Element> Vectorized for AddToSlice<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let AddToSlice(slice, rows) = self;
         let width = slice.dimensions.len();
         for (position, (&code, &scale)) in rows.codes.iter().zip(rows.scales).enumerate() {
             let class = code as usize;
@@ -300,13 +319,12 @@ impl Slice {
             }
             let weight = rows.weights.map_or(1.0, |weights| weights[position]);
             let sum = &mut slice.sum[own];
-            let (reference, row) = (&reference[..width], &row[..width]);
-            for k in 0..width {
-                sum[k] += weight * (scale.apply(row[k].to_f64()) - reference[k]);
+            for ((sum, value), reference) in sum.iter_mut().zip(row).zip(&*reference) {
+                *sum += weight * (scale.apply(value.to_f64()) - reference);
             }
             slice.squares[class] += weight
-                * lane_sum(width, |k| {
-                    let difference = scale.apply(row[k].to_f64()) - reference[k];
+                * lane_sum_2(row, reference, |value, reference| {
+                    let difference = scale.apply(value.to_f64()) - reference;
                     difference * difference
                 });
         }

@@ -3,6 +3,8 @@
 //! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
 //! centred rows and means; what cancelled in it is computed again by differences.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::data::Dataset;
@@ -11,9 +13,9 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::RowScale;
+use crate::kernels::dense::{RowScale, squared_distance};
 use crate::kernels::gemm::multiply_transposed;
-use crate::kernels::vectorized::vectorized;
+use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
@@ -36,6 +38,9 @@ pub(crate) struct ClosedForm<'a, T> {
     constants: Vec<f64>,
     /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
     lengths: Vec<Option<f64>>,
+    /// The own distance of each row that holds almost all the weight of its class: it is the mean over the few others,
+    /// of which nothing is left in the class's sums.
+    dominant: HashMap<usize, f64>,
 }
 
 impl<'a, T: Real> ClosedForm<'a, T> {
@@ -69,6 +74,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             means,
             constants,
             lengths,
+            dominant: dominant_distances::<T>(dataset, unit)?,
         })
     }
 
@@ -89,7 +95,14 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             .enumerate()
             .try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
                 let start = index * BLOCK_ROWS;
-                vectorized(Self::block::<F>, (self, fold, start, outputs, radius, workspace))?;
+                vectorized(BlockTask {
+                    kernel: self,
+                    fold,
+                    start,
+                    outputs,
+                    radius,
+                    workspace,
+                })?;
                 self.progress.advance(outputs.len() as u64);
                 Ok(())
             })?;
@@ -105,17 +118,151 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         })
     }
 
+    /// Centres and scales a row, and returns the square of the result.
     #[inline(always)]
-    fn block<F: RowFold>(
-        (kernel, fold, start, outputs, radius, workspace): (
-            &Self,
-            &F,
-            usize,
-            &mut [F::Output],
-            &mut [Option<f64>],
-            &mut Workspace<T>,
-        ),
-    ) -> Result<()> {
+    fn centre_row<U: Real>(&self, exact: &[f64], centred: &mut [U]) -> f64 {
+        let centre = &self.centre.vector[..exact.len()];
+        let mut square = [0.0; 8];
+        let value = |k: usize| (exact[k] - centre[k]) * self.centre.scale;
+        let whole = exact.len() / 8 * 8;
+        for start in (0..whole).step_by(8) {
+            for lane in 0..8 {
+                let value = value(start + lane);
+                centred[start + lane] = U::from_f64(value);
+                square[lane] += value * value;
+            }
+        }
+        for (k, target) in centred.iter_mut().enumerate().skip(whole) {
+            *target = U::from_f64(value(k));
+            square[0] += value(k) * value(k);
+        }
+        square.iter().sum()
+    }
+
+    /// The distances of a block to the classes of a panel by a float64 product.
+    #[inline(always)]
+    fn widen(&self, exact: &[f64], first: usize, last: usize, wide: &mut Wide, squares: &[f64], distances: &mut [f64]) {
+        let (d, panel) = (self.sums.dimensions(), last - first);
+        wide.centred.resize(exact.len(), 0.0);
+        for (exact, centred) in exact.chunks_exact(d).zip(wide.centred.chunks_exact_mut(d)) {
+            self.centre_row(exact, centred);
+        }
+        wide.means.clear();
+        for class in first..last {
+            let mean = self.sums.mean_less(class, &self.centre.vector);
+            wide.means.extend(mean.map(|value| value * self.centre.scale));
+        }
+        wide.products.resize(distances.len(), 0.0);
+        multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
+        let constants = &self.constants[first..last];
+        for ((products, distances), square) in wide
+            .products
+            .chunks_exact(panel)
+            .zip(distances.chunks_exact_mut(panel))
+            .zip(squares)
+        {
+            combine(
+                *square,
+                constants,
+                products,
+                distances,
+                WIDE_CANCELLATION,
+                f64::UNDERFLOW,
+            );
+        }
+    }
+
+    /// Replaces what cancelled, puts the own class's distance in its place, and undoes the scale.
+    #[inline(always)]
+    fn finish_row(&self, row: usize, own: usize, exact: &[f64], first: usize, distances: &mut [f64]) {
+        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
+        let half = if self.unit { 0.5 } else { 1.0 };
+        let factor = unscale * half;
+        for (position, distance) in distances.iter_mut().enumerate() {
+            let class = first + position;
+            *distance = if class == own {
+                self.own_distance(row, own, exact)
+            } else if distance.is_nan() {
+                self.exact_distance(exact, class)
+            } else if self.unit {
+                cosine_or_zero(*distance * factor)
+            } else {
+                *distance * factor
+            };
+        }
+    }
+
+    /// The mean distance of a row to the others of its class; 0 for the only row.
+    #[inline(always)]
+    fn own_distance(&self, row: usize, own: usize, exact: &[f64]) -> f64 {
+        let others = self.dataset.weight_of_others(row);
+        if others == 0.0 {
+            0.0
+        } else if let Some(distance) = self.dominant.get(&row) {
+            *distance
+        } else {
+            self.exact_distance(exact, own) * (self.sums.weight[own] / others)
+        }
+    }
+
+    /// D_ic by differences; for the own class over all rows, the row itself included.
+    #[inline(always)]
+    fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
+        let squared = self.sums.squared_distance(exact, class) + self.sums.variance[class];
+        if self.unit {
+            cosine_or_zero(0.5 * squared)
+        } else {
+            squared
+        }
+    }
+
+    /// The distance of a row to the mean of its class.
+    #[inline(always)]
+    fn radius(&self, exact: &[f64], class: usize) -> Option<f64> {
+        let squared = self.sums.squared_distance(exact, class);
+        if !self.unit {
+            return Some(squared);
+        }
+        let length = self.lengths[class]?;
+        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
+        let shortfall = self.sums.variance[class] / (1.0 + length);
+        let radius = (squared - shortfall * shortfall) / (2.0 * length);
+        Some(cosine_or_zero(radius))
+    }
+
+    fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
+        let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
+        let lengths = self.unit.then_some(&self.lengths[..]);
+        ClassGeometry {
+            radius,
+            ..centroids.closed_form(lengths, wanted.matrix)
+        }
+    }
+}
+
+/// Rows of one product, with where their results go. The radii are empty where they are not wanted.
+struct BlockTask<'t, 'a, T, F: RowFold> {
+    kernel: &'t ClosedForm<'a, T>,
+    fold: &'t F,
+    start: usize,
+    outputs: &'t mut [F::Output],
+    radius: &'t mut [Option<f64>],
+    workspace: &'t mut Workspace<T>,
+}
+
+impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let BlockTask {
+            kernel,
+            fold,
+            start,
+            outputs,
+            radius,
+            workspace,
+        } = self;
         let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
         let codes = &kernel.dataset.labels().codes()[start..start + rows];
         let Workspace {
@@ -184,118 +331,30 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
         Ok(())
     }
+}
 
-    /// Centres and scales a row, and returns the square of the result.
-    #[inline(always)]
-    fn centre_row<U: Real>(&self, exact: &[f64], centred: &mut [U]) -> f64 {
-        let centre = &self.centre.vector[..exact.len()];
-        let mut square = [0.0; 8];
-        let value = |k: usize| (exact[k] - centre[k]) * self.centre.scale;
-        let whole = exact.len() / 8 * 8;
-        for start in (0..whole).step_by(8) {
-            for lane in 0..8 {
-                let value = value(start + lane);
-                centred[start + lane] = U::from_f64(value);
-                square[lane] += value * value;
-            }
+/// The mean distances of dominant rows to the others of their class, pair by pair.
+fn dominant_distances<T: Real>(dataset: &Dataset, unit: bool) -> Result<HashMap<usize, f64>> {
+    let mut distances = HashMap::new();
+    let codes = dataset.labels().codes();
+    let mut buffer = Vec::new();
+    let mut read = |row: usize| -> Result<Vec<f64>> {
+        let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
+        let mut exact = vec![0.0; values.len()];
+        let scale = if unit { RowScale::unit(values) } else { RowScale::ONE };
+        scale.apply_to(values, &mut exact);
+        Ok(exact)
+    };
+    for row in dataset.dominant_rows() {
+        let exact = read(row)?;
+        let mut sum = 0.0;
+        for other in (0..codes.len()).filter(|&other| other != row && codes[other] == codes[row]) {
+            sum += dataset.weight(other) * squared_distance(&exact, &read(other)?);
         }
-        for (k, target) in centred.iter_mut().enumerate().skip(whole) {
-            *target = U::from_f64(value(k));
-            square[0] += value(k) * value(k);
-        }
-        square.iter().sum()
+        let mean = sum / dataset.weight_of_others(row);
+        distances.insert(row, if unit { cosine_or_zero(0.5 * mean) } else { mean });
     }
-
-    /// The distances of a block to the classes of a panel by a float64 product.
-    #[inline(always)]
-    fn widen(&self, exact: &[f64], first: usize, last: usize, wide: &mut Wide, squares: &[f64], distances: &mut [f64]) {
-        let (d, panel) = (self.sums.dimensions(), last - first);
-        wide.centred.resize(exact.len(), 0.0);
-        for (exact, centred) in exact.chunks_exact(d).zip(wide.centred.chunks_exact_mut(d)) {
-            self.centre_row(exact, centred);
-        }
-        wide.means.clear();
-        for class in first..last {
-            let mean = self.sums.mean_less(class, &self.centre.vector);
-            wide.means.extend(mean.map(|value| value * self.centre.scale));
-        }
-        wide.products.resize(distances.len(), 0.0);
-        multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
-        let constants = &self.constants[first..last];
-        for ((products, distances), square) in wide
-            .products
-            .chunks_exact(panel)
-            .zip(distances.chunks_exact_mut(panel))
-            .zip(squares)
-        {
-            combine(
-                *square,
-                constants,
-                products,
-                distances,
-                WIDE_CANCELLATION,
-                f64::UNDERFLOW,
-            );
-        }
-    }
-
-    /// Replaces what cancelled, puts the own class's distance in its place, and undoes the scale.
-    #[inline(always)]
-    fn finish_row(&self, row: usize, own: usize, exact: &[f64], first: usize, distances: &mut [f64]) {
-        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
-        let half = if self.unit { 0.5 } else { 1.0 };
-        let factor = unscale * half;
-        for (position, distance) in distances.iter_mut().enumerate() {
-            let class = first + position;
-            *distance = if class == own {
-                let all = self.sums.weight[own];
-                let others = all - self.dataset.weight(row);
-                if self.dataset.labels().counts()[own] == 1 {
-                    0.0
-                } else {
-                    self.exact_distance(exact, own) * (all / others)
-                }
-            } else if distance.is_nan() {
-                self.exact_distance(exact, class)
-            } else {
-                *distance * factor
-            };
-        }
-    }
-
-    /// D_ic by differences; for the own class over all rows, the row itself included.
-    #[inline(always)]
-    fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
-        let squared = self.sums.squared_distance(exact, class) + self.sums.variance[class];
-        if self.unit {
-            cosine_or_zero(0.5 * squared)
-        } else {
-            squared
-        }
-    }
-
-    /// The distance of a row to the mean of its class.
-    #[inline(always)]
-    fn radius(&self, exact: &[f64], class: usize) -> Option<f64> {
-        let squared = self.sums.squared_distance(exact, class);
-        if !self.unit {
-            return Some(squared);
-        }
-        let length = self.lengths[class]?;
-        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
-        let shortfall = self.sums.variance[class] / (1.0 + length);
-        let radius = (squared - shortfall * shortfall) / (2.0 * length);
-        Some(cosine_or_zero(radius))
-    }
-
-    fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
-        let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
-        let lengths = self.unit.then_some(&self.lengths[..]);
-        ClassGeometry {
-            radius,
-            ..centroids.closed_form(lengths, wanted.matrix)
-        }
-    }
+    Ok(distances)
 }
 
 /// Squared distances from the products of centred rows and means: square + constant - 2 product. What cancelled becomes

@@ -6,40 +6,76 @@ use crate::data::Element;
 
 const LANES: usize = 8;
 
-/// The sum over `length` positions of `term`.
+/// Sums in lanes, added up in a fixed order.
+#[derive(Default)]
+struct Lanes([f64; LANES]);
+
+impl Lanes {
+    #[inline(always)]
+    fn total(self, rest: f64) -> f64 {
+        let lanes = self.0;
+        ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest
+    }
+}
+
+/// The sum of `term` over the elements of a slice.
 #[inline(always)]
-pub(crate) fn lane_sum(length: usize, term: impl Fn(usize) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let whole = length / LANES * LANES;
-    let mut start = 0;
-    while start < whole {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += term(start + lane);
+pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
+    let mut lanes = Lanes::default();
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes.0[lane] += term(chunk[lane]);
         }
-        start += LANES;
     }
-    let mut rest = 0.0;
-    for position in whole..length {
-        rest += term(position);
+    lanes.total(rest.iter().map(|&value| term(value)).sum())
+}
+
+/// The sum of `term` over the elements of two slices of one length.
+#[inline(always)]
+pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U) -> f64) -> f64 {
+    let mut lanes = Lanes::default();
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x.iter().zip(y) {
+        for lane in 0..LANES {
+            lanes.0[lane] += term(x[lane], y[lane]);
+        }
     }
-    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest
+    lanes.total(x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum())
+}
+
+/// The sum of `term` over the elements of three slices of one length.
+#[inline(always)]
+pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T, f64, f64) -> f64) -> f64 {
+    let mut lanes = Lanes::default();
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let ((y, y_rest), (z, z_rest)) = (y.as_chunks::<LANES>(), z.as_chunks::<LANES>());
+    for ((x, y), z) in x.iter().zip(y).zip(z) {
+        for lane in 0..LANES {
+            lanes.0[lane] += term(x[lane], y[lane], z[lane]);
+        }
+    }
+    lanes.total(
+        x_rest
+            .iter()
+            .zip(y_rest)
+            .zip(z_rest)
+            .map(|((&x, &y), &z)| term(x, y, z))
+            .sum(),
+    )
 }
 
 /// |x|^2.
 #[inline(always)]
 pub(crate) fn squared_norm<T: Element>(x: &[T]) -> f64 {
-    lane_sum(x.len(), |k| {
-        let value = x[k].to_f64();
-        value * value
-    })
+    lane_sum(x, |x| x.to_f64() * x.to_f64())
 }
 
 /// |x - y|^2.
 #[inline(always)]
 pub(crate) fn squared_distance<T: Element>(x: &[T], y: &[T]) -> f64 {
-    let y = &y[..x.len()];
-    lane_sum(x.len(), |k| {
-        let difference = x[k].to_f64() - y[k].to_f64();
+    lane_sum_2(x, y, |x, y| {
+        let difference = x.to_f64() - y.to_f64();
         difference * difference
     })
 }
@@ -47,8 +83,7 @@ pub(crate) fn squared_distance<T: Element>(x: &[T], y: &[T]) -> f64 {
 /// The sum of |x_k - y_k|.
 #[inline(always)]
 pub(crate) fn manhattan_distance<T: Element>(x: &[T], y: &[T]) -> f64 {
-    let y = &y[..x.len()];
-    lane_sum(x.len(), |k| (x[k].to_f64() - y[k].to_f64()).abs())
+    lane_sum_2(x, y, |x, y| (x.to_f64() - y.to_f64()).abs())
 }
 
 /// What a row is multiplied by to become a unit vector: first a power of two, then the inverse norm. Two steps, so that
@@ -80,10 +115,7 @@ impl RowScale {
             tiny if tiny < 1.0 => 2f64.powi(600),
             _ => 2f64.powi(-600),
         };
-        let squared = lane_sum(row.len(), |k| {
-            let value = row[k].to_f64() * power;
-            value * value
-        });
+        let squared = lane_sum(row, |value| (value.to_f64() * power) * (value.to_f64() * power));
         RowScale {
             power,
             inverse_norm: 1.0 / squared.sqrt(),
@@ -111,8 +143,12 @@ mod tests {
 
     #[test]
     fn every_element_is_summed_once() {
-        for length in [0, 1, 7, 8, 9, 31] {
-            assert_eq!(lane_sum(length, |k| (k + 1) as f64), (length * (length + 1) / 2) as f64);
+        for length in [0usize, 1, 7, 8, 9, 31] {
+            let x: Vec<f64> = (1..=length).map(|k| k as f64).collect();
+            let total = (length * (length + 1) / 2) as f64;
+            assert_eq!(lane_sum(&x, |x| x), total);
+            assert_eq!(lane_sum_2(&x, &x, |x, y| x + y), 2.0 * total);
+            assert_eq!(lane_sum_3(&x, &x, &x, |x, y, z| x + y + z), 3.0 * total);
         }
     }
 

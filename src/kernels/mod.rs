@@ -23,7 +23,7 @@ use crate::distance::Distance;
 use crate::error::Result;
 use crate::progress::Progress;
 
-pub use exponential::exp_nonpositive;
+pub use exponential::{exp_and_exp_m1, exp_nonpositive};
 pub use real::Real;
 
 /// What is kept of the mean distances of a row to all classes.

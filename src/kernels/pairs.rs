@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{RowScale, lane_sum, manhattan_distance, squared_distance, squared_norm};
+use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
 use crate::kernels::gemm::multiply_transposed;
-use crate::kernels::vectorized::vectorized;
+use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Nearest, Real, RowFold, Wanted, sort_by_class};
 use crate::progress::Progress;
 
@@ -40,7 +40,7 @@ pub(crate) struct PairTiles<'a, T> {
     class_of: Vec<u32>,
     /// Weights in sorted order, and their sums by class.
     weights: Vec<f64>,
-    class_weights: Vec<f64>,
+    class_weights: &'a [f64],
     rows: Vec<T>,
     /// Centred and scaled rows with the squares of their lengths, for Euclidean.
     centred: Vec<T>,
@@ -69,16 +69,6 @@ struct TileSums {
     inner: Vec<f64>,
 }
 
-/// Where the rows of a tile lie.
-struct TilePlace {
-    rows: Range<usize>,
-    strip_start: usize,
-    /// The classes of the strip's panel.
-    panel: Range<usize>,
-    /// Whether rows and columns are the same, so that each pair is there twice.
-    diagonal: bool,
-}
-
 impl<'a, T: Real> PairTiles<'a, T> {
     pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
         let labels = dataset.labels();
@@ -99,10 +89,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         }
         let weights: Vec<f64> = order.iter().map(|&row| dataset.weight(row)).collect();
         let class_of = order.iter().map(|&row| labels.codes()[row]).collect();
-        let class_weights = starts
-            .windows(2)
-            .map(|ends| weights[ends[0]..ends[1]].iter().sum())
-            .collect();
+        let class_weights = dataset.class_weights();
         let (mut centred, mut squares, mut scale) = (Vec::new(), Vec::new(), 1.0);
         if distance == Distance::Euclidean {
             let centre = Centre::sample::<T>(dataset, false)?;
@@ -163,7 +150,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                     &mut between,
                 );
             }
-            pairs.add(&panel.classes, &between, &self.class_weights, self.scale);
+            pairs.add(&panel.classes, &between, self.class_weights, self.scale);
         }
         self.progress.end();
         let mut rows = vec![F::Output::default(); n];
@@ -325,12 +312,11 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 .map(|(sum, weight)| sum / weight / self.scale),
         );
         if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
-            let others = self.class_weights[own] - self.weights[position];
-            let alone = self.starts[own + 1] - self.starts[own] == 1;
-            *entry = if alone {
-                0.0
-            } else {
+            let others = self.dataset.weight_of_others(self.order[position]);
+            *entry = if others > 0.0 {
                 sums[own - first_class] / others / self.scale
+            } else {
+                0.0
             };
         }
         fold.absorb(state, first_class, means);
@@ -361,14 +347,21 @@ impl<'a, T: Real> PairTiles<'a, T> {
         };
         for row_tile in tiles(rows.clone()) {
             let diagonal = row_tile.start == columns.start;
-            vectorized(Self::tile, (self, row_tile.clone(), columns.clone(), &mut *workspace));
-            let place = TilePlace {
+            vectorized(FillTile {
+                kernel: self,
+                rows: row_tile.clone(),
+                columns: columns.clone(),
+                workspace,
+            });
+            vectorized(AddTile {
+                kernel: self,
                 rows: row_tile.clone(),
                 strip_start: strip.start,
-                panel: panel.clone(),
+                panel,
                 diagonal,
-            };
-            vectorized(Self::add_tile, (self, &place, &mut *workspace, &mut sums));
+                workspace,
+                sums: &mut sums,
+            });
             let pairs = row_tile.len() * columns.len();
             let once = if diagonal {
                 columns.len() * (columns.len() + 1) / 2
@@ -380,9 +373,84 @@ impl<'a, T: Real> PairTiles<'a, T> {
         sums
     }
 
-    /// The distances of one tile, times the scale. Those that cancelled are 0 and listed.
+    /// The distance of one pair by differences, times the scale.
     #[inline(always)]
-    fn tile((kernel, rows, columns, workspace): (&Self, Range<usize>, Range<usize>, &mut Workspace<T>)) {
+    fn exact_distance(&self, row: usize, column: usize) -> f64 {
+        let d = self.dataset.dimensions();
+        let (x, y) = (
+            &self.rows[row * d..(row + 1) * d],
+            &self.rows[column * d..(column + 1) * d],
+        );
+        match self.distance {
+            Distance::Manhattan => manhattan_distance(x, y),
+            _ => squared_distance(x, y).sqrt() * self.scale,
+        }
+    }
+
+    fn geometry(&self, pairs: ClassPairs, wanted: Wanted) -> Result<ClassGeometry> {
+        let mut geometry = ClassGeometry {
+            nearest: pairs.nearest,
+            matrix: pairs.matrix,
+            ..Default::default()
+        };
+        if !wanted.geometry {
+            return Ok(geometry);
+        }
+        let sums = ClassSums::new::<T>(self.dataset, false, self.progress)?;
+        let (n, d, classes) = (self.dataset.len(), sums.dimensions(), sums.classes());
+        let centre = Centre::sample::<T>(self.dataset, false)?;
+        let mut means = Vec::with_capacity(classes * d);
+        for class in 0..classes {
+            means.extend(
+                sums.mean_less(class, &centre.vector)
+                    .map(|value| T::from_f64(value * centre.scale)),
+            );
+        }
+        geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
+        geometry.scatter = Some(sums.scatter());
+        geometry.radius = vec![None; n];
+        let radii: Vec<f64> = self
+            .rows
+            .par_chunks(d)
+            .zip(&self.class_of)
+            .map_init(
+                || vec![0.0; d],
+                |exact, (row, &class)| {
+                    RowScale::ONE.apply_to(row, exact);
+                    match self.distance {
+                        Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
+                        _ => sums.squared_distance(exact, class as usize).sqrt(),
+                    }
+                },
+            )
+            .collect();
+        for (radius, &row) in radii.into_iter().zip(&self.order) {
+            geometry.radius[row] = Some(radius);
+        }
+        geometry.variance = sums.variance.iter().copied().map(Some).collect();
+        Ok(geometry)
+    }
+}
+
+/// Computes the distances of one tile, times the scale. Those that cancelled are 0 and listed.
+struct FillTile<'t, 'a, T> {
+    kernel: &'t PairTiles<'a, T>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    workspace: &'t mut Workspace<T>,
+}
+
+impl<T: Real> Vectorized for FillTile<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let FillTile {
+            kernel,
+            rows,
+            columns,
+            workspace,
+        } = self;
         let d = kernel.dataset.dimensions();
         let Workspace { tile, cancelled, .. } = workspace;
         cancelled.clear();
@@ -434,25 +502,37 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
         }
     }
+}
 
-    /// The distance of one pair by differences, times the scale.
-    #[inline(always)]
-    fn exact_distance(&self, row: usize, column: usize) -> f64 {
-        let d = self.dataset.dimensions();
-        let (x, y) = (
-            &self.rows[row * d..(row + 1) * d],
-            &self.rows[column * d..(column + 1) * d],
-        );
-        match self.distance {
-            Distance::Manhattan => manhattan_distance(x, y),
-            _ => squared_distance(x, y).sqrt() * self.scale,
-        }
-    }
+/// Adds the distances of a tile to the sums of its rows, and off the diagonal to those of its columns.
+struct AddTile<'t, 'a, T> {
+    kernel: &'t PairTiles<'a, T>,
+    rows: Range<usize>,
+    strip_start: usize,
+    /// The classes of the strip's panel.
+    panel: &'t Range<usize>,
+    /// Whether rows and columns are the same, so that each pair is there twice.
+    diagonal: bool,
+    workspace: &'t mut Workspace<T>,
+    sums: &'t mut TileSums,
+}
+
+impl<T: Real> Vectorized for AddTile<'_, '_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn add_tile((kernel, place, workspace, sums): (&Self, &TilePlace, &mut Workspace<T>, &mut TileSums)) {
+    fn run(self) {
+        let AddTile {
+            kernel,
+            rows,
+            strip_start,
+            panel,
+            diagonal,
+            workspace,
+            sums,
+        } = self;
         let columns = sums.columns.clone();
-        let (column_classes, panel_classes) = (sums.classes.len(), place.panel.len());
+        let (column_classes, panel_classes) = (sums.classes.len(), panel.len());
         let column_weights = &kernel.weights[columns.clone()];
         let Workspace {
             tile,
@@ -461,35 +541,35 @@ impl<'a, T: Real> PairTiles<'a, T> {
             ..
         } = workspace;
         let weighted = kernel.dataset.weights().is_some();
-        for (row, distances) in place.rows.clone().zip(tile.chunks_exact(columns.len())) {
-            let target = &mut sums.rows[(row - place.strip_start) * column_classes..][..column_classes];
+        for (row, distances) in rows.clone().zip(tile.chunks_exact(columns.len())) {
+            let target = &mut sums.rows[(row - strip_start) * column_classes..][..column_classes];
             for class in sums.classes.clone() {
                 let start = kernel.starts[class].max(columns.start) - columns.start;
                 let end = kernel.starts[class + 1].min(columns.end) - columns.start;
                 let (part, weights) = (&distances[start..end], &column_weights[start..end]);
                 let sum = if weighted {
-                    lane_sum(part.len(), |k| weights[k] * part[k].to_f64())
+                    lane_sum_2(part, weights, |distance, weight| weight * distance.to_f64())
                 } else {
-                    lane_sum(part.len(), |k| part[k].to_f64())
+                    lane_sum(part, |distance| distance.to_f64())
                 };
                 target[class - sums.classes.start] += sum;
             }
         }
-        if !place.diagonal {
-            let mut row = place.rows.start;
-            while row < place.rows.end {
+        if !diagonal {
+            let mut row = rows.start;
+            while row < rows.end {
                 let class = kernel.class_of[row] as usize;
-                let end = kernel.starts[class + 1].min(place.rows.end);
+                let end = kernel.starts[class + 1].min(rows.end);
                 column_sums.clear();
                 column_sums.resize(columns.len(), 0.0);
                 for row in row..end {
-                    let distances = &tile[(row - place.rows.start) * columns.len()..][..columns.len()];
+                    let distances = &tile[(row - rows.start) * columns.len()..][..columns.len()];
                     let weight = kernel.weights[row];
                     for (sum, distance) in column_sums.iter_mut().zip(distances) {
                         *sum += weight * distance.to_f64();
                     }
                 }
-                let class = class - place.panel.start;
+                let class = class - panel.start;
                 for (column, sum) in column_sums.iter().enumerate() {
                     sums.inner[column * panel_classes + class] += sum;
                 }
@@ -503,56 +583,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
             let distance = kernel.exact_distance(row, column);
             let column_class = kernel.class_of[column] as usize - sums.classes.start;
-            sums.rows[(row - place.strip_start) * column_classes + column_class] += kernel.weights[column] * distance;
-            if !place.diagonal {
-                let row_class = kernel.class_of[row] as usize - place.panel.start;
+            sums.rows[(row - strip_start) * column_classes + column_class] += kernel.weights[column] * distance;
+            if !diagonal {
+                let row_class = kernel.class_of[row] as usize - panel.start;
                 sums.inner[(column - columns.start) * panel_classes + row_class] += kernel.weights[row] * distance;
             }
         }
-    }
-
-    fn geometry(&self, pairs: ClassPairs, wanted: Wanted) -> Result<ClassGeometry> {
-        let mut geometry = ClassGeometry {
-            nearest: pairs.nearest,
-            matrix: pairs.matrix,
-            ..Default::default()
-        };
-        if !wanted.geometry {
-            return Ok(geometry);
-        }
-        let sums = ClassSums::new::<T>(self.dataset, false, self.progress)?;
-        let (n, d, classes) = (self.dataset.len(), sums.dimensions(), sums.classes());
-        let centre = Centre::sample::<T>(self.dataset, false)?;
-        let mut means = Vec::with_capacity(classes * d);
-        for class in 0..classes {
-            means.extend(
-                sums.mean_less(class, &centre.vector)
-                    .map(|value| T::from_f64(value * centre.scale)),
-            );
-        }
-        geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
-        geometry.scatter = Some(sums.scatter());
-        geometry.radius = vec![None; n];
-        let radii: Vec<f64> = self
-            .rows
-            .par_chunks(d)
-            .zip(&self.class_of)
-            .map_init(
-                || vec![0.0; d],
-                |exact, (row, &class)| {
-                    RowScale::ONE.apply_to(row, exact);
-                    match self.distance {
-                        Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
-                        _ => sums.squared_distance(exact, class as usize).sqrt(),
-                    }
-                },
-            )
-            .collect();
-        for (radius, &row) in radii.into_iter().zip(&self.order) {
-            geometry.radius[row] = Some(radius);
-        }
-        geometry.variance = sums.variance.iter().copied().map(Some).collect();
-        Ok(geometry)
     }
 }
 
@@ -600,16 +636,15 @@ fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
 fn manhattan<T: Real>(x: &[T], y: &[T]) -> T {
     const LANES: usize = 16;
     let mut lanes = [T::default(); LANES];
-    let y = &y[..x.len()];
-    let whole = x.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    for (x, y) in x.iter().zip(y) {
         for lane in 0..LANES {
-            lanes[lane] += (x[start + lane] - y[start + lane]).magnitude();
+            lanes[lane] += (x[lane] - y[lane]).magnitude();
         }
     }
     let mut rest = T::default();
-    for k in whole..x.len() {
-        rest += (x[k] - y[k]).magnitude();
+    for (x, y) in x_rest.iter().zip(y_rest) {
+        rest += (*x - *y).magnitude();
     }
     for half in [8, 4, 2, 1] {
         for lane in 0..half {

@@ -100,10 +100,7 @@ impl<'a> Precomputed<'a> {
         let (n, classes) = (self.dataset.len(), labels.classes());
         let codes = labels.codes();
         let (order, starts) = sort_by_class(codes, labels.counts());
-        let mut class_weights = vec![0.0; classes];
-        for (row, &code) in codes.iter().enumerate() {
-            class_weights[code as usize] += self.dataset.weight(row);
-        }
+        let class_weights = self.dataset.class_weights();
         let mut rows = vec![F::Output::default(); n];
         let mut nearest = vec![None; classes];
         let mut matrix = wanted.matrix.then(|| Array2::zeros((classes, classes)));
@@ -116,7 +113,7 @@ impl<'a> Precomputed<'a> {
                 .par_iter()
                 .map_init(Vec::new, |buffer, &row| {
                     let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
-                    Ok(self.class_means(row, distances, &class_weights))
+                    Ok(self.class_means(row, distances))
                 })
                 .collect::<Result<_>>()?;
             for ((&row, means), position) in block.iter().zip(&means).zip(start..) {
@@ -153,7 +150,8 @@ impl<'a> Precomputed<'a> {
     }
 
     /// The mean distance of a row to every class, itself left out.
-    fn class_means(&self, row: usize, distances: &[f64], class_weights: &[f64]) -> Vec<f64> {
+    fn class_means(&self, row: usize, distances: &[f64]) -> Vec<f64> {
+        let class_weights = self.dataset.class_weights();
         let codes = self.dataset.labels().codes();
         let mut sums = vec![0.0; class_weights.len()];
         for (other, &code) in codes.iter().enumerate() {
@@ -163,13 +161,12 @@ impl<'a> Precomputed<'a> {
         }
         let own = codes[row] as usize;
         for (class, (sum, &weight)) in sums.iter_mut().zip(class_weights).enumerate() {
-            if class != own {
-                *sum /= weight;
-            } else if self.dataset.labels().counts()[own] > 1 {
-                *sum /= weight - self.dataset.weight(row);
+            let others = if class == own {
+                self.dataset.weight_of_others(row)
             } else {
-                *sum = 0.0;
-            }
+                weight
+            };
+            *sum = if others > 0.0 { *sum / others } else { 0.0 };
         }
         sums
     }

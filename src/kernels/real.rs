@@ -26,7 +26,7 @@ pub trait Real:
 }
 
 impl Real for f32 {
-    const CANCELLATION: f64 = 0.05;
+    const CANCELLATION: f64 = 0.15;
     const UNDERFLOW: f64 = 1e-24;
 
     #[inline(always)]

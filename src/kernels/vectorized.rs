@@ -1,24 +1,26 @@
 //! Compiling a function several times, for vector registers of several widths, and choosing at run time.
 
-/// Calls an `#[inline(always)]` function as compiled for the widest vectors that this machine has.
-///
-/// It must be a function, not a closure: a closure cannot be made to inline, and what is not inlined here is compiled
-/// for the narrowest vectors.
+/// A piece of work that is compiled for each width. `run` and all that it calls in its hot loops must be
+/// `#[inline(always)]`: what is not inlined is compiled for the narrowest vectors.
+pub(crate) trait Vectorized {
+    type Output;
+
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a task as compiled for the widest vectors that this machine has.
 #[inline]
-pub(crate) fn vectorized<A, R>(function: impl FnOnce(A) -> R, arguments: A) -> R {
-    pulp::Arch::new().dispatch(Call { function, arguments })
+pub(crate) fn vectorized<T: Vectorized>(task: T) -> T::Output {
+    pulp::Arch::new().dispatch(Task(task))
 }
 
-struct Call<F, A> {
-    function: F,
-    arguments: A,
-}
+struct Task<T>(T);
 
-impl<A, R, F: FnOnce(A) -> R> pulp::NullaryFnOnce for Call<F, A> {
-    type Output = R;
+impl<T: Vectorized> pulp::NullaryFnOnce for Task<T> {
+    type Output = T::Output;
 
     #[inline(always)]
-    fn call(self) -> R {
-        (self.function)(self.arguments)
+    fn call(self) -> T::Output {
+        self.0.run()
     }
 }

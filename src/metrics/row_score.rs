@@ -1,6 +1,6 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use crate::kernels::{RowFold, exp_nonpositive};
+use crate::kernels::{RowFold, exp_and_exp_m1};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -44,64 +44,82 @@ pub struct RowState {
 /// exponential overflows at any temperature.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Competitors {
+    classes: usize,
     /// The smallest distance.
     smallest: f64,
-    /// Sum of exp(-(D - smallest) / tau).
+    /// With x = (D - smallest) / tau: the sum of exp(-x), of 1 - exp(-x), and of exp(-x) (D - smallest).
     exponentials: f64,
-    /// Sum of exp(-(D - smallest) / tau) (D - smallest).
+    /// Kept beside the first, which has no digits of it where all x are tiny.
+    deficits: f64,
     weighted: f64,
+}
+
+/// One lane of each sum.
+#[derive(Clone, Copy, Default)]
+struct Lanes {
+    exponentials: [f64; 8],
+    deficits: [f64; 8],
+    weighted: [f64; 8],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, lane: usize, excess: f64, rate: f64) {
+        let (exponential, less_one) = exp_and_exp_m1(excess * rate);
+        self.exponentials[lane] += exponential;
+        self.deficits[lane] -= less_one;
+        self.weighted[lane] += exponential * excess;
+    }
 }
 
 impl Competitors {
     pub(crate) const NONE: Competitors = Competitors {
+        classes: 0,
         smallest: f64::INFINITY,
         exponentials: 0.0,
+        deficits: 0.0,
         weighted: 0.0,
     };
 
     /// Adds classes; returns the position of the smallest distance if it is smaller than all before.
     #[inline(always)]
     pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64) -> Option<usize> {
+        let rate = -1.0 / temperature;
         let smallest = minimum(distances);
         let mut position = None;
         if smallest < self.smallest {
             position = distances.iter().position(|&distance| distance == smallest);
-            if self.exponentials > 0.0 {
+            if self.classes > 0 {
                 let drop = self.smallest - smallest;
-                let factor = exp_nonpositive(-drop / temperature);
+                let (factor, factor_m1) = exp_and_exp_m1(drop * rate);
                 self.weighted = factor * (self.weighted + drop * self.exponentials);
+                self.deficits = factor * self.deficits - self.classes as f64 * factor_m1;
                 self.exponentials *= factor;
             }
             self.smallest = smallest;
         }
-        let rate = -1.0 / temperature;
-        let mut exponentials = [0.0; 8];
-        let mut weighted = [0.0; 8];
+        let mut lanes = Lanes::default();
         let (chunks, rest) = distances.as_chunks::<8>();
         for chunk in chunks {
             for lane in 0..8 {
-                let excess = chunk[lane] - self.smallest;
-                let exponential = exp_nonpositive(excess * rate);
-                exponentials[lane] += exponential;
-                weighted[lane] += exponential * excess;
+                lanes.add(lane, chunk[lane] - self.smallest, rate);
             }
         }
         for (lane, distance) in rest.iter().enumerate() {
-            let excess = distance - self.smallest;
-            let exponential = exp_nonpositive(excess * rate);
-            exponentials[lane] += exponential;
-            weighted[lane] += exponential * excess;
+            lanes.add(lane, distance - self.smallest, rate);
         }
-        self.exponentials += exponentials.iter().sum::<f64>();
-        self.weighted += weighted.iter().sum::<f64>();
+        self.classes += distances.len();
+        self.exponentials += lanes.exponentials.iter().sum::<f64>();
+        self.deficits += lanes.deficits.iter().sum::<f64>();
+        self.weighted += lanes.weighted.iter().sum::<f64>();
         position
     }
 
-    /// The soft minimum over `competitors` classes.
-    pub(crate) fn soft_minimum(&self, kind: SoftMinimum, temperature: f64, competitors: usize) -> f64 {
+    /// The soft minimum over the classes.
+    pub(crate) fn soft_minimum(&self, kind: SoftMinimum, temperature: f64) -> f64 {
         match kind {
             SoftMinimum::Weighted => self.smallest + self.weighted / self.exponentials,
-            SoftMinimum::Lse => self.smallest - temperature * (self.exponentials / competitors as f64).ln(),
+            SoftMinimum::Lse => self.smallest - temperature * (-self.deficits / self.classes as f64).ln_1p(),
         }
     }
 
@@ -159,9 +177,7 @@ impl RowFold for RowScoreFold<'_> {
     fn finish(&self, state: RowState) -> RowScore {
         let (a, b) = (state.a, state.competitors.smallest);
         let alone = self.counts[state.own] == 1;
-        let soft_b = state
-            .competitors
-            .soft_minimum(self.softmin, self.temperature, self.counts.len() - 1);
+        let soft_b = state.competitors.soft_minimum(self.softmin, self.temperature);
         RowScore {
             a: (!alone).then_some(a),
             b,

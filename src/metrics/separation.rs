@@ -53,13 +53,29 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
         rows.filter_map(|(row, (&code, score))| Some((code, score.a?, weight(row))))
     };
     let intra_mean = class_means(classes, a());
-    let squared_deviation = class_means(
+    // Relative to the largest deviation of the class, so that squares neither overflow nor vanish.
+    let deviation = |code: u32, a: f64| intra_mean[code as usize].map_or(0.0, |mean| (a - mean).abs());
+    let mut largest: Vec<f64> = vec![0.0; classes];
+    for (code, a, _) in a() {
+        largest[code as usize] = largest[code as usize].max(deviation(code, a));
+    }
+    let relative_variance = class_means(
         classes,
         a().map(|(code, a, weight)| {
-            let deviation = a - intra_mean[code as usize].unwrap_or(a);
-            (code, deviation * deviation, weight)
+            let largest = largest[code as usize];
+            let relative = if largest > 0.0 {
+                deviation(code, a) / largest
+            } else {
+                0.0
+            };
+            (code, relative * relative, weight)
         }),
     );
+    let a_std = relative_variance
+        .iter()
+        .zip(&largest)
+        .map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
+    let a_std: Vec<Option<f64>> = a_std.collect();
     let radii = || {
         let rows = codes.iter().zip(&geometry.radius).enumerate();
         rows.filter_map(|(row, (&code, radius))| Some((code, (*radius)?, weight(row))))
@@ -73,7 +89,7 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
     (0..classes)
         .map(|class| ClassSeparation {
             intra_mean: intra_mean[class],
-            a_std: squared_deviation[class].map(f64::sqrt),
+            a_std: a_std[class],
             radius_mean: radius_mean[class],
             radius_max: radius_max[class],
             variance: geometry.variance[class],
