@@ -489,3 +489,19 @@ fn the_bounds_on_the_number_of_classes() {
         assert!(outcome(&[1, 2, 2]).is_ok());
     }
 }
+
+#[test]
+fn every_metric_is_documented() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for metric in embq::metrics::METRICS {
+        assert!(
+            text.contains(&format!("| `{}` |", metric.id)),
+            "no row for {} in docs/metrics.md",
+            metric.id
+        );
+        for name in metric.names() {
+            assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
+        }
+    }
+}
