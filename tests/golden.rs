@@ -378,6 +378,10 @@ fn set_a_by_hand() {
             let scored = score(&matrix, &labels, None, &settings(distance));
             assert_rows(&scored, &rows, &matrix, distance);
         }
+        // What scatter is left under cosine is rounding.
+        let cosine = score(&matrix, &labels, None, &settings(Distance::Cosine)).evaluation;
+        assert_eq!(cosine.metrics["fisher_ratio"], None);
+        assert_eq!(cosine.metrics["radius_max"], Some(0.0));
     }
 }
 

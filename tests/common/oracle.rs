@@ -69,11 +69,6 @@ pub fn distance_matrix(values: &Array2<f64>, distance: Distance) -> Array2<f64> 
     result
 }
 
-/// exp(-x), and 0 where that is almost too small to be written: subnormal numbers round too coarsely to decide anything.
-fn share(x: f64) -> f64 {
-    if x > 700.0 { 0.0 } else { (-x).exp() }
-}
-
 impl Oracle {
     pub fn new(values: &Array2<f64>, codes: &[usize], weights: Option<&[f64]>, distance: Distance) -> Self {
         let classes = codes.iter().max().expect("rows") + 1;
@@ -157,8 +152,8 @@ impl Oracle {
                 .map(move |(_, mean)| (mean, (mean - least) / temperature));
             let b = match softmin {
                 SoftMinimum::Weighted => {
-                    let total: f64 = excess.clone().map(|(_, x)| share(x)).sum();
-                    excess.map(|(mean, x)| share(x) / total * mean).sum()
+                    let total: f64 = excess.clone().map(|(_, x)| (-x).exp()).sum();
+                    excess.map(|(mean, x)| (-x).exp() / total * mean).sum()
                 }
                 SoftMinimum::Lse => {
                     let count = (self.counts.len() - 1) as f64;
