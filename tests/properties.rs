@@ -10,6 +10,7 @@ use embq::evaluation::{Evaluation, Scored, Settings, Temperature};
 use embq::metrics::{METRICS, Scope, SoftMinimum};
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Small data sets with classes of all sizes from 1 up.
 #[derive(Clone, Debug)]
@@ -118,7 +119,13 @@ fn bounds(range: &str, classes: usize) -> (Option<f64>, Option<f64>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    // The same cases on every run: a check that guards a branch must not fail by chance. To look further, raise `cases`.
+    #![proptest_config(ProptestConfig {
+        cases: 32,
+        rng_seed: RngSeed::Fixed(1987),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_order_of_rows_does_not_matter(data in data(), distance in any_distance()) {
@@ -150,6 +157,8 @@ proptest! {
 
     #[test]
     fn rotation_changes_nothing(data in data()) {
+        // In one dimension cosine distances are 0 and 2, and ties between classes are left to rounding.
+        prop_assume!(data.values.ncols() > 1);
         let turned = rotated(&data.values, &mut Random::new(data.seed ^ 2));
         for distance in [Distance::Cosine, Distance::Euclidean, Distance::SqEuclidean] {
             let before = evaluated(&data.values, &data.labels, &settings(distance));

@@ -177,8 +177,7 @@ impl Deviations {
     /// Demands that `ours` lies within `tolerance` of `expected`.
     pub fn close(&mut self, ours: f64, expected: f64, tolerance: f64, what: impl FnOnce() -> String) {
         let error = (ours - expected).abs();
-        // Not `error > tolerance`: NaN must not pass.
-        if !(error <= tolerance) {
+        if error.is_nan() || error > tolerance {
             let line = format!("{}: {ours:e}, expected {expected:e}, off by {error:.1e}", what());
             self.lines.push(line);
         }
