@@ -6,7 +6,7 @@ use common::oracle::distance_matrix;
 use common::random::Random;
 use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silhouettes, text_column};
 use embq::distance::Distance;
-use embq::evaluation::{Evaluation, Scored, Settings, Temperature};
+use embq::evaluation::{Scored, Settings, Temperature};
 use embq::metrics::{METRICS, Scope, SoftMinimum};
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
@@ -70,9 +70,15 @@ fn assert_same_silhouettes(ours: &Scored, expected: &Scored) -> Result<(), TestC
 }
 
 /// All overall numbers agree up to rounding.
-fn assert_same_metrics(ours: &Evaluation, expected: &Evaluation) -> Result<(), TestCaseError> {
-    for (name, value) in &expected.metrics {
-        match (ours.metrics[name], *value) {
+fn assert_same_metrics(ours: &Scored, expected: &Scored) -> Result<(), TestCaseError> {
+    // The sign of a silhouette of 0 is a matter of rounding.
+    let mut rows = expected.rows.silhouette.iter().zip(&expected.rows.a);
+    let on_the_border = rows.any(|(silhouette, a)| a.is_some() && silhouette.abs() < 2e-9);
+    for (name, value) in &expected.evaluation.metrics {
+        if on_the_border && name.starts_with("negative_share") {
+            continue;
+        }
+        match (ours.evaluation.metrics[name], *value) {
             (Some(ours), Some(value)) => prop_assert!(
                 (ours - value).abs() <= 1e-8 * value.abs().max(1.0),
                 "{}: {} and {}",
@@ -136,7 +142,7 @@ proptest! {
         let after = evaluated(&data.values.select(Axis(0), &order), &labels, &settings(distance));
         let moved: Vec<f64> = order.iter().map(|&row| before.rows.silhouette[row]).collect();
         assert_close(&after.rows.silhouette, &moved, "silhouette")?;
-        assert_same_metrics(&after.evaluation, &before.evaluation)?;
+        assert_same_metrics(&after, &before)?;
     }
 
     #[test]
@@ -147,7 +153,7 @@ proptest! {
             let labels: Vec<i64> = data.labels.iter().map(|&label| rename(label)).collect();
             let after = evaluated(&data.values, &labels, &settings(distance));
             assert_same_silhouettes(&after, &before)?;
-            assert_same_metrics(&after.evaluation, &before.evaluation)?;
+            assert_same_metrics(&after, &before)?;
         }
         let texts: Vec<String> = data.labels.iter().map(|label| format!("class {}", (label * 3) % 7)).collect();
         let matrix = Matrix::F64(data.values.clone());
@@ -157,13 +163,11 @@ proptest! {
 
     #[test]
     fn rotation_changes_nothing(data in data()) {
-        // In one dimension cosine distances are 0 and 2, and ties between classes are left to rounding.
-        prop_assume!(data.values.ncols() > 1);
         let turned = rotated(&data.values, &mut Random::new(data.seed ^ 2));
         for distance in [Distance::Cosine, Distance::Euclidean, Distance::SqEuclidean] {
             let before = evaluated(&data.values, &data.labels, &settings(distance));
             let after = evaluated(&turned, &data.labels, &settings(distance));
-            assert_same_metrics(&after.evaluation, &before.evaluation)?;
+            assert_same_metrics(&after, &before)?;
         }
     }
 
@@ -193,7 +197,7 @@ proptest! {
         let matrix = Matrix::F64(data.values.clone());
         let after = score(&matrix, &data.labels, Some(&weights), &settings(distance));
         assert_same_silhouettes(&after, &before)?;
-        assert_same_metrics(&after.evaluation, &before.evaluation)?;
+        assert_same_metrics(&after, &before)?;
     }
 
     #[test]
