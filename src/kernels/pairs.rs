@@ -345,6 +345,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
             classes: column_classes,
             columns: columns.clone(),
         };
+        if self.distance == Distance::Manhattan {
+            self.transpose(columns.clone(), &mut workspace.transposed);
+        }
         for row_tile in tiles(rows.clone()) {
             let diagonal = row_tile.start == columns.start;
             vectorized(FillTile {
@@ -371,6 +374,20 @@ impl<'a, T: Real> PairTiles<'a, T> {
             self.progress.advance(once as u64);
         }
         sums
+    }
+
+    /// Lays out columns in groups, the values of a group side by side for each dimension; the last group ends in zeros.
+    fn transpose(&self, columns: Range<usize>, transposed: &mut Vec<[T; GROUP]>) {
+        let d = self.dataset.dimensions();
+        transposed.clear();
+        transposed.resize(columns.len().div_ceil(GROUP) * d, [T::default(); GROUP]);
+        for (position, column) in columns.enumerate() {
+            let (group, lane) = (position / GROUP, position % GROUP);
+            let values = &self.rows[column * d..(column + 1) * d];
+            for (target, value) in transposed[group * d..(group + 1) * d].iter_mut().zip(values) {
+                target[lane] = *value;
+            }
+        }
     }
 
     /// The distance of one pair by differences, times the scale.
@@ -452,18 +469,26 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
             workspace,
         } = self;
         let d = kernel.dataset.dimensions();
-        let Workspace { tile, cancelled, .. } = workspace;
+        let Workspace {
+            tile,
+            cancelled,
+            transposed,
+            ..
+        } = workspace;
         cancelled.clear();
         tile.resize(rows.len() * columns.len(), T::default());
         if kernel.distance == Distance::Manhattan {
             for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
                 let x = &kernel.rows[row * d..(row + 1) * d];
-                for (column, distance) in columns.clone().zip(distances.iter_mut()) {
-                    let sum = manhattan(x, &kernel.rows[column * d..(column + 1) * d]);
-                    let finite = sum.to_f64().is_finite();
-                    *distance = if finite { sum } else { T::default() };
-                    if !finite {
-                        cancelled.push((row as u32, column as u32));
+                let groups = distances.chunks_mut(GROUP).zip(transposed.chunks_exact(d));
+                for (group, (distances, columns_of_group)) in groups.enumerate() {
+                    let sums = manhattan(x, columns_of_group);
+                    for (lane, (distance, sum)) in distances.iter_mut().zip(sums).enumerate() {
+                        let finite = sum.to_f64().is_finite();
+                        *distance = if finite { sum } else { T::default() };
+                        if !finite {
+                            cancelled.push((row as u32, (columns.start + group * GROUP + lane) as u32));
+                        }
                     }
                 }
             }
@@ -631,32 +656,35 @@ fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// The sum of |x_k - y_k| in the precision of the rows.
+/// Columns whose Manhattan distances are summed side by side, one in each lane.
+const GROUP: usize = 64;
+
+/// Dimensions that are summed before the sum joins the total: float32 sums so lose little however many there are.
+const DEPTH: usize = 64;
+
+/// The sums of |x_k - y_k| for a group of columns y, in the precision of the rows.
 #[inline(always)]
-fn manhattan<T: Real>(x: &[T], y: &[T]) -> T {
-    const LANES: usize = 16;
-    let mut lanes = [T::default(); LANES];
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for (x, y) in x.iter().zip(y) {
-        for lane in 0..LANES {
-            lanes[lane] += (x[lane] - y[lane]).magnitude();
+fn manhattan<T: Real>(x: &[T], columns: &[[T; GROUP]]) -> [T; GROUP] {
+    let mut totals = [T::default(); GROUP];
+    for (x, columns) in x.chunks(DEPTH).zip(columns.chunks(DEPTH)) {
+        let mut sums = [T::default(); GROUP];
+        for (x, column) in x.iter().zip(columns) {
+            for lane in 0..GROUP {
+                sums[lane] += (*x - column[lane]).magnitude();
+            }
+        }
+        for lane in 0..GROUP {
+            totals[lane] += sums[lane];
         }
     }
-    let mut rest = T::default();
-    for (x, y) in x_rest.iter().zip(y_rest) {
-        rest += (*x - *y).magnitude();
-    }
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-    }
-    lanes[0] + rest
+    totals
 }
 
 struct Workspace<T> {
     tile: Vec<T>,
     cancelled: Vec<(u32, u32)>,
+    /// The columns of a tile in groups, dimension after dimension, for Manhattan.
+    transposed: Vec<[T; GROUP]>,
     column_sums: Vec<f64>,
     means: Vec<f64>,
 }
@@ -666,6 +694,7 @@ impl<T> Default for Workspace<T> {
         Workspace {
             tile: Vec::new(),
             cancelled: Vec::new(),
+            transposed: Vec::new(),
             column_sums: Vec::new(),
             means: Vec::new(),
         }
