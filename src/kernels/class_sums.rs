@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Element};
 use crate::error::Result;
+use crate::kernels::centroids::COSINE_ZERO;
 use crate::kernels::dense::{RowScale, lane_sum_2, lane_sum_3, squared_norm};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
@@ -108,10 +109,10 @@ impl ClassSums {
             progress.advance((end - start) as u64);
         }
         progress.end();
-        Ok(self.collect(&slices, again))
+        Ok(self.collect(&slices, again, unit))
     }
 
-    fn collect(&mut self, slices: &[Slice], again: Option<&[bool]>) -> Vec<f64> {
+    fn collect(&mut self, slices: &[Slice], again: Option<&[bool]>, unit: bool) -> Vec<f64> {
         let (d, classes) = (self.dimensions, self.weight.len());
         self.offset.resize(classes * d, 0.0);
         self.variance.resize(classes, 0.0);
@@ -129,7 +130,13 @@ impl ClassSums {
             }
             squares[class] /= self.weight[class];
             let offset = &self.offset[class * d..(class + 1) * d];
-            self.variance[class] = (squares[class] - squared_norm(offset)).max(0.0);
+            let variance = (squares[class] - squared_norm(offset)).max(0.0);
+            // Twice the cosine distance that counts as 0.
+            self.variance[class] = if unit && variance <= 2.0 * COSINE_ZERO {
+                0.0
+            } else {
+                variance
+            };
         }
         squares
     }

@@ -501,7 +501,7 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
             tile,
         );
         let two = T::from_f64(2.0);
-        let cancellation = T::from_f64(T::CANCELLATION);
+        let cancellation = T::from_f64(T::PAIR_CANCELLATION);
         let underflow = T::from_f64(T::UNDERFLOW);
         let infinity = T::from_f64(f64::INFINITY);
         let column_squares = &kernel.squares[columns.clone()];

@@ -8,12 +8,14 @@ use crate::data::Element;
 pub trait Real:
     Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + AddAssign + PartialOrd + Send + Sync
 {
-    /// A result below this share of the terms that cancelled in it is computed again without cancellation.
+    /// A mean squared distance below this share of the terms that cancelled in it is computed again by differences.
     ///
-    /// A product of vectors u and v errs by a few units in the last place of |u| |v|, so that a distance that passes
-    /// errs by a few units over this share: about 1e-6 for float32, which leaves 2e-6 for a silhouette, and 1e-11 for
-    /// float64.
+    /// A product of vectors u and v errs by a few units in the last place of |u| |v|, so that what passes errs by a few
+    /// units over this share: for float32 below 1e-6, which leaves a silhouette 2e-6, and for float64 about 1e-11.
     const CANCELLATION: f64;
+
+    /// The same for the distance of a single pair: the square root halves its error, and sums over pairs average it.
+    const PAIR_CANCELLATION: f64;
 
     /// Squares below this are computed again too: products of their parts may underflow.
     const UNDERFLOW: f64;
@@ -26,7 +28,8 @@ pub trait Real:
 }
 
 impl Real for f32 {
-    const CANCELLATION: f64 = 0.15;
+    const CANCELLATION: f64 = 0.2;
+    const PAIR_CANCELLATION: f64 = 0.05;
     const UNDERFLOW: f64 = 1e-24;
 
     #[inline(always)]
@@ -42,6 +45,7 @@ impl Real for f32 {
 
 impl Real for f64 {
     const CANCELLATION: f64 = 1e-4;
+    const PAIR_CANCELLATION: f64 = 1e-4;
     const UNDERFLOW: f64 = 1e-280;
 
     #[inline(always)]
