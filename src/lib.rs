@@ -34,6 +34,9 @@
 //! # }
 //! ```
 
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 pub mod cli;
 pub mod data;
 pub mod distance;

@@ -26,6 +26,7 @@ impl MappedBytes {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or mapped.
+    #[allow(unsafe_code)]
     pub fn open(path: &str) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
         // SAFETY: the map is read-only and private to this value. Another process that shortens the file while embq

@@ -24,8 +24,8 @@ pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
     let mut lanes = Lanes::default();
     let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
-        for lane in 0..LANES {
-            lanes.0[lane] += term(chunk[lane]);
+        for (sum, &value) in lanes.0.iter_mut().zip(chunk) {
+            *sum += term(value);
         }
     }
     lanes.total(rest.iter().map(|&value| term(value)).sum())

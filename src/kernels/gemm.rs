@@ -8,6 +8,7 @@ use crate::kernels::Real;
 ///
 /// # Panics
 /// If the slices do not have these shapes.
+#[allow(unsafe_code)]
 pub(crate) fn multiply_transposed<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (left.len() / k, right.len() / k);
     assert!(

@@ -101,8 +101,8 @@ impl Competitors {
         let mut lanes = Lanes::default();
         let (chunks, rest) = distances.as_chunks::<8>();
         for chunk in chunks {
-            for lane in 0..8 {
-                lanes.add(lane, chunk[lane] - self.smallest, rate);
+            for (lane, distance) in chunk.iter().enumerate() {
+                lanes.add(lane, distance - self.smallest, rate);
             }
         }
         for (lane, distance) in rest.iter().enumerate() {

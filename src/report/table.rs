@@ -58,22 +58,23 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     parts.join(" · ")
 }
 
+/// A metric of the headline: how it is called there, and its name.
+type Headline = (&'static str, &'static str);
+
 /// The metrics that stand on a line of their own with a bar, and what stands beside them.
-const WITH_BAR: [(&str, &str, &[(&str, &str)]); 2] = [
+const WITH_BAR: [(Headline, &[Headline]); 2] = [
     (
-        "silhouette",
-        "silhouette",
+        ("silhouette", "silhouette"),
         &[("macro", "silhouette_macro"), ("negative", "negative_share")],
     ),
     (
-        "soft silhouette",
-        "soft_silhouette",
+        ("soft silhouette", "soft_silhouette"),
         &[("macro", "soft_silhouette_macro"), ("loss", "soft_silhouette_loss")],
     ),
 ];
 
 /// The other headline metrics, some on a line.
-const LINES: [&[(&str, &str)]; 4] = [
+const LINES: [&[Headline]; 4] = [
     &[
         ("mean a", "mean_a"),
         ("mean b", "mean_b"),
@@ -106,7 +107,7 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             short(value)
         }
     };
-    for (title, name, beside) in WITH_BAR {
+    for ((title, name), beside) in WITH_BAR {
         let Some(number) = value(name) else { continue };
         let style = grade(number);
         let _ = write!(
@@ -270,7 +271,7 @@ fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
     let room = WIDTH - mark.len();
     let mut line = String::new();
     let mut lines = Vec::new();
-    for word in text.split(' ') {
+    for word in text.split_whitespace() {
         let word = fitted(word, room);
         if !line.is_empty() && width(&line) + 1 + width(&word) > room {
             lines.push(std::mem::take(&mut line));
