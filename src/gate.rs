@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::error::{Error, Result, closest};
 use crate::evaluation::{Evaluation, GateOutcome};
 use crate::metrics::METRICS;
@@ -172,8 +174,8 @@ impl<'e> Side<'e> {
     }
 
     fn number(&self) -> Option<f64> {
-        let (digits, unit) = match self.text.strip_suffix('%') {
-            Some(digits) => (digits.trim_end(), 0.01),
+        let (digits, divisor) = match self.text.strip_suffix('%') {
+            Some(digits) => (digits.trim_end(), 100.0),
             None => (self.text, 1.0),
         };
         // `inf` and `nan` are numbers to the parser, but not to a person.
@@ -181,7 +183,7 @@ impl<'e> Side<'e> {
             .parse::<f64>()
             .ok()
             .filter(|number| number.is_finite())
-            .map(|number| number * unit)
+            .map(|number| number / divisor)
     }
 }
 
@@ -191,9 +193,8 @@ fn known_names() -> impl Iterator<Item = String> {
 
 /// The error for a part of an expression, which is marked.
 fn wrong(expression: &str, range: std::ops::Range<usize>, problem: &str, tip: &str) -> Error {
-    let width = |text: &str| text.chars().count();
-    let before = " ".repeat(width(&expression[..range.start]));
-    let marks = "^".repeat(width(&expression[range]).max(1));
+    let before = " ".repeat(expression[..range.start].width());
+    let marks = "^".repeat(expression[range].width().max(1));
     Error::setting(
         format!("--fail-if: {problem}\n    {expression}\n    {before}{marks}"),
         tip,

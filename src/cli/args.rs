@@ -122,7 +122,7 @@ pub(crate) struct ScoreArguments {
     pub(crate) row_weights: Option<String>,
 
     /// Leave out the rows of this label, such as -1 for noise; can be given several times
-    #[arg(long, value_name = "LABEL", allow_hyphen_values = true, help_heading = "Rows")]
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
     pub(crate) ignore_label: Vec<String>,
 
     /// Exit with code 1 if this is true, such as 'silhouette < 0.3'; can be given several times

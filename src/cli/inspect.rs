@@ -10,7 +10,7 @@ use crate::report::json;
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
     let inspection = input::inspect(&arguments.file)?;
     if arguments.format == ListFormat::Json {
-        return print(&json::serialise(&inspection)?);
+        return print(json::serialise(&inspection)?.as_bytes());
     }
     let items: Vec<Item<'_>> = inspection
         .items
@@ -35,10 +35,6 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
             problem: item.problem.as_deref(),
         })
         .collect();
-    print(&inspection::table(
-        &inspection.path,
-        &inspection.format,
-        inspection.bytes,
-        &items,
-    ))
+    let page = inspection::table(&inspection.path, &inspection.format, inspection.bytes, &items);
+    print(page.as_bytes())
 }

@@ -51,21 +51,23 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
     match arguments.command {
         Command::Score(score) => score::run(*score),
         Command::Inspect(inspect) => inspect::run(&inspect),
-        Command::Metrics { format } => print(&match format {
-            ListFormat::Table => metric_list::table(),
-            ListFormat::Json => metric_list::json()?,
-        }),
-        Command::Schema { of: SchemaOf::Score } => print(&json::schema()?),
+        Command::Metrics {
+            format: ListFormat::Table,
+        } => print(metric_list::table().as_bytes()),
+        Command::Metrics {
+            format: ListFormat::Json,
+        } => print(metric_list::json()?.as_bytes()),
+        Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "embq", &mut script);
-            print_bytes(&script)
+            print(&script)
         }
         Command::Man => {
             let mut page = Vec::new();
             let rendered = manual(&mut page);
             rendered.map_err(|error| Error::io("manual page", "render", error))?;
-            print_bytes(&page)
+            print(&page)
         }
     }
 }
@@ -87,19 +89,21 @@ fn manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes a result to standard output. A reader that closed the pipe has seen enough: that is no error.
-fn print(text: &str) -> Result<Outcome> {
+/// Writes text to standard output, without its styles where these are not wanted.
+fn print_styled(text: &str) -> Result<Outcome> {
     let mut stream = anstream::stdout().lock();
     let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     printed(written)
 }
 
-fn print_bytes(bytes: &[u8]) -> Result<Outcome> {
+/// Writes bytes to standard output as they are.
+fn print(bytes: &[u8]) -> Result<Outcome> {
     let mut stream = std::io::stdout().lock();
     let written = stream.write_all(bytes).and_then(|()| stream.flush());
     printed(written)
 }
 
+/// A reader that closed the pipe has seen enough: that is no error.
 fn printed(written: std::io::Result<()>) -> Result<Outcome> {
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {

@@ -1,19 +1,20 @@
 //! `embq score`: from files to the result.
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::cli::args::ScoreArguments;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, message, print};
+use crate::cli::{Outcome, message, print, print_styled};
 use crate::data::{Dataset, DatasetOptions};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, Timing, evaluate};
 use crate::gate::Gate;
 use crate::input;
-use crate::metrics::Selection;
-use crate::report::file::OutputFile;
+use crate::metrics::{Family, Selection};
 use crate::report::matrix::{self, MatrixFormat};
+use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::rows::{RowFormat, RowTable};
 use crate::report::{ClassOrder, Format, View};
 
@@ -30,10 +31,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let settings = settings(&arguments)?;
     let gates = gates(&arguments, &settings)?;
     let outputs = Outputs::check(&arguments)?;
-    let view = View {
-        classes: arguments.classes,
-        order: arguments.sort.as_deref().map(ClassOrder::parse).transpose()?,
-    };
+    let view = view(&arguments, &settings)?;
     if let Some(threads) = arguments.threads {
         // Fails only if there is a pool already, and nothing before this line starts one.
         let _ = rayon::ThreadPoolBuilder::new()
@@ -64,9 +62,18 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     }
     scored.evaluation.gates = gates.iter().map(|gate| gate.check(&scored.evaluation)).collect();
 
-    outputs.write(&dataset, &scored, &view)?;
+    // All that can fail comes before the first file appears in its place.
+    let written = outputs.write(&dataset, &scored, &view)?;
     if !(arguments.quiet && outputs.any()) {
-        print(&arguments.format.render(&scored.evaluation, &view)?)?;
+        let text = arguments.format.render(&scored.evaluation, &view)?;
+        if arguments.format.is_styled() {
+            print_styled(&text)?;
+        } else {
+            print(text.as_bytes())?;
+        }
+    }
+    for file in written {
+        file.publish()?;
     }
     let failed: Vec<_> = scored.evaluation.gates.iter().filter(|gate| gate.failed).collect();
     for gate in &failed {
@@ -79,7 +86,30 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     })
 }
 
+fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
+    let order = arguments.sort.as_deref().map(ClassOrder::parse).transpose()?;
+    if let Some(ClassOrder::Metric(metric)) = &order
+        && !settings.computes(metric.id)
+    {
+        return Err(Error::setting(
+            format!("--sort: {} is not computed", metric.id),
+            "add it to --metrics",
+        ));
+    }
+    Ok(View {
+        classes: arguments.classes,
+        order,
+    })
+}
+
 fn settings(arguments: &ScoreArguments) -> Result<Settings> {
+    let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim()))?;
+    if metrics.only(Family::Batch) && arguments.batch_size.is_none() {
+        return Err(Error::setting(
+            "--metrics: metrics of batches need a batch size",
+            "add --batch-size",
+        ));
+    }
     Ok(Settings {
         distance: arguments.distance,
         temperature: arguments.temperature,
@@ -90,7 +120,7 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
             .batch_size
             .map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
         seed: arguments.seed,
-        metrics: Selection::parse(arguments.metrics.iter().map(|name| name.trim()))?,
+        metrics,
         matrix: arguments.matrix_out.is_some(),
         hash: arguments.hash,
     })
@@ -127,24 +157,30 @@ struct Outputs {
 
 impl Outputs {
     fn check(arguments: &ScoreArguments) -> Result<Self> {
-        let result = |path: &String| Ok((OutputFile::check(path)?, Format::of_file(path)?));
+        let result = |path: &String| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?));
         let outputs = Outputs {
             results: arguments.output.iter().map(result).collect::<Result<_>>()?,
             rows: match &arguments.rows_out {
-                Some(path) => Some((OutputFile::check(path)?, RowFormat::of_file(path)?)),
+                Some(path) => Some((OutputFile::check(Path::new(path))?, RowFormat::of_file(path)?)),
                 None => None,
             },
             matrix: match &arguments.matrix_out {
-                Some(path) => Some((OutputFile::check(path)?, MatrixFormat::of_file(path)?)),
+                Some(path) => Some((OutputFile::check(Path::new(path))?, MatrixFormat::of_file(path)?)),
                 None => None,
             },
         };
-        let files: Vec<&OutputFile> = outputs.files().collect();
-        for (position, file) in files.iter().enumerate() {
-            if files[..position].iter().any(|other| other.is_same(file)) {
+        check_distinct(outputs.files())?;
+        let inputs = [
+            arguments.embeddings.first(),
+            Some(&arguments.labels),
+            arguments.row_weights.as_ref(),
+        ];
+        for input in inputs.into_iter().flatten() {
+            let path = input::path_of(input);
+            if let Some(file) = outputs.files().find(|file| file.is(Path::new(&path))) {
                 return Err(Error::setting(
-                    format!("{} is given for two outputs", file.path()),
-                    "give each output a file of its own",
+                    format!("{} is an input: the result would take its place", file.shown()),
+                    "give the output a path of its own",
                 ));
             }
         }
@@ -161,18 +197,23 @@ impl Outputs {
         self.files().next().is_some()
     }
 
-    fn write(&self, dataset: &Dataset, scored: &Scored, view: &View) -> Result<()> {
+    /// Writes every file beside its place.
+    fn write(&self, dataset: &Dataset, scored: &Scored, view: &View) -> Result<Vec<WrittenFile<'_>>> {
+        let mut written = Vec::new();
         for (file, format) in &self.results {
-            let text = anstream::adapter::strip_str(&format.render(&scored.evaluation, view)?).to_string();
-            file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?;
+            let mut text = format.render(&scored.evaluation, view)?;
+            if format.is_styled() {
+                text = anstream::adapter::strip_str(&text).to_string();
+            }
+            written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
         }
         if let Some((file, format)) = &self.rows {
-            file.write(|writer| RowTable::new(dataset, &scored.rows).write(*format, writer))?;
+            written.push(file.write(|writer| RowTable::new(dataset, &scored.rows).write(*format, writer))?);
         }
         if let (Some((file, format)), Some(distances)) = (&self.matrix, &scored.matrix) {
-            file.write(|writer| matrix::write(dataset.labels().names(), distances, *format, writer))?;
+            written.push(file.write(|writer| matrix::write(dataset.labels().names(), distances, *format, writer))?);
         }
-        Ok(())
+        Ok(written)
     }
 }
 

@@ -133,6 +133,14 @@ pub fn load(embeddings: &str, labels: &str, weights: Option<&str>) -> Result<Loa
     })
 }
 
+/// The path in `PATH` or `PATH:SELECTOR`; the whole text if there is no such file.
+pub fn path_of(spec: &str) -> String {
+    match Location::find(spec) {
+        Ok(Some(location)) => location.path,
+        _ => spec.to_owned(),
+    }
+}
+
 /// The embeddings' file, in which labels and weights may lie too.
 struct Own {
     location: Location,

@@ -1,4 +1,5 @@
-//! exp for arguments up to 0, in a form that the compiler turns into vector code.
+//! exp for arguments up to 0, in a form that the compiler turns into vector code where it is called in a plain loop over
+//! slices.
 
 /// Adding this to a number of moderate size rounds it to an integer that then stands in the lowest bits of the sum.
 const ROUND: f64 = 6_755_399_441_055_744.0;

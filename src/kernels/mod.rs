@@ -23,6 +23,7 @@ use crate::distance::Distance;
 use crate::error::Result;
 use crate::progress::Progress;
 
+pub(crate) use dense::{lane_sum, lane_sum_2};
 pub use exponential::{exp_and_exp_m1, exp_nonpositive};
 pub use real::Real;
 

@@ -56,16 +56,25 @@ struct Panel {
     strips: Vec<Range<usize>>,
 }
 
+/// What is known so far, in sorted order.
+struct Running<S> {
+    states: Vec<S>,
+    /// Sums to the class of the current panel, kept from strip to strip where a large class has several.
+    pending: Vec<f64>,
+    /// For each class of the current panel, weighted sums to the classes from the panel's first on.
+    between: Vec<f64>,
+}
+
 /// Sums of one tile of columns with a strip.
 #[derive(Default)]
 struct TileSums {
     columns: Range<usize>,
-    /// The first class of the columns, and how many there are.
+    /// The classes of the columns.
     classes: Range<usize>,
-    /// Strip rows (from `first_row` of the strip) x classes of the columns.
+    /// The first rows of the strip x classes of the columns.
     rows: Vec<f64>,
     row_count: usize,
-    /// Columns x classes of the strip, only for columns inside the strip.
+    /// Columns x classes of the panel; empty once it is in the fold.
     inner: Vec<f64>,
 }
 
@@ -126,35 +135,27 @@ impl<'a, T: Real> PairTiles<'a, T> {
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
         let (n, classes) = (self.order.len(), self.class_weights.len());
-        let mut states: Vec<F::State> = self
-            .order
-            .iter()
-            .zip(&self.class_of)
-            .map(|(&row, &own)| fold.start(row, own as usize))
-            .collect();
-        // Sums to the classes of the current panel, kept from strip to strip; only a large class has several strips.
-        let mut pending = vec![0.0; n];
+        let rows = self.order.iter().zip(&self.class_of);
+        let mut running = Running {
+            states: rows.map(|(&row, &own)| fold.start(row, own as usize)).collect(),
+            pending: vec![0.0; n],
+            between: Vec::new(),
+        };
         let mut pairs = ClassPairs::new(classes, wanted);
         self.progress.begin("pairs of rows", (n as u64 * (n as u64 + 1)) / 2);
         for panel in self.panels() {
-            let mut between = vec![0.0; panel.classes.len() * (classes - panel.classes.start)];
-            let last_strip = panel.strips.len() - 1;
-            for (index, strip) in panel.strips.iter().enumerate() {
-                self.strip(
-                    fold,
-                    &panel,
-                    strip.clone(),
-                    index == last_strip,
-                    &mut states,
-                    &mut pending,
-                    &mut between,
-                );
+            running.between.clear();
+            running
+                .between
+                .resize(panel.classes.len() * (classes - panel.classes.start), 0.0);
+            for strip in 0..panel.strips.len() {
+                self.strip(fold, &panel, strip, &mut running);
             }
-            pairs.add(&panel.classes, &between, self.class_weights, self.scale);
+            pairs.add(&panel.classes, &running.between, self.class_weights, self.scale);
         }
         self.progress.end();
         let mut rows = vec![F::Output::default(); n];
-        for (state, &row) in states.into_iter().zip(&self.order) {
+        for (state, &row) in running.states.into_iter().zip(&self.order) {
             rows[row] = fold.finish(state);
         }
         let geometry = if wanted.geometry || wanted.matrix {
@@ -192,21 +193,19 @@ impl<'a, T: Real> PairTiles<'a, T> {
         panels
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn strip<F: RowFold>(
-        &self,
-        fold: &F,
-        panel: &Panel,
-        strip: Range<usize>,
-        last_strip: bool,
-        states: &mut [F::State],
-        pending: &mut [f64],
-        between: &mut [f64],
-    ) {
+    /// All pairs of the rows of one strip with themselves and the rows after them.
+    fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) {
+        let Running {
+            states,
+            pending,
+            between,
+        } = running;
         let (n, classes) = (self.order.len(), self.class_weights.len());
         let first_class = panel.classes.start;
         let width = classes - first_class;
+        let strip = panel.strips[index].clone();
         let single_strip = panel.strips.len() == 1;
+        let last_strip = index + 1 == panel.strips.len();
         let inner: Vec<TileSums> = tiles(strip.clone())
             .into_par_iter()
             .map_init(Workspace::default, |workspace, columns| {
@@ -223,25 +222,17 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, false, workspace);
                 let column_sums = std::mem::take(&mut sums.inner);
                 let panel_classes = panel.classes.len();
+                let means = &mut workspace.means;
                 for ((position, state), pending) in columns.zip(states).zip(pending) {
-                    let own = self.class_of[position] as usize;
                     let sums = &column_sums[(position - sums.columns.start) * panel_classes..][..panel_classes];
                     if single_strip {
-                        self.absorb(fold, state, own, position, first_class, sums, &mut workspace.means);
-                    } else {
-                        *pending += sums[0];
-                        if last_strip && own != first_class {
-                            self.absorb(
-                                fold,
-                                state,
-                                own,
-                                position,
-                                first_class,
-                                &[*pending],
-                                &mut workspace.means,
-                            );
-                            *pending = 0.0;
-                        }
+                        self.absorb(fold, state, position, first_class, sums, means);
+                        continue;
+                    }
+                    *pending += sums[0];
+                    if last_strip && self.class_of[position] as usize != first_class {
+                        let sum = std::mem::take(pending);
+                        self.absorb(fold, state, position, first_class, &[sum], means);
                     }
                 }
                 sums
@@ -287,19 +278,15 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .zip(sums.par_chunks(width))
             .enumerate()
             .for_each_init(Vec::new, |means, (position, (state, sums))| {
-                let position = strip.start + position;
-                let own = self.class_of[position] as usize;
-                self.absorb(fold, state, own, position, first_class, sums, means);
+                self.absorb(fold, state, strip.start + position, first_class, sums, means);
             });
     }
 
     /// Turns sums into means and gives them to the fold.
-    #[allow(clippy::too_many_arguments)]
     fn absorb<F: RowFold>(
         &self,
         fold: &F,
         state: &mut F::State,
-        own: usize,
         position: usize,
         first_class: usize,
         sums: &[f64],
@@ -311,6 +298,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 .zip(&self.class_weights[first_class..])
                 .map(|(sum, weight)| sum / weight / self.scale),
         );
+        let own = self.class_of[position] as usize;
         if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
             let others = self.dataset.weight_of_others(self.order[position]);
             *entry = if others > 0.0 {

@@ -348,6 +348,13 @@ impl Selection {
         self.ids.contains(id)
     }
 
+    /// Whether nothing but metrics of the family is asked for.
+    pub fn only(&self, family: Family) -> bool {
+        METRICS
+            .iter()
+            .all(|metric| metric.family == family || !self.contains(metric.id))
+    }
+
     /// Whether any metric of the family is asked for.
     pub fn any_of(&self, family: Family) -> bool {
         METRICS

@@ -1,6 +1,6 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use crate::kernels::{RowFold, exp_and_exp_m1};
+use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -54,23 +54,8 @@ pub(crate) struct Competitors {
     weighted: f64,
 }
 
-/// One lane of each sum.
-#[derive(Clone, Copy, Default)]
-struct Lanes {
-    exponentials: [f64; 8],
-    deficits: [f64; 8],
-    weighted: [f64; 8],
-}
-
-impl Lanes {
-    #[inline(always)]
-    fn add(&mut self, lane: usize, excess: f64, rate: f64) {
-        let (exponential, less_one) = exp_and_exp_m1(excess * rate);
-        self.exponentials[lane] += exponential;
-        self.deficits[lane] -= less_one;
-        self.weighted[lane] += exponential * excess;
-    }
-}
+/// Classes whose exponentials are taken in one loop.
+const BLOCK: usize = 128;
 
 impl Competitors {
     pub(crate) const NONE: Competitors = Competitors {
@@ -98,20 +83,27 @@ impl Competitors {
             }
             self.smallest = smallest;
         }
-        let mut lanes = Lanes::default();
-        let (chunks, rest) = distances.as_chunks::<8>();
-        for chunk in chunks {
-            for (lane, distance) in chunk.iter().enumerate() {
-                lanes.add(lane, distance - self.smallest, rate);
+        // One plain loop for each step: a loop that did all of them would not become vector instructions.
+        let (mut excesses, mut exponentials, mut deficits) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+        for block in distances.chunks(BLOCK) {
+            let excesses = &mut excesses[..block.len()];
+            for (excess, distance) in excesses.iter_mut().zip(block) {
+                *excess = distance - self.smallest;
             }
-        }
-        for (lane, distance) in rest.iter().enumerate() {
-            lanes.add(lane, distance - self.smallest, rate);
+            let exponentials = &mut exponentials[..block.len()];
+            let deficits = &mut deficits[..block.len()];
+            for ((excess, exponential), deficit) in
+                excesses.iter().zip(exponentials.iter_mut()).zip(deficits.iter_mut())
+            {
+                let (value, less_one) = exp_and_exp_m1(excess * rate);
+                *exponential = value;
+                *deficit = -less_one;
+            }
+            self.exponentials += lane_sum(exponentials, |value| value);
+            self.deficits += lane_sum(deficits, |value| value);
+            self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value * excess);
         }
         self.classes += distances.len();
-        self.exponentials += lanes.exponentials.iter().sum::<f64>();
-        self.deficits += lanes.deficits.iter().sum::<f64>();
-        self.weighted += lanes.weighted.iter().sum::<f64>();
         position
     }
 
@@ -134,12 +126,8 @@ fn minimum(values: &[f64]) -> f64 {
     let mut lanes = [f64::INFINITY; 8];
     let (chunks, rest) = values.as_chunks::<8>();
     for chunk in chunks {
-        for lane in 0..8 {
-            lanes[lane] = if chunk[lane] < lanes[lane] {
-                chunk[lane]
-            } else {
-                lanes[lane]
-            };
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value < lane { *value } else { *lane };
         }
     }
     lanes.iter().chain(rest).copied().fold(f64::INFINITY, f64::min)

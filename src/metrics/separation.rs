@@ -39,7 +39,7 @@ impl ClassSeparation {
     pub fn ratio(&self) -> Option<f64> {
         let separation = self.separation()?;
         let intra_mean = self.intra_mean?;
-        (separation > 0.0).then(|| intra_mean / separation)
+        quotient(intra_mean, separation)
     }
 }
 
@@ -102,7 +102,13 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
 /// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.
 pub fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
     let (between, within) = geometry.scatter?;
-    (within > 0.0).then(|| between / within)
+    quotient(between, within)
+}
+
+/// The quotient; undefined where the divisor is 0, or so small that the quotient is no float64 number.
+fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
+    let quotient = dividend / divisor;
+    (divisor > 0.0 && quotient.is_finite()).then_some(quotient)
 }
 
 /// The mean over rows of the value of their class; classes without a value are left out.

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::data::Label;
 use crate::error::Result;
-use crate::report::file::WriteResult;
 use crate::report::numbers::exact;
+use crate::report::output::WriteResult;
 use crate::report::tables::write_parquet;
 use crate::report::{extension, unknown_extension};
 

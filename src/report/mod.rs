@@ -1,15 +1,15 @@
 //! Results as people and programs read them: one file an output.
 //!
-//! Renderers are pure functions from a result to text; writing files is in [`file`] alone.
+//! Renderers are pure functions from a result to text; writing files is in [`output`] alone.
 
 pub mod csv;
-pub mod file;
 pub mod inspection;
 pub mod json;
 pub mod markdown;
 pub mod matrix;
 pub mod metric_list;
 mod numbers;
+pub mod output;
 pub mod rows;
 mod summary;
 pub mod table;
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::Evaluation;
 
 pub use summary::{ClassLimit, ClassOrder, View};
+pub(crate) use text::visible;
 
 /// A form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,11 @@ impl Format {
                 "a result is written as .json, .md, .csv or .txt",
             )),
         }
+    }
+
+    /// Whether the text holds styles that only a terminal understands.
+    pub fn is_styled(self) -> bool {
+        self == Format::Table
     }
 
     /// The result in this format.

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::data::{Dataset, Label, LabelType, Labels};
 use crate::error::Result;
 use crate::evaluation::RowScores;
-use crate::report::file::WriteResult;
 use crate::report::numbers::exact;
+use crate::report::output::WriteResult;
 use crate::report::tables::write_parquet;
 use crate::report::{extension, unknown_extension};
 

@@ -104,10 +104,14 @@ pub(crate) struct Column {
     pub(crate) text: fn(Option<f64>) -> String,
 }
 
-/// The columns between the number of rows and the nearest class; those that were not asked for are left out.
+/// Columns of the class table at most, so that it fits the terminal.
+const COLUMNS: usize = 5;
+
+/// The columns between the number of rows and the nearest class. Where the usual ones were not asked for, others that
+/// were take their place.
 pub(crate) fn columns(evaluation: &Evaluation) -> Vec<Column> {
     let column = |title, metric, text| Column { title, metric, text };
-    [
+    let mut columns: Vec<Column> = [
         column("silhouette", "silhouette", short as fn(Option<f64>) -> String),
         column("soft", "soft_silhouette", short),
         column("intra", "intra_mean", short),
@@ -116,7 +120,14 @@ pub(crate) fn columns(evaluation: &Evaluation) -> Vec<Column> {
     ]
     .into_iter()
     .filter(|column| evaluation.metrics.contains_key(column.metric))
-    .collect()
+    .collect();
+    for metric in METRICS.iter().filter(|metric| metric.scope == Scope::PerClass) {
+        let shown = columns.iter().any(|column| column.metric == metric.id);
+        if columns.len() < COLUMNS && !shown && evaluation.metrics.contains_key(metric.id) {
+            columns.push(column(metric.id, metric.id, short));
+        }
+    }
+    columns
 }
 
 /// Rows from which on a class is large enough to stand out by a share of its rows.

@@ -98,6 +98,9 @@ const LINES: [&[Headline]; 4] = [
     ],
 ];
 
+/// A selection of fewer metrics than this is shown completely.
+const FEW: usize = 20;
+
 fn headline(page: &mut String, evaluation: &Evaluation) {
     let value = |name: &str| evaluation.metrics.get(name).copied();
     let text = |name: &str, value| {
@@ -130,6 +133,23 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             .collect();
         if !known.is_empty() {
             let _ = writeln!(page, "  {}", known.join("   "));
+        }
+    }
+    // Who asks for some metrics only wants to see all of these.
+    if evaluation.metrics.len() < FEW {
+        let in_bars = WITH_BAR
+            .iter()
+            .flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
+        let told: Vec<&str> = in_bars
+            .chain(LINES.iter().copied().flatten())
+            .map(|(_, name)| *name)
+            .collect();
+        for (name, number) in evaluation
+            .metrics
+            .iter()
+            .filter(|(name, _)| !told.contains(&name.as_str()))
+        {
+            let _ = writeln!(page, "  {DIM}{name}{DIM:#} {}", text(name, *number));
         }
     }
 }

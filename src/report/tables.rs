@@ -4,7 +4,7 @@ use std::io::Write;
 
 use polars::prelude::{Column, DataFrame, ParquetWriter};
 
-use crate::report::file::WriteResult;
+use crate::report::output::WriteResult;
 
 /// Writes columns of one length as a Parquet file.
 ///

@@ -17,23 +17,28 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
-/// The text in at most `width` columns of the terminal, with `…` for what was cut off at the end.
+/// The text in at most `width` columns of the terminal, with `…` for what was cut out of its middle: names of classes
+/// often differ in their ends.
 pub(crate) fn fitted(text: &str, width: usize) -> String {
     let text = visible(text);
     if text.width() <= width {
         return text;
     }
-    let mut shown = String::new();
-    let mut used = 1;
-    for character in text.chars() {
-        used += character.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        shown.push(character);
-    }
+    let room = width.saturating_sub(1);
+    let mut shown = leading(text.chars(), room - room / 2);
     shown.push('…');
+    shown.extend(leading(text.chars().rev(), room / 2).chars().rev());
     shown
+}
+
+/// The first characters that fit in `width` columns.
+fn leading(characters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut used = 0;
+    let fits = |character: &char| {
+        used += character.width().unwrap_or(0);
+        used <= width
+    };
+    characters.take_while(fits).collect()
 }
 
 /// A path in at most `width` columns, cut off at the start: its end tells more.
@@ -42,16 +47,8 @@ pub(crate) fn fitted_path(path: &str, width: usize) -> String {
     if path.width() <= width {
         return path;
     }
-    let mut end = Vec::new();
-    let mut used = 1;
-    for character in path.chars().rev() {
-        used += character.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        end.push(character);
-    }
-    std::iter::once('…').chain(end.into_iter().rev()).collect()
+    let end = leading(path.chars().rev(), width.saturating_sub(1));
+    std::iter::once('…').chain(end.chars().rev()).collect()
 }
 
 /// The columns that the text takes on a terminal.
@@ -70,7 +67,8 @@ mod tests {
 
     #[test]
     fn wide_characters_count_twice() {
-        assert_eq!(fitted("漢字漢字", 5), "漢字…");
+        assert_eq!(fitted("漢字漢字", 6), "漢…字");
+        assert_eq!(fitted("lib-python-old", 9), "lib-…-old");
         assert_eq!(fitted("plain", 5), "plain");
         assert_eq!(fitted_path("/a/very/long/path.npy", 9), "…path.npy");
     }

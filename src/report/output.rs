@@ -1,0 +1,262 @@
+//! The one place that writes files.
+//!
+//! A file appears under its name only when it is complete: it is written beside its place and then renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// What filling a file ends with; whatever went wrong becomes an error that names the file.
+pub type WriteResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// A place for a file that was found fit to be written to.
+#[derive(Debug)]
+pub struct OutputFile {
+    /// As the user wrote it, for messages.
+    shown: PathBuf,
+    /// Where the file really lies, behind symbolic links.
+    target: PathBuf,
+    /// A device or pipe, which is written to as it is: renaming would put a file in its place.
+    special: bool,
+}
+
+impl OutputFile {
+    /// Checks that a file of that name can be written.
+    ///
+    /// # Errors
+    /// No such folder, no permission, a folder of that name.
+    pub fn check(path: &Path) -> Result<Self> {
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let special = match fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => return Err(problem(path, "it is a folder")),
+            Ok(metadata) if metadata.is_file() => {
+                // Renaming needs no permission on the file itself, but who made it read-only meant it.
+                OpenOptions::new()
+                    .append(true)
+                    .open(&target)
+                    .map_err(|error| problem(path, error))?;
+                false
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if path.file_name().is_none() {
+            return Err(problem(path, "it has no file name"));
+        }
+        let folder = folder(&target).to_owned();
+        // Behind a link that leads nowhere the folder is looked at as the link names it.
+        let folder_path = fs::canonicalize(&folder).map_err(|_| {
+            let folder = folder.display();
+            problem(path, format!("there is no folder '{folder}'"))
+        })?;
+        let target = match target.file_name() {
+            Some(name) => folder_path.join(name),
+            None => target,
+        };
+        let file = OutputFile {
+            shown: path.to_owned(),
+            target,
+            special,
+        };
+        if !special {
+            file.temporary().map_err(|error| problem(path, error))?;
+        }
+        Ok(file)
+    }
+
+    /// The path as the user wrote it.
+    pub fn shown(&self) -> std::path::Display<'_> {
+        self.shown.display()
+    }
+
+    /// Whether `path` is the same file.
+    pub fn is(&self, path: &Path) -> bool {
+        fs::canonicalize(path).is_ok_and(|path| path == self.target)
+    }
+
+    /// Writes the content beside the place of the file.
+    ///
+    /// # Errors
+    /// What the file system reports.
+    pub fn write(&self, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> Result<WrittenFile<'_>> {
+        let fail = |error: std::io::Error| problem(&self.shown, error);
+        let fail_to_fill = |error: Box<dyn std::error::Error + Send + Sync>| problem(&self.shown, error);
+        if self.special {
+            let file = OpenOptions::new().write(true).open(&self.target).map_err(fail)?;
+            fill_buffered(file, fill).map_err(fail_to_fill)?;
+            return Ok(WrittenFile {
+                output: self,
+                temporary: None,
+            });
+        }
+        let temporary = self.temporary().map_err(fail)?;
+        let file = temporary.as_file().try_clone().map_err(fail)?;
+        fill_buffered(file, fill).map_err(fail_to_fill)?;
+        if let Ok(metadata) = fs::metadata(&self.target) {
+            temporary
+                .as_file()
+                .set_permissions(metadata.permissions())
+                .map_err(fail)?;
+        }
+        Ok(WrittenFile {
+            output: self,
+            temporary: Some(temporary),
+        })
+    }
+
+    fn temporary(&self) -> std::io::Result<NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".embq-");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As any new file: what the umask leaves. Temporary files would else be for their owner only.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        builder.tempfile_in(folder(&self.target))
+    }
+}
+
+/// Checks that no two outputs are the same file.
+///
+/// # Errors
+/// The path that occurs twice.
+pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Result<()> {
+    let mut seen: Vec<&OutputFile> = Vec::new();
+    for file in files {
+        if !file.special && seen.iter().any(|other| other.target == file.target) {
+            return Err(Error::setting(
+                format!("{}: two outputs would be written to this file", file.shown.display()),
+                "give each output a path of its own",
+            ));
+        }
+        seen.push(file);
+    }
+    Ok(())
+}
+
+/// A complete file that is not in its place yet.
+#[must_use]
+pub struct WrittenFile<'a> {
+    output: &'a OutputFile,
+    temporary: Option<NamedTempFile>,
+}
+
+impl WrittenFile<'_> {
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// What the file system reports.
+    pub fn publish(self) -> Result<()> {
+        if let Some(temporary) = self.temporary {
+            temporary
+                .persist(&self.output.target)
+                .map_err(|error| problem(&self.output.shown, error.error))?;
+        }
+        Ok(())
+    }
+}
+
+fn fill_buffered(file: File, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> WriteResult {
+    let mut writer = BufWriter::with_capacity(1 << 16, file);
+    fill(&mut writer)?;
+    Ok(writer.flush()?)
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn problem(path: &Path, problem: impl ToString) -> Error {
+    Error::Output {
+        path: path.display().to_string(),
+        problem: problem.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(content: &'static str) -> impl FnOnce(&mut dyn Write) -> WriteResult {
+        move |out| Ok(out.write_all(content.as_bytes())?)
+    }
+
+    #[test]
+    fn a_file_appears_only_when_it_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        let output = OutputFile::check(&path).unwrap();
+        let written = output.write(text("new")).unwrap();
+        assert!(!path.exists());
+        written.publish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing is left behind"
+        );
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        fs::write(&path, "old").unwrap();
+        let output = OutputFile::check(&path).unwrap();
+        let failure = output.write(|out| {
+            out.write_all(b"half")?;
+            Err("disk full".into())
+        });
+        assert!(failure.is_err());
+        drop(failure);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_and_links_are_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("out.md"), folder.path().join("link.md"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&path, &link).unwrap();
+        OutputFile::check(&link)
+            .unwrap()
+            .write(text("new"))
+            .unwrap()
+            .publish()
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn unfit_places_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = OutputFile::check(&folder.path().join("no/such/out.json")).unwrap_err();
+        assert!(error.to_string().contains("there is no folder"), "{error}");
+        let error = OutputFile::check(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("it is a folder"), "{error}");
+    }
+
+    #[test]
+    fn the_same_file_by_two_names_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = OutputFile::check(&folder.path().join("out.json")).unwrap();
+        let second = OutputFile::check(&folder.path().join(".").join("out.json")).unwrap();
+        let third = OutputFile::check(&folder.path().join("out.md")).unwrap();
+        assert!(check_distinct([&first, &third]).is_ok());
+        assert!(check_distinct([&first, &third, &second]).is_err());
+    }
+}
