@@ -1,0 +1,4 @@
+//! The binary as its users see it: arguments in, files, streams and exit codes out.
+
+mod bad_input;
+mod folder;
