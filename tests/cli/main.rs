@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod folder;
+mod outputs;
 mod score;
