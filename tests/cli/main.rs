@@ -1,0 +1,6 @@
+//! The binary as its users see it: arguments in, files, streams and exit codes out.
+
+mod bad_input;
+mod folder;
+mod outputs;
+mod score;
