@@ -98,6 +98,8 @@ pub enum Error {
         left_rows: usize,
         right: String,
         right_rows: usize,
+        /// What the right one holds: "label" or "weight".
+        what: &'static str,
     },
 
     /// NaN or infinite values in the embeddings.
@@ -182,9 +184,9 @@ impl Error {
             Error::AmbiguousName { name, .. } => {
                 Some(format!("write './{name}' for the file or ':{name}' for the column"))
             }
-            Error::RowCounts { .. } => {
-                Some("every row of the embeddings needs exactly one label, in the same order".into())
-            }
+            Error::RowCounts { what, .. } => Some(format!(
+                "every row of the embeddings needs exactly one {what}, in the same order"
+            )),
             Error::NonFinite { .. } => Some("drop or repair these rows before saving".into()),
             Error::ZeroVector { .. } => Some("drop these rows, or use --distance euclidean".into()),
             Error::Overflow { .. } => Some("divide the embeddings by a constant: silhouettes do not change".into()),

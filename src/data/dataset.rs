@@ -124,7 +124,7 @@ impl Dataset {
     ) -> Result<Self> {
         let rows = embeddings.rows();
         let name = embeddings.origin().to_string();
-        let same_rows = |right: &Origin, right_rows: usize| {
+        let same_rows = |right: &Origin, right_rows: usize, what: &'static str| {
             if right_rows == rows {
                 return Ok(());
             }
@@ -133,11 +133,12 @@ impl Dataset {
                 left_rows: rows,
                 right: right.to_string(),
                 right_rows,
+                what,
             })
         };
-        same_rows(column.origin(), column.len())?;
+        same_rows(column.origin(), column.len(), "label")?;
         if let Some(weights) = &options.weights {
-            same_rows(&weights.origin, weights.values.len())?;
+            same_rows(&weights.origin, weights.values.len(), "weight")?;
             if let Some(row) = weights
                 .values
                 .iter()

@@ -66,10 +66,13 @@ pub fn write(
             Ok(writer.flush()?)
         }
         MatrixFormat::Parquet => {
-            let mut columns: Vec<Column> = vec![Series::new("label".into(), &names).into()];
+            // A class may have the name of the first column, which then gets another.
+            let mut title = "label".to_owned();
+            while names.contains(&title) {
+                title.push('_');
+            }
+            let mut columns: Vec<Column> = vec![Series::new(title.into(), &names).into()];
             for (name, column) in names.iter().zip(distances.columns()) {
-                // A class named like the first column would be a second column of that name.
-                let name = if name == "label" { "label " } else { name };
                 columns.push(Series::new(name.into(), column.to_vec()).into());
             }
             write_parquet(columns, writer)

@@ -130,8 +130,8 @@ pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Re
     for file in files {
         if !file.special && seen.iter().any(|other| other.target == file.target) {
             return Err(Error::setting(
-                format!("{}: two outputs would be written to this file", file.shown.display()),
-                "give each output a path of its own",
+                format!("{} is given for two outputs", file.shown.display()),
+                "give each output a file of its own",
             ));
         }
         seen.push(file);

@@ -527,7 +527,6 @@ fn matrices_are_the_same_in_every_format() {
 }
 
 #[test]
-#[ignore = "the Parquet writer renames a class 'label' to 'label ', which may be a class of its own"]
 fn a_matrix_of_classes_with_the_names_of_columns() {
     let folder = Folder::with_set();
     folder.write("labels.txt", "label\nlabel\nlabel\nlabel \nlabel \nlabel \n");
