@@ -2,5 +2,7 @@
 
 mod bad_input;
 mod folder;
+mod gates;
+mod others;
 mod outputs;
 mod score;
