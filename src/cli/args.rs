@@ -10,7 +10,13 @@ use crate::report::{ClassLimit, Format};
 
 /// Evaluates embeddings: how well does a space separate the classes of its rows?
 #[derive(Debug, Parser)]
-#[command(name = "embq", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "embq",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 #[command(after_help = "Rows are counted from 0. Exit codes: 0 done, 1 a gate failed, 2 wrong use or bad input.")]
 pub struct Arguments {
     #[command(subcommand)]

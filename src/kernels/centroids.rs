@@ -98,8 +98,12 @@ impl<'a, T: Real> Centroids<'a, T> {
             variance: variance.iter().copied().map(Some).collect(),
             radius: Vec::new(),
             scatter: Some(self.sums.scatter()),
-            matrix: matrix
-                .then(|| Array2::from_shape_fn((classes, classes), |(class, other)| rows[class].distances[other])),
+            // The two products of a pair may differ in the last place; the matrix is symmetric.
+            matrix: matrix.then(|| {
+                Array2::from_shape_fn((classes, classes), |(class, other)| {
+                    rows[class.min(other)].distances[class.max(other)]
+                })
+            }),
         }
     }
 

@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::metrics::{METRICS, Metric, Scope};
+use crate::metrics::{Family, METRICS, Metric, Scope};
 use crate::report::json::serialise;
 
 #[derive(Serialize)]
@@ -52,8 +52,8 @@ pub fn table() -> String {
         table.add_row([metric.id, better, metric.range, metric.cost, &what]);
     }
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro. Families for --metrics: ");
-    let families: Vec<&str> = crate::metrics::Family::ALL.iter().map(|family| family.name()).collect();
+    text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro.\nFamilies for --metrics: ");
+    let families: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
     text.push_str(&families.join(", "));
     text.push_str(".\n");
     text

@@ -115,8 +115,8 @@ pub(crate) fn columns(evaluation: &Evaluation) -> Vec<Column> {
         column("silhouette", "silhouette", short as fn(Option<f64>) -> String),
         column("soft", "soft_silhouette", short),
         column("intra", "intra_mean", short),
-        column("separation", "separation", short),
-        column("negative", "negative_share", percent),
+        column("separ.", "separation", short),
+        column("neg.", "negative_share", percent),
     ]
     .into_iter()
     .filter(|column| evaluation.metrics.contains_key(column.metric))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::evaluation::Evaluation;
+use crate::evaluation::{ClassEvaluation, Evaluation};
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, competitors_note, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
@@ -205,7 +205,16 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     // What the numbers leave of the line is for the names of classes; columns are two apart.
     let numbers: usize = (0..titles.len()).map(|index| widest(index) + 2).sum();
     let names = WIDTH.saturating_sub(numbers + if nearest { 4 } else { 2 });
-    let name_width = if nearest { names / 2 } else { names }.max(4);
+    // The class and the nearest class share the room evenly, unless one of them needs less.
+    let needs = |name: fn(&ClassEvaluation) -> &str| classes.iter().map(|class| width(&visible(name(class)))).max();
+    let label_needs = needs(|class| &class.label).unwrap_or(0);
+    let nearest_needs = needs(nearest_name).unwrap_or(0);
+    let label_width = if nearest {
+        names.saturating_sub(nearest_needs).max(names / 2)
+    } else {
+        names
+    };
+    let nearest_width = names.saturating_sub(label_needs.min(label_width)).max(names / 2);
     let mut table = Table::new();
     table
         .load_style(comfy_table::presets::NOTHING)
@@ -229,8 +238,8 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
             .collect::<Vec<_>>(),
     );
     for (class, row) in classes.iter().zip(&rows) {
-        let label = fitted(&class.label, name_width);
-        let other = fitted(class.nearest_class.as_deref().unwrap_or("-"), name_width);
+        let label = fitted(&class.label, label_width);
+        let other = fitted(nearest_name(class), nearest_width);
         let cells = std::iter::once(label)
             .chain(row.iter().cloned())
             .chain(nearest.then_some(other));
@@ -257,6 +266,10 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     }
 }
 
+fn nearest_name(class: &ClassEvaluation) -> &str {
+    class.nearest_class.as_deref().unwrap_or("-")
+}
+
 fn gates(page: &mut String, evaluation: &Evaluation) {
     if evaluation.gates.is_empty() {
         return;
@@ -279,8 +292,15 @@ fn gates(page: &mut String, evaluation: &Evaluation) {
 }
 
 fn notes(page: &mut String, evaluation: &Evaluation) {
-    page.push('\n');
-    let notes = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation));
+    let notes: Vec<String> = evaluation
+        .warnings
+        .iter()
+        .cloned()
+        .chain(competitors_note(evaluation))
+        .collect();
+    if !notes.is_empty() || stands_out(evaluation).is_some() {
+        page.push('\n');
+    }
     for note in notes {
         wrapped(page, "note: ", &visible(&note), Style::new());
     }

@@ -190,7 +190,6 @@ fn metrics_are_listed() {
 }
 
 #[test]
-#[ignore = "the lines below the table are not broken"]
 fn the_list_of_metrics_is_narrow() {
     assert_narrow(&Folder::new().embq(["metrics"]).success());
 }

@@ -526,7 +526,6 @@ fn matrices_are_the_same_in_every_format() {
 }
 
 #[test]
-#[ignore = "the Parquet writer renames a class 'label' to 'label ', which may be a class of its own"]
 fn a_matrix_of_classes_with_the_names_of_columns() {
     let folder = Folder::with_set();
     folder.write("labels.txt", "label\nlabel\nlabel\nlabel \nlabel \nlabel \n");
@@ -659,4 +658,52 @@ fn a_full_disk_is_an_error() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn an_input_is_never_overwritten() {
+    let folder = Folder::with_set();
+    let before = fs::read(folder.path("emb.npy")).unwrap();
+    folder.write("labels.csv", "label\na\na\na\nb\nb\nb\n");
+    for (line, name) in [
+        ("emb.npy -l labels.npy --rows-out emb.npy", "emb.npy"),
+        ("emb.npy -l labels.npy --rows-out ./emb.npy", "emb.npy"),
+        ("emb.npy -l labels.csv:label -o labels.csv", "labels.csv"),
+    ] {
+        let run = folder.score(line);
+        assert_eq!(run.code, Some(2), "{line}");
+        assert!(run.stderr.contains(&format!("{name} is an input")), "{}", run.stderr);
+    }
+    assert_eq!(fs::read(folder.path("emb.npy")).unwrap(), before);
+}
+
+#[test]
+fn labels_keep_their_escapes_where_programs_read_them() {
+    let folder = Folder::with_set();
+    folder.write("labels.txt", "\u{1b}[31mred\n\u{1b}[31mred\n\u{1b}[31mred\nb\nb\nb\n");
+    let run = folder.score("emb.npy -l labels.txt --format csv -o out.csv");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("\u{1b}[31mred"), "{}", run.stdout);
+    assert!(
+        fs::read_to_string(folder.path("out.csv"))
+            .unwrap()
+            .contains("\u{1b}[31mred")
+    );
+}
+
+#[test]
+fn every_metric_that_was_asked_for_is_shown() {
+    let folder = Folder::with_set();
+    let run = folder.score("emb.npy -l labels.npy --metrics radius_max,a_std");
+    for name in ["radius_max", "radius_max_macro", "a_std", "a_std_macro"] {
+        assert!(run.stdout.contains(&format!("  {name} ")), "{name} in {}", run.stdout);
+    }
+}
+
+#[test]
+fn metrics_of_batches_need_a_batch_size() {
+    let folder = Folder::with_set();
+    let run = folder.score("emb.npy -l labels.npy --metrics batch");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--batch-size"), "{}", run.stderr);
 }

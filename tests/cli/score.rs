@@ -498,7 +498,6 @@ fn long_names_of_files_labels_and_gates_fit_the_table() {
 }
 
 #[test]
-#[ignore = "--sort by a metric that is not computed is passed over in silence"]
 fn classes_cannot_be_ordered_by_what_is_not_computed() {
     let folder = Folder::with_set();
     let run = folder.score("emb.npy -l labels.npy --metrics separation --sort silhouette");
