@@ -13,7 +13,6 @@ scikit-learn computes silhouette_samples on arrays that are in memory already. Q
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -62,11 +61,8 @@ def main():
 
         run()
         ours, results = zip(*(timed(run) for _ in range(arguments.runs)))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    mapped = embeddings.nbytes / 2**20
     print(f"{arguments.rows} x {arguments.dimensions}, {arguments.classes} classes, {arguments.distance}, {os.cpu_count()} cores")
     print(f"embq          median {statistics.median(ours):.3f} s of {arguments.runs} (from {min(ours):.3f} to {max(ours):.3f})")
-    print(f"embq          peak resident memory {peak:.0f} MiB, of which up to {mapped:.0f} MiB are the mapped file")
     if arguments.peer_runs:
         from sklearn.metrics import silhouette_samples
 
