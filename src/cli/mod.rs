@@ -53,7 +53,7 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics {
             format: ListFormat::Table,
-        } => print(metric_list::table().as_bytes()),
+        } => print_styled(&metric_list::table()),
         Command::Metrics {
             format: ListFormat::Json,
         } => print(metric_list::json()?.as_bytes()),

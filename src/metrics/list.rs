@@ -82,7 +82,11 @@ const fn metric(
         scope,
         range,
         higher_is_better,
-        cost: "O(N K)",
+        cost: match family {
+            Family::Silhouette | Family::SoftSilhouette => "O(N K)",
+            Family::Separation => "O(N d + K^2 d)",
+            Family::Batch => "O(N K d)",
+        },
         source,
     }
 }
@@ -153,7 +157,7 @@ pub const METRICS: &[Metric] = {
             Overall,
             "[1, K - 1]",
             None,
-            "exp of the entropy of the soft minimum's weights",
+            "exp of an entropy",
         ),
         metric(
             "intra_mean",
@@ -162,7 +166,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "compactness",
+            "docs/metrics.md",
         ),
         metric(
             "a_std",
@@ -171,7 +175,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "compactness",
+            "docs/metrics.md",
         ),
         metric(
             "radius_mean",
@@ -180,7 +184,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "compactness",
+            "docs/metrics.md",
         ),
         metric(
             "radius_max",
@@ -189,7 +193,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "compactness",
+            "docs/metrics.md",
         ),
         metric(
             "variance",
@@ -198,7 +202,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "compactness",
+            "docs/metrics.md",
         ),
         metric(
             "separation",
@@ -207,7 +211,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(true),
-            "separation",
+            "docs/metrics.md",
         ),
         metric(
             "centroid_separation",
@@ -216,7 +220,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(true),
-            "separation",
+            "docs/metrics.md",
         ),
         metric(
             "margin",
@@ -225,7 +229,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "(-inf, inf)",
             Some(true),
-            "separation",
+            "docs/metrics.md",
         ),
         metric(
             "ratio",
@@ -234,7 +238,7 @@ pub const METRICS: &[Metric] = {
             PerClass,
             "[0, inf)",
             Some(false),
-            "separation",
+            "docs/metrics.md",
         ),
         metric(
             "fisher_ratio",

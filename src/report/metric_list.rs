@@ -1,11 +1,16 @@
 //! The list of metrics, for `embq metrics`.
 
-use comfy_table::{ContentArrangement, Table};
+use std::fmt::Write as _;
+
+use anstyle::Style;
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::metrics::{Family, METRICS, Metric, Scope};
 use crate::report::json::serialise;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
 
 #[derive(Serialize)]
 struct MetricEntry {
@@ -34,28 +39,27 @@ impl From<&Metric> for MetricEntry {
     }
 }
 
-/// The list as a table of at most 80 columns, with a line for each metric of what it is and where it comes from.
+/// The list for people, in at most 80 columns: by family, two lines a metric.
 pub fn table() -> String {
-    let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(80);
-    table.set_header(["name", "better", "range", "cost", "what it is (source)"]);
-    for metric in METRICS {
-        let better = match metric.higher_is_better {
-            Some(true) => "higher",
-            Some(false) => "lower",
-            None => "",
-        };
-        let what = format!("{} ({})", metric.title, metric.source);
-        table.add_row([metric.id, better, metric.range, metric.cost, &what]);
+    let mut text = String::new();
+    for family in Family::ALL {
+        let _ = writeln!(text, "{BOLD}{}{BOLD:#}", family.name());
+        for metric in METRICS.iter().filter(|metric| metric.family == family) {
+            let better = match metric.higher_is_better {
+                Some(true) => "higher is better",
+                Some(false) => "lower is better",
+                None => "",
+            };
+            let _ = writeln!(
+                text,
+                "  {:<24}{:<12}{better:<18}{}",
+                metric.id, metric.range, metric.cost
+            );
+            let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
+        }
     }
-    let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro.\nFamilies for --metrics: ");
-    let families: Vec<&str> = Family::ALL.iter().map(|family| family.name()).collect();
-    text.push_str(&families.join(", "));
-    text.push_str(".\n");
+    text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro.\n");
+    text.push_str("--metrics takes these names and those of the families. docs/metrics.md has the\nformulas.\n");
     text
 }
 

@@ -4,6 +4,7 @@ use crate::error::{Error, Result, choices};
 use crate::evaluation::{ClassEvaluation, Evaluation};
 use crate::metrics::{METRICS, Metric, Scope};
 use crate::report::numbers::{percent, short};
+use crate::report::table::temperature;
 use crate::report::text::visible;
 
 /// How many classes are shown.
@@ -169,7 +170,7 @@ pub(crate) fn competitors_note(evaluation: &Evaluation) -> Option<String> {
         format!(
             "at temperature {} the soft minimum averages over {effective:.1} classes: a lower --temperature, or auto, \
              looks at the nearest ones",
-            short(Some(evaluation.settings.temperature))
+            temperature(&evaluation.settings)
         )
     })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::evaluation::{ClassEvaluation, Evaluation};
+use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, competitors_note, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
@@ -50,12 +50,21 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     let found = if settings.temperature_auto { " (auto)" } else { "" };
     parts.push(format!("{} classes", count(evaluation.labels.classes)));
     parts.push(settings.distance.to_string());
-    parts.push(format!("temperature {}{found}", short(Some(settings.temperature))));
+    parts.push(format!("temperature {}{found}", temperature(settings)));
     let excluded = evaluation.excluded.ignored_labels + evaluation.excluded.invalid;
     if excluded > 0 {
         parts.push(format!("{} rows left out", count(excluded)));
     }
     parts.join(" · ")
+}
+
+/// A temperature as it was given; one that was found has more digits than a person reads.
+pub(crate) fn temperature(settings: &SettingsUsed) -> String {
+    if settings.temperature_auto {
+        short(Some(settings.temperature))
+    } else {
+        settings.temperature.to_string()
+    }
 }
 
 /// A metric of the headline: how it is called there, and its name.

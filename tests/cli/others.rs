@@ -4,7 +4,7 @@ use polars::prelude::{NamedFrom, Series};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use crate::folder::{Folder, fixture};
+use crate::folder::{Folder, fixture, run};
 
 #[track_caller]
 fn assert_narrow(text: &str) {
@@ -339,4 +339,18 @@ fn no_arguments_bring_the_help() {
     let run = folder.embq(["inspect"]);
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("<FILE>"), "{}", run.stderr);
+}
+
+#[test]
+fn the_readme_shows_what_the_first_run_prints() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
+    let mut command = assert_cmd::Command::cargo_bin("embq").unwrap();
+    let first = "score fixtures/digits/embeddings.npy -l fixtures/digits/labels.npy";
+    assert!(readme.contains(&format!("-- {first}\n")));
+    let output = run(command.current_dir(root).env("NO_COLOR", "1").args(first.split(' '))).success();
+    assert!(
+        readme.contains(&format!("```\n{output}```")),
+        "the README should show:\n{output}"
+    );
 }
