@@ -27,13 +27,8 @@ pub enum Distance {
 
 impl Distance {
     /// Every distance, in the order in which help texts list them.
-    pub const ALL: [Distance; 5] = [
-        Distance::Cosine,
-        Distance::Euclidean,
-        Distance::SqEuclidean,
-        Distance::Manhattan,
-        Distance::Precomputed,
-    ];
+    pub const ALL: [Distance; 5] =
+        [Distance::Cosine, Distance::Euclidean, Distance::SqEuclidean, Distance::Manhattan, Distance::Precomputed];
 
     /// The name used in options, JSON and tables.
     pub fn name(self) -> &'static str {
@@ -62,15 +57,9 @@ impl FromStr for Distance {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Distance::ALL
-            .into_iter()
-            .find(|distance| distance.name() == text)
-            .ok_or_else(|| {
-                let names: Vec<String> = Distance::ALL
-                    .iter()
-                    .map(|distance| distance.name().to_owned())
-                    .collect();
-                Error::setting(format!("unknown distance '{text}'"), choices(Some(text), &names))
-            })
+        Distance::ALL.into_iter().find(|distance| distance.name() == text).ok_or_else(|| {
+            let names: Vec<String> = Distance::ALL.iter().map(|distance| distance.name().to_owned()).collect();
+            Error::setting(format!("unknown distance '{text}'"), choices(Some(text), &names))
+        })
     }
 }

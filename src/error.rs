@@ -18,19 +18,11 @@ pub enum Error {
 
     /// A system call on a file failed.
     #[error("{path}: cannot {action}: {source}")]
-    Io {
-        path: String,
-        action: &'static str,
-        source: io::Error,
-    },
+    Io { path: String, action: &'static str, source: io::Error },
 
     /// A file that is not what its format demands.
     #[error("{name}: {problem}")]
-    Malformed {
-        name: String,
-        problem: String,
-        tip: Option<String>,
-    },
+    Malformed { name: String, problem: String, tip: Option<String> },
 
     /// A header that promises more than the file holds.
     #[error("{name}: truncated: the header promises {promised} bytes of data, the file holds {held}")]
@@ -38,45 +30,23 @@ pub enum Error {
 
     /// Pickled objects, which are refused because reading them can run code.
     #[error("{name}: {what} hold pickled Python objects, which embq refuses to read (unpickling can run code)")]
-    Pickle {
-        name: String,
-        what: &'static str,
-        cure: String,
-    },
+    Pickle { name: String, what: &'static str, cure: String },
 
     /// An array of an unusable shape.
     #[error("{name}: expected {expected}, found shape {shape:?}")]
-    Shape {
-        name: String,
-        expected: &'static str,
-        shape: Vec<usize>,
-    },
+    Shape { name: String, expected: &'static str, shape: Vec<usize> },
 
     /// An array or column of an unusable element type.
     #[error("{name}: element type {found} cannot be used as {role}")]
-    ElementType {
-        name: String,
-        found: String,
-        role: &'static str,
-        tip: Option<String>,
-    },
+    ElementType { name: String, found: String, role: &'static str, tip: Option<String> },
 
     /// A column, key or tensor that the file does not have.
     #[error("{path}: no {kind} '{wanted}'")]
-    UnknownSelector {
-        path: String,
-        kind: &'static str,
-        wanted: String,
-        available: Vec<String>,
-    },
+    UnknownSelector { path: String, kind: &'static str, wanted: String, available: Vec<String> },
 
     /// A selector is needed because the file holds several candidates, or none.
     #[error("{path}: {problem}")]
-    SelectorNeeded {
-        path: String,
-        problem: String,
-        available: Vec<String>,
-    },
+    SelectorNeeded { path: String, problem: String, available: Vec<String> },
 
     /// A bare label name that is both a file and a column.
     #[error("'{name}' is both a file and a column of {embeddings}")]
@@ -84,12 +54,7 @@ pub enum Error {
 
     /// One cell of a table that is not a number or not a label.
     #[error("{name}: row {row}, column '{column}': {problem}")]
-    Cell {
-        name: String,
-        row: usize,
-        column: String,
-        problem: String,
-    },
+    Cell { name: String, row: usize, column: String, problem: String },
 
     /// Two inputs that should have the same number of rows.
     #[error("row counts differ: {left} has {left_rows} rows, {right} has {right_rows}")]
@@ -104,13 +69,7 @@ pub enum Error {
 
     /// NaN or infinite values in the embeddings.
     #[error("{name}: {value} in row {row}, column {column}; {rows} row(s) hold NaN or infinite values")]
-    NonFinite {
-        name: String,
-        value: f64,
-        row: usize,
-        column: usize,
-        rows: usize,
-    },
+    NonFinite { name: String, value: f64, row: usize, column: usize, rows: usize },
 
     /// A zero vector, which has no direction, under the cosine distance.
     #[error("{name}: row {row} is a zero vector, which has no cosine distance; {rows} row(s) are zero")]
@@ -130,12 +89,7 @@ pub enum Error {
 
     /// More classes than N - 1.
     #[error("{name}: {classes} classes in {rows} rows: a silhouette needs at most N - 1 = {bound} classes")]
-    TooManyClasses {
-        name: String,
-        classes: usize,
-        rows: usize,
-        bound: usize,
-    },
+    TooManyClasses { name: String, classes: usize, rows: usize, bound: usize },
 
     /// A row weight that is not a positive finite number.
     #[error("{name}: weight {value} in row {row}: weights must be positive finite numbers")]
@@ -155,12 +109,7 @@ pub enum Error {
 
     /// One row of an array or of a text file that is not a number or not a label.
     #[error("{name}: row {row}: {problem}")]
-    Row {
-        name: String,
-        row: usize,
-        problem: String,
-        tip: Option<String>,
-    },
+    Row { name: String, row: usize, problem: String, tip: Option<String> },
 }
 
 impl Error {
@@ -184,9 +133,9 @@ impl Error {
             Error::AmbiguousName { name, .. } => {
                 Some(format!("write './{name}' for the file or ':{name}' for the column"))
             }
-            Error::RowCounts { what, .. } => Some(format!(
-                "every row of the embeddings needs exactly one {what}, in the same order"
-            )),
+            Error::RowCounts { what, .. } => {
+                Some(format!("every row of the embeddings needs exactly one {what}, in the same order"))
+            }
             Error::NonFinite { .. } => Some("drop or repair these rows before saving".into()),
             Error::ZeroVector { .. } => Some("drop these rows, or use --distance euclidean".into()),
             Error::Overflow { .. } => Some("divide the embeddings by a constant: silhouettes do not change".into()),
@@ -208,19 +157,12 @@ impl Error {
 
     /// An I/O failure on `path` while doing `action` ("read", "open", ...).
     pub fn io(path: impl Into<String>, action: &'static str, source: io::Error) -> Self {
-        Error::Io {
-            path: path.into(),
-            action,
-            source,
-        }
+        Error::Io { path: path.into(), action, source }
     }
 
     /// A setting that cannot be honoured, with its cure.
     pub fn setting(problem: impl Into<String>, tip: impl Into<String>) -> Self {
-        Error::Setting {
-            problem: problem.into(),
-            tip: Some(tip.into()),
-        }
+        Error::Setting { problem: problem.into(), tip: Some(tip.into()) }
     }
 }
 
@@ -228,12 +170,7 @@ impl Error {
 pub fn closest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&wanted.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::jaro_winkler(&wanted.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|left, right| left.0.total_cmp(&right.0))
         .map(|(_, candidate)| candidate)
@@ -272,9 +209,6 @@ mod tests {
     fn long_lists_of_choices_are_cut() {
         let names: Vec<String> = (0..25).map(|i| format!("f{i}")).collect();
         let text = choices(None, &names);
-        assert!(
-            text.contains("f19") && !text.contains("f20") && text.ends_with("and 5 more"),
-            "{text}"
-        );
+        assert!(text.contains("f19") && !text.contains("f20") && text.ends_with("and 5 more"), "{text}");
     }
 }

@@ -268,9 +268,7 @@ pub struct Scored {
 /// Fewer than two classes, more than N - 1, `--temperature auto` without a solution, and what reading rows reports.
 pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress) -> Result<Scored> {
     dataset.require_silhouette()?;
-    let precision = settings
-        .precision
-        .unwrap_or(dataset.embeddings().element_type().precision());
+    let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
     let kernel = ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?;
     let temperature = match settings.temperature {
         Temperature::Value(temperature) => temperature,
@@ -282,10 +280,7 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         softmax: settings.softmax,
         counts: dataset.labels().counts(),
     };
-    let wanted = Wanted {
-        geometry: settings.metrics.any_of(Family::Separation),
-        matrix: settings.matrix,
-    };
+    let wanted = Wanted { geometry: settings.metrics.any_of(Family::Separation), matrix: settings.matrix };
     let ClassDistances { rows: scores, geometry } = kernel.pass(&fold, wanted)?;
     let batch = match settings.batch_size {
         Some(size) if settings.metrics.any_of(Family::Batch) => Some(batch_loss(
@@ -313,11 +308,7 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
     let matrix = geometry.matrix.as_ref().map(|matrix| {
         let intra_mean = intra_means(dataset, &scores);
         Array2::from_shape_fn(matrix.dim(), |(class, other)| {
-            if class == other {
-                intra_mean[class]
-            } else {
-                Some(matrix[[class, other]])
-            }
+            if class == other { intra_mean[class] } else { Some(matrix[[class, other]]) }
         })
     });
     let labels = dataset.labels();
@@ -355,11 +346,7 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         warnings: summary.warnings,
         timing: None,
     };
-    Ok(Scored {
-        evaluation,
-        rows: RowScores::new(&scores),
-        matrix,
-    })
+    Ok(Scored { evaluation, rows: RowScores::new(&scores), matrix })
 }
 
 fn intra_means(dataset: &Dataset, scores: &[RowScore]) -> Vec<Option<f64>> {
@@ -412,15 +399,11 @@ struct Summary<'a> {
 impl<'a> Summary<'a> {
     fn new(dataset: &'a Dataset, settings: &'a Settings) -> Self {
         let labels = dataset.labels();
-        let classes = labels
-            .names()
-            .iter()
-            .zip(labels.counts())
-            .map(|(name, &count)| ClassEvaluation {
-                label: name.to_string(),
-                count,
-                ..Default::default()
-            });
+        let classes = labels.names().iter().zip(labels.counts()).map(|(name, &count)| ClassEvaluation {
+            label: name.to_string(),
+            count,
+            ..Default::default()
+        });
         let mut summary = Summary {
             dataset,
             settings,
@@ -466,14 +449,12 @@ impl<'a> Summary<'a> {
         }
         let missing = values.iter().filter(|value| value.is_none()).count();
         if missing == values.len() {
-            self.warnings
-                .push(format!("{id} and {id}_macro are undefined: {undefined}"));
+            self.warnings.push(format!("{id} and {id}_macro are undefined: {undefined}"));
         }
         if missing > 0 {
             self.undefined_classes.insert(id.to_owned(), missing);
         }
-        self.metrics
-            .insert(id.to_owned(), mean_over_rows(&values, self.dataset.class_weights()));
+        self.metrics.insert(id.to_owned(), mean_over_rows(&values, self.dataset.class_weights()));
         self.metrics.insert(format!("{id}_macro"), mean_over_classes(&values));
         for (class, value) in self.classes.iter_mut().zip(values) {
             set(class, value);
@@ -483,40 +464,22 @@ impl<'a> Summary<'a> {
     fn add_rows(&mut self, scores: &[RowScore]) {
         let dataset = self.dataset;
         let (codes, classes) = (dataset.labels().codes(), dataset.labels().classes());
-        let rows = || {
-            scores
-                .iter()
-                .zip(codes)
-                .enumerate()
-                .map(|(row, (score, &code))| (score, code, dataset.weight(row)))
-        };
+        let rows =
+            || scores.iter().zip(codes).enumerate().map(|(row, (score, &code))| (score, code, dataset.weight(row)));
         let by_class = |value: fn(&RowScore) -> f64| {
-            class_means(
-                classes,
-                rows().map(|(score, code, weight)| (code, value(score), weight)),
-            )
+            class_means(classes, rows().map(|(score, code, weight)| (code, value(score), weight)))
         };
         // A mean of class means would round once more, so means over rows are taken over rows.
         let over_rows = |value: fn(&RowScore) -> f64| weighted_mean(rows().map(|(score, _, w)| (value(score), w)));
         let always = "no row takes part";
 
-        self.per_class(
-            "silhouette",
-            by_class(|row| row.silhouette),
-            |class, value| class.silhouette = value,
-            always,
-        );
+        self.per_class("silhouette", by_class(|row| row.silhouette), |class, value| class.silhouette = value, always);
         self.replace("silhouette", over_rows(|row| row.silhouette));
         let mean_a = weighted_mean(rows().filter_map(|(score, _, weight)| Some((score.a?, weight))));
         self.overall("mean_a", mean_a, "every class has a single row");
         self.overall("mean_b", over_rows(|row| row.b), always);
         let negative = |row: &RowScore| f64::from(u8::from(row.silhouette < 0.0));
-        self.per_class(
-            "negative_share",
-            by_class(negative),
-            |class, value| class.negative_share = value,
-            always,
-        );
+        self.per_class("negative_share", by_class(negative), |class, value| class.negative_share = value, always);
         self.replace("negative_share", over_rows(negative));
         if self.asked_for("negative_share") || self.asked_for("silhouette") {
             let names = dataset.labels().names();
@@ -525,29 +488,17 @@ impl<'a> Summary<'a> {
                 let told = confused
                     .into_iter()
                     .take(CONFUSIONS_TOLD)
-                    .map(|(other, share)| Confusion {
-                        label: names[other as usize].to_string(),
-                        share,
-                    });
+                    .map(|(other, share)| Confusion { label: names[other as usize].to_string(), share });
                 class.confused_with = told.collect();
             }
         }
 
         let soft = by_class(|row| row.soft_silhouette);
-        self.per_class(
-            "soft_silhouette",
-            soft,
-            |class, value| class.soft_silhouette = value,
-            always,
-        );
+        self.per_class("soft_silhouette", soft, |class, value| class.soft_silhouette = value, always);
         let soft = over_rows(|row| row.soft_silhouette);
         self.replace("soft_silhouette", soft);
         self.overall("soft_silhouette_loss", soft.map(|soft| 1.0 - soft), always);
-        self.overall(
-            "effective_competitors",
-            over_rows(|row| row.effective_competitors),
-            always,
-        );
+        self.overall("effective_competitors", over_rows(|row| row.effective_competitors), always);
     }
 
     /// Puts the mean over rows in the place of the mean of class means, where the metric was asked for.
@@ -566,31 +517,11 @@ impl<'a> Summary<'a> {
             "no class mean has a direction"
         };
         let values = |value: fn(&ClassSeparation) -> Option<f64>| separations.iter().map(value).collect::<Vec<_>>();
-        self.per_class(
-            "intra_mean",
-            values(|s| s.intra_mean),
-            |class, value| class.intra_mean = value,
-            single,
-        );
+        self.per_class("intra_mean", values(|s| s.intra_mean), |class, value| class.intra_mean = value, single);
         self.per_class("a_std", values(|s| s.a_std), |class, value| class.a_std = value, single);
-        self.per_class(
-            "radius_mean",
-            values(|s| s.radius_mean),
-            |class, value| class.radius_mean = value,
-            means,
-        );
-        self.per_class(
-            "radius_max",
-            values(|s| s.radius_max),
-            |class, value| class.radius_max = value,
-            means,
-        );
-        self.per_class(
-            "variance",
-            values(|s| s.variance),
-            |class, value| class.variance = value,
-            means,
-        );
+        self.per_class("radius_mean", values(|s| s.radius_mean), |class, value| class.radius_mean = value, means);
+        self.per_class("radius_max", values(|s| s.radius_max), |class, value| class.radius_max = value, means);
+        self.per_class("variance", values(|s| s.variance), |class, value| class.variance = value, means);
         self.per_class(
             "separation",
             values(ClassSeparation::separation),
@@ -603,30 +534,19 @@ impl<'a> Summary<'a> {
             |class, value| class.centroid_separation = value,
             means,
         );
-        self.per_class(
-            "margin",
-            values(ClassSeparation::margin),
-            |class, value| class.margin = value,
-            single,
-        );
+        self.per_class("margin", values(ClassSeparation::margin), |class, value| class.margin = value, single);
         self.per_class(
             "ratio",
             values(ClassSeparation::ratio),
             |class, value| class.ratio = value,
             "no class with several rows lies apart from another",
         );
-        let collapsed = if geometry.scatter.is_none() {
-            means
-        } else {
-            "every row lies on its class mean"
-        };
+        let collapsed = if geometry.scatter.is_none() { means } else { "every row lies on its class mean" };
         self.overall("fisher_ratio", fisher_ratio(geometry), collapsed);
         if self.asked_for("separation") {
             let names = self.dataset.labels().names();
             for (class, separation) in self.classes.iter_mut().zip(&separations) {
-                class.nearest_class = separation
-                    .nearest
-                    .map(|nearest| names[nearest.class as usize].to_string());
+                class.nearest_class = separation.nearest.map(|nearest| names[nearest.class as usize].to_string());
             }
         }
     }

@@ -71,20 +71,12 @@ impl Gate {
             .char_indices()
             .find_map(|(at, _)| {
                 let rest = &expression[at..];
-                Comparison::ALL
-                    .into_iter()
-                    .find(|(text, _)| rest.starts_with(text))
-                    .map(|found| (at, found))
+                Comparison::ALL.into_iter().find(|(text, _)| rest.starts_with(text)).map(|found| (at, found))
             })
             .ok_or_else(|| {
                 let name = expression.trim();
                 let problem = format!("'{name}' is not a comparison");
-                wrong(
-                    expression,
-                    0..expression.len(),
-                    &problem,
-                    "write for example 'silhouette < 0.3'",
-                )
+                wrong(expression, 0..expression.len(), &problem, "write for example 'silhouette < 0.3'")
             })?;
         let (at, (text, comparison)) = operator;
         let left = Side::new(expression, 0..at);
@@ -103,12 +95,7 @@ impl Gate {
             }
             (Some(_), Some(_)) => {
                 let tip = "compare a metric with a number: embq metrics lists the names";
-                return Err(wrong(
-                    expression,
-                    left.range,
-                    "there is no metric in the expression",
-                    tip,
-                ));
+                return Err(wrong(expression, left.range, "there is no metric in the expression", tip));
             }
         };
         if !known_names().any(|name| name == metric.text) {
@@ -136,17 +123,10 @@ impl Gate {
     /// Whether the gate holds for a result. An undefined metric fails it.
     pub fn check(&self, evaluation: &Evaluation) -> GateOutcome {
         let (failed, detail) = match evaluation.metrics.get(&self.metric).copied().flatten() {
-            Some(value) => (
-                self.comparison.holds(value, self.threshold),
-                format!("{} is {value}", self.metric),
-            ),
+            Some(value) => (self.comparison.holds(value, self.threshold), format!("{} is {value}", self.metric)),
             None => (true, format!("{} is undefined", self.metric)),
         };
-        GateOutcome {
-            expression: self.expression.clone(),
-            failed,
-            detail,
-        }
+        GateOutcome { expression: self.expression.clone(), failed, detail }
     }
 }
 
@@ -167,10 +147,7 @@ impl<'e> Side<'e> {
         let whole = &expression[range.clone()];
         let text = whole.trim();
         let start = range.start + (whole.len() - whole.trim_start().len());
-        Side {
-            text,
-            range: start..start + text.len(),
-        }
+        Side { text, range: start..start + text.len() }
     }
 
     fn number(&self) -> Option<f64> {
@@ -179,11 +156,7 @@ impl<'e> Side<'e> {
             None => (self.text, 1.0),
         };
         // `inf` and `nan` are numbers to the parser, but not to a person.
-        digits
-            .parse::<f64>()
-            .ok()
-            .filter(|number| number.is_finite())
-            .map(|number| number / divisor)
+        digits.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number / divisor)
     }
 }
 
@@ -195,10 +168,7 @@ fn known_names() -> impl Iterator<Item = String> {
 fn wrong(expression: &str, range: std::ops::Range<usize>, problem: &str, tip: &str) -> Error {
     let before = " ".repeat(expression[..range.start].width());
     let marks = "^".repeat(expression[range].width().max(1));
-    Error::setting(
-        format!("--fail-if: {problem}\n    {expression}\n    {before}{marks}"),
-        tip,
-    )
+    Error::setting(format!("--fail-if: {problem}\n    {expression}\n    {before}{marks}"), tip)
 }
 
 #[cfg(test)]
@@ -208,10 +178,7 @@ mod tests {
     #[test]
     fn both_orders_and_percentages_are_read() {
         let gate = Gate::parse("silhouette<0.3").unwrap();
-        assert_eq!(
-            (gate.metric(), gate.comparison, gate.threshold),
-            ("silhouette", Comparison::Less, 0.3)
-        );
+        assert_eq!((gate.metric(), gate.comparison, gate.threshold), ("silhouette", Comparison::Less, 0.3));
         let gate = Gate::parse(" 10 % <= negative_share ").unwrap();
         assert_eq!(gate.metric(), "negative_share");
         assert_eq!((gate.comparison, gate.threshold), (Comparison::GreaterOrEqual, 0.1));

@@ -30,10 +30,7 @@ impl Golden {
         let document: Value = serde_json::from_str(&text).unwrap();
         let list = |key: &str| document[key].as_array().unwrap().clone();
         Golden {
-            columns: list("columns")
-                .iter()
-                .map(|name| name.as_str().unwrap().to_owned())
-                .collect(),
+            columns: list("columns").iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
             rows: ndarray_npy::read_npy(folder.join("rows.npy")).unwrap(),
             matrix: ndarray_npy::read_npy(folder.join("matrix.npy")).unwrap(),
             temperatures: list("temperatures").iter().map(|tau| tau.as_f64().unwrap()).collect(),
@@ -76,10 +73,7 @@ impl Case<'_> {
 
     fn check(&self, deviations: &mut Deviations) {
         let golden = Golden::read(self.set, self.distance);
-        let everything = Settings {
-            matrix: true,
-            ..settings(self.distance)
-        };
+        let everything = Settings { matrix: true, ..settings(self.distance) };
         let scored = score(self.matrix, self.labels, self.weights, &everything);
         self.check_rows(&golden, &scored, deviations);
         self.check_classes(&golden, &scored, deviations);
@@ -88,12 +82,8 @@ impl Case<'_> {
         let bound = self.matrix.row_bound(self.distance);
         for (number, &temperature) in golden.temperatures.iter().enumerate() {
             for form in SOFT_FORMS {
-                let scored = score(
-                    self.matrix,
-                    self.labels,
-                    self.weights,
-                    &silhouettes(self.distance, form, temperature),
-                );
+                let scored =
+                    score(self.matrix, self.labels, self.weights, &silhouettes(self.distance, form, temperature));
                 deviations.rows_close(&scored.rows.soft_silhouette, &golden.soft(form, number), bound, || {
                     format!("{} soft silhouette {form:?} at {temperature}", self.name())
                 });
@@ -104,9 +94,7 @@ impl Case<'_> {
     fn check_rows(&self, golden: &Golden, scored: &Scored, deviations: &mut Deviations) {
         let bound = self.matrix.row_bound(self.distance);
         let silhouette = golden.column("silhouette");
-        deviations.rows_close(&scored.rows.silhouette, &silhouette, bound, || {
-            format!("{} silhouette", self.name())
-        });
+        deviations.rows_close(&scored.rows.silhouette, &silhouette, bound, || format!("{} silhouette", self.name()));
         let (a, b) = (golden.column("a"), golden.column("b"));
         let (nearest, second_b) = (golden.column("nearest_other"), golden.column("second_b"));
         let relative = self.matrix.statistic_bound();
@@ -206,14 +194,7 @@ fn check_set(set: &str, distances: &[Distance]) {
     let mut deviations = Deviations::default();
     for matrix in [Matrix::F64(values.mapv(f64::from)), Matrix::F32(values)] {
         for &distance in distances {
-            Case {
-                set,
-                matrix: &matrix,
-                labels: &labels,
-                weights: None,
-                distance,
-            }
-            .check(&mut deviations);
+            Case { set, matrix: &matrix, labels: &labels, weights: None, distance }.check(&mut deviations);
         }
     }
     deviations.finish();
@@ -249,14 +230,7 @@ fn values_that_only_float64_holds() {
     let matrix = Matrix::F64(values);
     let mut deviations = Deviations::default();
     for distance in GEOMETRIC {
-        Case {
-            set: "uneven_f64",
-            matrix: &matrix,
-            labels: &labels,
-            weights: None,
-            distance,
-        }
-        .check(&mut deviations);
+        Case { set: "uneven_f64", matrix: &matrix, labels: &labels, weights: None, distance }.check(&mut deviations);
     }
     deviations.finish();
 }
@@ -264,20 +238,12 @@ fn values_that_only_float64_holds() {
 #[test]
 fn row_weights() {
     let (values, labels) = real_data("uneven");
-    let weights: Vec<f64> = (0..labels.len())
-        .map(|row| 0.25 + ((row * 29) % 64) as f64 * 0.25)
-        .collect();
+    let weights: Vec<f64> = (0..labels.len()).map(|row| 0.25 + ((row * 29) % 64) as f64 * 0.25).collect();
     let mut deviations = Deviations::default();
     for matrix in [Matrix::F64(values.mapv(f64::from)), Matrix::F32(values)] {
         for distance in GEOMETRIC {
-            Case {
-                set: "uneven_weighted",
-                matrix: &matrix,
-                labels: &labels,
-                weights: Some(&weights),
-                distance,
-            }
-            .check(&mut deviations);
+            Case { set: "uneven_weighted", matrix: &matrix, labels: &labels, weights: Some(&weights), distance }
+                .check(&mut deviations);
         }
     }
     deviations.finish();
@@ -288,18 +254,9 @@ fn a_precomputed_matrix() {
     let (values, labels) = real_data("uneven");
     let distances = distance_matrix(&values.mapv(f64::from), Distance::Euclidean);
     let mut deviations = Deviations::default();
-    for matrix in [
-        Matrix::F64(distances.clone()),
-        Matrix::F32(distances.mapv(|d| d as f32)),
-    ] {
-        Case {
-            set: "uneven",
-            matrix: &matrix,
-            labels: &labels,
-            weights: None,
-            distance: Distance::Precomputed,
-        }
-        .check(&mut deviations);
+    for matrix in [Matrix::F64(distances.clone()), Matrix::F32(distances.mapv(|d| d as f32))] {
+        Case { set: "uneven", matrix: &matrix, labels: &labels, weights: None, distance: Distance::Precomputed }
+            .check(&mut deviations);
     }
     deviations.finish();
 }
@@ -319,19 +276,12 @@ fn the_classes_that_rows_are_confused_with() {
         };
         for confusion in &class.confused_with {
             let other: usize = confusion.label.parse().unwrap();
-            assert!(
-                (confusion.share - share(other)).abs() < 1e-12,
-                "class {code}: {confusion:?}"
-            );
+            assert!((confusion.share - share(other)).abs() < 1e-12, "class {code}: {confusion:?}");
         }
         let largest = (0..10).map(share).fold(0.0, f64::max);
         let first = class.confused_with.first().map_or(0.0, |confusion| confusion.share);
         assert!((first - largest).abs() < 1e-12, "class {code} begins with {first}");
-        assert!(
-            class
-                .confused_with
-                .is_sorted_by(|left, right| left.share >= right.share)
-        );
+        assert!(class.confused_with.is_sorted_by(|left, right| left.share >= right.share));
     }
 }
 
@@ -438,11 +388,8 @@ fn the_soft_silhouette_of_set_a_by_hand() {
 fn set_b_by_hand() {
     let (values, labels) = set_b();
     for matrix in both_precisions(values) {
-        for (distance, first) in [
-            (Distance::Euclidean, 0.5),
-            (Distance::Manhattan, 0.5),
-            (Distance::SqEuclidean, 0.75),
-        ] {
+        for (distance, first) in [(Distance::Euclidean, 0.5), (Distance::Manhattan, 0.5), (Distance::SqEuclidean, 0.75)]
+        {
             let scored = score(&matrix, &labels, None, &settings(distance));
             assert_rows(&scored, &[first, 0.0, 0.0, 0.0], &matrix, distance);
             assert_eq!(scored.evaluation.labels.classes, 3, "no class for the unused label");
@@ -455,10 +402,7 @@ fn set_b_by_hand() {
             assert_eq!(scored.evaluation.undefined_classes.get("intra_mean"), Some(&2));
         }
         let refused = common::score_column(&matrix, &label_column(&labels), None, &settings(Distance::Cosine));
-        assert!(
-            matches!(refused, Err(embq::Error::ZeroVector { row: 0, .. })),
-            "row 0 has no direction"
-        );
+        assert!(matches!(refused, Err(embq::Error::ZeroVector { row: 0, .. })), "row 0 has no direction");
     }
 }
 
@@ -482,14 +426,8 @@ fn the_bounds_on_the_number_of_classes() {
             let result = common::score_column(&matrix, &label_column(labels), None, &settings(Distance::Euclidean));
             result.map(|_| ())
         };
-        assert!(matches!(
-            outcome(&[4, 4, 4]),
-            Err(embq::Error::TooFewClasses { classes: 1, .. })
-        ));
-        assert!(matches!(
-            outcome(&[1, 2, 3]),
-            Err(embq::Error::TooManyClasses { bound: 2, .. })
-        ));
+        assert!(matches!(outcome(&[4, 4, 4]), Err(embq::Error::TooFewClasses { classes: 1, .. })));
+        assert!(matches!(outcome(&[1, 2, 3]), Err(embq::Error::TooManyClasses { bound: 2, .. })));
         assert!(outcome(&[1, 2, 2]).is_ok());
     }
 }
@@ -499,11 +437,7 @@ fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
     for metric in embq::metrics::METRICS {
-        assert!(
-            text.contains(&format!("| `{}` |", metric.id)),
-            "no row for {} in docs/metrics.md",
-            metric.id
-        );
+        assert!(text.contains(&format!("| `{}` |", metric.id)), "no row for {} in docs/metrics.md", metric.id);
         for name in metric.names() {
             assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
         }

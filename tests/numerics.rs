@@ -22,11 +22,7 @@ struct Case {
 impl Case {
     fn new(values: Array2<f64>, labels: Vec<i64>) -> Self {
         assert_eq!(values.nrows(), labels.len());
-        Case {
-            values,
-            labels,
-            weights: None,
-        }
+        Case { values, labels, weights: None }
     }
 
     /// Rows in an order that has nothing to do with their classes.
@@ -70,16 +66,11 @@ impl Case {
         let oracle = Oracle::new(&matrix.widened(), &codes, weights, distance);
         let bound = matrix.row_bound(distance);
 
-        let everything = Settings {
-            matrix: true,
-            ..settings(distance)
-        };
+        let everything = Settings { matrix: true, ..settings(distance) };
         let scored = score(matrix, &self.labels, weights, &everything);
         all_finite(&scored, &place, deviations);
         let hard = oracle.hard();
-        deviations.rows_close(&scored.rows.silhouette, &hard.silhouette, bound, || {
-            format!("{place} hard")
-        });
+        deviations.rows_close(&scored.rows.silhouette, &hard.silhouette, bound, || format!("{place} hard"));
         for (row, &nearest) in scored.rows.nearest_other.iter().enumerate() {
             let excess = oracle.means()[[row, nearest as usize]] - hard.b[row];
             let scale = hard.b[row].max(hard.a[row]);
@@ -107,14 +98,10 @@ fn all_finite(scored: &Scored, place: &str, deviations: &mut Deviations) {
         deviations.holds(silhouette.abs() <= 1.0, || format!("{place}: silhouette {silhouette}"));
     }
     for distance in rows.a.iter().flatten().chain(&rows.b) {
-        deviations.holds(*distance >= 0.0 && distance.is_finite(), || {
-            format!("{place}: mean distance {distance}")
-        });
+        deviations.holds(*distance >= 0.0 && distance.is_finite(), || format!("{place}: mean distance {distance}"));
     }
     for (name, value) in &scored.evaluation.metrics {
-        deviations.holds(value.is_none_or(f64::is_finite), || {
-            format!("{place}: {name} {value:?}")
-        });
+        deviations.holds(value.is_none_or(f64::is_finite), || format!("{place}: {name} {value:?}"));
         let metric = name.strip_suffix("_macro").unwrap_or(name);
         let warned = scored.evaluation.warnings.iter().any(|line| line.contains(metric));
         deviations.holds(value.is_some() || warned || name.starts_with("batch"), || {
@@ -130,9 +117,7 @@ fn all_finite(scored: &Scored, place: &str, deviations: &mut Deviations) {
         }
     }
     let matrix = scored.matrix.as_ref().expect("it was asked for");
-    deviations.holds(matrix.iter().flatten().all(|value| value.is_finite()), || {
-        format!("{place}: class distances")
-    });
+    deviations.holds(matrix.iter().flatten().all(|value| value.is_finite()), || format!("{place}: class distances"));
 }
 
 /// Clusters of unit spread around normal centres; row i belongs to class i mod K.
@@ -183,10 +168,7 @@ fn classes_that_share_repeated_rows() {
     let random = &mut Random::new(5);
     let places = random.normals(20, 15);
     let labels: Vec<i64> = (0..800).map(|_| random.below(10) as i64).collect();
-    let chosen: Vec<usize> = labels
-        .iter()
-        .map(|&label| (2 * label as usize + random.below(4)) % 20)
-        .collect();
+    let chosen: Vec<usize> = labels.iter().map(|&label| (2 * label as usize + random.below(4)) % 20).collect();
     let values = Array2::from_shape_fn((800, 15), |(row, column)| places[[chosen[row], column]]);
     Case::new(values, labels).check();
 }
@@ -196,9 +178,7 @@ fn repeated_rows_far_from_the_origin() {
     let random = &mut Random::new(6);
     let places = random.normals(8, 33);
     let labels: Vec<i64> = (0..500).map(|_| random.below(8) as i64).collect();
-    let values = Array2::from_shape_fn((500, 33), |(row, column)| {
-        1e4 + places[[labels[row] as usize / 2, column]]
-    });
+    let values = Array2::from_shape_fn((500, 33), |(row, column)| 1e4 + places[[labels[row] as usize / 2, column]]);
     Case::new(values, labels).check();
 }
 
@@ -299,11 +279,7 @@ fn tight_clusters_far_apart() {
     let labels: Vec<i64> = (0..960).map(|row| row % 12).collect();
     let values = Array2::from_shape_fn((960, 12), |(row, column)| {
         let cluster = labels[row] as usize / 2;
-        if column == cluster {
-            1e4
-        } else {
-            1e-4 * (noise[[row, column]] + (labels[row] % 2) as f64)
-        }
+        if column == cluster { 1e4 } else { 1e-4 * (noise[[row, column]] + (labels[row] % 2) as f64) }
     });
     Case::new(values, labels).check();
 }

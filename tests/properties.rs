@@ -26,9 +26,8 @@ fn data() -> impl Strategy<Value = Data> {
         let classes = classes.min(rows - 1);
         let mut values = random.normals(rows, dimensions);
         // The first rows take one class each, so that none is empty; one class more gets the last row again.
-        let labels: Vec<i64> = (0..rows)
-            .map(|row| if row < classes { row } else { random.below(classes) } as i64)
-            .collect();
+        let labels: Vec<i64> =
+            (0..rows).map(|row| if row < classes { row } else { random.below(classes) } as i64).collect();
         for (row, label) in labels.iter().enumerate() {
             values.row_mut(row).mapv_inplace(|value| value + 0.7 * *label as f64);
         }
@@ -48,25 +47,14 @@ fn evaluated(values: &Array2<f64>, labels: &[i64], settings: &Settings) -> Score
 fn assert_close(ours: &[f64], expected: &[f64], what: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(ours.len(), expected.len());
     for (row, (ours, expected)) in ours.iter().zip(expected).enumerate() {
-        prop_assert!(
-            (ours - expected).abs() <= 2e-9,
-            "{} of row {}: {} and {}",
-            what,
-            row,
-            ours,
-            expected
-        );
+        prop_assert!((ours - expected).abs() <= 2e-9, "{} of row {}: {} and {}", what, row, ours, expected);
     }
     Ok(())
 }
 
 fn assert_same_silhouettes(ours: &Scored, expected: &Scored) -> Result<(), TestCaseError> {
     assert_close(&ours.rows.silhouette, &expected.rows.silhouette, "silhouette")?;
-    assert_close(
-        &ours.rows.soft_silhouette,
-        &expected.rows.soft_silhouette,
-        "soft silhouette",
-    )
+    assert_close(&ours.rows.soft_silhouette, &expected.rows.soft_silhouette, "soft silhouette")
 }
 
 /// All overall numbers agree up to rounding.
@@ -79,13 +67,9 @@ fn assert_same_metrics(ours: &Scored, expected: &Scored) -> Result<(), TestCaseE
             continue;
         }
         match (ours.evaluation.metrics[name], *value) {
-            (Some(ours), Some(value)) => prop_assert!(
-                (ours - value).abs() <= 1e-8 * value.abs().max(1.0),
-                "{}: {} and {}",
-                name,
-                ours,
-                value
-            ),
+            (Some(ours), Some(value)) => {
+                prop_assert!((ours - value).abs() <= 1e-8 * value.abs().max(1.0), "{}: {} and {}", name, ours, value)
+            }
             (ours, value) => prop_assert_eq!(ours, value, "{}", name),
         }
     }
@@ -115,11 +99,7 @@ fn bounds(range: &str, classes: usize) -> (Option<f64>, Option<f64>) {
     let number = |text: &str| match text {
         "inf" | "-inf" => None,
         "K - 1" => Some(classes as f64 - 1.0),
-        other => Some(
-            other
-                .parse()
-                .unwrap_or_else(|_| panic!("a number or inf, not '{other}'")),
-        ),
+        other => Some(other.parse().unwrap_or_else(|_| panic!("a number or inf, not '{other}'"))),
     };
     (number(low), number(high))
 }
@@ -313,11 +293,7 @@ fn another_seed_cuts_other_batches() {
     let values = random.normals(400, 5);
     let labels: Vec<i64> = (0..400).map(|_| random.below(8) as i64).collect();
     let run = |seed| {
-        let batches = Settings {
-            batch_size: Some(32),
-            seed,
-            ..settings(Distance::Cosine)
-        };
+        let batches = Settings { batch_size: Some(32), seed, ..settings(Distance::Cosine) };
         evaluated(&values, &labels, &batches).evaluation.metrics["batch_loss"]
     };
     assert_ne!(run(1), run(2));
@@ -330,11 +306,7 @@ fn auto_finds_the_temperature_of_two_competitors() {
     let labels: Vec<i64> = (0..200).map(|_| random.below(9) as i64).collect();
     for distance in GEOMETRIC {
         for softmin in [SoftMinimum::Weighted, SoftMinimum::Lse] {
-            let auto = Settings {
-                temperature: Temperature::Auto,
-                softmin,
-                ..settings(distance)
-            };
+            let auto = Settings { temperature: Temperature::Auto, softmin, ..settings(distance) };
             let scored = evaluated(&values, &labels, &auto);
             let competitors = scored.evaluation.metrics["effective_competitors"].unwrap();
             assert!((competitors - 2.0).abs() < 1e-3, "{distance}: {competitors}");
@@ -359,11 +331,7 @@ fn bits(scored: &Scored) -> (String, Vec<u64>) {
 }
 
 fn same_bits_on_any_number_of_threads(matrix: &Matrix, labels: &[i64], weights: Option<&[f64]>, distance: Distance) {
-    let wanted = Settings {
-        matrix: true,
-        batch_size: Some(256),
-        ..settings(distance)
-    };
+    let wanted = Settings { matrix: true, batch_size: Some(256), ..settings(distance) };
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         bits(&pool.install(|| score(matrix, labels, weights, &wanted)))

@@ -10,13 +10,7 @@ use crate::report::{ClassLimit, Format};
 
 /// Evaluates embeddings: how well does a space separate the classes of its rows?
 #[derive(Debug, Parser)]
-#[command(
-    name = "embq",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "embq", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Rows are counted from 0. Exit codes: 0 done, 1 a gate failed, 2 wrong use or bad input.")]
 pub struct Arguments {
     #[command(subcommand)]
@@ -102,13 +96,7 @@ pub(crate) struct ScoreArguments {
     pub(crate) softmax: SmoothMaximumArgument,
 
     /// Only these metrics or families (see `embq metrics`)
-    #[arg(
-        long,
-        value_name = "NAME,..",
-        value_delimiter = ',',
-        default_value = "all",
-        help_heading = "Measure"
-    )]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all", help_heading = "Measure")]
     pub(crate) metrics: Vec<String>,
 
     /// Also the loss in shuffled batches of this many rows, as a training run sees it
@@ -238,12 +226,8 @@ fn distance() -> impl clap::builder::TypedValueParser<Value = Distance> {
 
 fn format() -> impl clap::builder::TypedValueParser<Value = Format> {
     use clap::builder::TypedValueParser;
-    clap::builder::PossibleValuesParser::new(Format::ALL.map(Format::name)).map(|name| {
-        Format::ALL
-            .into_iter()
-            .find(|format| format.name() == name)
-            .unwrap_or_default()
-    })
+    clap::builder::PossibleValuesParser::new(Format::ALL.map(Format::name))
+        .map(|name| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or_default())
 }
 
 fn temperature(text: &str) -> Result<Temperature, String> {
@@ -260,9 +244,7 @@ fn classes(text: &str) -> Result<ClassLimit, String> {
     if text == "all" {
         return Ok(ClassLimit::All);
     }
-    text.parse()
-        .map(ClassLimit::Worst)
-        .map_err(|_| "a number of classes, or all".to_owned())
+    text.parse().map(ClassLimit::Worst).map_err(|_| "a number of classes, or all".to_owned())
 }
 
 #[cfg(test)]

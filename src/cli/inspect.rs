@@ -24,11 +24,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
             infinities: item.infinities,
             range: item.minimum.zip(item.maximum),
             distinct: item.distinct,
-            histogram: item
-                .histogram
-                .iter()
-                .map(|entry| (entry.label.as_str(), entry.count))
-                .collect(),
+            histogram: item.histogram.iter().map(|entry| (entry.label.as_str(), entry.count)).collect(),
             more_labels: item.more_labels,
             embeddings: item.embeddings,
             labels: item.labels,

@@ -47,11 +47,7 @@ pub(crate) fn note(text: &str) {
 /// A gate that failed.
 pub(crate) fn failed_gate(expression: &str, detail: &str) {
     let red = mark(AnsiColor::Red);
-    say(&format!(
-        "{red}gate failed:{red:#} {} ({})",
-        shown(expression),
-        shown(detail)
-    ));
+    say(&format!("{red}gate failed:{red:#} {} ({})", shown(expression), shown(detail)));
 }
 
 /// Says it, line by line. What comes from files and arguments is in `line` only after [`shown`].

@@ -51,12 +51,8 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
     match arguments.command {
         Command::Score(score) => score::run(*score),
         Command::Inspect(inspect) => inspect::run(&inspect),
-        Command::Metrics {
-            format: ListFormat::Table,
-        } => print_styled(&metric_list::table()),
-        Command::Metrics {
-            format: ListFormat::Json,
-        } => print(metric_list::json()?.as_bytes()),
+        Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
+        Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
         Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -77,14 +73,9 @@ fn manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     let mut command = Arguments::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(page)?;
-    for subcommand in command
-        .get_subcommands()
-        .filter(|subcommand| subcommand.get_name() != "help")
-    {
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
         let name = format!("embq-{}", subcommand.get_name());
-        clap_mangen::Man::new(subcommand.clone())
-            .title(name.to_uppercase())
-            .render(page)?;
+        clap_mangen::Man::new(subcommand.clone()).title(name.to_uppercase()).render(page)?;
     }
     Ok(())
 }
@@ -106,10 +97,9 @@ fn print(bytes: &[u8]) -> Result<Outcome> {
 /// A reader that closed the pipe has seen enough: that is no error.
 fn printed(written: std::io::Result<()>) -> Result<Outcome> {
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {
-            path: "standard output".to_owned(),
-            problem: error.to_string(),
-        }),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Output { path: "standard output".to_owned(), problem: error.to_string() })
+        }
         _ => Ok(Outcome::Success),
     }
 }
@@ -128,6 +118,5 @@ fn keep_panics_quiet() {
 
 fn described(payload: &(dyn Any + Send)) -> String {
     let told = LAST_PANIC.lock().ok().and_then(|mut last| last.take());
-    told.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_default()
+    told.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -21,11 +21,7 @@ pub(crate) struct Bars {
 impl Bars {
     /// Bars that are drawn if `wanted`, and if standard error is a terminal.
     pub(crate) fn new(wanted: bool) -> Self {
-        Bars {
-            shown: wanted && std::io::stderr().is_terminal(),
-            started: Instant::now(),
-            bar: Mutex::new(None),
-        }
+        Bars { shown: wanted && std::io::stderr().is_terminal(), started: Instant::now(), bar: Mutex::new(None) }
     }
 
     fn with_bar(&self, act: impl FnOnce(&mut Option<ProgressBar>)) {

@@ -21,10 +21,7 @@ use crate::report::{ClassOrder, Format, View};
 pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {
         return Err(Error::setting(
-            format!(
-                "embq score reads one file of embeddings, not {}",
-                arguments.embeddings.len()
-            ),
+            format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
             "several checkpoints are for embq compare, which is still to come; score them one by one",
         ));
     };
@@ -34,17 +31,12 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let view = view(&arguments, &settings)?;
     if let Some(threads) = arguments.threads {
         // Fails only if there is a pool already, and nothing before this line starts one.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads as usize)
-            .build_global();
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
     }
 
     let started = Instant::now();
     let loaded = input::load(embeddings, &arguments.labels, arguments.row_weights.as_deref())?;
-    let options = DatasetOptions {
-        ignore_labels: arguments.ignore_label.clone(),
-        weights: loaded.weights,
-    };
+    let options = DatasetOptions { ignore_labels: arguments.ignore_label.clone(), weights: loaded.weights };
     let dataset = Dataset::new(loaded.embeddings, &loaded.labels, settings.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
 
@@ -55,10 +47,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let bars = Bars::new(!arguments.quiet && !arguments.no_progress);
     let mut scored = evaluate(&dataset, &settings, &bars)?;
     if !arguments.no_timing {
-        scored.evaluation.timing = Some(Timing {
-            read_seconds,
-            compute_seconds: started.elapsed().as_secs_f64(),
-        });
+        scored.evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
     }
     scored.evaluation.gates = gates.iter().map(|gate| gate.check(&scored.evaluation)).collect();
 
@@ -79,11 +68,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     for gate in &failed {
         message::failed_gate(&gate.expression, &gate.detail);
     }
-    Ok(if failed.is_empty() {
-        Outcome::Success
-    } else {
-        Outcome::GateFailed
-    })
+    Ok(if failed.is_empty() { Outcome::Success } else { Outcome::GateFailed })
 }
 
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
@@ -91,24 +76,15 @@ fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
     if let Some(ClassOrder::Metric(metric)) = &order
         && !settings.computes(metric.id)
     {
-        return Err(Error::setting(
-            format!("--sort: {} is not computed", metric.id),
-            "add it to --metrics",
-        ));
+        return Err(Error::setting(format!("--sort: {} is not computed", metric.id), "add it to --metrics"));
     }
-    Ok(View {
-        classes: arguments.classes,
-        order,
-    })
+    Ok(View { classes: arguments.classes, order })
 }
 
 fn settings(arguments: &ScoreArguments) -> Result<Settings> {
     let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim()))?;
     if metrics.only(Family::Batch) && arguments.batch_size.is_none() {
-        return Err(Error::setting(
-            "--metrics: metrics of batches need a batch size",
-            "add --batch-size",
-        ));
+        return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
     }
     Ok(Settings {
         distance: arguments.distance,
@@ -116,9 +92,7 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         softmin: arguments.softmin.into(),
         softmax: arguments.softmax.into(),
         precision: arguments.precision.map(Into::into),
-        batch_size: arguments
-            .batch_size
-            .map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
+        batch_size: arguments.batch_size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
         seed: arguments.seed,
         metrics,
         matrix: arguments.matrix_out.is_some(),
@@ -127,22 +101,11 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
 }
 
 fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {
-    let gates: Vec<Gate> = arguments
-        .fail_if
-        .iter()
-        .map(|expression| Gate::parse(expression))
-        .collect::<Result<_>>()?;
+    let gates: Vec<Gate> = arguments.fail_if.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
     for gate in &gates {
         if !settings.computes(gate.metric()) {
-            let tip = if gate.metric().starts_with("batch") {
-                "add --batch-size"
-            } else {
-                "add it to --metrics"
-            };
-            return Err(Error::setting(
-                format!("--fail-if: {} is not computed", gate.metric()),
-                tip,
-            ));
+            let tip = if gate.metric().starts_with("batch") { "add --batch-size" } else { "add it to --metrics" };
+            return Err(Error::setting(format!("--fail-if: {} is not computed", gate.metric()), tip));
         }
     }
     Ok(gates)
@@ -170,11 +133,7 @@ impl Outputs {
             },
         };
         check_distinct(outputs.files())?;
-        let inputs = [
-            arguments.embeddings.first(),
-            Some(&arguments.labels),
-            arguments.row_weights.as_ref(),
-        ];
+        let inputs = [arguments.embeddings.first(), Some(&arguments.labels), arguments.row_weights.as_ref()];
         for input in inputs.into_iter().flatten() {
             let path = input::path_of(input);
             if let Some(file) = outputs.files().find(|file| file.is(Path::new(&path))) {

@@ -99,11 +99,7 @@ impl Weights {
                 dominant.others += weight;
             }
         }
-        Weights {
-            rows: Some(rows),
-            classes,
-            dominant,
-        }
+        Weights { rows: Some(rows), classes, dominant }
     }
 }
 
@@ -128,27 +124,13 @@ impl Dataset {
             if right_rows == rows {
                 return Ok(());
             }
-            Err(Error::RowCounts {
-                left: name.clone(),
-                left_rows: rows,
-                right: right.to_string(),
-                right_rows,
-                what,
-            })
+            Err(Error::RowCounts { left: name.clone(), left_rows: rows, right: right.to_string(), right_rows, what })
         };
         same_rows(column.origin(), column.len(), "label")?;
         if let Some(weights) = &options.weights {
             same_rows(&weights.origin, weights.values.len(), "weight")?;
-            if let Some(row) = weights
-                .values
-                .iter()
-                .position(|weight| !(weight.is_finite() && *weight > 0.0))
-            {
-                return Err(Error::Weight {
-                    name: weights.origin.to_string(),
-                    row,
-                    value: weights.values[row],
-                });
+            if let Some(row) = weights.values.iter().position(|weight| !(weight.is_finite() && *weight > 0.0)) {
+                return Err(Error::Weight { name: weights.origin.to_string(), row, value: weights.values[row] });
             }
         }
         if distance == Distance::Precomputed && embeddings.dimensions() != rows {
@@ -158,10 +140,7 @@ impl Dataset {
             });
         }
         let kept = kept_rows(column, &options.ignore_labels);
-        let excluded = Excluded {
-            invalid: 0,
-            ignored_labels: kept.as_ref().map_or(0, |kept| rows - kept.len()),
-        };
+        let excluded = Excluded { invalid: 0, ignored_labels: kept.as_ref().map_or(0, |kept| rows - kept.len()) };
         let labels = match &kept {
             Some(kept) => Labels::from_column(column, kept.iter().copied())?,
             None => Labels::from_column(column, 0..rows)?,
@@ -204,19 +183,10 @@ impl Dataset {
     pub fn require_silhouette(&self) -> Result<()> {
         let (rows, classes) = (self.len(), self.labels.classes());
         if classes < 2 {
-            return Err(Error::TooFewClasses {
-                name: self.label_origin.to_string(),
-                classes,
-                rows,
-            });
+            return Err(Error::TooFewClasses { name: self.label_origin.to_string(), classes, rows });
         }
         if classes + 1 > rows {
-            return Err(Error::TooManyClasses {
-                name: self.label_origin.to_string(),
-                classes,
-                rows,
-                bound: rows - 1,
-            });
+            return Err(Error::TooManyClasses { name: self.label_origin.to_string(), classes, rows, bound: rows - 1 });
         }
         Ok(())
     }
@@ -316,9 +286,7 @@ impl Dataset {
     /// A choice of rows as a data set of its own; its classes are those that occur in it.
     pub fn subset(&self, rows: &[usize]) -> Self {
         let labels = self.labels.subset(rows);
-        let weights = self
-            .weights()
-            .map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let weights = self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         Dataset {
             embeddings: Arc::clone(&self.embeddings),
             weights: Weights::new(weights, &labels),
@@ -386,18 +354,10 @@ impl Dataset {
             });
         }
         if let Some(row) = scan.first_zero {
-            return Err(Error::ZeroVector {
-                name: name(),
-                row: self.source_row(row),
-                rows: scan.zeros,
-            });
+            return Err(Error::ZeroVector { name: name(), row: self.source_row(row), rows: scan.zeros });
         }
         if let Some((row, value)) = scan.first_overflow {
-            return Err(Error::Overflow {
-                name: name(),
-                row: self.source_row(row),
-                value,
-            });
+            return Err(Error::Overflow { name: name(), row: self.source_row(row), value });
         }
         Ok(())
     }
@@ -409,11 +369,7 @@ fn kept_rows(column: &LabelColumn, ignore: &[String]) -> Option<Vec<usize>> {
     if !column.dictionary().iter().any(ignored) {
         return None;
     }
-    Some(
-        (0..column.len())
-            .filter(|&row| !column.get(row).is_some_and(ignored))
-            .collect(),
-    )
+    Some((0..column.len()).filter(|&row| !column.get(row).is_some_and(ignored)).collect())
 }
 
 /// The largest absolute value whose distances still are float64 numbers.
@@ -492,34 +448,15 @@ mod tests {
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Dataset> {
-        Dataset::new(
-            Embeddings::from_f64(Origin::new("x.npy"), matrix),
-            &labels(values),
-            distance,
-            options,
-        )
+        Dataset::new(Embeddings::from_f64(Origin::new("x.npy"), matrix), &labels(values), distance, options)
     }
 
     #[test]
     fn the_first_invalid_cell_is_named_with_its_row_in_the_file() {
         let matrix = array![[f64::NAN, 0.0], [1.0, 2.0], [3.0, f64::INFINITY], [f64::NAN, 1.0]];
-        let options = DatasetOptions {
-            ignore_labels: vec!["-1".into()],
-            ..Default::default()
-        };
+        let options = DatasetOptions { ignore_labels: vec!["-1".into()], ..Default::default() };
         let error = dataset(matrix, &[-1, 0, 1, 1], Distance::Euclidean, &options).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::NonFinite {
-                    row: 2,
-                    column: 1,
-                    rows: 2,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, Error::NonFinite { row: 2, column: 1, rows: 2, .. }), "{error}");
     }
 
     #[test]
@@ -533,10 +470,7 @@ mod tests {
 
     #[test]
     fn an_ignored_label_that_no_row_has_is_a_warning() {
-        let options = DatasetOptions {
-            ignore_labels: vec!["7".into()],
-            ..Default::default()
-        };
+        let options = DatasetOptions { ignore_labels: vec!["7".into()], ..Default::default() };
         let data = dataset(array![[1.0], [2.0], [3.0]], &[0, 0, 1], Distance::Euclidean, &options).unwrap();
         assert_eq!(data.len(), 3);
         assert!(data.warnings()[0].contains("'7'"));
@@ -553,17 +487,8 @@ mod tests {
 
     #[test]
     fn rows_follow_the_selection() {
-        let options = DatasetOptions {
-            ignore_labels: vec!["5".into()],
-            ..Default::default()
-        };
-        let data = dataset(
-            array![[1.0], [2.0], [3.0], [4.0]],
-            &[0, 5, 1, 1],
-            Distance::Euclidean,
-            &options,
-        )
-        .unwrap();
+        let options = DatasetOptions { ignore_labels: vec!["5".into()], ..Default::default() };
+        let data = dataset(array![[1.0], [2.0], [3.0], [4.0]], &[0, 5, 1, 1], Distance::Euclidean, &options).unwrap();
         let mut buffer = Vec::new();
         assert_eq!(data.rows::<f32>(1..3, &mut buffer).unwrap(), [3.0, 4.0]);
         assert_eq!(data.subset(&[2, 0]).source_row(0), 3);

@@ -21,18 +21,12 @@ pub struct Origin {
 impl Origin {
     /// An origin without a selector.
     pub fn new(path: impl Into<String>) -> Self {
-        Origin {
-            path: path.into(),
-            selector: None,
-        }
+        Origin { path: path.into(), selector: None }
     }
 
     /// The same path with a selector.
     pub fn with_selector(path: impl Into<String>, selector: impl Into<String>) -> Self {
-        Origin {
-            path: path.into(),
-            selector: Some(selector.into()),
-        }
+        Origin { path: path.into(), selector: Some(selector.into()) }
     }
 }
 
@@ -302,14 +296,7 @@ impl Embeddings {
         element_type: ElementType,
         blocks: impl RowBlocks + 'static,
     ) -> Self {
-        Embeddings {
-            origin,
-            rows,
-            dimensions,
-            element_type,
-            columns: Vec::new(),
-            blocks: Box::new(blocks),
-        }
+        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks: Box::new(blocks) }
     }
 
     /// Embeddings from a float32 matrix in memory.

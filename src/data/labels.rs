@@ -86,11 +86,9 @@ impl LabelColumn {
             .dictionary
             .iter()
             .map(|label| match label {
-                Label::Text(text) => text
-                    .parse::<i128>()
-                    .ok()
-                    .filter(|value| value.to_string() == *text)
-                    .map(Label::Integer),
+                Label::Text(text) => {
+                    text.parse::<i128>().ok().filter(|value| value.to_string() == *text).map(Label::Integer)
+                }
                 _ => None,
             })
             .collect();
@@ -166,12 +164,7 @@ impl LabelColumnBuilder {
 
     /// The finished column.
     pub fn finish(self, origin: Origin) -> LabelColumn {
-        LabelColumn {
-            origin,
-            label_type: self.label_type,
-            dictionary: self.dictionary,
-            codes: self.codes,
-        }
+        LabelColumn { origin, label_type: self.label_type, dictionary: self.dictionary, codes: self.codes }
     }
 }
 
@@ -202,15 +195,9 @@ impl Labels {
             }
         }
         if let Some(row) = first_missing {
-            return Err(Error::MissingLabel {
-                name: column.origin.to_string(),
-                row,
-                rows: missing,
-            });
+            return Err(Error::MissingLabel { name: column.origin.to_string(), row, rows: missing });
         }
-        let mut order: Vec<u32> = (0..column.dictionary.len() as u32)
-            .filter(|&code| used[code as usize])
-            .collect();
+        let mut order: Vec<u32> = (0..column.dictionary.len() as u32).filter(|&code| used[code as usize]).collect();
         order.sort_by(|&left, &right| column.dictionary[left as usize].cmp(&column.dictionary[right as usize]));
         let mut dense = vec![MISSING; column.dictionary.len()];
         for (position, &code) in order.iter().enumerate() {
@@ -224,10 +211,7 @@ impl Labels {
                 code
             })
             .collect();
-        let names = order
-            .iter()
-            .map(|&code| column.dictionary[code as usize].clone())
-            .collect();
+        let names = order.iter().map(|&code| column.dictionary[code as usize].clone()).collect();
         Ok(Labels { codes, names, counts })
     }
 
@@ -246,11 +230,7 @@ impl Labels {
             }
         }
         counts.retain(|&count| count > 0);
-        Labels {
-            codes: rows.iter().map(|&row| dense[self.codes[row] as usize]).collect(),
-            names,
-            counts,
-        }
+        Labels { codes: rows.iter().map(|&row| dense[self.codes[row] as usize]).collect(), names, counts }
     }
 
     /// The class code of each row.
@@ -325,10 +305,7 @@ mod tests {
         let labels = Labels::from_column(&column, 0..3).unwrap();
         assert_eq!(labels.codes(), [2, 1, 0]);
         assert_eq!(column.label_type(), LabelType::Integer);
-        assert_eq!(
-            text(&["01", "1"]).with_integers_recognised().label_type(),
-            LabelType::Text
-        );
+        assert_eq!(text(&["01", "1"]).with_integers_recognised().label_type(), LabelType::Text);
     }
 
     #[test]

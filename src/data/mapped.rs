@@ -33,16 +33,12 @@ impl MappedBytes {
         // runs could end it with SIGBUS; every tool that maps files shares that limit, and no Rust value is ever
         // reinterpreted in place: elements are plain numbers, valid for every bit pattern.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, "map", source))?;
-        Ok(MappedBytes {
-            storage: Arc::new(Storage::Map(map)),
-        })
+        Ok(MappedBytes { storage: Arc::new(Storage::Map(map)) })
     }
 
     /// Wraps bytes that are in memory already.
     pub fn from_memory(bytes: Vec<u8>) -> Self {
-        MappedBytes {
-            storage: Arc::new(Storage::Memory(bytes)),
-        }
+        MappedBytes { storage: Arc::new(Storage::Memory(bytes)) }
     }
 }
 
@@ -93,11 +89,7 @@ impl MappedMatrix {
         let promised = elements.saturating_mul(layout.element_type.size() as u128);
         let held = bytes.len().saturating_sub(layout.offset) as u64;
         if promised > u128::from(held) {
-            return Err(Error::Truncated {
-                name: name.to_owned(),
-                promised,
-                held,
-            });
+            return Err(Error::Truncated { name: name.to_owned(), promised, held });
         }
         Ok(MappedMatrix { bytes, layout })
     }
@@ -223,10 +215,7 @@ mod tests {
             big_endian: false,
             column_major: false,
         };
-        let bytes = [f16::from_f32(0.5), f16::from_f32(-2.0)]
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let bytes = [f16::from_f32(0.5), f16::from_f32(-2.0)].iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut row = [0.0; 2];
         matrix(bytes, layout).read_f32(0..1, &mut row).unwrap();
         assert_eq!(row, [0.5, -2.0]);

@@ -27,18 +27,12 @@ impl Place<'_> {
     /// An error in one row.
     pub fn error(&self, row: usize, problem: impl Into<String>, tip: Option<&str>) -> Error {
         match self.column {
-            Some(column) => Error::Cell {
-                name: self.path.to_owned(),
-                row,
-                column: column.to_owned(),
-                problem: problem.into(),
-            },
-            None => Error::Row {
-                name: self.path.to_owned(),
-                row,
-                problem: problem.into(),
-                tip: tip.map(str::to_owned),
-            },
+            Some(column) => {
+                Error::Cell { name: self.path.to_owned(), row, column: column.to_owned(), problem: problem.into() }
+            }
+            None => {
+                Error::Row { name: self.path.to_owned(), row, problem: problem.into(), tip: tip.map(str::to_owned) }
+            }
         }
     }
 }
@@ -119,11 +113,7 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
 
 /// An input without a row.
 pub(crate) fn no_rows(name: &str) -> Error {
-    Error::Malformed {
-        name: name.to_owned(),
-        problem: "it holds no rows".to_owned(),
-        tip: None,
-    }
+    Error::Malformed { name: name.to_owned(), problem: "it holds no rows".to_owned(), tip: None }
 }
 
 /// The beginning of a text that may be a whole book.
@@ -140,10 +130,7 @@ mod tests {
     use super::*;
     use crate::data::Label;
 
-    const PLACE: Place<'_> = Place {
-        path: "labels.npy",
-        column: None,
-    };
+    const PLACE: Place<'_> = Place { path: "labels.npy", column: None };
 
     fn read<'a>(cells: &'a [Cell<'a>]) -> impl FnOnce(&mut Visit<'_>) -> Result<()> + 'a {
         move |visit| cells.iter().enumerate().try_for_each(|(row, &cell)| visit(row, cell))
@@ -172,10 +159,7 @@ mod tests {
 
     #[test]
     fn an_error_in_a_table_names_the_column() {
-        let place = Place {
-            path: "t.csv",
-            column: Some("w"),
-        };
+        let place = Place { path: "t.csv", column: Some("w") };
         let error = weights(place, read(&[Cell::Float(1.0), Cell::Text("x")])).unwrap_err();
         assert_eq!(error.to_string(), "t.csv: row 1, column 'w': 'x' is not a number");
         let error = weights(place, read(&[Cell::Missing])).unwrap_err();

@@ -73,18 +73,10 @@ impl CsvTable {
                     Some(true) => (Kind::Numeral, "number"),
                     _ => (Kind::Text, "text"),
                 };
-                Column {
-                    name,
-                    kind,
-                    dtype: dtype.to_owned(),
-                }
+                Column { name, kind, dtype: dtype.to_owned() }
             })
             .collect();
-        Ok(CsvTable {
-            source: source.clone(),
-            header,
-            columns,
-        })
+        Ok(CsvTable { source: source.clone(), header, columns })
     }
 
     /// Hands over the records, some at a time, with the row of the first.
@@ -114,20 +106,13 @@ impl CsvTable {
         Err(Error::Row {
             name: self.source.path.clone(),
             row,
-            problem: format!(
-                "line {line} has {} field(s), the first line has {}",
-                record.len(),
-                self.columns.len()
-            ),
+            problem: format!("line {line} has {} field(s), the first line has {}", record.len(), self.columns.len()),
             tip: Some("a field with a comma in it must be quoted: \"a, b\"".to_owned()),
         })
     }
 
     fn place(&self, column: usize) -> Place<'_> {
-        Place {
-            path: &self.source.path,
-            column: Some(&self.columns[column].name),
-        }
+        Place { path: &self.source.path, column: Some(&self.columns[column].name) }
     }
 
     /// A number, or the error that names the cell.
@@ -151,11 +136,8 @@ impl Table for CsvTable {
             let start = values.len();
             values.resize(start + records.len() * dimensions, 0.0);
             // The first error in row order, so that the same file always gives the same message.
-            let error = values[start..]
-                .par_chunks_mut(dimensions)
-                .zip(records)
-                .enumerate()
-                .find_map_first(|(index, (target, record))| {
+            let error = values[start..].par_chunks_mut(dimensions).zip(records).enumerate().find_map_first(
+                |(index, (target, record))| {
                     columns.iter().zip(target).find_map(|(&column, value)| {
                         let field = record.get(column).unwrap_or_default();
                         match self.number(first_row + index, column, field) {
@@ -166,7 +148,8 @@ impl Table for CsvTable {
                             Err(error) => Some(error),
                         }
                     })
-                });
+                },
+            );
             error.map_or(Ok(()), Err)
         })?;
         if values.is_empty() {
@@ -186,11 +169,7 @@ impl Table for CsvTable {
                     let field = record.get(column).unwrap_or_default();
                     let text = std::str::from_utf8(field)
                         .map_err(|_| self.place(column).error(row, "it is not UTF-8 text", None))?;
-                    let cell = if text.is_empty() {
-                        Cell::Missing
-                    } else {
-                        Cell::Text(text)
-                    };
+                    let cell = if text.is_empty() { Cell::Missing } else { Cell::Text(text) };
                     visit(position, row, cell)?;
                 }
             }
@@ -201,16 +180,11 @@ impl Table for CsvTable {
 
 fn reader(bytes: &[u8], header: bool) -> Reader<&[u8]> {
     // Flexible, because the widths are checked here, with a better message.
-    ReaderBuilder::new()
-        .has_headers(header)
-        .flexible(true)
-        .from_reader(bytes)
+    ReaderBuilder::new().has_headers(header).flexible(true).from_reader(bytes)
 }
 
 fn next(reader: &mut Reader<&[u8]>, record: &mut ByteRecord, source: &Source) -> Result<bool> {
-    reader
-        .read_byte_record(record)
-        .map_err(|error| source.malformed(error.to_string(), None))
+    reader.read_byte_record(record).map_err(|error| source.malformed(error.to_string(), None))
 }
 
 fn parse_field(field: &[u8]) -> Option<f64> {
@@ -222,10 +196,7 @@ fn parse_field(field: &[u8]) -> Option<f64> {
 fn is_header(record: &ByteRecord) -> bool {
     let all_numbers = record.iter().all(|field| parse_field(field).is_some());
     let counts_from = |first: usize| {
-        record
-            .iter()
-            .enumerate()
-            .all(|(position, field)| field == (position + first).to_string().as_bytes())
+        record.iter().enumerate().all(|(position, field)| field == (position + first).to_string().as_bytes())
     };
     !all_numbers || record.len() > 1 && (counts_from(0) || counts_from(1))
 }
@@ -234,15 +205,9 @@ fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     let mut seen = std::collections::HashSet::new();
     for field in record {
-        let name = std::str::from_utf8(field)
-            .ok()
-            .filter(|name| !name.contains('\0'))
-            .ok_or_else(|| {
-                source.malformed(
-                    "its first line is not UTF-8 text",
-                    Some("save the file as UTF-8".to_owned()),
-                )
-            })?;
+        let name = std::str::from_utf8(field).ok().filter(|name| !name.contains('\0')).ok_or_else(|| {
+            source.malformed("its first line is not UTF-8 text", Some("save the file as UTF-8".to_owned()))
+        })?;
         if !seen.insert(name) {
             return Err(source.malformed(
                 format!("two columns are called '{name}'"),
@@ -261,10 +226,7 @@ mod tests {
     use crate::input::{Role, Selection, embeddings_of, labels_of, weights_of};
 
     fn open(text: impl AsRef<[u8]>) -> Result<Contents> {
-        let source = Source {
-            path: "t.csv".into(),
-            bytes: MappedBytes::from_memory(text.as_ref().to_vec()),
-        };
+        let source = Source { path: "t.csv".into(), bytes: MappedBytes::from_memory(text.as_ref().to_vec()) };
         (FORMAT.open)(&source, Role::Embeddings)
     }
 
@@ -306,10 +268,7 @@ mod tests {
         let (label_type, values) = labels("x,l\n1,10\n2,\n3,9\n", "l").unwrap();
         assert_eq!(label_type, LabelType::Integer);
         assert_eq!(values, [Some(Label::Integer(10)), None, Some(Label::Integer(9))]);
-        assert_eq!(
-            labels("x,l\n1,007\n", "l").unwrap().1,
-            [Some(Label::Text("007".into()))]
-        );
+        assert_eq!(labels("x,l\n1,007\n", "l").unwrap().1, [Some(Label::Text("007".into()))]);
         assert_eq!(labels("x,l\n1,1\n2,a\n", "l").unwrap().0, LabelType::Text);
     }
 
@@ -335,10 +294,7 @@ mod tests {
     fn a_ragged_row_is_named_with_its_line() {
         let error = embeddings("x,y\n1,2\n3,4,5\n", None).unwrap_err();
         assert!(matches!(&error, Error::Row { row: 1, .. }));
-        assert_eq!(
-            error.to_string(),
-            "t.csv: row 1: line 3 has 3 field(s), the first line has 2"
-        );
+        assert_eq!(error.to_string(), "t.csv: row 1: line 3 has 3 field(s), the first line has 2");
         assert!(error.tip().unwrap().contains("quoted"));
     }
 
@@ -371,29 +327,13 @@ mod tests {
         assert_eq!(weights.values, [0.5, 2.0]);
         assert_eq!(weights.origin.to_string(), "t.csv:w");
         let error = weights_of(&contents, "t.csv", Some(Selection::Name("l"))).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::ElementType {
-                role: "row weights",
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::ElementType { role: "row weights", .. }));
     }
 
     #[test]
     fn headers_that_name_nothing_are_refused() {
-        assert!(
-            embeddings("x,x\n1,2\n", None)
-                .unwrap_err()
-                .to_string()
-                .contains("two columns are called 'x'")
-        );
-        assert!(
-            embeddings("x,y\n", Some("x"))
-                .unwrap_err()
-                .to_string()
-                .contains("no rows")
-        );
+        assert!(embeddings("x,x\n1,2\n", None).unwrap_err().to_string().contains("two columns are called 'x'"));
+        assert!(embeddings("x,y\n", Some("x")).unwrap_err().to_string().contains("no rows"));
         assert!(embeddings("\n\n", None).unwrap_err().to_string().contains("no rows"));
         assert!(embeddings("a,b\nc,d\n", None).is_err());
         let error = open(b"\xff\xfex\0,\0y\0").err().unwrap();

@@ -94,12 +94,7 @@ pub fn inspect(path_spec: &str) -> Result<Inspection> {
         }
         Contents::Table(table) => of_table(table.as_ref(), &source.path, selector)?,
     };
-    Ok(Inspection {
-        path: location.path,
-        format: format.name.to_owned(),
-        bytes: source.bytes.len() as u64,
-        items,
-    })
+    Ok(Inspection { path: location.path, format: format.name.to_owned(), bytes: source.bytes.len() as u64, items })
 }
 
 fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static Format> {
@@ -111,11 +106,7 @@ fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static 
 }
 
 fn of_array(array: &npy::Array, path: &str) -> Result<Item> {
-    let mut item = Item {
-        dtype: array.dtype(),
-        shape: array.shape().to_vec(),
-        ..Item::default()
-    };
+    let mut item = Item { dtype: array.dtype(), shape: array.shape().to_vec(), ..Item::default() };
     match array.shape() {
         [0, ..] => item.problem = Some("it holds no rows".to_owned()),
         [_] => {
@@ -143,11 +134,7 @@ fn of_lines(lines: &text::Lines) -> Result<Item> {
         summary.add(cell);
         Ok(())
     })?;
-    let mut item = Item {
-        dtype: "text".to_owned(),
-        shape: vec![rows],
-        ..Item::default()
-    };
+    let mut item = Item { dtype: "text".to_owned(), shape: vec![rows], ..Item::default() };
     summary.write_to(&mut item);
     Ok(item)
 }
@@ -171,11 +158,8 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
         })
         .collect();
     // Single values first, in one go: a CSV file is then read once.
-    let (places, singles): (Vec<usize>, Vec<usize>) = chosen
-        .iter()
-        .enumerate()
-        .filter(|(_, position)| columns[**position].kind.label_type().is_some())
-        .unzip();
+    let (places, singles): (Vec<usize>, Vec<usize>) =
+        chosen.iter().enumerate().filter(|(_, position)| columns[**position].kind.label_type().is_some()).unzip();
     let mut summaries: Vec<Summary> = singles
         .iter()
         .map(|&position| match columns[position].kind {
@@ -301,10 +285,7 @@ impl Summary {
 
     fn add_numeral(&mut self, text: &str, row: usize, column: &str, path: &str) {
         let cell = Cell::Text(text);
-        let place = Place {
-            path,
-            column: Some(column),
-        };
+        let place = Place { path, column: Some(column) };
         match (text.parse::<i64>(), number(place, row, cell)) {
             (Ok(value), _) => self.add(Cell::Integer(value.into())),
             (_, Ok(value)) => self.add(Cell::Float(value)),
@@ -337,10 +318,7 @@ impl Summary {
         item.histogram = order
             .iter()
             .take(SHOWN_LABELS)
-            .map(|&class| LabelCount {
-                label: labels.names()[class].to_string(),
-                count: labels.counts()[class],
-            })
+            .map(|&class| LabelCount { label: labels.names()[class].to_string(), count: labels.counts()[class] })
             .collect();
         item.distinct = Some(labels.classes());
         item.more_labels = labels.classes().saturating_sub(SHOWN_LABELS);
@@ -391,9 +369,7 @@ mod tests {
         let found = inspected("t.csv", |path| {
             std::fs::write(path, "x,y,l,n\n1.5,1,a,3\n2.5,,b,3\n,oops,a,\n").unwrap();
         });
-        let [x, y, l, n] = &found.items[..] else {
-            panic!("four columns")
-        };
+        let [x, y, l, n] = &found.items[..] else { panic!("four columns") };
         assert!(!x.embeddings && !x.labels && x.nulls == 1, "{x:?}");
         assert!(y.problem.as_ref().unwrap().contains("row 2, column 'y'"), "{y:?}");
         assert!(l.labels && l.distinct == Some(2), "{l:?}");
@@ -404,10 +380,7 @@ mod tests {
     fn text_files_and_cubes_are_told() {
         let found = inspected("l.txt", |path| std::fs::write(path, "a\n\nb\na\n").unwrap());
         let item = &found.items[0];
-        assert_eq!(
-            (found.format.as_str(), item.shape.as_slice(), item.nulls),
-            ("text", &[4][..], 1)
-        );
+        assert_eq!((found.format.as_str(), item.shape.as_slice(), item.nulls), ("text", &[4][..], 1));
         assert!(item.labels);
         let cube = ndarray::Array3::<f32>::zeros((1, 2, 3));
         let found = inspected("c.npy", |path| write_npy(path, &cube).unwrap());

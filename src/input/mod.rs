@@ -102,10 +102,7 @@ pub fn load(embeddings: &str, labels: &str, weights: Option<&str>) -> Result<Loa
         .filter(|input| matches!(input, Input::File(location) if location.is_stdin()))
         .count();
     if reads_stdin + usize::from(own.location.is_stdin()) > 1 {
-        return Err(Error::setting(
-            "only one input can be standard input ('-')",
-            "save the others as files",
-        ));
+        return Err(Error::setting("only one input can be standard input ('-')", "save the others as files"));
     }
     let taken: Vec<usize> = [Some(&label_input), weight_input.as_ref()]
         .into_iter()
@@ -117,20 +114,9 @@ pub fn load(embeddings: &str, labels: &str, weights: Option<&str>) -> Result<Loa
         .collect();
     // Labels first: they are quick to read, so a wrong name or value is found before the long part.
     let labels = own.read(&label_input, Role::Labels, labels_of)?;
-    let weights = weight_input
-        .map(|input| own.read(&input, Role::Weights, weights_of))
-        .transpose()?;
-    let embeddings = embeddings_of(
-        &own.contents,
-        &own.location.path,
-        own.location.selector.as_deref(),
-        &taken,
-    )?;
-    Ok(Loaded {
-        embeddings,
-        labels,
-        weights,
-    })
+    let weights = weight_input.map(|input| own.read(&input, Role::Weights, weights_of)).transpose()?;
+    let embeddings = embeddings_of(&own.contents, &own.location.path, own.location.selector.as_deref(), &taken)?;
+    Ok(Loaded { embeddings, labels, weights })
 }
 
 /// The path in `PATH` or `PATH:SELECTOR`; the whole text if there is no such file.
@@ -188,10 +174,9 @@ impl Own {
             columns.iter().position(|column| column.name == name)
         };
         match (Location::find(spec)?, own_column(spec)) {
-            (Some(Location { selector: None, .. }), Some(_)) => Err(Error::AmbiguousName {
-                name: spec.to_owned(),
-                embeddings: self.path().to_owned(),
-            }),
+            (Some(Location { selector: None, .. }), Some(_)) => {
+                Err(Error::AmbiguousName { name: spec.to_owned(), embeddings: self.path().to_owned() })
+            }
             (Some(location), _) => match (&location.selector, self.table()) {
                 (Some(column), Some(table)) if location.is_same_file(&self.location) => {
                     table::find(self.path(), table.columns(), column).map(Input::OwnColumn)
@@ -217,11 +202,9 @@ impl Own {
     ) -> Result<T> {
         match input {
             Input::OwnColumn(column) => read(&self.contents, self.path(), Some(Selection::Column(*column))),
-            Input::File(location) => read(
-                &open(location, role)?,
-                &location.path,
-                location.selector.as_deref().map(Selection::Name),
-            ),
+            Input::File(location) => {
+                read(&open(location, role)?, &location.path, location.selector.as_deref().map(Selection::Name))
+            }
         }
     }
 }
@@ -246,11 +229,7 @@ fn open_source(source: &Source, role: Role, selector: Option<&str>) -> Result<Co
 fn format_of(source: &Source, role: Role, selector: Option<&str>) -> Result<&'static Format> {
     let extension = source.extension();
     let by_content = FORMATS.iter().find(|format| (format.recognises)(&source.bytes));
-    let by_extension = || {
-        FORMATS
-            .iter()
-            .find(|format| format.extensions.contains(&extension.as_str()))
-    };
+    let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
     if let Some(format) = by_content.or_else(by_extension) {
         return Ok(format);
     }
@@ -259,10 +238,8 @@ fn format_of(source: &Source, role: Role, selector: Option<&str>) -> Result<&'st
         Role::Embeddings if source.is_stdin() => Ok(&csv::FORMAT),
         Role::Labels | Role::Weights if source.is_stdin() && selector.is_some() => Ok(&csv::FORMAT),
         Role::Labels | Role::Weights => Ok(&text::FORMAT),
-        Role::Embeddings => Err(source.malformed(
-            "its format is not known, neither by content nor by extension",
-            Some(SUPPORTED.to_owned()),
-        )),
+        Role::Embeddings => Err(source
+            .malformed("its format is not known, neither by content nor by extension", Some(SUPPORTED.to_owned()))),
     }
 }
 
@@ -413,12 +390,7 @@ mod tests {
     fn columns_of_the_own_table_are_named_in_three_ways() {
         let files = Files::new();
         let table = files.path("t.csv");
-        for label in [
-            "label",
-            ":label",
-            &format!("{table}:label"),
-            &files.path("./t.csv:label"),
-        ] {
+        for label in ["label", ":label", &format!("{table}:label"), &files.path("./t.csv:label")] {
             let loaded = load(&table, label, Some("w")).unwrap();
             assert_eq!(loaded.embeddings.columns(), ["x", "y"], "{label}");
             assert_eq!(loaded.labels.origin().to_string(), format!("{table}:label"));
@@ -523,11 +495,7 @@ mod tests {
             for extension in format.extensions {
                 assert!(seen.insert(extension), "{extension} belongs to two formats");
                 let written = format!("`.{extension}`");
-                assert!(
-                    documentation.contains(&written),
-                    "{written} of {} is not documented",
-                    format.name
-                );
+                assert!(documentation.contains(&written), "{written} of {} is not documented", format.name);
             }
         }
     }
@@ -541,10 +509,7 @@ mod tests {
 
     #[test]
     fn a_pipe_is_a_table_where_a_column_is_wanted() {
-        let pipe = Source {
-            path: "-".into(),
-            bytes: crate::data::MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()),
-        };
+        let pipe = Source { path: "-".into(), bytes: crate::data::MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()) };
         let name = |role, selector| format_of(&pipe, role, selector).unwrap().name;
         assert_eq!(name(Role::Embeddings, None), "csv");
         assert_eq!(name(Role::Labels, Some("l")), "csv");

@@ -53,10 +53,7 @@ impl Array {
     fn open(source: &Source, role: Role) -> Result<Self> {
         let offset = header_end(source)?;
         let header = Header::from_reader(&mut &source.bytes[..]).map_err(|_| {
-            source.malformed(
-                "the npy header is not a Python dictionary with descr, fortran_order and shape",
-                None,
-            )
+            source.malformed("the npy header is not a Python dictionary with descr, fortran_order and shape", None)
         })?;
         let (elements, big_endian) = elements(source, &header.type_descriptor, role)?;
         let array = Array {
@@ -68,18 +65,11 @@ impl Array {
             big_endian,
             elements,
         };
-        let count = array
-            .shape
-            .iter()
-            .fold(1_u128, |product, &length| product.saturating_mul(length as u128));
+        let count = array.shape.iter().fold(1_u128, |product, &length| product.saturating_mul(length as u128));
         let promised = count.saturating_mul(array.item_size() as u128);
         let held = source.bytes.len().saturating_sub(offset) as u64;
         if promised > u128::from(held) {
-            return Err(Error::Truncated {
-                name: source.path.clone(),
-                promised,
-                held,
-            });
+            return Err(Error::Truncated { name: source.path.clone(), promised, held });
         }
         Ok(array)
     }
@@ -218,17 +208,10 @@ impl Array {
         let (points, _) = data.as_chunks::<4>();
         let mut text = String::new();
         for (row, points) in points.chunks_exact(width).enumerate() {
-            let used = points
-                .iter()
-                .rposition(|point| *point != [0; 4])
-                .map_or(0, |last| last + 1);
+            let used = points.iter().rposition(|point| *point != [0; 4]).map_or(0, |last| last + 1);
             text.clear();
             for &point in &points[..used] {
-                let point = if self.big_endian {
-                    u32::from_be_bytes(point)
-                } else {
-                    u32::from_le_bytes(point)
-                };
+                let point = if self.big_endian { u32::from_be_bytes(point) } else { u32::from_le_bytes(point) };
                 let character = char::from_u32(point)
                     .ok_or_else(|| self.error(row, format!("{point:#x} is not a Unicode character")))?;
                 text.push(character);
@@ -261,10 +244,7 @@ impl Array {
     }
 
     fn error(&self, row: usize, problem: String) -> Error {
-        let place = Place {
-            path: &self.path,
-            column: None,
-        };
+        let place = Place { path: &self.path, column: None };
         place.error(row, problem, Some("the file is damaged: save it again"))
     }
 }
@@ -278,12 +258,7 @@ fn header_end(source: &Source) -> Result<usize> {
             Some("write it with numpy.save".to_owned()),
         ));
     };
-    let cut = || {
-        source.malformed(
-            "it ends within the npy header",
-            Some("save or copy the file again".to_owned()),
-        )
-    };
+    let cut = || source.malformed("it ends within the npy header", Some("save or copy the file again".to_owned()));
     let (length, start) = match *rest {
         [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 10),
         [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 12),
@@ -340,11 +315,7 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
     };
     let number = |element_type| Ok((Elements::Number(element_type), big_endian));
     let convert = |dtype: &str| {
-        format!(
-            "convert it: numpy.save({}, numpy.load({:?}).astype({dtype:?}))",
-            plain_name(&source.path),
-            source.path
-        )
+        format!("convert it: numpy.save({}, numpy.load({:?}).astype({dtype:?}))", plain_name(&source.path), source.path)
     };
     match code {
         "f2" => number(ElementType::F16),
@@ -364,14 +335,10 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
             what: "object arrays",
             cure: object_array_cure(&source.path, role),
         }),
-        "f12" | "f16" => Err(unusable(
-            format!("extended precision float ({text})"),
-            convert("float64"),
-        )),
-        "c8" | "c16" | "c24" | "c32" => Err(unusable(
-            format!("complex ({text})"),
-            "use the real part or the absolute value".to_owned(),
-        )),
+        "f12" | "f16" => Err(unusable(format!("extended precision float ({text})"), convert("float64"))),
+        "c8" | "c16" | "c24" | "c32" => {
+            Err(unusable(format!("complex ({text})"), "use the real part or the absolute value".to_owned()))
+        }
         "V2" => Err(unusable(
             format!("{text} (raw bytes; bfloat16 is saved so)"),
             "convert it before saving: array.astype(\"float32\")".to_owned(),
@@ -388,10 +355,7 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
                 Err(_) => Err(source.malformed(format!("'{text}' is no element type of NumPy"), None)),
             },
             Some(("M" | "m", _)) => Err(unusable(format!("date or time ({text})"), convert("int64"))),
-            _ => Err(unusable(
-                format!("'{text}'"),
-                "convert it in Python with array.astype(...)".to_owned(),
-            )),
+            _ => Err(unusable(format!("'{text}'"), "convert it in Python with array.astype(...)".to_owned())),
         },
     }
 }
@@ -406,10 +370,7 @@ mod tests {
     use crate::input::{labels_of, weights_of};
 
     fn source(bytes: Vec<u8>) -> Source {
-        Source {
-            path: "a.npy".into(),
-            bytes: MappedBytes::from_memory(bytes),
-        }
+        Source { path: "a.npy".into(), bytes: MappedBytes::from_memory(bytes) }
     }
 
     /// An npy file of version 1 with this dictionary.
@@ -466,10 +427,7 @@ mod tests {
     fn every_number_type_in_both_byte_orders_is_read() {
         fn check(descr: &str, one: &[u8], two: &[u8]) {
             let little: Vec<u8> = [one, two].concat();
-            let big: Vec<u8> = [one, two]
-                .iter()
-                .flat_map(|v| v.iter().rev().copied().collect::<Vec<_>>())
-                .collect();
+            let big: Vec<u8> = [one, two].iter().flat_map(|v| v.iter().rev().copied().collect::<Vec<_>>()).collect();
             for (order, data) in [("<", &little), (">", &big)] {
                 let embeddings = embeddings(npy(&format!("{order}{descr}"), "(2, 1)", data)).unwrap();
                 assert_eq!(rows::<f64>(&embeddings), [1.0, 2.0], "{order}{descr}");
@@ -530,13 +488,7 @@ mod tests {
         assert!(matches!(&error, Error::ElementType { found, .. } if found == "bool"));
         let array = Array::open(&source(npy("|b1", "(2,)", &[1, 0])), Role::Weights).unwrap();
         let error = weights_of(&Contents::Array(array), "a.npy", None).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::ElementType {
-                role: "row weights",
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::ElementType { role: "row weights", .. }));
     }
 
     #[test]
@@ -544,10 +496,7 @@ mod tests {
         let mut bytes = Vec::new();
         Array1::from(vec![1.0, f64::NAN, 2.5]).write_npy(&mut bytes).unwrap();
         let error = labels(bytes).unwrap_err();
-        assert!(
-            error.to_string().contains("row 2: the label 2.5 is not an integer"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("row 2: the label 2.5 is not an integer"), "{error}");
     }
 
     #[test]
@@ -578,11 +527,9 @@ mod tests {
 
     #[test]
     fn a_header_that_promises_too_much_is_refused_before_any_allocation() {
-        for (descr, shape) in [
-            ("<f4", "(3, 4)"),
-            ("<f4", "(18446744073709551615, 18446744073709551615)"),
-            ("<U999999999999", "(9,)"),
-        ] {
+        for (descr, shape) in
+            [("<f4", "(3, 4)"), ("<f4", "(18446744073709551615, 18446744073709551615)"), ("<U999999999999", "(9,)")]
+        {
             let error = embeddings(npy(descr, shape, &[0; 47])).unwrap_err();
             assert!(matches!(error, Error::Truncated { held: 47, .. }), "{descr} {shape}");
         }
@@ -625,10 +572,7 @@ mod tests {
             ("", "''"),
         ] {
             let error = embeddings(npy(descr, "(1, 1)", &[0; 16])).unwrap_err();
-            assert!(
-                matches!(&error, Error::ElementType { found, .. } if found.contains(wanted)),
-                "{error}"
-            );
+            assert!(matches!(&error, Error::ElementType { found, .. } if found.contains(wanted)), "{error}");
             assert!(error.tip().is_some());
         }
         let structured = "{'descr': [('a', '<f4'), ('b', '<i8', (2,))], 'fortran_order': False, 'shape': (1,), }";
@@ -641,13 +585,7 @@ mod tests {
     #[test]
     fn object_arrays_are_refused_with_the_line_that_converts_them() {
         let error = labels(npy("|O", "(2,)", b"\x80\x04")).unwrap_err();
-        assert!(matches!(
-            &error,
-            Error::Pickle {
-                what: "object arrays",
-                ..
-            }
-        ));
+        assert!(matches!(&error, Error::Pickle { what: "object arrays", .. }));
         assert!(error.tip().unwrap().contains("allow_pickle=True"), "{:?}", error.tip());
     }
 }

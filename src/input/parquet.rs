@@ -61,17 +61,10 @@ impl ParquetTable {
             Ok((reader.schema()?, Arc::clone(reader.get_metadata()?)))
         })?;
         // Checked here, because the decoder reserves memory for as many rows as it is told.
-        let counted = metadata
-            .row_groups
-            .iter()
-            .map(|group| group.num_rows() as u128)
-            .sum::<u128>();
+        let counted = metadata.row_groups.iter().map(|group| group.num_rows() as u128).sum::<u128>();
         if counted != metadata.num_rows as u128 || counted > u128::from(u32::MAX) {
             return Err(source.malformed(
-                format!(
-                    "its row groups hold {counted} rows, its footer says {}",
-                    metadata.num_rows
-                ),
+                format!("its row groups hold {counted} rows, its footer says {}", metadata.num_rows),
                 Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
             ));
         }
@@ -92,12 +85,7 @@ impl ParquetTable {
                 dtype: dtype_name(&field.dtype),
             })
             .collect();
-        Ok(ParquetTable {
-            source: source.clone(),
-            metadata,
-            columns,
-            batches,
-        })
+        Ok(ParquetTable { source: source.clone(), metadata, columns, batches })
     }
 
     /// Hands over the chosen columns, some row groups at a time, with the row of the first.
@@ -112,10 +100,7 @@ impl ParquetTable {
             })?;
             if frame.height() != rows || frame.width() != columns.len() {
                 return Err(self.source.malformed(
-                    format!(
-                        "rows {first_row} and on are damaged: {rows} were promised, {} found",
-                        frame.height()
-                    ),
+                    format!("rows {first_row} and on are damaged: {rows} were promised, {} found", frame.height()),
                     Some("save or copy the file again".to_owned()),
                 ));
             }
@@ -125,10 +110,7 @@ impl ParquetTable {
     }
 
     fn place(&self, column: usize) -> Place<'_> {
-        Place {
-            path: &self.source.path,
-            column: Some(&self.columns[column].name),
-        }
+        Place { path: &self.source.path, column: Some(&self.columns[column].name) }
     }
 
     /// The numbers of a column; a null is an error.
@@ -222,13 +204,7 @@ impl ParquetTable {
         let rows = values.len() / dimensions;
         let matrix = Array2::from_shape_vec((rows, dimensions), values)
             .map_err(|error| self.source.malformed(error.to_string(), None))?;
-        Ok(Embeddings::new(
-            origin,
-            rows,
-            dimensions,
-            element_type,
-            InMemory::new(matrix),
-        ))
+        Ok(Embeddings::new(origin, rows, dimensions, element_type, InMemory::new(matrix)))
     }
 }
 
@@ -262,16 +238,12 @@ impl Table for ParquetTable {
                     }
                     Kind::Integer(ElementType::U64) => {
                         let values = series.u64().map_err(damaged)?;
-                        values
-                            .iter()
-                            .try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
+                        values.iter().try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
                     }
                     Kind::Integer(_) => {
                         let values = self.cast(series, &DataType::Int64)?;
                         let values = values.i64().map_err(damaged)?;
-                        values
-                            .iter()
-                            .try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
+                        values.iter().try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
                     }
                     Kind::Float(_) => {
                         let values = self.cast(series, &DataType::Float64)?;
@@ -424,18 +396,12 @@ mod tests {
     fn file(columns: Vec<FrameColumn>, group: usize) -> Vec<u8> {
         let mut frame = DataFrame::new_infer_height(columns).unwrap();
         let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes)
-            .with_row_group_size(Some(group))
-            .finish(&mut frame)
-            .unwrap();
+        ParquetWriter::new(&mut bytes).with_row_group_size(Some(group)).finish(&mut frame).unwrap();
         bytes
     }
 
     fn open(bytes: Vec<u8>) -> Result<Contents> {
-        let source = Source {
-            path: "t.parquet".into(),
-            bytes: MappedBytes::from_memory(bytes),
-        };
+        let source = Source { path: "t.parquet".into(), bytes: MappedBytes::from_memory(bytes) };
         (FORMAT.open)(&source, Role::Embeddings)
     }
 
@@ -480,9 +446,7 @@ mod tests {
         assert_eq!(read.element_type(), ElementType::F16);
         assert!(read.blocks().as_f32().is_some());
         assert_eq!(values(&read), [1.0, 2.0, 3.0, -4.5]);
-        let half = Series::new("x".into(), vec![0.5_f32, 2.0])
-            .cast(&DataType::Float16)
-            .unwrap();
+        let half = Series::new("x".into(), vec![0.5_f32, 2.0]).cast(&DataType::Float16).unwrap();
         let read = embeddings(vec![half.into_column()], None).unwrap();
         assert_eq!(read.element_type(), ElementType::F16);
         assert_eq!(values(&read), [0.5, 2.0]);
@@ -527,10 +491,7 @@ mod tests {
     fn nulls_and_lists_of_unequal_length_are_named() {
         let problem = |rows: &[Option<&[Option<f32>]>]| {
             let error = embeddings(vec![lists("emb", rows).into_column()], None).unwrap_err();
-            assert!(
-                matches!(&error, Error::Cell { column, .. } if column == "emb"),
-                "{error}"
-            );
+            assert!(matches!(&error, Error::Cell { column, .. } if column == "emb"), "{error}");
             error.to_string()
         };
         assert!(problem(&[Some(A), Some(B), Some(A), None]).contains("row 3, column 'emb': the list is null"));
@@ -554,9 +515,7 @@ mod tests {
             (text.label_type(), text.get(0), text.get(1)),
             (LabelType::Text, Some(&Label::Text("7".into())), None)
         );
-        let booleans = BooleanChunked::from_iter([Some(true), None])
-            .into_series()
-            .into_column();
+        let booleans = BooleanChunked::from_iter([Some(true), None]).into_series().into_column();
         let booleans = labels(booleans).unwrap();
         assert_eq!((booleans.get(0), booleans.get(1)), (Some(&Label::Boolean(true)), None));
         let categories = DataType::from_categories(Categories::global());
@@ -566,12 +525,7 @@ mod tests {
         let floats = labels(column("l", vec![1.0, f64::NAN, 2.0])).unwrap();
         assert_eq!((floats.get(0), floats.get(1)), (Some(&Label::Integer(1)), None));
         let error = labels(column("l", vec![1.0, 1.0, 2.5])).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("row 2, column 'l': the label 2.5 is not an integer"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("row 2, column 'l': the label 2.5 is not an integer"), "{error}");
     }
 
     #[test]
@@ -579,13 +533,7 @@ mod tests {
         let contents = open(file(vec![column("w", vec![1_i64, 2]), column("l", vec!["a", "b"])], 2)).unwrap();
         let weights = |name| weights_of(&contents, "t.parquet", Some(Selection::Name(name)));
         assert_eq!(weights("w").unwrap().values, [1.0, 2.0]);
-        assert!(matches!(
-            weights("l").unwrap_err(),
-            Error::ElementType {
-                role: "row weights",
-                ..
-            }
-        ));
+        assert!(matches!(weights("l").unwrap_err(), Error::ElementType { role: "row weights", .. }));
         let contents = open(file(vec![column("w", vec![Some(1.0), None])], 2)).unwrap();
         let error = weights_of(&contents, "t.parquet", None).unwrap_err();
         assert!(matches!(error, Error::Cell { row: 1, .. }), "{error}");
@@ -594,10 +542,7 @@ mod tests {
     #[test]
     fn a_list_column_cannot_be_labels() {
         let error = labels(lists("emb", &[Some(A)]).into_column()).unwrap_err();
-        assert!(
-            matches!(&error, Error::ElementType { found, .. } if found == "list of f32"),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::ElementType { found, .. } if found == "list of f32"), "{error}");
     }
 
     #[test]
@@ -628,10 +573,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_decoder_is_an_error() {
-        let source = Source {
-            path: "t.parquet".into(),
-            bytes: MappedBytes::from_memory(b"PAR1".to_vec()),
-        };
+        let source = Source { path: "t.parquet".into(), bytes: MappedBytes::from_memory(b"PAR1".to_vec()) };
         let error = guarded::<()>(&source, || std::panic::resume_unwind(Box::new("damaged"))).unwrap_err();
         assert!(error.to_string().contains("damaged"), "{error}");
     }

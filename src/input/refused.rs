@@ -66,11 +66,7 @@ pub(crate) const JSON: Format = Format {
     extensions: &["json", "jsonl", "ndjson"],
     recognises: |_| false,
     open: |source, _| {
-        let lines = if source.extension() == "json" {
-            ""
-        } else {
-            ", lines=True"
-        };
+        let lines = if source.extension() == "json" { "" } else { ", lines=True" };
         refuse(
             source,
             "JSON",
@@ -102,9 +98,7 @@ pub(crate) const COMPRESSED: Format = Format {
     name: "compressed",
     extensions: &["gz", "zst", "bz2", "xz"],
     recognises: |bytes| {
-        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"]
-            .iter()
-            .any(|magic| bytes.starts_with(magic))
+        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"].iter().any(|magic| bytes.starts_with(magic))
     },
     open: |source, _| {
         Err(source.malformed(
@@ -221,10 +215,7 @@ mod tests {
     use crate::input::open_source;
 
     fn refusal(path: &str, bytes: &[u8], role: Role) -> Error {
-        let source = Source {
-            path: path.into(),
-            bytes: MappedBytes::from_memory(bytes.to_vec()),
-        };
+        let source = Source { path: path.into(), bytes: MappedBytes::from_memory(bytes.to_vec()) };
         open_source(&source, role, None).err().unwrap()
     }
 
@@ -239,22 +230,9 @@ mod tests {
 
     #[test]
     fn pickles_are_refused_by_content_and_by_name() {
-        for (path, bytes) in [
-            ("emb.npy", &b"\x80\x04\x95"[..]),
-            ("emb.pkl", b"(lp0"),
-            ("emb.pickle", b"\x80\x02"),
-        ] {
+        for (path, bytes) in [("emb.npy", &b"\x80\x04\x95"[..]), ("emb.pkl", b"(lp0"), ("emb.pickle", b"\x80\x02")] {
             let error = refusal(path, bytes, Role::Embeddings);
-            assert!(
-                matches!(
-                    error,
-                    Error::Pickle {
-                        what: "pickle files",
-                        ..
-                    }
-                ),
-                "{path}"
-            );
+            assert!(matches!(error, Error::Pickle { what: "pickle files", .. }), "{path}");
             assert!(error.tip().unwrap().contains("pickle.load"));
         }
     }
@@ -267,16 +245,7 @@ mod tests {
             ("emb.pth", b"\x80\x02\x8a\x0a".to_vec()),
         ] {
             let error = refusal(path, &bytes, Role::Embeddings);
-            assert!(
-                matches!(
-                    error,
-                    Error::Pickle {
-                        what: "PyTorch files",
-                        ..
-                    }
-                ),
-                "{path}"
-            );
+            assert!(matches!(error, Error::Pickle { what: "PyTorch files", .. }), "{path}");
             let tip = error.tip().unwrap();
             let wanted = format!(
                 "numpy.save(\"emb.npy\", torch.load(\"{path}\", map_location=\"cpu\").detach().float().numpy())"
@@ -295,11 +264,7 @@ mod tests {
             ("a.npz", zip_with("x.npy"), "numpy.load(\"a.npz\")[\"KEY\"]"),
             ("a.dat", zip_with("x.npy"), "[\"KEY\"]"),
             ("a.safetensors", safetensors, "load_file(\"a.safetensors\")[\"TENSOR\"]"),
-            (
-                "a.arrow",
-                b"ARROW1\0\0".to_vec(),
-                "read_feather(\"a.arrow\").to_parquet(\"a.parquet\")",
-            ),
+            ("a.arrow", b"ARROW1\0\0".to_vec(), "read_feather(\"a.arrow\").to_parquet(\"a.parquet\")"),
             ("a.jsonl", b"{}\n".to_vec(), "lines=True"),
             ("a.tsv", b"a\tb\n".to_vec(), "sep=\"\\t\""),
             ("a.csv.gz", b"\x1f\x8b".to_vec(), "gunzip"),

@@ -24,18 +24,12 @@ impl Location {
     /// that names with colons in them (and `C:\x.npy`) need no quoting.
     pub fn find(spec: &str) -> Result<Option<Self>> {
         if exists(spec)? {
-            return Ok(Some(Location {
-                path: spec.to_owned(),
-                selector: None,
-            }));
+            return Ok(Some(Location { path: spec.to_owned(), selector: None }));
         }
         for (colon, _) in spec.rmatch_indices(':') {
             let path = &spec[..colon];
             if exists(path)? {
-                return Ok(Some(Location {
-                    path: path.to_owned(),
-                    selector: Some(spec[colon + 1..].to_owned()),
-                }));
+                return Ok(Some(Location { path: path.to_owned(), selector: Some(spec[colon + 1..].to_owned()) }));
             }
         }
         Ok(None)
@@ -94,15 +88,10 @@ pub(crate) fn not_found(spec: &str) -> Error {
     };
     // A misspelt file may have a selector behind it, which says nothing about the file's name.
     let closest = match spec.rsplit_once(':') {
-        Some((path, selector)) => named(path)
-            .map(|found| format!("{found}:{selector}"))
-            .or_else(|| named(spec)),
+        Some((path, selector)) => named(path).map(|found| format!("{found}:{selector}")).or_else(|| named(spec)),
         None => named(spec),
     };
-    Error::NotFound {
-        path: spec.to_owned(),
-        closest,
-    }
+    Error::NotFound { path: spec.to_owned(), closest }
 }
 
 /// The bytes of an input.
@@ -133,10 +122,7 @@ impl Source {
         if bytes.is_empty() {
             return Err(empty(path));
         }
-        Ok(Source {
-            path: path.to_owned(),
-            bytes,
-        })
+        Ok(Source { path: path.to_owned(), bytes })
     }
 
     /// The extension in lower case; empty where there is none.
@@ -154,11 +140,7 @@ impl Source {
 
     /// An error about the content.
     pub fn malformed(&self, problem: impl Into<String>, tip: Option<String>) -> Error {
-        Error::Malformed {
-            name: self.path.clone(),
-            problem: problem.into(),
-            tip,
-        }
+        Error::Malformed { name: self.path.clone(), problem: problem.into(), tip }
     }
 }
 
@@ -171,9 +153,7 @@ fn read_stdin() -> Result<MappedBytes> {
         ));
     }
     let mut bytes = Vec::new();
-    stdin
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::io(STDIN, "read", source))?;
+    stdin.read_to_end(&mut bytes).map_err(|source| Error::io(STDIN, "read", source))?;
     Ok(MappedBytes::from_memory(bytes))
 }
 
@@ -189,19 +169,11 @@ fn check_is_regular(path: &str, metadata: &Metadata) -> Result<()> {
             "write '-' and pipe it into standard input, or save it as a file first",
         )
     };
-    Err(Error::Malformed {
-        name: path.to_owned(),
-        problem: problem.to_owned(),
-        tip: Some(tip.to_owned()),
-    })
+    Err(Error::Malformed { name: path.to_owned(), problem: problem.to_owned(), tip: Some(tip.to_owned()) })
 }
 
 fn empty(path: &str) -> Error {
-    Error::Malformed {
-        name: path.to_owned(),
-        problem: "it is empty (0 bytes)".to_owned(),
-        tip: None,
-    }
+    Error::Malformed { name: path.to_owned(), problem: "it is empty (0 bytes)".to_owned(), tip: None }
 }
 
 #[cfg(test)]
@@ -213,10 +185,7 @@ mod tests {
     }
 
     fn location(path: &str, selector: Option<&str>) -> Option<Location> {
-        Some(Location {
-            path: path.to_owned(),
-            selector: selector.map(str::to_owned),
-        })
+        Some(Location { path: path.to_owned(), selector: selector.map(str::to_owned) })
     }
 
     #[test]
@@ -246,11 +215,7 @@ mod tests {
         let error = Location::require(&path(&directory, "embedings.npy")).unwrap_err();
         assert!(matches!(&error, Error::NotFound { closest: Some(name), .. } if name.ends_with("embeddings.npy")));
         let error = Location::require(&path(&directory, "embedings.npy:emb")).unwrap_err();
-        assert!(
-            error.tip().unwrap().contains("embeddings.npy:emb'"),
-            "{:?}",
-            error.tip()
-        );
+        assert!(error.tip().unwrap().contains("embeddings.npy:emb'"), "{:?}", error.tip());
         let error = Location::require(&path(&directory, "nothing/like/it")).unwrap_err();
         assert!(matches!(error, Error::NotFound { closest: None, .. }));
     }

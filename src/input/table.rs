@@ -108,11 +108,7 @@ pub(crate) fn only_column(path: &str, columns: &[Column], role: Role) -> Result<
 }
 
 fn names(columns: &[Column], wanted: impl Fn(&Column) -> bool) -> Vec<String> {
-    columns
-        .iter()
-        .filter(|column| wanted(column))
-        .map(|column| column.name.clone())
-        .collect()
+    columns.iter().filter(|column| wanted(column)).map(|column| column.name.clone()).collect()
 }
 
 /// The columns that are the embeddings: those selected, else the only list of floats, else every floating-point (in
@@ -127,11 +123,7 @@ pub(crate) fn choose(path: &str, columns: &[Column], selector: Option<&str>, tak
 fn selected(path: &str, columns: &[Column], selector: &str) -> Result<Vec<usize>> {
     if let Some(position) = columns.iter().position(|column| column.name == selector) {
         let usable = matches!(columns[position].kind, Kind::List(_)) || columns[position].kind.is_number();
-        return if usable {
-            Ok(vec![position])
-        } else {
-            Err(unusable(path, &columns[position], Role::Embeddings))
-        };
+        return if usable { Ok(vec![position]) } else { Err(unusable(path, &columns[position], Role::Embeddings)) };
     }
     let Some(range) = range(path, columns, selector)? else {
         return Err(unknown(path, columns, selector));
@@ -162,11 +154,7 @@ fn range(path: &str, columns: &[Column], selector: &str) -> Result<Option<RangeI
         }),
         (None, Some(at)) => {
             let (first, last) = (&selector[..at], &selector[at + 2..]);
-            Err(unknown(
-                path,
-                columns,
-                if position(first).is_none() { first } else { last },
-            ))
+            Err(unknown(path, columns, if position(first).is_none() { first } else { last }))
         }
         (None, None) => Ok(None),
     }
@@ -174,9 +162,7 @@ fn range(path: &str, columns: &[Column], selector: &str) -> Result<Option<RangeI
 
 fn default(path: &str, columns: &[Column], taken: &[usize]) -> Result<Vec<usize>> {
     let free = |wanted: fn(&Column) -> bool| -> Vec<usize> {
-        (0..columns.len())
-            .filter(|position| !taken.contains(position) && wanted(&columns[*position]))
-            .collect()
+        (0..columns.len()).filter(|position| !taken.contains(position) && wanted(&columns[*position])).collect()
     };
     let lists = free(|column| column.kind.is_float_list());
     let problem = match lists.len() {
@@ -200,11 +186,7 @@ fn default(path: &str, columns: &[Column], taken: &[usize]) -> Result<Vec<usize>
             });
         }
     };
-    Err(Error::SelectorNeeded {
-        path: path.to_owned(),
-        problem,
-        available: names(columns, |_| true),
-    })
+    Err(Error::SelectorNeeded { path: path.to_owned(), problem, available: names(columns, |_| true) })
 }
 
 fn unusable(path: &str, column: &Column, role: Role) -> Error {
@@ -233,11 +215,7 @@ pub(crate) fn embeddings(table: &dyn Table, path: &str, selector: Option<&str>, 
         (None, _) => Origin::new(path),
     };
     let embeddings = table.matrix(&chosen, origin)?;
-    Ok(if is_list {
-        embeddings
-    } else {
-        embeddings.with_columns(names)
-    })
+    Ok(if is_list { embeddings } else { embeddings.with_columns(names) })
 }
 
 /// The labels in a column.
@@ -247,18 +225,11 @@ pub(crate) fn labels(table: &dyn Table, path: &str, position: usize) -> Result<L
         return Err(unusable(path, column, Role::Labels));
     };
     let origin = Origin::with_selector(path, &column.name);
-    let place = Place {
-        path,
-        column: Some(&column.name),
-    };
+    let place = Place { path, column: Some(&column.name) };
     let labels = cells::labels(origin, place, label_type, |visit| {
         table.cells(&[position], &mut |_, row, cell| visit(row, cell))
     })?;
-    Ok(if column.kind == Kind::Numeral {
-        labels.with_integers_recognised()
-    } else {
-        labels
-    })
+    Ok(if column.kind == Kind::Numeral { labels.with_integers_recognised() } else { labels })
 }
 
 /// The row weights in a column.
@@ -267,13 +238,8 @@ pub(crate) fn weights(table: &dyn Table, path: &str, position: usize) -> Result<
     if !column.kind.is_number() {
         return Err(unusable(path, column, Role::Weights));
     }
-    let place = Place {
-        path,
-        column: Some(&column.name),
-    };
-    let values = cells::weights(place, |visit| {
-        table.cells(&[position], &mut |_, row, cell| visit(row, cell))
-    })?;
+    let place = Place { path, column: Some(&column.name) };
+    let values = cells::weights(place, |visit| table.cells(&[position], &mut |_, row, cell| visit(row, cell)))?;
     Ok((Origin::with_selector(path, &column.name), values))
 }
 
@@ -282,11 +248,7 @@ mod tests {
     use super::*;
 
     fn column(name: &str, kind: Kind) -> Column {
-        Column {
-            name: name.into(),
-            kind,
-            dtype: format!("{kind:?}"),
-        }
+        Column { name: name.into(), kind, dtype: format!("{kind:?}") }
     }
 
     const F32: Kind = Kind::Float(ElementType::F32);
@@ -345,15 +307,8 @@ mod tests {
         assert_eq!(choose("t", &wide(), None, &[]).unwrap(), [1, 2, 4, 5]);
         assert_eq!(choose("t", &wide(), None, &[2]).unwrap(), [1, 4, 5]);
         let integers = [column("a", Kind::Integer(ElementType::I64)), column("b", Kind::Text)];
-        assert!(matches!(
-            choose("t", &integers, None, &[]),
-            Err(Error::SelectorNeeded { .. })
-        ));
-        let csv = [
-            column("", Kind::Numeral),
-            column("x", Kind::Numeral),
-            column("y", Kind::Text),
-        ];
+        assert!(matches!(choose("t", &integers, None, &[]), Err(Error::SelectorNeeded { .. })));
+        let csv = [column("", Kind::Numeral), column("x", Kind::Numeral), column("y", Kind::Text)];
         assert_eq!(choose("t", &csv, None, &[]).unwrap(), [1]);
     }
 

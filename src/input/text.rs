@@ -6,12 +6,7 @@ use crate::input::source::Source;
 use crate::input::{Contents, Format, Role, SUPPORTED};
 
 /// One value a line.
-pub(crate) const FORMAT: Format = Format {
-    name: "text",
-    extensions: &["txt"],
-    recognises: |_| false,
-    open,
-};
+pub(crate) const FORMAT: Format = Format { name: "text", extensions: &["txt"], recognises: |_| false, open };
 
 /// The lines of a text file.
 pub(crate) struct Lines {
@@ -20,10 +15,9 @@ pub(crate) struct Lines {
 
 fn open(source: &Source, role: Role) -> Result<Contents> {
     if role == Role::Embeddings {
-        return Err(source.malformed(
-            "a text file of one value a line cannot be embeddings",
-            Some(SUPPORTED.to_owned()),
-        ));
+        return Err(
+            source.malformed("a text file of one value a line cannot be embeddings", Some(SUPPORTED.to_owned()))
+        );
     }
     Ok(Contents::Lines(Lines { source: source.clone() }))
 }
@@ -40,25 +34,11 @@ impl Lines {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         for (row, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let place = Place {
-                path: &self.source.path,
-                column: None,
-            };
+            let place = Place { path: &self.source.path, column: None };
             let text = std::str::from_utf8(line).map_err(|_| {
-                place.error(
-                    row,
-                    format!("line {} is not UTF-8 text", row + 1),
-                    Some("save the file as UTF-8"),
-                )
+                place.error(row, format!("line {} is not UTF-8 text", row + 1), Some("save the file as UTF-8"))
             })?;
-            visit(
-                row,
-                if text.is_empty() {
-                    Cell::Missing
-                } else {
-                    Cell::Text(text)
-                },
-            )?;
+            visit(row, if text.is_empty() { Cell::Missing } else { Cell::Text(text) })?;
         }
         Ok(())
     }
@@ -71,12 +51,8 @@ mod tests {
     use crate::error::Error;
 
     fn lines(bytes: &[u8]) -> Result<Vec<Option<String>>> {
-        let lines = Lines {
-            source: Source {
-                path: "labels.txt".into(),
-                bytes: MappedBytes::from_memory(bytes.to_vec()),
-            },
-        };
+        let lines =
+            Lines { source: Source { path: "labels.txt".into(), bytes: MappedBytes::from_memory(bytes.to_vec()) } };
         let mut found = Vec::new();
         lines.cells(&mut |_, cell| {
             found.push(match cell {

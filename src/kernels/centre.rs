@@ -44,32 +44,18 @@ impl Centre {
         let mut sizes: Vec<f64> = sample
             .chunks_exact(d)
             .map(|row| {
-                let largest = row
-                    .iter()
-                    .zip(&vector)
-                    .map(|(value, centre)| (value - centre).abs())
-                    .fold(0.0, f64::max);
+                let largest = row.iter().zip(&vector).map(|(value, centre)| (value - centre).abs()).fold(0.0, f64::max);
                 // The norm relative to the largest element cannot overflow.
-                let relative: Vec<f64> = row
-                    .iter()
-                    .zip(&vector)
-                    .map(|(value, centre)| (value - centre) / largest)
-                    .collect();
-                if largest > 0.0 {
-                    largest * squared_norm(&relative).sqrt()
-                } else {
-                    0.0
-                }
+                let relative: Vec<f64> =
+                    row.iter().zip(&vector).map(|(value, centre)| (value - centre) / largest).collect();
+                if largest > 0.0 { largest * squared_norm(&relative).sqrt() } else { 0.0 }
             })
             .collect();
         sizes.retain(|&size| size > 0.0);
         let typical = if sizes.is_empty() { 1.0 } else { median(&mut sizes) };
         // Clamped so that the scale and its square are normal numbers.
         let exponent = (-typical.log2().round()).clamp(-500.0, 500.0);
-        Ok(Centre {
-            vector,
-            scale: exponent.exp2(),
-        })
+        Ok(Centre { vector, scale: exponent.exp2() })
     }
 }
 

@@ -51,12 +51,7 @@ pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
 impl<'a, T: Real> Centroids<'a, T> {
     /// `means` are the class means less a common centre, times `scale`.
     pub(crate) fn new(sums: &'a ClassSums, means: &'a [T], scale: f64) -> Self {
-        Centroids {
-            sums,
-            means,
-            scale,
-            squares: means.chunks_exact(sums.dimensions()).map(squared_norm).collect(),
-        }
+        Centroids { sums, means, scale, squares: means.chunks_exact(sums.dimensions()).map(squared_norm).collect() }
     }
 
     /// Separations of cosine or squared Euclidean distances, where also the mean distance between two classes follows
@@ -91,10 +86,7 @@ impl<'a, T: Real> Centroids<'a, T> {
         let classes = rows.len();
         ClassGeometry {
             nearest: rows.iter().map(|row| row.nearest).collect(),
-            centroid_separation: rows
-                .iter()
-                .map(|row| row.centroid.map(|nearest| nearest.distance))
-                .collect(),
+            centroid_separation: rows.iter().map(|row| row.centroid.map(|nearest| nearest.distance)).collect(),
             variance: variance.iter().copied().map(Some).collect(),
             radius: Vec::new(),
             scatter: Some(self.sums.scatter()),
@@ -171,8 +163,7 @@ impl<'a, T: Real> Centroids<'a, T> {
                             *squared = if passes {
                                 result * unscale
                             } else {
-                                self.sums
-                                    .sum_over_difference(class, other, |difference| difference * difference)
+                                self.sums.sum_over_difference(class, other, |difference| difference * difference)
                             };
                         }
                         with(class, squared)

@@ -69,13 +69,7 @@ impl ClassSums {
         let width = slice_width(d);
         let mut slices: Vec<Slice> = (0..d)
             .step_by(width)
-            .map(|start| {
-                Slice::new(
-                    start..(start + width).min(d),
-                    classes,
-                    again.map(|again| (&*self, again)),
-                )
-            })
+            .map(|start| Slice::new(start..(start + width).min(d), classes, again.map(|again| (&*self, again))))
             .collect();
         let codes = dataset.labels().codes();
         let mut buffer = Vec::new();
@@ -95,17 +89,9 @@ impl ClassSums {
                 scales.resize(end - start, RowScale::ONE);
             }
             let weights = dataset.weights().map(|weights| &weights[start..end]);
-            let rows = Rows {
-                block,
-                dimensions: d,
-                codes: &codes[start..end],
-                scales: &scales,
-                weights,
-                active: again,
-            };
-            slices
-                .par_iter_mut()
-                .for_each(|slice| vectorized(AddToSlice(slice, &rows)));
+            let rows =
+                Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
+            slices.par_iter_mut().for_each(|slice| vectorized(AddToSlice(slice, &rows)));
             progress.advance((end - start) as u64);
         }
         progress.end();
@@ -132,11 +118,7 @@ impl ClassSums {
             let offset = &self.offset[class * d..(class + 1) * d];
             let variance = (squares[class] - squared_norm(offset)).max(0.0);
             // Twice the cosine distance that counts as 0.
-            self.variance[class] = if unit && variance <= 2.0 * COSINE_ZERO {
-                0.0
-            } else {
-                variance
-            };
+            self.variance[class] = if unit && variance <= 2.0 * COSINE_ZERO { 0.0 } else { variance };
         }
         squares
     }
@@ -168,26 +150,18 @@ impl ClassSums {
     /// |row - mean|^2 for a row in float64.
     #[inline(always)]
     pub(crate) fn squared_distance(&self, row: &[f64], class: usize) -> f64 {
-        lane_sum_3(
-            row,
-            self.reference(class),
-            self.offset(class),
-            |value, reference, offset| {
-                let difference = (value - reference) - offset;
-                difference * difference
-            },
-        )
+        lane_sum_3(row, self.reference(class), self.offset(class), |value, reference, offset| {
+            let difference = (value - reference) - offset;
+            difference * difference
+        })
     }
 
     /// The sum of |row_k - mean_k| for a row in float64.
     #[inline(always)]
     pub(crate) fn manhattan_distance(&self, row: &[f64], class: usize) -> f64 {
-        lane_sum_3(
-            row,
-            self.reference(class),
-            self.offset(class),
-            |value, reference, offset| ((value - reference) - offset).abs(),
-        )
+        lane_sum_3(row, self.reference(class), self.offset(class), |value, reference, offset| {
+            ((value - reference) - offset).abs()
+        })
     }
 
     /// The sum over dimensions of `term` of the difference of two means.
@@ -225,11 +199,8 @@ impl ClassSums {
         }
         let (mut between, mut within) = (0.0, 0.0);
         for class in 0..self.classes() {
-            let squared: f64 = self
-                .mean_less(class, &origin)
-                .zip(&overall)
-                .map(|(mean, overall)| (mean - overall).powi(2))
-                .sum();
+            let squared: f64 =
+                self.mean_less(class, &origin).zip(&overall).map(|(mean, overall)| (mean - overall).powi(2)).sum();
             between += self.weight[class] * squared;
             within += self.weight[class] * self.variance[class];
         }
@@ -277,10 +248,7 @@ impl Slice {
         if let Some((sums, again)) = around {
             for class in (0..classes).filter(|&class| again[class]) {
                 let mean = sums.mean(class);
-                for (target, k) in slice.reference[class * width..]
-                    .iter_mut()
-                    .zip(slice.dimensions.clone())
-                {
+                for (target, k) in slice.reference[class * width..].iter_mut().zip(slice.dimensions.clone()) {
                     *target = mean(k);
                 }
                 slice.seen[class] = true;

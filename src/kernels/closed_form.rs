@@ -60,11 +60,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             }));
             constants.push(square + sums.variance[class] * centre.scale * centre.scale);
         }
-        let lengths = if unit {
-            (0..classes).map(|class| mean_length(&sums, class)).collect()
-        } else {
-            Vec::new()
-        };
+        let lengths = if unit { (0..classes).map(|class| mean_length(&sums, class)).collect() } else { Vec::new() };
         Ok(ClosedForm {
             dataset,
             unit,
@@ -89,33 +85,19 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             (0..rows.div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
         };
         self.progress.begin("distances to classes", rows as u64);
-        outputs
-            .par_chunks_mut(BLOCK_ROWS)
-            .zip(radius_blocks)
-            .enumerate()
-            .try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
+        outputs.par_chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate().try_for_each_init(
+            Workspace::default,
+            |workspace, (index, (outputs, radius))| {
                 let start = index * BLOCK_ROWS;
-                vectorized(BlockTask {
-                    kernel: self,
-                    fold,
-                    start,
-                    outputs,
-                    radius,
-                    workspace,
-                })?;
+                vectorized(BlockTask { kernel: self, fold, start, outputs, radius, workspace })?;
                 self.progress.advance(outputs.len() as u64);
                 Ok(())
-            })?;
+            },
+        )?;
         self.progress.end();
-        let geometry = if wanted.geometry || wanted.matrix {
-            self.geometry(radius, wanted)
-        } else {
-            ClassGeometry::default()
-        };
-        Ok(ClassDistances {
-            rows: outputs,
-            geometry,
-        })
+        let geometry =
+            if wanted.geometry || wanted.matrix { self.geometry(radius, wanted) } else { ClassGeometry::default() };
+        Ok(ClassDistances { rows: outputs, geometry })
     }
 
     /// Centres and scales a row, and returns the square of the result.
@@ -155,20 +137,10 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         wide.products.resize(distances.len(), 0.0);
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
         let constants = &self.constants[first..last];
-        for ((products, distances), square) in wide
-            .products
-            .chunks_exact(panel)
-            .zip(distances.chunks_exact_mut(panel))
-            .zip(squares)
+        for ((products, distances), square) in
+            wide.products.chunks_exact(panel).zip(distances.chunks_exact_mut(panel)).zip(squares)
         {
-            combine(
-                *square,
-                constants,
-                products,
-                distances,
-                WIDE_CANCELLATION,
-                f64::UNDERFLOW,
-            );
+            combine(*square, constants, products, distances, WIDE_CANCELLATION, f64::UNDERFLOW);
         }
     }
 
@@ -209,11 +181,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     #[inline(always)]
     fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
         let squared = self.sums.squared_distance(exact, class) + self.sums.variance[class];
-        if self.unit {
-            cosine_or_zero(0.5 * squared)
-        } else {
-            squared
-        }
+        if self.unit { cosine_or_zero(0.5 * squared) } else { squared }
     }
 
     /// The distance of a row to the mean of its class.
@@ -233,10 +201,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
         let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
         let lengths = self.unit.then_some(&self.lengths[..]);
-        ClassGeometry {
-            radius,
-            ..centroids.closed_form(lengths, wanted.matrix)
-        }
+        ClassGeometry { radius, ..centroids.closed_form(lengths, wanted.matrix) }
     }
 }
 
@@ -255,45 +220,23 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
 
     #[inline(always)]
     fn run(self) -> Result<()> {
-        let BlockTask {
-            kernel,
-            fold,
-            start,
-            outputs,
-            radius,
-            workspace,
-        } = self;
+        let BlockTask { kernel, fold, start, outputs, radius, workspace } = self;
         let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
         let codes = &kernel.dataset.labels().codes()[start..start + rows];
-        let Workspace {
-            source,
-            exact,
-            centred,
-            squares,
-            products,
-            distances,
-            wide,
-        } = workspace;
+        let Workspace { source, exact, centred, squares, products, distances, wide } = workspace;
         let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
         exact.resize(rows * d, 0.0);
         centred.resize(rows * d, T::default());
         squares.resize(rows, 0.0);
         for (position, row) in block.chunks_exact(d).enumerate() {
-            let scale = if kernel.unit {
-                RowScale::unit(row)
-            } else {
-                RowScale::ONE
-            };
+            let scale = if kernel.unit { RowScale::unit(row) } else { RowScale::ONE };
             let exact = &mut exact[position * d..(position + 1) * d];
             scale.apply_to(row, exact);
             let centred = &mut centred[position * d..(position + 1) * d];
             squares[position] = kernel.centre_row(exact, centred);
         }
-        let mut states: Vec<F::State> = codes
-            .iter()
-            .zip(start..)
-            .map(|(&own, row)| fold.start(row, own as usize))
-            .collect();
+        let mut states: Vec<F::State> =
+            codes.iter().zip(start..).map(|(&own, row)| fold.start(row, own as usize)).collect();
         for first in (0..classes).step_by(PANEL_CLASSES) {
             let last = (first + PANEL_CLASSES).min(classes);
             let panel = last - first;

@@ -55,14 +55,7 @@ pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T
             lanes.0[lane] += term(x[lane], y[lane], z[lane]);
         }
     }
-    lanes.total(
-        x_rest
-            .iter()
-            .zip(y_rest)
-            .zip(z_rest)
-            .map(|((&x, &y), &z)| term(x, y, z))
-            .sum(),
-    )
+    lanes.total(x_rest.iter().zip(y_rest).zip(z_rest).map(|((&x, &y), &z)| term(x, y, z)).sum())
 }
 
 /// |x|^2.
@@ -96,10 +89,7 @@ pub(crate) struct RowScale {
 
 impl RowScale {
     /// Leaves a row as it is.
-    pub(crate) const ONE: RowScale = RowScale {
-        power: 1.0,
-        inverse_norm: 1.0,
-    };
+    pub(crate) const ONE: RowScale = RowScale { power: 1.0, inverse_norm: 1.0 };
 
     /// Makes a row that is not zero a unit vector.
     #[inline(always)]
@@ -107,19 +97,13 @@ impl RowScale {
         let squared = squared_norm(row);
         let power: f64 = match squared {
             ordinary if (1e-200..1e200).contains(&ordinary) => {
-                return RowScale {
-                    power: 1.0,
-                    inverse_norm: 1.0 / ordinary.sqrt(),
-                };
+                return RowScale { power: 1.0, inverse_norm: 1.0 / ordinary.sqrt() };
             }
             tiny if tiny < 1.0 => 2f64.powi(600),
             _ => 2f64.powi(-600),
         };
         let squared = lane_sum(row, |value| (value.to_f64() * power) * (value.to_f64() * power));
-        RowScale {
-            power,
-            inverse_norm: 1.0 / squared.sqrt(),
-        }
+        RowScale { power, inverse_norm: 1.0 / squared.sqrt() }
     }
 
     /// One scaled element.
@@ -158,10 +142,7 @@ mod tests {
             let row = [0.6 * size, -0.8 * size];
             let mut unit = [0.0; 2];
             RowScale::unit(&row).apply_to(&row, &mut unit);
-            assert!(
-                (unit[0] - 0.6).abs() < 1e-15 && (unit[1] + 0.8).abs() < 1e-15,
-                "{size:e}: {unit:?}"
-            );
+            assert!((unit[0] - 0.6).abs() < 1e-15 && (unit[1] + 0.8).abs() < 1e-15, "{size:e}: {unit:?}");
         }
     }
 }

@@ -37,11 +37,7 @@ pub fn exp_and_exp_m1(x: f64) -> (f64, f64) {
     let whole_power = power * other_power;
     let exponential = ((1.0 + less_one) * power) * other_power;
     let exponential_m1 = less_one * whole_power + (whole_power - 1.0);
-    if x < LEAST {
-        (0.0, -1.0)
-    } else {
-        (exponential, exponential_m1)
-    }
+    if x < LEAST { (0.0, -1.0) } else { (exponential, exponential_m1) }
 }
 
 /// exp(x) for x <= 0.
@@ -65,14 +61,8 @@ mod tests {
         let mut x = 0.0;
         while x > -700.0 {
             let (exponential, less_one) = exp_and_exp_m1(x);
-            assert!(
-                (exponential - x.exp()).abs() <= 4.5e-16 * x.exp(),
-                "exp({x}) is not {exponential:e}"
-            );
-            assert!(
-                (less_one - x.exp_m1()).abs() <= 4.5e-16 * x.exp_m1().abs(),
-                "exp({x}) - 1 is not {less_one:e}"
-            );
+            assert!((exponential - x.exp()).abs() <= 4.5e-16 * x.exp(), "exp({x}) is not {exponential:e}");
+            assert!((less_one - x.exp_m1()).abs() <= 4.5e-16 * x.exp_m1().abs(), "exp({x}) - 1 is not {less_one:e}");
             x -= 0.013_7;
         }
     }
@@ -81,10 +71,7 @@ mod tests {
     fn tiny_arguments_keep_their_digits() {
         for x in [-1e-3, -1e-9, -1e-17, -1e-300] {
             let less_one = exp_and_exp_m1(x).1;
-            assert!(
-                (less_one - x.exp_m1()).abs() <= 4.5e-16 * x.abs(),
-                "exp({x:e}) - 1 is not {less_one:e}"
-            );
+            assert!((less_one - x.exp_m1()).abs() <= 4.5e-16 * x.abs(), "exp({x:e}) - 1 is not {less_one:e}");
         }
         assert_eq!(exp_and_exp_m1(0.0), (1.0, 0.0));
     }

@@ -11,10 +11,7 @@ use crate::kernels::Real;
 #[allow(unsafe_code)]
 pub(crate) fn multiply_transposed<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (left.len() / k, right.len() / k);
-    assert!(
-        left.len() == m * k && right.len() == n * k && out.len() == m * n,
-        "shapes do not match"
-    );
+    assert!(left.len() == m * k && right.len() == n * k && out.len() == m * n, "shapes do not match");
     let zero = T::default();
     let one = T::from_f64(1.0);
     // SAFETY: the assertion above makes every element that these shapes and strides reach lie inside its slice; `out`

@@ -65,10 +65,7 @@ impl Nearest {
     /// Keeps the nearer of two; on a tie the earlier one.
     pub(crate) fn update(best: &mut Option<Nearest>, class: usize, distance: f64) {
         if best.is_none_or(|best| distance < best.distance) {
-            *best = Some(Nearest {
-                class: class as u32,
-                distance,
-            });
+            *best = Some(Nearest { class: class as u32, distance });
         }
     }
 }

@@ -103,18 +103,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
         if distance == Distance::Euclidean {
             let centre = Centre::sample::<T>(dataset, false)?;
             centred = vec![T::default(); n * d];
-            centred
-                .par_chunks_mut(d)
-                .zip(rows.par_chunks(d))
-                .for_each(|(centred, row)| {
-                    for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
-                        *target = T::from_f64((value.to_f64() - middle) * centre.scale);
-                    }
-                });
-            squares = centred
-                .par_chunks(d)
-                .map(|row| T::from_f64(squared_norm(row)))
-                .collect();
+            centred.par_chunks_mut(d).zip(rows.par_chunks(d)).for_each(|(centred, row)| {
+                for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
+                    *target = T::from_f64((value.to_f64() - middle) * centre.scale);
+                }
+            });
+            squares = centred.par_chunks(d).map(|row| T::from_f64(squared_norm(row))).collect();
             scale = centre.scale;
         }
         Ok(PairTiles {
@@ -145,9 +139,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         self.progress.begin("pairs of rows", (n as u64 * (n as u64 + 1)) / 2);
         for panel in self.panels() {
             running.between.clear();
-            running
-                .between
-                .resize(panel.classes.len() * (classes - panel.classes.start), 0.0);
+            running.between.resize(panel.classes.len() * (classes - panel.classes.start), 0.0);
             for strip in 0..panel.strips.len() {
                 self.strip(fold, &panel, strip, &mut running);
             }
@@ -158,11 +150,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
         for (state, &row) in running.states.into_iter().zip(&self.order) {
             rows[row] = fold.finish(state);
         }
-        let geometry = if wanted.geometry || wanted.matrix {
-            self.geometry(pairs, wanted)?
-        } else {
-            ClassGeometry::default()
-        };
+        let geometry =
+            if wanted.geometry || wanted.matrix { self.geometry(pairs, wanted)? } else { ClassGeometry::default() };
         Ok(ClassDistances { rows, geometry })
     }
 
@@ -180,14 +169,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 last += 1;
             }
             let end = self.starts[last];
-            let strips = (start..end)
-                .step_by(strip_rows)
-                .map(|row| row..(row + strip_rows).min(end))
-                .collect();
-            panels.push(Panel {
-                classes: first..last,
-                strips,
-            });
+            let strips = (start..end).step_by(strip_rows).map(|row| row..(row + strip_rows).min(end)).collect();
+            panels.push(Panel { classes: first..last, strips });
             first = last;
         }
         panels
@@ -195,11 +178,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
 
     /// All pairs of the rows of one strip with themselves and the rows after them.
     fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) {
-        let Running {
-            states,
-            pending,
-            between,
-        } = running;
+        let Running { states, pending, between } = running;
         let (n, classes) = (self.order.len(), self.class_weights.len());
         let first_class = panel.classes.start;
         let width = classes - first_class;
@@ -273,13 +252,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
         }
         let strip_states = &mut states[strip.clone()];
-        strip_states
-            .par_iter_mut()
-            .zip(sums.par_chunks(width))
-            .enumerate()
-            .for_each_init(Vec::new, |means, (position, (state, sums))| {
+        strip_states.par_iter_mut().zip(sums.par_chunks(width)).enumerate().for_each_init(
+            Vec::new,
+            |means, (position, (state, sums))| {
                 self.absorb(fold, state, strip.start + position, first_class, sums, means);
-            });
+            },
+        );
     }
 
     /// Turns sums into means and gives them to the fold.
@@ -293,19 +271,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
         means: &mut Vec<f64>,
     ) {
         means.clear();
-        means.extend(
-            sums.iter()
-                .zip(&self.class_weights[first_class..])
-                .map(|(sum, weight)| sum / weight / self.scale),
-        );
+        means
+            .extend(sums.iter().zip(&self.class_weights[first_class..]).map(|(sum, weight)| sum / weight / self.scale));
         let own = self.class_of[position] as usize;
         if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
             let others = self.dataset.weight_of_others(self.order[position]);
-            *entry = if others > 0.0 {
-                sums[own - first_class] / others / self.scale
-            } else {
-                0.0
-            };
+            *entry = if others > 0.0 { sums[own - first_class] / others / self.scale } else { 0.0 };
         }
         fold.absorb(state, first_class, means);
     }
@@ -321,11 +292,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
     ) -> TileSums {
         let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
         // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
-        let rows = if inside {
-            strip.start..columns.end
-        } else {
-            strip.clone()
-        };
+        let rows = if inside { strip.start..columns.end } else { strip.clone() };
         let mut sums = TileSums {
             rows: vec![0.0; rows.len() * column_classes.len()],
             row_count: rows.len(),
@@ -338,12 +305,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         }
         for row_tile in tiles(rows.clone()) {
             let diagonal = row_tile.start == columns.start;
-            vectorized(FillTile {
-                kernel: self,
-                rows: row_tile.clone(),
-                columns: columns.clone(),
-                workspace,
-            });
+            vectorized(FillTile { kernel: self, rows: row_tile.clone(), columns: columns.clone(), workspace });
             vectorized(AddTile {
                 kernel: self,
                 rows: row_tile.clone(),
@@ -354,11 +316,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 sums: &mut sums,
             });
             let pairs = row_tile.len() * columns.len();
-            let once = if diagonal {
-                columns.len() * (columns.len() + 1) / 2
-            } else {
-                pairs
-            };
+            let once = if diagonal { columns.len() * (columns.len() + 1) / 2 } else { pairs };
             self.progress.advance(once as u64);
         }
         sums
@@ -382,10 +340,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
     #[inline(always)]
     fn exact_distance(&self, row: usize, column: usize) -> f64 {
         let d = self.dataset.dimensions();
-        let (x, y) = (
-            &self.rows[row * d..(row + 1) * d],
-            &self.rows[column * d..(column + 1) * d],
-        );
+        let (x, y) = (&self.rows[row * d..(row + 1) * d], &self.rows[column * d..(column + 1) * d]);
         match self.distance {
             Distance::Manhattan => manhattan_distance(x, y),
             _ => squared_distance(x, y).sqrt() * self.scale,
@@ -393,11 +348,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     fn geometry(&self, pairs: ClassPairs, wanted: Wanted) -> Result<ClassGeometry> {
-        let mut geometry = ClassGeometry {
-            nearest: pairs.nearest,
-            matrix: pairs.matrix,
-            ..Default::default()
-        };
+        let mut geometry = ClassGeometry { nearest: pairs.nearest, matrix: pairs.matrix, ..Default::default() };
         if !wanted.geometry {
             return Ok(geometry);
         }
@@ -406,10 +357,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let centre = Centre::sample::<T>(self.dataset, false)?;
         let mut means = Vec::with_capacity(classes * d);
         for class in 0..classes {
-            means.extend(
-                sums.mean_less(class, &centre.vector)
-                    .map(|value| T::from_f64(value * centre.scale)),
-            );
+            means.extend(sums.mean_less(class, &centre.vector).map(|value| T::from_f64(value * centre.scale)));
         }
         geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
         geometry.scatter = Some(sums.scatter());
@@ -450,19 +398,9 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let FillTile {
-            kernel,
-            rows,
-            columns,
-            workspace,
-        } = self;
+        let FillTile { kernel, rows, columns, workspace } = self;
         let d = kernel.dataset.dimensions();
-        let Workspace {
-            tile,
-            cancelled,
-            transposed,
-            ..
-        } = workspace;
+        let Workspace { tile, cancelled, transposed, .. } = workspace;
         cancelled.clear();
         tile.resize(rows.len() * columns.len(), T::default());
         if kernel.distance == Distance::Manhattan {
@@ -507,10 +445,7 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
             if failures > 0 {
                 // Only what cancelled is exactly 0: everything that passes is positive.
                 let zero = T::default();
-                let failed = distances
-                    .iter()
-                    .zip(columns.clone())
-                    .filter(|(distance, _)| **distance == zero);
+                let failed = distances.iter().zip(columns.clone()).filter(|(distance, _)| **distance == zero);
                 cancelled.extend(failed.map(|(_, column)| (row as u32, column as u32)));
             }
         }
@@ -535,24 +470,11 @@ impl<T: Real> Vectorized for AddTile<'_, '_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let AddTile {
-            kernel,
-            rows,
-            strip_start,
-            panel,
-            diagonal,
-            workspace,
-            sums,
-        } = self;
+        let AddTile { kernel, rows, strip_start, panel, diagonal, workspace, sums } = self;
         let columns = sums.columns.clone();
         let (column_classes, panel_classes) = (sums.classes.len(), panel.len());
         let column_weights = &kernel.weights[columns.clone()];
-        let Workspace {
-            tile,
-            cancelled,
-            column_sums,
-            ..
-        } = workspace;
+        let Workspace { tile, cancelled, column_sums, .. } = workspace;
         let weighted = kernel.dataset.weights().is_some();
         for (row, distances) in rows.clone().zip(tile.chunks_exact(columns.len())) {
             let target = &mut sums.rows[(row - strip_start) * column_classes..][..column_classes];
@@ -613,10 +535,7 @@ struct ClassPairs {
 
 impl ClassPairs {
     fn new(classes: usize, wanted: Wanted) -> Self {
-        ClassPairs {
-            nearest: vec![None; classes],
-            matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))),
-        }
+        ClassPairs { nearest: vec![None; classes], matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))) }
     }
 
     /// `between` holds, for each class of the panel, the weighted sums to the classes from the panel's first on.
@@ -638,10 +557,7 @@ impl ClassPairs {
 
 /// Tiles of `TILE` rows that cover a range; the last may be shorter.
 fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
-    rows.clone()
-        .step_by(TILE)
-        .map(|start| start..(start + TILE).min(rows.end))
-        .collect()
+    rows.clone().step_by(TILE).map(|start| start..(start + TILE).min(rows.end)).collect()
 }
 
 /// Columns whose Manhattan distances are summed side by side, one in each lane.

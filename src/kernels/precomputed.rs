@@ -161,11 +161,7 @@ impl<'a> Precomputed<'a> {
         }
         let own = codes[row] as usize;
         for (class, (sum, &weight)) in sums.iter_mut().zip(class_weights).enumerate() {
-            let others = if class == own {
-                self.dataset.weight_of_others(row)
-            } else {
-                weight
-            };
+            let others = if class == own { self.dataset.weight_of_others(row) } else { weight };
             *sum = if others > 0.0 { *sum / others } else { 0.0 };
         }
         sums

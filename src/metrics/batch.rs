@@ -56,19 +56,13 @@ pub fn batch_loss(dataset: &Dataset, settings: &BatchSettings) -> Result<BatchLo
             if batch.labels().classes() < 2 {
                 return Ok(None);
             }
-            Ok(Some((
-                loss(&batch, settings)?,
-                batch.labels().singletons(),
-                batch.len(),
-            )))
+            Ok(Some((loss(&batch, settings)?, batch.labels().singletons(), batch.len())))
         })
         .collect::<Result<_>>()?;
     let kept: Vec<(f64, usize, usize)> = losses.iter().flatten().copied().collect();
     let mean = weighted_mean(kept.iter().map(|&(loss, ..)| (loss, 1.0)));
     let variance = mean.and_then(|mean| weighted_mean(kept.iter().map(|&(loss, ..)| ((loss - mean).powi(2), 1.0))));
-    let (alone, rows) = kept
-        .iter()
-        .fold((0, 0), |(alone, rows), &(_, a, r)| (alone + a, rows + r));
+    let (alone, rows) = kept.iter().fold((0, 0), |(alone, rows), &(_, a, r)| (alone + a, rows + r));
     Ok(BatchLoss {
         mean,
         standard_deviation: variance.map(f64::sqrt),
@@ -87,10 +81,7 @@ fn loss(batch: &Dataset, settings: &BatchSettings) -> Result<f64> {
     };
     let kernel = ClassDistanceKernel::new(batch, settings.distance, settings.precision, &Silent)?;
     let scores = kernel.pass(&fold, Wanted::default())?.rows;
-    let rows = scores
-        .iter()
-        .enumerate()
-        .map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
+    let rows = scores.iter().enumerate().map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
     Ok(1.0 - weighted_mean(rows).unwrap_or(0.0))
 }
 

@@ -15,12 +15,7 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of output.
-    pub const ALL: [Family; 4] = [
-        Family::Silhouette,
-        Family::SoftSilhouette,
-        Family::Separation,
-        Family::Batch,
-    ];
+    pub const ALL: [Family; 4] = [Family::Silhouette, Family::SoftSilhouette, Family::Separation, Family::Batch];
 
     /// The name used in `--metrics`.
     pub fn name(self) -> &'static str {
@@ -91,209 +86,46 @@ const fn metric(
     }
 }
 
+const OURS: &str = "docs/metrics.md";
+const FROM_0: &str = "[0, inf)";
+const UP: Option<bool> = Some(true);
+const DOWN: Option<bool> = Some(false);
+
 /// Every metric, in the order of output.
 pub const METRICS: &[Metric] = {
     use Family::{Batch, Separation, Silhouette, SoftSilhouette};
     use Scope::{Overall, PerClass};
     &[
-        metric(
-            "silhouette",
-            "hard silhouette, mean over rows",
-            Silhouette,
-            PerClass,
-            "[-1, 1]",
-            Some(true),
-            ROUSSEEUW,
-        ),
-        metric(
-            "mean_a",
-            "mean distance to the row's own class",
-            Silhouette,
-            Overall,
-            "[0, inf)",
-            Some(false),
-            ROUSSEEUW,
-        ),
-        metric(
-            "mean_b",
-            "mean distance to the nearest other class",
-            Silhouette,
-            Overall,
-            "[0, inf)",
-            Some(true),
-            ROUSSEEUW,
-        ),
-        metric(
-            "negative_share",
-            "share of rows closer to another class",
-            Silhouette,
-            PerClass,
-            "[0, 1]",
-            Some(false),
-            ROUSSEEUW,
-        ),
-        metric(
-            "soft_silhouette",
-            "soft silhouette, mean over rows",
-            SoftSilhouette,
-            PerClass,
-            "[-1, 1]",
-            Some(true),
-            SOFT,
-        ),
-        metric(
-            "soft_silhouette_loss",
-            "1 - soft silhouette",
-            SoftSilhouette,
-            Overall,
-            "[0, 2]",
-            Some(false),
-            SOFT,
-        ),
+        metric("silhouette", "hard silhouette, mean over rows", Silhouette, PerClass, "[-1, 1]", UP, ROUSSEEUW),
+        metric("mean_a", "mean distance to the row's own class", Silhouette, Overall, FROM_0, DOWN, ROUSSEEUW),
+        metric("mean_b", "mean distance to the nearest other class", Silhouette, Overall, FROM_0, UP, ROUSSEEUW),
+        metric("negative_share", "rows closer to another class", Silhouette, PerClass, "[0, 1]", DOWN, ROUSSEEUW),
+        metric("soft_silhouette", "soft silhouette, mean over rows", SoftSilhouette, PerClass, "[-1, 1]", UP, SOFT),
+        metric("soft_silhouette_loss", "1 - soft silhouette", SoftSilhouette, Overall, "[0, 2]", DOWN, SOFT),
         metric(
             "effective_competitors",
-            "classes that the soft minimum averages over",
+            "classes in the soft minimum",
             SoftSilhouette,
             Overall,
             "[1, K - 1]",
             None,
             "exp of an entropy",
         ),
-        metric(
-            "intra_mean",
-            "mean distance within the class",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "a_std",
-            "standard deviation of a within the class",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "radius_mean",
-            "mean distance to the class mean",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "radius_max",
-            "largest distance to the class mean",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "variance",
-            "mean squared distance to the class mean",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "separation",
-            "mean distance to the nearest other class",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(true),
-            "docs/metrics.md",
-        ),
-        metric(
-            "centroid_separation",
-            "distance of the class mean to the nearest other",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(true),
-            "docs/metrics.md",
-        ),
-        metric(
-            "margin",
-            "separation - intra_mean",
-            Separation,
-            PerClass,
-            "(-inf, inf)",
-            Some(true),
-            "docs/metrics.md",
-        ),
-        metric(
-            "ratio",
-            "intra_mean / separation",
-            Separation,
-            PerClass,
-            "[0, inf)",
-            Some(false),
-            "docs/metrics.md",
-        ),
-        metric(
-            "fisher_ratio",
-            "trace(S_B) / trace(S_W)",
-            Separation,
-            Overall,
-            "[0, inf)",
-            Some(true),
-            "Fisher 1936",
-        ),
-        metric(
-            "batch_loss",
-            "soft silhouette loss, mean over batches",
-            Batch,
-            Overall,
-            "[0, 2]",
-            Some(false),
-            SOFT,
-        ),
-        metric(
-            "batch_loss_std",
-            "its standard deviation over batches",
-            Batch,
-            Overall,
-            "[0, 1]",
-            None,
-            SOFT,
-        ),
-        metric(
-            "batches",
-            "batches that were kept",
-            Batch,
-            Overall,
-            "[0, inf)",
-            None,
-            SOFT,
-        ),
-        metric(
-            "batches_skipped",
-            "batches of one class, which have no loss",
-            Batch,
-            Overall,
-            "[0, inf)",
-            Some(false),
-            SOFT,
-        ),
-        metric(
-            "batch_without_positive",
-            "share of rows alone of their class in their batch",
-            Batch,
-            Overall,
-            "[0, 1]",
-            Some(false),
-            SOFT,
-        ),
+        metric("intra_mean", "mean distance within the class", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("a_std", "standard deviation of a within the class", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("radius_mean", "mean distance to the class mean", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("radius_max", "largest distance to the class mean", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("variance", "mean squared distance to the class mean", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("separation", "mean distance to the nearest other class", Separation, PerClass, FROM_0, UP, OURS),
+        metric("centroid_separation", "distance to the nearest class mean", Separation, PerClass, FROM_0, UP, OURS),
+        metric("margin", "separation - intra_mean", Separation, PerClass, "(-inf, inf)", UP, OURS),
+        metric("ratio", "intra_mean / separation", Separation, PerClass, FROM_0, DOWN, OURS),
+        metric("fisher_ratio", "trace(S_B) / trace(S_W)", Separation, Overall, FROM_0, UP, "Fisher 1936"),
+        metric("batch_loss", "soft silhouette loss, mean over batches", Batch, Overall, "[0, 2]", DOWN, SOFT),
+        metric("batch_loss_std", "its standard deviation over batches", Batch, Overall, "[0, 1]", None, SOFT),
+        metric("batches", "batches that were kept", Batch, Overall, FROM_0, None, SOFT),
+        metric("batches_skipped", "batches of one class, which have no loss", Batch, Overall, FROM_0, DOWN, SOFT),
+        metric("batch_without_positive", "rows alone of their class in a batch", Batch, Overall, "[0, 1]", DOWN, SOFT),
     ]
 };
 
@@ -319,9 +151,7 @@ pub struct Selection {
 impl Selection {
     /// Every metric.
     pub fn all() -> Self {
-        Selection {
-            ids: METRICS.iter().map(|metric| metric.id).collect(),
-        }
+        Selection { ids: METRICS.iter().map(|metric| metric.id).collect() }
     }
 
     /// The metrics of a list of names, families and `all`.
@@ -338,10 +168,7 @@ impl Selection {
             ids.extend(METRICS.iter().filter(chosen).map(|metric| metric.id));
             let known = METRICS.iter().any(|metric| chosen(&metric));
             if ids.len() == before && !known {
-                return Err(Error::setting(
-                    format!("unknown metric '{name}'"),
-                    choices(Some(name), &all_names()),
-                ));
+                return Err(Error::setting(format!("unknown metric '{name}'"), choices(Some(name), &all_names())));
             }
         }
         Ok(Selection { ids })
@@ -354,16 +181,12 @@ impl Selection {
 
     /// Whether nothing but metrics of the family is asked for.
     pub fn only(&self, family: Family) -> bool {
-        METRICS
-            .iter()
-            .all(|metric| metric.family == family || !self.contains(metric.id))
+        METRICS.iter().all(|metric| metric.family == family || !self.contains(metric.id))
     }
 
     /// Whether any metric of the family is asked for.
     pub fn any_of(&self, family: Family) -> bool {
-        METRICS
-            .iter()
-            .any(|metric| metric.family == family && self.contains(metric.id))
+        METRICS.iter().any(|metric| metric.family == family && self.contains(metric.id))
     }
 }
 
@@ -397,12 +220,6 @@ mod tests {
             selection.contains("fisher_ratio") && selection.contains("mean_a") && !selection.contains("silhouette")
         );
         assert!(Selection::parse(["separation", "separation"]).is_ok());
-        assert!(
-            Selection::parse(["sillhouette"])
-                .unwrap_err()
-                .tip()
-                .unwrap()
-                .contains("'silhouette'")
-        );
+        assert!(Selection::parse(["sillhouette"]).unwrap_err().tip().unwrap().contains("'silhouette'"));
     }
 }

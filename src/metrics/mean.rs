@@ -13,11 +13,8 @@ impl WeightedMean {
     pub fn add(&mut self, value: f64, weight: f64) {
         let term = value * weight;
         let sum = self.sum + term;
-        self.compensation += if self.sum.abs() >= term.abs() {
-            (self.sum - sum) + term
-        } else {
-            (term - sum) + self.sum
-        };
+        self.compensation +=
+            if self.sum.abs() >= term.abs() { (self.sum - sum) + term } else { (term - sum) + self.sum };
         self.sum = sum;
         self.weight += weight;
     }
@@ -52,18 +49,12 @@ mod tests {
 
     #[test]
     fn small_terms_survive_large_ones() {
-        assert_eq!(
-            weighted_mean([(1e16, 1.0), (1.0, 1.0), (-1e16, 1.0), (1.0, 1.0)]),
-            Some(0.5)
-        );
+        assert_eq!(weighted_mean([(1e16, 1.0), (1.0, 1.0), (-1e16, 1.0), (1.0, 1.0)]), Some(0.5));
         assert_eq!(weighted_mean([]), None);
     }
 
     #[test]
     fn classes_have_their_own_means() {
-        assert_eq!(
-            class_means(3, [(0, 1.0, 1.0), (2, 4.0, 1.0), (0, 4.0, 2.0)]),
-            [Some(3.0), None, Some(4.0)]
-        );
+        assert_eq!(class_means(3, [(0, 1.0, 1.0), (2, 4.0, 1.0), (0, 4.0, 2.0)]), [Some(3.0), None, Some(4.0)]);
     }
 }

@@ -58,13 +58,8 @@ pub(crate) struct Competitors {
 const BLOCK: usize = 128;
 
 impl Competitors {
-    pub(crate) const NONE: Competitors = Competitors {
-        classes: 0,
-        smallest: f64::INFINITY,
-        exponentials: 0.0,
-        deficits: 0.0,
-        weighted: 0.0,
-    };
+    pub(crate) const NONE: Competitors =
+        Competitors { classes: 0, smallest: f64::INFINITY, exponentials: 0.0, deficits: 0.0, weighted: 0.0 };
 
     /// Adds classes; returns the position of the smallest distance if it is smaller than all before.
     #[inline(always)]
@@ -138,12 +133,7 @@ impl RowFold for RowScoreFold<'_> {
     type Output = RowScore;
 
     fn start(&self, _row: usize, own: usize) -> RowState {
-        RowState {
-            own,
-            a: 0.0,
-            nearest: 0,
-            competitors: Competitors::NONE,
-        }
+        RowState { own, a: 0.0, nearest: 0, competitors: Competitors::NONE }
     }
 
     #[inline(always)]
@@ -188,12 +178,7 @@ mod tests {
     fn fold(runs: &[&[f64]], own: usize, temperature: f64, softmin: SoftMinimum) -> RowScore {
         let classes = runs.iter().map(|run| run.len()).sum();
         let counts = vec![2; classes];
-        let fold = RowScoreFold {
-            temperature,
-            softmin,
-            softmax: SmoothMaximum::Hard,
-            counts: &counts,
-        };
+        let fold = RowScoreFold { temperature, softmin, softmax: SmoothMaximum::Hard, counts: &counts };
         let mut state = fold.start(0, own);
         let mut first = 0;
         for run in runs {
@@ -216,19 +201,10 @@ mod tests {
         let tau: f64 = 0.1;
         let weights: Vec<f64> = [0.9f64, 0.7, 0.25, 0.4].iter().map(|d| (-d / tau).exp()).collect();
         let total: f64 = weights.iter().sum();
-        let b: f64 = weights
-            .iter()
-            .zip([0.9, 0.7, 0.25, 0.4])
-            .map(|(w, d)| w / total * d)
-            .sum();
+        let b: f64 = weights.iter().zip([0.9, 0.7, 0.25, 0.4]).map(|(w, d)| w / total * d).sum();
         let entropy: f64 = weights.iter().map(|w| -(w / total) * (w / total).ln()).sum();
         let whole = fold(&[&distances], 1, tau, SoftMinimum::Weighted);
-        let parts = fold(
-            &[&distances[..1], &distances[1..3], &distances[3..]],
-            1,
-            tau,
-            SoftMinimum::Weighted,
-        );
+        let parts = fold(&[&distances[..1], &distances[1..3], &distances[3..]], 1, tau, SoftMinimum::Weighted);
         for score in [whole, parts] {
             assert!((score.soft_silhouette - (b - 0.2) / b).abs() < 1e-14);
             assert!((score.effective_competitors - entropy.exp()).abs() < 1e-13);

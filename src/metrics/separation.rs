@@ -63,18 +63,11 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
         classes,
         a().map(|(code, a, weight)| {
             let largest = largest[code as usize];
-            let relative = if largest > 0.0 {
-                deviation(code, a) / largest
-            } else {
-                0.0
-            };
+            let relative = if largest > 0.0 { deviation(code, a) / largest } else { 0.0 };
             (code, relative * relative, weight)
         }),
     );
-    let a_std = relative_variance
-        .iter()
-        .zip(&largest)
-        .map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
+    let a_std = relative_variance.iter().zip(&largest).map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
     let a_std: Vec<Option<f64>> = a_std.collect();
     let radii = || {
         let rows = codes.iter().zip(&geometry.radius).enumerate();
@@ -113,12 +106,7 @@ fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
 
 /// The mean over rows of the value of their class; classes without a value are left out.
 pub fn mean_over_rows(values: &[Option<f64>], class_weights: &[f64]) -> Option<f64> {
-    weighted_mean(
-        values
-            .iter()
-            .zip(class_weights)
-            .filter_map(|(value, &weight)| Some(((*value)?, weight))),
-    )
+    weighted_mean(values.iter().zip(class_weights).filter_map(|(value, &weight)| Some(((*value)?, weight))))
 }
 
 /// The mean over classes; classes without a value are left out.

@@ -49,18 +49,8 @@ mod tests {
 
     #[test]
     fn confusions_count_negative_rows_only() {
-        let score = |silhouette, nearest_other| RowScore {
-            silhouette,
-            nearest_other,
-            ..Default::default()
-        };
-        let scores = [
-            score(-0.1, 2),
-            score(-0.2, 1),
-            score(0.5, 1),
-            score(-0.3, 2),
-            score(-0.1, 0),
-        ];
+        let score = |silhouette, nearest_other| RowScore { silhouette, nearest_other, ..Default::default() };
+        let scores = [score(-0.1, 2), score(-0.2, 1), score(0.5, 1), score(-0.3, 2), score(-0.1, 0)];
         let confusions = confusions(&[0, 0, 0, 0, 1], &scores, None, 3);
         assert_eq!(confusions, [vec![(2, 0.5), (1, 0.25)], vec![(0, 1.0)], vec![]]);
     }

@@ -59,10 +59,7 @@ const PRECISION: f64 = 1e-10;
 pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> Result<f64> {
     let classes = dataset.labels().classes();
     let unsolved = |problem: &str| {
-        Error::setting(
-            format!("--temperature auto: {problem}"),
-            "name a temperature, such as --temperature 0.1",
-        )
+        Error::setting(format!("--temperature auto: {problem}"), "name a temperature, such as --temperature 0.1")
     };
     if classes < 4 {
         return Err(unsolved(&format!("needs at least 4 classes, found {classes}")));
@@ -76,10 +73,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
         .filter(|(_, distances)| !distances.is_empty())
         .map(|(row, distances)| (weight(row), distances))
         .collect();
-    let mut all: Vec<f64> = sample
-        .iter()
-        .flat_map(|(_, distances)| distances.iter().copied())
-        .collect();
+    let mut all: Vec<f64> = sample.iter().flat_map(|(_, distances)| distances.iter().copied()).collect();
     let middle = all.len() / 2;
     let median = *all.select_nth_unstable_by(middle, f64::total_cmp).1;
     drop(all);
@@ -105,10 +99,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
     }
     let on_all = |temperature: f64| -> Result<f64> {
         let effective = kernel.pass(&CountCompetitors { temperature }, Wanted::default())?.rows;
-        let weighted = effective
-            .into_iter()
-            .enumerate()
-            .map(|(row, effective)| (effective, weight(row)));
+        let weighted = effective.into_iter().enumerate().map(|(row, effective)| (effective, weight(row)));
         Ok(weighted_mean(weighted).unwrap_or(1.0))
     };
     let near = solve(&on_all, (start / 1.1).max(lowest), (start * 1.1).min(highest))?;
@@ -131,11 +122,7 @@ fn solve(competitors: &dyn Fn(f64) -> Result<f64>, lowest: f64, highest: f64) ->
     for step in 0..200 {
         // Far from the root the curve is flat, and only halving makes sure to move on.
         let halve = step % 3 == 2 && high - low > 0.1;
-        let middle = if halve {
-            0.5 * (low + high)
-        } else {
-            (low * above - high * below) / (above - below)
-        };
+        let middle = if halve { 0.5 * (low + high) } else { (low * above - high * below) / (above - below) };
         let middle = middle.clamp(low, high);
         let value = excess(middle)?;
         if value.abs() <= PRECISION || high - low <= 1e-14 {

@@ -19,10 +19,8 @@ pub fn render(evaluation: &Evaluation) -> Result<String> {
         write(["overall", "", name, &value(*number)])?;
     }
     let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass);
-    let asked_for: Vec<&str> = by_class
-        .map(|metric| metric.id)
-        .filter(|id| evaluation.metrics.contains_key(*id))
-        .collect();
+    let asked_for: Vec<&str> =
+        by_class.map(|metric| metric.id).filter(|id| evaluation.metrics.contains_key(*id)).collect();
     for class in &evaluation.classes {
         write(["class", &class.label, "count", &class.count.to_string()])?;
         for name in &asked_for {
@@ -34,8 +32,5 @@ pub fn render(evaluation: &Evaluation) -> Result<String> {
 }
 
 fn failed(error: csv::Error) -> Error {
-    Error::Setting {
-        problem: format!("the result cannot be written as CSV: {error}"),
-        tip: None,
-    }
+    Error::Setting { problem: format!("the result cannot be written as CSV: {error}"), tip: None }
 }

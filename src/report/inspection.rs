@@ -41,11 +41,7 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String
             let _ = write!(page, "  from {} to {}", short(Some(smallest)), short(Some(largest)));
         }
         page.push('\n');
-        for (number, what) in [
-            (item.missing, "missing"),
-            (item.nans, "NaN"),
-            (item.infinities, "infinite"),
-        ] {
+        for (number, what) in [(item.missing, "missing"), (item.nans, "NaN"), (item.infinities, "infinite")] {
             if number > 0 {
                 let _ = writeln!(page, "  {} {what}", count(number as usize));
             }
@@ -56,10 +52,7 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String
             (false, true) => "can be labels",
             (false, false) => "can be neither embeddings nor labels",
         };
-        let distinct = item
-            .distinct
-            .map(|distinct| format!(", {} distinct", count(distinct)))
-            .unwrap_or_default();
+        let distinct = item.distinct.map(|distinct| format!(", {} distinct", count(distinct))).unwrap_or_default();
         let _ = writeln!(page, "  {use_as}{distinct}");
         if let Some(problem) = item.problem {
             let _ = writeln!(page, "  {problem}");

@@ -18,10 +18,7 @@ pub fn render(evaluation: &Evaluation) -> Result<String> {
 /// # Errors
 /// As for [`render`].
 pub fn schema() -> Result<String> {
-    let mut schema = SchemaSettings::default()
-        .for_serialize()
-        .into_generator()
-        .into_root_schema_for::<Evaluation>();
+    let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Evaluation>();
     schema.insert("$id".into(), "urn:embq:schema:score:1".into());
     schema.insert("title".into(), "Result of embq score, schema version 1".into());
     serialise(&schema)

@@ -39,12 +39,7 @@ pub fn render(evaluation: &Evaluation, view: &View) -> String {
     }
     for gate in &evaluation.gates {
         let verdict = if gate.failed { "**failed**" } else { "held" };
-        let _ = writeln!(
-            text,
-            "\n- gate `{}` {verdict}: {}",
-            gate.expression.replace('`', "'"),
-            escaped(&gate.detail)
-        );
+        let _ = writeln!(text, "\n- gate `{}` {verdict}: {}", gate.expression.replace('`', "'"), escaped(&gate.detail));
     }
     let notes = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation));
     for note in notes {

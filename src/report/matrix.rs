@@ -34,10 +34,7 @@ impl MatrixFormat {
             Some("parquet" | "pq") => Ok(MatrixFormat::Parquet),
             Some("json") => Ok(MatrixFormat::Json),
             Some("npy") => Ok(MatrixFormat::Npy),
-            _ => Err(unknown_extension(
-                path,
-                "the matrix is written as .csv, .parquet, .json or .npy",
-            )),
+            _ => Err(unknown_extension(path, "the matrix is written as .csv, .parquet, .json or .npy")),
         }
     }
 }
@@ -82,8 +79,6 @@ pub fn write(
             serde_json::to_writer(&mut *writer, &json!({"labels": names, "distances": rows}))?;
             Ok(writer.write_all(b"\n")?)
         }
-        MatrixFormat::Npy => Ok(distances
-            .mapv(|distance| distance.unwrap_or(f64::NAN))
-            .write_npy(writer)?),
+        MatrixFormat::Npy => Ok(distances.mapv(|distance| distance.unwrap_or(f64::NAN)).write_npy(writer)?),
     }
 }

@@ -50,11 +50,7 @@ pub fn table() -> String {
                 Some(false) => "lower is better",
                 None => "",
             };
-            let _ = writeln!(
-                text,
-                "  {:<24}{:<12}{better:<18}{}",
-                metric.id, metric.range, metric.cost
-            );
+            let _ = writeln!(text, "  {:<24}{:<12}{better:<18}{}", metric.id, metric.range, metric.cost);
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }

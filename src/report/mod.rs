@@ -59,10 +59,7 @@ impl Format {
             Some("md" | "markdown") => Ok(Format::Markdown),
             Some("csv") => Ok(Format::Csv),
             Some("txt") => Ok(Format::Table),
-            _ => Err(unknown_extension(
-                path,
-                "a result is written as .json, .md, .csv or .txt",
-            )),
+            _ => Err(unknown_extension(path, "a result is written as .json, .md, .csv or .txt")),
         }
     }
 
@@ -87,9 +84,7 @@ impl Format {
 
 /// The extension of a path in lower case.
 fn extension(path: &str) -> Option<String> {
-    Path::new(path)
-        .extension()
-        .map(|extension| extension.to_string_lossy().to_lowercase())
+    Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase())
 }
 
 fn unknown_extension(path: &str, tip: &str) -> Error {

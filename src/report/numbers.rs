@@ -49,10 +49,7 @@ mod tests {
     #[test]
     fn every_size_has_its_digits() {
         let shown = [0.0, 0.26654, -1.5, 12.3456, 1234.56, 4.2e-5, -3.7e12].map(|value| short(Some(value)));
-        assert_eq!(
-            shown,
-            ["0", "0.2665", "-1.5000", "12.35", "1234.6", "4.20e-5", "-3.70e12"]
-        );
+        assert_eq!(shown, ["0", "0.2665", "-1.5000", "12.35", "1234.6", "4.20e-5", "-3.70e12"]);
         assert_eq!(short(None), "-");
         assert_eq!(percent(Some(0.1429)), "14.3 %");
         assert_eq!([7, 1797, 1_000_000].map(count), ["7", "1,797", "1,000,000"]);

@@ -35,10 +35,7 @@ impl OutputFile {
             Ok(metadata) if metadata.is_dir() => return Err(problem(path, "it is a folder")),
             Ok(metadata) if metadata.is_file() => {
                 // Renaming needs no permission on the file itself, but who made it read-only meant it.
-                OpenOptions::new()
-                    .append(true)
-                    .open(&target)
-                    .map_err(|error| problem(path, error))?;
+                OpenOptions::new().append(true).open(&target).map_err(|error| problem(path, error))?;
                 false
             }
             Ok(_) => true,
@@ -57,11 +54,7 @@ impl OutputFile {
             Some(name) => folder_path.join(name),
             None => target,
         };
-        let file = OutputFile {
-            shown: path.to_owned(),
-            target,
-            special,
-        };
+        let file = OutputFile { shown: path.to_owned(), target, special };
         if !special {
             file.temporary().map_err(|error| problem(path, error))?;
         }
@@ -88,24 +81,15 @@ impl OutputFile {
         if self.special {
             let file = OpenOptions::new().write(true).open(&self.target).map_err(fail)?;
             fill_buffered(file, fill).map_err(fail_to_fill)?;
-            return Ok(WrittenFile {
-                output: self,
-                temporary: None,
-            });
+            return Ok(WrittenFile { output: self, temporary: None });
         }
         let temporary = self.temporary().map_err(fail)?;
         let file = temporary.as_file().try_clone().map_err(fail)?;
         fill_buffered(file, fill).map_err(fail_to_fill)?;
         if let Ok(metadata) = fs::metadata(&self.target) {
-            temporary
-                .as_file()
-                .set_permissions(metadata.permissions())
-                .map_err(fail)?;
+            temporary.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
         }
-        Ok(WrittenFile {
-            output: self,
-            temporary: Some(temporary),
-        })
+        Ok(WrittenFile { output: self, temporary: Some(temporary) })
     }
 
     fn temporary(&self) -> std::io::Result<NamedTempFile> {
@@ -153,9 +137,7 @@ impl WrittenFile<'_> {
     /// What the file system reports.
     pub fn publish(self) -> Result<()> {
         if let Some(temporary) = self.temporary {
-            temporary
-                .persist(&self.output.target)
-                .map_err(|error| problem(&self.output.shown, error.error))?;
+            temporary.persist(&self.output.target).map_err(|error| problem(&self.output.shown, error.error))?;
         }
         Ok(())
     }
@@ -175,10 +157,7 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn problem(path: &Path, problem: impl ToString) -> Error {
-    Error::Output {
-        path: path.display().to_string(),
-        problem: problem.to_string(),
-    }
+    Error::Output { path: path.display().to_string(), problem: problem.to_string() }
 }
 
 #[cfg(test)]
@@ -198,11 +177,7 @@ mod tests {
         assert!(!path.exists());
         written.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "nothing is left behind"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
     }
 
     #[test]
@@ -230,12 +205,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&path, &link).unwrap();
-        OutputFile::check(&link)
-            .unwrap()
-            .write(text("new"))
-            .unwrap()
-            .publish()
-            .unwrap();
+        OutputFile::check(&link).unwrap().write(text("new")).unwrap().publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);

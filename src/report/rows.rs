@@ -45,10 +45,7 @@ impl RowFormat {
             Some("csv") => Ok(RowFormat::Csv),
             Some("jsonl" | "ndjson") => Ok(RowFormat::JsonLines),
             Some("npy") => Ok(RowFormat::Npy),
-            _ => Err(unknown_extension(
-                path,
-                "rows are written as .parquet, .csv, .jsonl or .npy",
-            )),
+            _ => Err(unknown_extension(path, "rows are written as .parquet, .csv, .jsonl or .npy")),
         }
     }
 }
@@ -101,26 +98,17 @@ impl LabelValues {
     /// The NumPy type of a label, and its bytes for each class.
     fn npy(&self) -> (String, Vec<Vec<u8>>) {
         match self {
-            LabelValues::Integers(values) => (
-                "<i8".to_owned(),
-                values.iter().map(|value| value.to_le_bytes().to_vec()).collect(),
-            ),
-            LabelValues::Booleans(values) => (
-                "|b1".to_owned(),
-                values.iter().map(|&value| vec![u8::from(value)]).collect(),
-            ),
+            LabelValues::Integers(values) => {
+                ("<i8".to_owned(), values.iter().map(|value| value.to_le_bytes().to_vec()).collect())
+            }
+            LabelValues::Booleans(values) => {
+                ("|b1".to_owned(), values.iter().map(|&value| vec![u8::from(value)]).collect())
+            }
             LabelValues::Text(values) => {
-                let longest = values
-                    .iter()
-                    .map(|value| value.chars().count())
-                    .max()
-                    .unwrap_or(0)
-                    .max(1);
+                let longest = values.iter().map(|value| value.chars().count()).max().unwrap_or(0).max(1);
                 let bytes = values.iter().map(|value| {
-                    let mut bytes: Vec<u8> = value
-                        .chars()
-                        .flat_map(|character| u32::from(character).to_le_bytes())
-                        .collect();
+                    let mut bytes: Vec<u8> =
+                        value.chars().flat_map(|character| u32::from(character).to_le_bytes()).collect();
                     bytes.resize(4 * longest, 0);
                     bytes
                 });
@@ -167,9 +155,7 @@ impl<'a> RowTable<'a> {
 
     fn write_parquet(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
         let scores = self.scores;
-        let rows: Vec<u64> = (0..self.dataset.len())
-            .map(|row| self.dataset.source_row(row) as u64)
-            .collect();
+        let rows: Vec<u64> = (0..self.dataset.len()).map(|row| self.dataset.source_row(row) as u64).collect();
         let numbers = |name: &str, values: &[f64]| Column::from(Series::new(name.into(), values));
         let columns = vec![
             Series::new("row".into(), rows).into(),
@@ -187,15 +173,7 @@ impl<'a> RowTable<'a> {
         let names: Vec<String> = self.dataset.labels().names().iter().map(ToString::to_string).collect();
         let scores = self.scores;
         let mut writer = csv::Writer::from_writer(writer);
-        writer.write_record([
-            "row",
-            "label",
-            "a",
-            "b",
-            "silhouette",
-            "soft_silhouette",
-            "nearest_other",
-        ])?;
+        writer.write_record(["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"])?;
         for (row, &code) in self.codes().iter().enumerate() {
             writer.write_record([
                 &self.dataset.source_row(row).to_string(),

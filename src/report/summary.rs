@@ -36,14 +36,11 @@ impl ClassOrder {
             "count" => Ok(ClassOrder::Count),
             _ => {
                 let by_class = || METRICS.iter().filter(|metric| metric.scope == Scope::PerClass);
-                by_class()
-                    .find(|metric| metric.id == name)
-                    .map(ClassOrder::Metric)
-                    .ok_or_else(|| {
-                        let names = ["label", "count"].into_iter().chain(by_class().map(|metric| metric.id));
-                        let names: Vec<String> = names.map(str::to_owned).collect();
-                        Error::setting(format!("--sort: no column '{name}'"), choices(Some(name), &names))
-                    })
+                by_class().find(|metric| metric.id == name).map(ClassOrder::Metric).ok_or_else(|| {
+                    let names = ["label", "count"].into_iter().chain(by_class().map(|metric| metric.id));
+                    let names: Vec<String> = names.map(str::to_owned).collect();
+                    Error::setting(format!("--sort: no column '{name}'"), choices(Some(name), &names))
+                })
             }
         }
     }
@@ -59,10 +56,7 @@ pub struct View {
 
 impl Default for View {
     fn default() -> Self {
-        View {
-            classes: ClassLimit::Worst(20),
-            order: None,
-        }
+        View { classes: ClassLimit::Worst(20), order: None }
     }
 }
 
@@ -74,11 +68,7 @@ impl View {
         match self.order.as_ref().or(silhouette.as_ref()) {
             Some(ClassOrder::Count) => classes.sort_by_key(|class| std::cmp::Reverse(class.count)),
             Some(ClassOrder::Metric(metric)) => {
-                let sign = if metric.higher_is_better == Some(false) {
-                    -1.0
-                } else {
-                    1.0
-                };
+                let sign = if metric.higher_is_better == Some(false) { -1.0 } else { 1.0 };
                 // An undefined number is neither good nor bad, and comes last.
                 let key = |class: &ClassEvaluation| match class.value(metric.id) {
                     Some(Some(value)) => sign * value,
@@ -139,12 +129,7 @@ pub(crate) fn stands_out(evaluation: &Evaluation) -> Option<String> {
     if !evaluation.metrics.contains_key("silhouette") {
         return None;
     }
-    let confused = || {
-        evaluation
-            .classes
-            .iter()
-            .filter_map(|class| Some((class, class.confused_with.first()?)))
-    };
+    let confused = || evaluation.classes.iter().filter_map(|class| Some((class, class.confused_with.first()?)));
     let large = confused().filter(|(class, _)| class.count >= STANDING_OUT);
     let most = |left: &(&ClassEvaluation, &crate::evaluation::Confusion),
                 right: &(&ClassEvaluation, &crate::evaluation::Confusion)| {

@@ -39,12 +39,7 @@ pub fn render(evaluation: &Evaluation, view: &View) -> String {
 pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     let mut parts = Vec::new();
     if let Some(input) = evaluation.inputs.first() {
-        parts.push(format!(
-            "{} x {} {}",
-            count(input.rows),
-            count(input.dimensions),
-            input.dtype
-        ));
+        parts.push(format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype));
     }
     let settings = &evaluation.settings;
     let found = if settings.temperature_auto { " (auto)" } else { "" };
@@ -60,11 +55,7 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
 
 /// A temperature as it was given; one that was found has more digits than a person reads.
 pub(crate) fn temperature(settings: &SettingsUsed) -> String {
-    if settings.temperature_auto {
-        short(Some(settings.temperature))
-    } else {
-        settings.temperature.to_string()
-    }
+    if settings.temperature_auto { short(Some(settings.temperature)) } else { settings.temperature.to_string() }
 }
 
 /// A metric of the headline: how it is called there, and its name.
@@ -72,39 +63,16 @@ type Headline = (&'static str, &'static str);
 
 /// The metrics that stand on a line of their own with a bar, and what stands beside them.
 const WITH_BAR: [(Headline, &[Headline]); 2] = [
-    (
-        ("silhouette", "silhouette"),
-        &[("macro", "silhouette_macro"), ("negative", "negative_share")],
-    ),
-    (
-        ("soft silhouette", "soft_silhouette"),
-        &[("macro", "soft_silhouette_macro"), ("loss", "soft_silhouette_loss")],
-    ),
+    (("silhouette", "silhouette"), &[("macro", "silhouette_macro"), ("negative", "negative_share")]),
+    (("soft silhouette", "soft_silhouette"), &[("macro", "soft_silhouette_macro"), ("loss", "soft_silhouette_loss")]),
 ];
 
 /// The other headline metrics, some on a line.
 const LINES: [&[Headline]; 4] = [
-    &[
-        ("mean a", "mean_a"),
-        ("mean b", "mean_b"),
-        ("effective competitors", "effective_competitors"),
-    ],
-    &[
-        ("intra", "intra_mean"),
-        ("separation", "separation"),
-        ("margin", "margin"),
-        ("ratio", "ratio"),
-    ],
-    &[
-        ("radius", "radius_mean"),
-        ("centroid separation", "centroid_separation"),
-        ("Fisher ratio", "fisher_ratio"),
-    ],
-    &[
-        ("batch loss", "batch_loss"),
-        ("std", "batch_loss_std"),
-        ("batches", "batches"),
-    ],
+    &[("mean a", "mean_a"), ("mean b", "mean_b"), ("effective competitors", "effective_competitors")],
+    &[("intra", "intra_mean"), ("separation", "separation"), ("margin", "margin"), ("ratio", "ratio")],
+    &[("radius", "radius_mean"), ("centroid separation", "centroid_separation"), ("Fisher ratio", "fisher_ratio")],
+    &[("batch loss", "batch_loss"), ("std", "batch_loss_std"), ("batches", "batches")],
 ];
 
 /// A selection of fewer metrics than this is shown completely.
@@ -113,21 +81,12 @@ const FEW: usize = 20;
 fn headline(page: &mut String, evaluation: &Evaluation) {
     let value = |name: &str| evaluation.metrics.get(name).copied();
     let text = |name: &str, value| {
-        if name == "negative_share" {
-            percent(value)
-        } else {
-            short(value)
-        }
+        if name == "negative_share" { percent(value) } else { short(value) }
     };
     for ((title, name), beside) in WITH_BAR {
         let Some(number) = value(name) else { continue };
         let style = grade(number);
-        let _ = write!(
-            page,
-            "  {title:<16}{style}{:>8}  {}{style:#}",
-            short(number),
-            bar(number)
-        );
+        let _ = write!(page, "  {title:<16}{style}{:>8}  {}{style:#}", short(number), bar(number));
         for (title, name) in beside {
             if let Some(number) = value(name) {
                 let _ = write!(page, "  {DIM}{title}{DIM:#} {}", text(name, number));
@@ -146,18 +105,9 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
     }
     // Who asks for some metrics only wants to see all of these.
     if evaluation.metrics.len() < FEW {
-        let in_bars = WITH_BAR
-            .iter()
-            .flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
-        let told: Vec<&str> = in_bars
-            .chain(LINES.iter().copied().flatten())
-            .map(|(_, name)| *name)
-            .collect();
-        for (name, number) in evaluation
-            .metrics
-            .iter()
-            .filter(|(name, _)| !told.contains(&name.as_str()))
-        {
+        let in_bars = WITH_BAR.iter().flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
+        let told: Vec<&str> = in_bars.chain(LINES.iter().copied().flatten()).map(|(_, name)| *name).collect();
+        for (name, number) in evaluation.metrics.iter().filter(|(name, _)| !told.contains(&name.as_str())) {
             let _ = writeln!(page, "  {DIM}{name}{DIM:#} {}", text(name, *number));
         }
     }
@@ -197,16 +147,10 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for class in &classes {
         let mut row = vec![count(class.count)];
-        row.extend(
-            columns
-                .iter()
-                .map(|column| (column.text)(class.value(column.metric).flatten())),
-        );
+        row.extend(columns.iter().map(|column| (column.text)(class.value(column.metric).flatten())));
         rows.push(row);
     }
-    let titles: Vec<&str> = std::iter::once("rows")
-        .chain(columns.iter().map(|column| column.title))
-        .collect();
+    let titles: Vec<&str> = std::iter::once("rows").chain(columns.iter().map(|column| column.title)).collect();
     let widest = |index: usize| {
         let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
         cells.max(width(titles[index]))
@@ -218,44 +162,22 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     let needs = |name: fn(&ClassEvaluation) -> &str| classes.iter().map(|class| width(&visible(name(class)))).max();
     let label_needs = needs(|class| &class.label).unwrap_or(0);
     let nearest_needs = needs(nearest_name).unwrap_or(0);
-    let label_width = if nearest {
-        names.saturating_sub(nearest_needs).max(names / 2)
-    } else {
-        names
-    };
+    let label_width = if nearest { names.saturating_sub(nearest_needs).max(names / 2) } else { names };
     let nearest_width = names.saturating_sub(label_needs.min(label_width)).max(names / 2);
     let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    let header = std::iter::once("class")
-        .chain(titles.iter().copied())
-        .chain(nearest.then_some("nearest"));
+    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let header = std::iter::once("class").chain(titles.iter().copied()).chain(nearest.then_some("nearest"));
     let aligned = |position: usize, text: &str| {
         let is_number = position > 0 && position <= titles.len();
-        let alignment = if is_number {
-            CellAlignment::Right
-        } else {
-            CellAlignment::Left
-        };
+        let alignment = if is_number { CellAlignment::Right } else { CellAlignment::Left };
         Cell::new(text).set_alignment(alignment)
     };
-    table.set_header(
-        header
-            .enumerate()
-            .map(|(position, title)| aligned(position, title))
-            .collect::<Vec<_>>(),
-    );
+    table.set_header(header.enumerate().map(|(position, title)| aligned(position, title)).collect::<Vec<_>>());
     for (class, row) in classes.iter().zip(&rows) {
         let label = fitted(&class.label, label_width);
         let other = fitted(nearest_name(class), nearest_width);
-        let cells = std::iter::once(label)
-            .chain(row.iter().cloned())
-            .chain(nearest.then_some(other));
-        let cells: Vec<Cell> = cells
-            .enumerate()
-            .map(|(position, text)| aligned(position, &text))
-            .collect();
+        let cells = std::iter::once(label).chain(row.iter().cloned()).chain(nearest.then_some(other));
+        let cells: Vec<Cell> = cells.enumerate().map(|(position, text)| aligned(position, &text)).collect();
         table.add_row(cells);
     }
     for column in table.column_iter_mut() {
@@ -264,11 +186,7 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     page.push('\n');
     for (index, line) in table.lines().enumerate() {
         let line = line.trim_end();
-        let _ = if index == 0 {
-            writeln!(page, "{DIM}{line}{DIM:#}")
-        } else {
-            writeln!(page, "{line}")
-        };
+        let _ = if index == 0 { writeln!(page, "{DIM}{line}{DIM:#}") } else { writeln!(page, "{line}") };
     }
     if hidden > 0 {
         let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
@@ -285,28 +203,15 @@ fn gates(page: &mut String, evaluation: &Evaluation) {
     }
     page.push('\n');
     for gate in &evaluation.gates {
-        let (colour, verdict) = if gate.failed {
-            (AnsiColor::Red, "FAILED")
-        } else {
-            (AnsiColor::Green, "held")
-        };
+        let (colour, verdict) = if gate.failed { (AnsiColor::Red, "FAILED") } else { (AnsiColor::Green, "held") };
         let style = Style::new().fg_color(Some(colour.into())).bold();
-        let line = format!(
-            "gate {verdict}: {} ({})",
-            visible(&gate.expression),
-            visible(&gate.detail)
-        );
+        let line = format!("gate {verdict}: {} ({})", visible(&gate.expression), visible(&gate.detail));
         wrapped(page, "", &line, style);
     }
 }
 
 fn notes(page: &mut String, evaluation: &Evaluation) {
-    let notes: Vec<String> = evaluation
-        .warnings
-        .iter()
-        .cloned()
-        .chain(competitors_note(evaluation))
-        .collect();
+    let notes: Vec<String> = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation)).collect();
     if !notes.is_empty() || stands_out(evaluation).is_some() {
         page.push('\n');
     }
@@ -332,11 +237,7 @@ fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
     }
     lines.push(line);
     for (index, line) in lines.iter().enumerate() {
-        let start = if index == 0 {
-            mark.to_owned()
-        } else {
-            " ".repeat(mark.len())
-        };
+        let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
         let _ = writeln!(page, "{DIM}{start}{DIM:#}{style}{line}{style:#}");
     }
 }

@@ -62,11 +62,7 @@ fn nan_and_infinity() {
     ");
     rows[2][1] = 0.0;
     let folder = set_with_embeddings(&rows);
-    refused(
-        &folder,
-        "emb.npy -l labels.npy",
-        &["emb.npy: inf in row 4, column 0; 1 row(s)"],
-    );
+    refused(&folder, "emb.npy -l labels.npy", &["emb.npy: inf in row 4, column 0; 1 row(s)"]);
 }
 
 #[test]
@@ -83,22 +79,10 @@ fn a_zero_vector_has_no_direction() {
 fn too_few_and_too_many_classes() {
     let folder = Folder::with_set();
     folder.integers("one.npy", &[7; 6]);
-    refused(
-        &folder,
-        "emb.npy -l one.npy",
-        &["one.npy: ", "at least 2 classes, found 1 in 6 rows", "--ignore-label"],
-    );
+    refused(&folder, "emb.npy -l one.npy", &["one.npy: ", "at least 2 classes, found 1 in 6 rows", "--ignore-label"]);
     folder.integers("ids.npy", &[0, 1, 2, 3, 4, 5]);
-    refused(
-        &folder,
-        "emb.npy -l ids.npy",
-        &["ids.npy: 6 classes in 6 rows", "N - 1 = 5", "not an id"],
-    );
-    refused(
-        &folder,
-        "emb.npy -l labels.npy --ignore-label 1",
-        &["labels.npy: ", "found 1 in 3 rows"],
-    );
+    refused(&folder, "emb.npy -l ids.npy", &["ids.npy: 6 classes in 6 rows", "N - 1 = 5", "not an id"]);
+    refused(&folder, "emb.npy -l labels.npy --ignore-label 1", &["labels.npy: ", "found 1 in 3 rows"]);
 }
 
 #[test]
@@ -113,38 +97,19 @@ fn missing_labels() {
             Series::new("label".into(), labels).into(),
         ],
     );
-    let words = [
-        "table.parquet:label: row 2 has no label; 2 label(s) are missing",
-        "--ignore-label",
-    ];
+    let words = ["table.parquet:label: row 2 has no label; 2 label(s) are missing", "--ignore-label"];
     refused(&folder, "table.parquet -l label", &words);
     folder.write("labels.csv", "id,name\n1,a\n2,\n3,a\n4,b\n5,b\n6,b\n");
-    refused(
-        &folder,
-        "emb.npy -l labels.csv:name",
-        &["labels.csv:name: row 1 has no label; 1 label(s)"],
-    );
+    refused(&folder, "emb.npy -l labels.csv:name", &["labels.csv:name: row 1 has no label; 1 label(s)"]);
     folder.write("labels.txt", "a\na\na\n\nb\nb\n");
-    refused(
-        &folder,
-        "emb.npy -l labels.txt",
-        &["labels.txt: row 3 has no label; 1 label(s)"],
-    );
+    refused(&folder, "emb.npy -l labels.txt", &["labels.txt: row 3 has no label; 1 label(s)"]);
 }
 
 #[test]
 fn pickled_objects() {
     let folder = Folder::with_set();
-    folder.npy(
-        "objects.npy",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (6, 2), }",
-        b"\x80\x04]q\x00.",
-    );
-    refused(
-        &folder,
-        "objects.npy -l labels.npy",
-        &["objects.npy: object arrays", "unpickling", "numpy.save("],
-    );
+    folder.npy("objects.npy", "{'descr': '|O', 'fortran_order': False, 'shape': (6, 2), }", b"\x80\x04]q\x00.");
+    refused(&folder, "objects.npy -l labels.npy", &["objects.npy: object arrays", "unpickling", "numpy.save("]);
     folder.write("emb.pt", b"PK\x03\x04\0\0\0\0");
     refused(&folder, "emb.pt -l labels.npy", &["emb.pt: "]);
     // The first entry of PyTorch's archives, as its local header names it.
@@ -154,20 +119,10 @@ fn pickled_objects() {
     zip.extend([0, 0]);
     zip.extend(b"emb/data.pkl");
     folder.write("emb.pt", zip);
-    let words = [
-        "emb.pt: PyTorch files hold pickled Python objects",
-        "tip: ",
-        "numpy.save(",
-        "torch.load(\"emb.pt\"",
-    ];
+    let words = ["emb.pt: PyTorch files hold pickled Python objects", "tip: ", "numpy.save(", "torch.load(\"emb.pt\""];
     refused(&folder, "emb.pt -l labels.npy", &words);
     folder.write("emb.pkl", b"\x80\x04\x95\x10\0\0\0\0\0\0\0.");
-    let words = [
-        "emb.pkl: pickle files hold pickled Python objects",
-        "tip: ",
-        "numpy.save(",
-        "pickle.load(",
-    ];
+    let words = ["emb.pkl: pickle files hold pickled Python objects", "tip: ", "numpy.save(", "pickle.load("];
     refused(&folder, "emb.pkl -l labels.npy", &words);
 }
 
@@ -176,12 +131,7 @@ fn truncated_npy() {
     let folder = Folder::with_set();
     let whole = std::fs::read(folder.path("emb.npy")).unwrap();
     folder.write("cut.npy", &whole[..whole.len() - 5]);
-    let words = [
-        "cut.npy: truncated",
-        "promises 48 bytes",
-        "holds 43",
-        "save or copy the file again",
-    ];
+    let words = ["cut.npy: truncated", "promises 48 bytes", "holds 43", "save or copy the file again"];
     refused(&folder, "cut.npy -l labels.npy", &words);
     folder.write("head.npy", &whole[..20]);
     refused(&folder, "head.npy -l labels.npy", &["head.npy: "]);
@@ -199,11 +149,7 @@ fn headers_that_promise_the_moon() {
     // The product overflows 64 bits.
     folder.npy("sun.npy", &header("9223372036854775807, 9223372036854775807"), &[0; 64]);
     refused(&folder, "sun.npy -l labels.npy", &["sun.npy: truncated"]);
-    folder.npy(
-        "labels_moon.npy",
-        "{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }",
-        &[0; 48],
-    );
+    folder.npy("labels_moon.npy", "{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }", &[0; 48]);
     refused(&folder, "emb.npy -l labels_moon.npy", &["labels_moon.npy: truncated"]);
 }
 
@@ -216,31 +162,11 @@ fn unknown_columns() {
     error: table.csv: no column 'specis'
       tip: did you mean 'species'? there are: x, y, species
     ");
-    refused(
-        &folder,
-        "table.csv:z -l species",
-        &["table.csv: no column 'z'", "there are: x, y, species"],
-    );
-    refused(
-        &folder,
-        "emb.npy -l table.csv:spec1es",
-        &["table.csv: no column 'spec1es'", "did you mean 'species'?"],
-    );
-    refused(
-        &folder,
-        "emb.npy -l table.csv",
-        &["table.csv: which column holds the labels?", "x, y, species"],
-    );
-    refused(
-        &folder,
-        "emb.npy -l :species",
-        &["':species' means a column of emb.npy, which is not a table"],
-    );
-    refused(
-        &folder,
-        "emb.npy:emb -l labels.npy",
-        &["emb.npy: ", "nothing to select with ':emb'"],
-    );
+    refused(&folder, "table.csv:z -l species", &["table.csv: no column 'z'", "there are: x, y, species"]);
+    refused(&folder, "emb.npy -l table.csv:spec1es", &["table.csv: no column 'spec1es'", "did you mean 'species'?"]);
+    refused(&folder, "emb.npy -l table.csv", &["table.csv: which column holds the labels?", "x, y, species"]);
+    refused(&folder, "emb.npy -l :species", &["':species' means a column of emb.npy, which is not a table"]);
+    refused(&folder, "emb.npy:emb -l labels.npy", &["emb.npy: ", "nothing to select with ':emb'"]);
 }
 
 #[test]
@@ -248,11 +174,7 @@ fn a_name_that_is_a_file_and_a_column() {
     let folder = Folder::with_set();
     folder.write("table.csv", "x,y,species\n1,2,a\n2,3,a\n3,1,b\n4,1,b\n");
     folder.write("species", "a\na\nb\nb\n");
-    let words = [
-        "'species' is both a file and a column of table.csv",
-        "'./species'",
-        "':species'",
-    ];
+    let words = ["'species' is both a file and a column of table.csv", "'./species'", "':species'"];
     refused(&folder, "table.csv -l species", &words);
     // Both cures work.
     folder.score("table.csv -l ./species").success();
@@ -262,16 +184,8 @@ fn a_name_that_is_a_file_and_a_column() {
 #[test]
 fn files_that_are_not_there() {
     let folder = Folder::with_set();
-    refused(
-        &folder,
-        "emd.npy -l labels.npy",
-        &["emd.npy: no such file", "did you mean 'emb.npy'?"],
-    );
-    refused(
-        &folder,
-        "emb.npy -l label.npy",
-        &["label.npy: no such file", "did you mean 'labels.npy'?"],
-    );
+    refused(&folder, "emd.npy -l labels.npy", &["emd.npy: no such file", "did you mean 'emb.npy'?"]);
+    refused(&folder, "emb.npy -l label.npy", &["label.npy: no such file", "did you mean 'labels.npy'?"]);
     refused(&folder, "nowhere/x.npy -l labels.npy", &["nowhere/x.npy: no such file"]);
 }
 
@@ -279,31 +193,15 @@ fn files_that_are_not_there() {
 fn directories_and_empty_files() {
     let folder = Folder::with_set();
     std::fs::create_dir(folder.path("dir")).unwrap();
-    refused(
-        &folder,
-        "dir -l labels.npy",
-        &["dir: it is a directory", "name one file"],
-    );
+    refused(&folder, "dir -l labels.npy", &["dir: it is a directory", "name one file"]);
     refused(&folder, "emb.npy -l dir", &["dir: it is a directory"]);
     folder.write("empty.npy", b"");
-    refused(
-        &folder,
-        "empty.npy -l labels.npy",
-        &["empty.npy: it is empty (0 bytes)"],
-    );
+    refused(&folder, "empty.npy -l labels.npy", &["empty.npy: it is empty (0 bytes)"]);
     refused(&folder, "emb.npy -l empty.npy", &["empty.npy: it is empty (0 bytes)"]);
     folder.write("strange.xyz", b"what is this");
-    refused(
-        &folder,
-        "strange.xyz -l labels.npy",
-        &["strange.xyz: its format is not known", ".npy, Parquet"],
-    );
+    refused(&folder, "strange.xyz -l labels.npy", &["strange.xyz: its format is not known", ".npy, Parquet"]);
     folder.write("strange.npy", b"what is this");
-    refused(
-        &folder,
-        "strange.npy -l labels.npy",
-        &["strange.npy: ", "not an npy file"],
-    );
+    refused(&folder, "strange.npy -l labels.npy", &["strange.npy: ", "not an npy file"]);
     folder.write("strange.parquet", b"PAR1 and nothing of it PAR1");
     refused(&folder, "strange.parquet -l labels.npy", &["strange.parquet: "]);
 }
@@ -312,16 +210,9 @@ fn directories_and_empty_files() {
 #[test]
 fn a_pipe_does_not_hang() {
     let folder = Folder::with_set();
-    let made = std::process::Command::new("mkfifo")
-        .arg(folder.path("pipe"))
-        .status()
-        .unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path("pipe")).status().unwrap();
     assert!(made.success());
-    refused(
-        &folder,
-        "pipe -l labels.npy",
-        &["pipe: it is a pipe or a device", "'-'"],
-    );
+    refused(&folder, "pipe -l labels.npy", &["pipe: it is a pipe or a device", "'-'"]);
     refused(&folder, "emb.npy -l pipe", &["pipe: it is a pipe or a device", "'-'"]);
 }
 
@@ -335,57 +226,30 @@ fn files_that_cannot_be_read() {
         // Nothing is unreadable to root.
         return;
     }
-    refused(
-        &folder,
-        "emb.npy -l labels.npy",
-        &["emb.npy: cannot open", "ermission denied"],
-    );
+    refused(&folder, "emb.npy -l labels.npy", &["emb.npy: cannot open", "ermission denied"]);
 }
 
 #[test]
 fn text_where_numbers_are_needed() {
     let folder = Folder::new();
     folder.write("table.csv", "x,y,label\n1,2,a\n2,3,a\n3,oops,b\n4,1,b\n");
-    refused(
-        &folder,
-        "table.csv -l label",
-        &["table.csv: row 2, column 'y': ", "oops"],
-    );
+    refused(&folder, "table.csv -l label", &["table.csv: row 2, column 'y': ", "oops"]);
     folder.write("empty_cell.csv", "x,y,label\n1,2,a\n,3,a\n3,1,b\n4,1,b\n");
-    refused(
-        &folder,
-        "empty_cell.csv -l label",
-        &["empty_cell.csv: row 1, column 'x': "],
-    );
-    refused(
-        &folder,
-        "table.csv:label -l label",
-        &["table.csv:label: element type text cannot be used as embeddings"],
-    );
+    refused(&folder, "empty_cell.csv -l label", &["empty_cell.csv: row 1, column 'x': "]);
+    refused(&folder, "table.csv:label -l label", &["table.csv:label: element type text cannot be used as embeddings"]);
     folder.write("weights.txt", "1\n1\nheavy\n1\n");
     folder.write("good.csv", "x,y,label\n1,2,a\n2,3,a\n3,1,b\n4,1,b\n");
-    refused(
-        &folder,
-        "good.csv -l label --row-weights weights.txt",
-        &["weights.txt: row 2: ", "heavy"],
-    );
+    refused(&folder, "good.csv -l label --row-weights weights.txt", &["weights.txt: row 2: ", "heavy"]);
 }
 
 #[test]
 fn ragged_csv() {
     let folder = Folder::new();
     folder.write("ragged.csv", "x,y,label\n1,2,a\n2,3\n3,1,b\n4,1,b\n");
-    let words = [
-        "ragged.csv: row 1: line 3 has 2 field(s), the first line has 3",
-        "quoted",
-    ];
+    let words = ["ragged.csv: row 1: line 3 has 2 field(s), the first line has 3", "quoted"];
     refused(&folder, "ragged.csv -l label", &words);
     folder.write("long.csv", "x,y,label\n1,2,a\n2,3,a\n3,1,b,c\n4,1,b\n");
-    refused(
-        &folder,
-        "long.csv -l label",
-        &["long.csv: row 2: line 4 has 4 field(s)"],
-    );
+    refused(&folder, "long.csv -l label", &["long.csv: row 2: line 4 has 4 field(s)"]);
     folder.write("twice.csv", "x,x,label\n1,2,a\n2,3,a\n3,1,b\n4,1,b\n");
     refused(&folder, "twice.csv -l label", &["twice.csv: ", "'x'"]);
 }
@@ -394,27 +258,12 @@ fn ragged_csv() {
 fn embeddings_of_one_or_three_axes() {
     let folder = Folder::with_set();
     folder.floats("flat.npy", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-    let words = [
-        "flat.npy: expected two axes (rows x dimensions), found shape [6]",
-        "reshape(-1, 1)",
-    ];
+    let words = ["flat.npy: expected two axes (rows x dimensions), found shape [6]", "reshape(-1, 1)"];
     refused(&folder, "flat.npy -l labels.npy", &words);
-    folder.npy(
-        "cube.npy",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 1), }",
-        &[0; 48],
-    );
-    refused(
-        &folder,
-        "cube.npy -l labels.npy",
-        &["cube.npy: expected two axes", "[6, 2, 1]"],
-    );
+    folder.npy("cube.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 1), }", &[0; 48]);
+    refused(&folder, "cube.npy -l labels.npy", &["cube.npy: expected two axes", "[6, 2, 1]"]);
     refused(&folder, "emb.npy -l emb.npy", &["emb.npy: expected one axis", "[6, 2]"]);
-    folder.npy(
-        "none.npy",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }",
-        b"",
-    );
+    folder.npy("none.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", b"");
     refused(&folder, "none.npy -l labels.npy", &["none.npy: ", "no rows"]);
 }
 
@@ -422,44 +271,20 @@ fn embeddings_of_one_or_three_axes() {
 fn matrices_that_are_no_distances() {
     let folder = Folder::new();
     folder.integers("labels.npy", &[0, 0, 1, 1]);
-    let good = [
-        [0.0, 1.0, 3.0, 4.0],
-        [1.0, 0.0, 2.0, 3.0],
-        [3.0, 2.0, 0.0, 1.0],
-        [4.0, 3.0, 1.0, 0.0f32],
-    ];
+    let good = [[0.0, 1.0, 3.0, 4.0], [1.0, 0.0, 2.0, 3.0], [3.0, 2.0, 0.0, 1.0], [4.0, 3.0, 1.0, 0.0f32]];
     let line = "d.npy -l labels.npy --distance precomputed";
     folder.matrix("d.npy", &good);
     folder.score(line).success();
     folder.matrix("d.npy", &good.map(|row| [row[0], row[1], row[2]]));
-    refused(
-        &folder,
-        line,
-        &[
-            "d.npy: not a distance matrix: it has 4 rows and 3 columns",
-            "square, symmetric",
-        ],
-    );
+    refused(&folder, line, &["d.npy: not a distance matrix: it has 4 rows and 3 columns", "square, symmetric"]);
     let mut bad = good;
     bad[1][2] = 2.5;
     folder.matrix("d.npy", &bad);
-    refused(
-        &folder,
-        line,
-        &[
-            "d.npy: ",
-            "2.5 in row 1, column 2, but 2 in row 2, column 1",
-            "symmetric",
-        ],
-    );
+    refused(&folder, line, &["d.npy: ", "2.5 in row 1, column 2, but 2 in row 2, column 1", "symmetric"]);
     let mut bad = good;
     bad[2][2] = 0.5;
     folder.matrix("d.npy", &bad);
-    refused(
-        &folder,
-        line,
-        &["d.npy: ", "0.5 on the diagonal in row 2", "zero diagonal"],
-    );
+    refused(&folder, line, &["d.npy: ", "0.5 on the diagonal in row 2", "zero diagonal"]);
     let mut bad = good;
     (bad[0][3], bad[3][0]) = (-4.0, -4.0);
     folder.matrix("d.npy", &bad);
@@ -470,32 +295,19 @@ fn matrices_that_are_no_distances() {
 fn weights_that_weigh_nothing() {
     let folder = Folder::with_set();
     let line = "emb.npy -l labels.npy --row-weights w.npy";
-    for (weight, shown) in [
-        (0.0, "weight 0"),
-        (-2.0, "weight -2"),
-        (f64::NAN, "weight NaN"),
-        (f64::INFINITY, "inf"),
-    ] {
+    for (weight, shown) in [(0.0, "weight 0"), (-2.0, "weight -2"), (f64::NAN, "weight NaN"), (f64::INFINITY, "inf")] {
         folder.floats("w.npy", &[1.0, 1.0, 1.0, 1.0, weight, 1.0]);
         refused(&folder, line, &["w.npy: ", shown, "in row 4", "positive finite"]);
     }
     folder.floats("w.npy", &[1.0; 5]);
-    refused(
-        &folder,
-        line,
-        &["row counts differ", "emb.npy has 6 rows", "w.npy has 5"],
-    );
+    refused(&folder, line, &["row counts differ", "emb.npy has 6 rows", "w.npy has 5"]);
 }
 
 #[test]
 fn the_tip_on_weights_of_another_length_is_about_weights() {
     let folder = Folder::with_set();
     folder.floats("w.npy", &[1.0; 5]);
-    let message = refused(
-        &folder,
-        "emb.npy -l labels.npy --row-weights w.npy",
-        &["tip: ", "weight"],
-    );
+    let message = refused(&folder, "emb.npy -l labels.npy --row-weights w.npy", &["tip: ", "weight"]);
     assert!(!message.contains("one label"), "{message}");
 }
 
@@ -511,28 +323,12 @@ fn two_outputs_to_one_new_file_under_two_names() {
 fn settings_that_cannot_be() {
     let folder = Folder::with_set();
     let with = |options: &str| format!("emb.npy -l labels.npy {options}");
-    refused(
-        &folder,
-        &with("--temperature 0"),
-        &["'0'", "--temperature", "from 1e-6 to 1e6, or auto"],
-    );
-    refused(
-        &folder,
-        &with("--metrics silhuette"),
-        &["unknown metric 'silhuette'", "did you mean 'silhouette'?"],
-    );
-    refused(
-        &folder,
-        &with("--distance cosin"),
-        &["'cosin'", "cosine, euclidean, sqeuclidean", "similar value"],
-    );
+    refused(&folder, &with("--temperature 0"), &["'0'", "--temperature", "from 1e-6 to 1e6, or auto"]);
+    refused(&folder, &with("--metrics silhuette"), &["unknown metric 'silhuette'", "did you mean 'silhouette'?"]);
+    refused(&folder, &with("--distance cosin"), &["'cosin'", "cosine, euclidean, sqeuclidean", "similar value"]);
     refused(&folder, &with("--batch-size 1"), &["'1'", "--batch-size"]);
     refused(&folder, &with("--threads 0"), &["'0'", "--threads"]);
-    refused(
-        &folder,
-        &with("--sort siluette"),
-        &["--sort", "no column 'siluette'", "did you mean 'silhouette'?"],
-    );
+    refused(&folder, &with("--sort siluette"), &["--sort", "no column 'siluette'", "did you mean 'silhouette'?"]);
     refused(&folder, &with("--fial-if x"), &["--fial-if", "--fail-if"]);
 }
 
@@ -546,16 +342,7 @@ fn labels_are_demanded() {
 fn gates_that_say_nothing() {
     let folder = Folder::with_set();
     let gated = |expression: &str, words: &[&str]| {
-        let arguments = [
-            "score",
-            "emb.npy",
-            "-l",
-            "labels.npy",
-            "-o",
-            "out.json",
-            "--fail-if",
-            expression,
-        ];
+        let arguments = ["score", "emb.npy", "-l", "labels.npy", "-o", "out.json", "--fail-if", expression];
         assert_refused(&folder, folder.embq(arguments), words)
     };
     let message = gated("silhuette < 0.3", &[]);
@@ -565,13 +352,7 @@ fn gates_that_say_nothing() {
         ^^^^^^^^^
       tip: did you mean 'silhouette'? embq metrics lists the names
     ");
-    gated(
-        "silhouette < high",
-        &[
-            "'high' is not a number",
-            "\n    silhouette < high\n                 ^^^^\n",
-        ],
-    );
+    gated("silhouette < high", &["'high' is not a number", "\n    silhouette < high\n                 ^^^^\n"]);
     gated("silhouette", &["'silhouette' is not a comparison", "silhouette < 0.3"]);
     gated("batch_loss > 1", &["batch_loss is not computed", "add --batch-size"]);
     let line = "emb.npy -l labels.npy --metrics silhouette --fail-if margin<1";
@@ -582,49 +363,21 @@ fn gates_that_say_nothing() {
 fn several_embeddings_are_for_another_command() {
     let folder = Folder::with_set();
     folder.matrix("emb2.npy", &SIX);
-    refused(
-        &folder,
-        "emb.npy emb2.npy -l labels.npy",
-        &["one file of embeddings, not 2", "embq compare"],
-    );
+    refused(&folder, "emb.npy emb2.npy -l labels.npy", &["one file of embeddings, not 2", "embq compare"]);
 }
 
 #[test]
 fn outputs_that_cannot_be_written() {
     let folder = Folder::with_set();
     let with = |options: &str| format!("emb.npy -l labels.npy {options}");
-    refused(
-        &folder,
-        &with("-o out.xlsx"),
-        &["out.xlsx: the extension does not say what to write", ".json"],
-    );
-    refused(
-        &folder,
-        &with("-o out"),
-        &["out: the extension does not say what to write"],
-    );
-    refused(
-        &folder,
-        &with("--rows-out rows.txt"),
-        &["rows.txt: the extension", ".parquet"],
-    );
+    refused(&folder, &with("-o out.xlsx"), &["out.xlsx: the extension does not say what to write", ".json"]);
+    refused(&folder, &with("-o out"), &["out: the extension does not say what to write"]);
+    refused(&folder, &with("--rows-out rows.txt"), &["rows.txt: the extension", ".parquet"]);
     refused(&folder, &with("--matrix-out m.md"), &["m.md: the extension", ".csv"]);
-    refused(
-        &folder,
-        &with("-o nowhere/out.md"),
-        &["nowhere/out.md: cannot write", "no folder 'nowhere'"],
-    );
+    refused(&folder, &with("-o nowhere/out.md"), &["nowhere/out.md: cannot write", "no folder 'nowhere'"]);
     std::fs::create_dir(folder.path("dir.json")).unwrap();
-    refused(
-        &folder,
-        &with("-o dir.json"),
-        &["dir.json: cannot write: it is a folder"],
-    );
-    refused(
-        &folder,
-        &with("-o a.csv --rows-out a.csv"),
-        &["a.csv is given for two outputs", "a file of its own"],
-    );
+    refused(&folder, &with("-o dir.json"), &["dir.json: cannot write: it is a folder"]);
+    refused(&folder, &with("-o a.csv --rows-out a.csv"), &["a.csv is given for two outputs", "a file of its own"]);
     assert!(!folder.exists("a.csv"));
 }
 
@@ -646,16 +399,8 @@ fn values_whose_squares_overflow() {
         .iter()
         .flat_map(|value| value.to_le_bytes())
         .collect();
-    folder.npy(
-        "huge.npy",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }",
-        &huge,
-    );
-    let words = [
-        "huge.npy: row 0 holds 1e200",
-        "overflow",
-        "divide the embeddings by a constant",
-    ];
+    folder.npy("huge.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }", &huge);
+    let words = ["huge.npy: row 0 holds 1e200", "overflow", "divide the embeddings by a constant"];
     refused(&folder, "huge.npy -l labels.npy --distance euclidean", &words);
 }
 
@@ -663,11 +408,7 @@ fn values_whose_squares_overflow() {
 fn only_one_input_is_standard_input() {
     let folder = Folder::with_set();
     let mut command = folder.command();
-    let run = crate::folder::run(
-        command
-            .args(["score", "-", "-l", "-", "-o", "out.json"])
-            .write_stdin("x,y\n1,2\n"),
-    );
+    let run = crate::folder::run(command.args(["score", "-", "-l", "-", "-o", "out.json"]).write_stdin("x,y\n1,2\n"));
     assert_refused(&folder, run, &["only one input can be standard input"]);
 }
 
@@ -679,11 +420,7 @@ fn formats_that_are_not_read_yet() {
     zip.extend([5, 0, 0, 0]);
     zip.extend(b"x.npy");
     folder.write("emb.npz", zip);
-    refused(
-        &folder,
-        "emb.npz -l labels.npy",
-        &["emb.npz: ", "tip: ", "numpy.load(\"emb.npz\")[\"KEY\"]"],
-    );
+    refused(&folder, "emb.npz -l labels.npy", &["emb.npz: ", "tip: ", "numpy.load(\"emb.npz\")[\"KEY\"]"]);
     folder.write("emb.csv.gz", b"\x1f\x8b\x08\0");
     refused(&folder, "emb.csv.gz -l labels.npy", &["emb.csv.gz: ", "gunzip"]);
     folder.write("emb.tsv", "x\ty\n1\t2\n");
@@ -695,10 +432,7 @@ fn formats_that_are_not_read_yet() {
 #[test]
 fn an_automatic_temperature_needs_classes_to_look_at() {
     let folder = Folder::with_set();
-    let words = [
-        "--temperature auto: needs at least 4 classes, found 2",
-        "--temperature 0.1",
-    ];
+    let words = ["--temperature auto: needs at least 4 classes, found 2", "--temperature 0.1"];
     refused(&folder, "emb.npy -l labels.npy --temperature auto", &words);
 }
 
@@ -724,18 +458,10 @@ fn broken_parquet_and_text_that_is_not_utf8() {
         folder.write("turned.parquet", turned);
         let run = folder.score("turned.parquet -l label");
         assert!(matches!(run.code, Some(0 | 2)), "{at}: {run:#?}");
-        assert!(
-            !run.stderr.contains("panicked") && !run.stderr.contains("defect"),
-            "{at}: {}",
-            run.stderr
-        );
+        assert!(!run.stderr.contains("panicked") && !run.stderr.contains("defect"), "{at}: {}", run.stderr);
     }
     folder.write("latin.txt", b"a\na\na\nb\n\xe9\nb\n");
-    refused(
-        &folder,
-        "emb.npy -l latin.txt",
-        &["latin.txt: row 4: line 5 is not UTF-8"],
-    );
+    refused(&folder, "emb.npy -l latin.txt", &["latin.txt: row 4: line 5 is not UTF-8"]);
     folder.write("latin.csv", b"label\na\na\na\nb\n\xe9\nb\n");
     refused(&folder, "emb.npy -l latin.csv:label", &["latin.csv: ", "UTF-8"]);
 }

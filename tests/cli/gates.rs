@@ -45,17 +45,7 @@ fn a_gate_fails_when_its_expression_is_true() {
 #[test]
 fn a_gate_that_fails_does_not_hide_the_result() {
     let folder = Folder::new();
-    let outputs = [
-        "-o",
-        "out.json",
-        "-o",
-        "out.md",
-        "--rows-out",
-        "rows.csv",
-        "--format",
-        "json",
-        "--no-timing",
-    ];
+    let outputs = ["-o", "out.json", "-o", "out.md", "--rows-out", "rows.csv", "--format", "json", "--no-timing"];
     let run = gated(&folder, &["silhouette < 0.5"], &outputs);
     assert_eq!(run.code, Some(1));
     assert_eq!(folder.read("out.json"), run.stdout);
@@ -64,44 +54,24 @@ fn a_gate_that_fails_does_not_hide_the_result() {
     assert_eq!(json["gates"][0]["failed"], true);
     let detail = json["gates"][0]["detail"].as_str().unwrap();
     assert!(detail.starts_with("silhouette is 0.2665"), "{detail}");
-    assert!(
-        folder.read("out.md").contains("**failed**"),
-        "{}",
-        folder.read("out.md")
-    );
-    let rows = std::fs::read_to_string(fixture("digits/labels.txt"))
-        .unwrap()
-        .lines()
-        .count();
+    assert!(folder.read("out.md").contains("**failed**"), "{}", folder.read("out.md"));
+    let rows = std::fs::read_to_string(fixture("digits/labels.txt")).unwrap().lines().count();
     assert_eq!(folder.read("rows.csv").lines().count(), rows + 1);
 }
 
 #[test]
 fn one_of_several_gates_is_enough() {
     let folder = Folder::new();
-    let expressions = [
-        "silhouette < 0.1",
-        "negative_share > 1%",
-        "soft_silhouette < 0",
-        "silhouette < 0.9",
-    ];
+    let expressions = ["silhouette < 0.1", "negative_share > 1%", "soft_silhouette < 0", "silhouette < 0.9"];
     let run = gated(&folder, &expressions, &["--format", "json"]);
     assert_eq!(run.code, Some(1));
     let told: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(told.len(), 2, "{}", run.stderr);
-    assert!(
-        told[0].starts_with("gate failed: negative_share > 1% (negative_share is 0.11"),
-        "{}",
-        run.stderr
-    );
+    assert!(told[0].starts_with("gate failed: negative_share > 1% (negative_share is 0.11"), "{}", run.stderr);
     assert!(told[1].starts_with("gate failed: silhouette < 0.9 "), "{}", run.stderr);
     let json: Value = serde_json::from_str(&run.stdout).unwrap();
-    let failed: Vec<bool> = json["gates"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|gate| gate["failed"].as_bool().unwrap())
-        .collect();
+    let failed: Vec<bool> =
+        json["gates"].as_array().unwrap().iter().map(|gate| gate["failed"].as_bool().unwrap()).collect();
     assert_eq!(failed, [false, true, false, true]);
     // The table tells of both kinds.
     let table = gated(&folder, &expressions, &[]).stdout;
@@ -118,12 +88,7 @@ fn a_metric_that_is_undefined_fails_its_gate() {
         let line = format!("emb.npy -l labels.npy --distance euclidean --fail-if {expression} -o out.json");
         let run = folder.score(&line);
         assert_eq!(run.code, Some(1), "{}", run.stderr);
-        assert!(
-            run.stderr
-                .contains(&format!("gate failed: {expression} (ratio is undefined)")),
-            "{}",
-            run.stderr
-        );
+        assert!(run.stderr.contains(&format!("gate failed: {expression} (ratio is undefined)")), "{}", run.stderr);
         assert!(folder.exists("out.json"));
     }
 }
@@ -131,11 +96,7 @@ fn a_metric_that_is_undefined_fails_its_gate() {
 #[test]
 fn macro_means_and_batches_can_be_gated() {
     let folder = Folder::new();
-    let run = gated(
-        &folder,
-        &["silhouette_macro < -1", "batch_loss > 2", "batches < 1"],
-        &["--batch-size", "300"],
-    );
+    let run = gated(&folder, &["silhouette_macro < -1", "batch_loss > 2", "batches < 1"], &["--batch-size", "300"]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     let run = gated(&folder, &["silhouette_macro < 1"], &[]);
     assert_eq!(run.code, Some(1));

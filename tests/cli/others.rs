@@ -15,10 +15,7 @@ fn assert_narrow(text: &str) {
 
 fn item<'j>(json: &'j Value, name: &str) -> &'j Value {
     let items = json["items"].as_array().unwrap();
-    items
-        .iter()
-        .find(|item| item["name"] == name)
-        .unwrap_or_else(|| panic!("no {name} in {json:#}"))
+    items.iter().find(|item| item["name"] == name).unwrap_or_else(|| panic!("no {name} in {json:#}"))
 }
 
 #[test]
@@ -26,10 +23,7 @@ fn arrays_are_inspected() {
     let folder = Folder::new();
     let path = fixture("digits/embeddings.npy");
     let table = folder.embq(["inspect", &path]).success();
-    assert!(
-        table.contains("f32 1,797 x 64") && table.contains("can be embeddings"),
-        "{table}"
-    );
+    assert!(table.contains("f32 1,797 x 64") && table.contains("can be embeddings"), "{table}");
     assert!(!table.contains("labels"), "{table}");
     let json = folder.embq(["inspect", &path, "--format", "json"]).json();
     assert_eq!(json["format"], "npy");
@@ -39,9 +33,7 @@ fn arrays_are_inspected() {
     assert_eq!((&array["embeddings"], &array["labels"]), (&true.into(), &false.into()));
     assert_eq!((&array["nans"], &array["infinities"]), (&0.into(), &0.into()));
 
-    let json = folder
-        .embq(["inspect", &fixture("digits/labels.npy"), "--format", "json"])
-        .json();
+    let json = folder.embq(["inspect", &fixture("digits/labels.npy"), "--format", "json"]).json();
     let array = &json["items"][0];
     assert_eq!((&array["embeddings"], &array["labels"]), (&false.into(), &true.into()));
     assert_eq!(array["distinct"], 10);
@@ -51,11 +43,7 @@ fn arrays_are_inspected() {
     assert_eq!(histogram.len(), 10);
     for bin in histogram {
         let label = bin["label"].as_str().unwrap();
-        assert_eq!(
-            bin["count"],
-            text.lines().filter(|line| *line == label).count(),
-            "{label}"
-        );
+        assert_eq!(bin["count"], text.lines().filter(|line| *line == label).count(), "{label}");
     }
 }
 
@@ -79,10 +67,7 @@ fn tables_are_inspected_column_by_column() {
     let (x, species) = (item(&json, "x"), item(&json, "species"));
     assert_eq!((x["minimum"].as_f64(), x["maximum"].as_f64()), (Some(-1.0), Some(2.5)));
     assert_eq!(x["embeddings"], true);
-    assert_eq!(
-        (&species["embeddings"], &species["labels"]),
-        (&false.into(), &true.into())
-    );
+    assert_eq!((&species["embeddings"], &species["labels"]), (&false.into(), &true.into()));
     assert_eq!(species["histogram"][0], serde_json::json!({"label": "cat", "count": 2}));
 
     folder.parquet(
@@ -100,10 +85,7 @@ fn tables_are_inspected_column_by_column() {
     assert_eq!(item(&json, "id")["labels"], true);
     let table = folder.embq(["inspect", "table.parquet"]).success();
     for name in ["x", "good", "id"] {
-        assert!(
-            table.lines().any(|line| line.starts_with(&format!("{name} "))),
-            "{name} in {table}"
-        );
+        assert!(table.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} in {table}");
     }
     assert_narrow(&table);
 }
@@ -156,10 +138,7 @@ fn metrics_are_listed() {
     let mut names = Vec::new();
     for metric in &listed {
         let name = metric["name"].as_str().unwrap();
-        assert!(
-            table.lines().any(|line| line.split_whitespace().next() == Some(name)),
-            "{name} in {table}"
-        );
+        assert!(table.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} in {table}");
         for key in ["range", "cost", "source", "family"] {
             assert!(!metric[key].as_str().unwrap().is_empty(), "{key} of {name}");
         }
@@ -197,11 +176,7 @@ fn the_list_of_metrics_is_narrow() {
 #[test]
 fn completions_name_the_options() {
     let folder = Folder::new();
-    for (shell, mark) in [
-        ("bash", "complete -F _embq"),
-        ("zsh", "#compdef embq"),
-        ("fish", "complete -c embq"),
-    ] {
+    for (shell, mark) in [("bash", "complete -F _embq"), ("zsh", "#compdef embq"), ("fish", "complete -c embq")] {
         let script = folder.embq(["completions", shell]).success();
         assert!(script.contains(mark), "{shell}");
         for word in ["score", "inspect", "rows-out", "fail-if", "sqeuclidean"] {
@@ -210,11 +185,7 @@ fn completions_name_the_options() {
     }
     let run = folder.embq(["completions", "dosh"]);
     assert_eq!(run.code, Some(2));
-    assert!(
-        run.stderr.contains("bash") && run.stderr.contains("fish"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("bash") && run.stderr.contains("fish"), "{}", run.stderr);
 }
 
 /// bash itself reads its script, where there is one.
@@ -223,11 +194,7 @@ fn completions_name_the_options() {
 fn bash_understands_its_completions() {
     let folder = Folder::new();
     folder.write("embq.bash", folder.embq(["completions", "bash"]).success());
-    let Ok(status) = std::process::Command::new("bash")
-        .arg("-n")
-        .arg(folder.path("embq.bash"))
-        .status()
-    else {
+    let Ok(status) = std::process::Command::new("bash").arg("-n").arg(folder.path("embq.bash")).status() else {
         return;
     };
     assert!(status.success());
@@ -249,11 +216,7 @@ fn the_manual_names_every_command_and_option() {
 #[test]
 fn the_manual_shows_how_a_command_is_called() {
     let page = Folder::new().embq(["man"]).success();
-    let synopses: Vec<&str> = page
-        .split(".SH SYNOPSIS\n")
-        .skip(1)
-        .map(|rest| rest.lines().next().unwrap())
-        .collect();
+    let synopses: Vec<&str> = page.split(".SH SYNOPSIS\n").skip(1).map(|rest| rest.lines().next().unwrap()).collect();
     assert_eq!(synopses.len(), 7);
     for synopsis in synopses {
         assert!(synopsis.trim_start_matches("\\fB").starts_with("embq"), "{synopsis}");
@@ -294,10 +257,7 @@ fn every_command_has_help() {
     let folder = Folder::new();
     let help = folder.embq(["--help"]).success();
     for command in ["score", "inspect", "metrics", "schema", "completions", "man"] {
-        assert!(
-            help.lines().any(|line| line.split_whitespace().next() == Some(command)),
-            "{command} in {help}"
-        );
+        assert!(help.lines().any(|line| line.split_whitespace().next() == Some(command)), "{command} in {help}");
         let own = folder.embq([command, "--help"]).success();
         assert!(own.contains(&format!("Usage: embq {command}")), "{own}");
         assert!(own.lines().next().is_some_and(|line| line.len() > 10), "{own}");
@@ -306,15 +266,7 @@ fn every_command_has_help() {
         assert!(own.lines().all(|line| line.width() <= 100), "{own}");
     }
     let score = folder.embq(["score", "--help"]).success();
-    for word in [
-        "Examples:",
-        "--fail-if",
-        "[default: cosine]",
-        "precomputed",
-        "Measure:",
-        "Gates:",
-        "Output:",
-    ] {
+    for word in ["Examples:", "--fail-if", "[default: cosine]", "precomputed", "Measure:", "Gates:", "Output:"] {
         assert!(score.contains(word), "{word} in {score}");
     }
 }
@@ -324,18 +276,10 @@ fn no_arguments_bring_the_help() {
     let folder = Folder::new();
     let run = folder.embq([] as [&str; 0]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(
-        run.stderr.contains("Usage: embq <COMMAND>") && run.stderr.contains("inspect"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("Usage: embq <COMMAND>") && run.stderr.contains("inspect"), "{}", run.stderr);
     let run = folder.embq(["scor"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(
-        run.stderr.contains("'scor'") && run.stderr.contains("'score'"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("'scor'") && run.stderr.contains("'score'"), "{}", run.stderr);
     let run = folder.embq(["inspect"]);
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("<FILE>"), "{}", run.stderr);
@@ -349,8 +293,5 @@ fn the_readme_shows_what_the_first_run_prints() {
     let first = "score fixtures/digits/embeddings.npy -l fixtures/digits/labels.npy";
     assert!(readme.contains(&format!("-- {first}\n")));
     let output = run(command.current_dir(root).env("NO_COLOR", "1").args(first.split(' '))).success();
-    assert!(
-        readme.contains(&format!("```\n{output}```")),
-        "the README should show:\n{output}"
-    );
+    assert!(readme.contains(&format!("```\n{output}```")), "the README should show:\n{output}");
 }

@@ -10,12 +10,8 @@ use serde_json::Value;
 use crate::folder::{Folder, SIX, digits, fixture, run};
 
 fn uneven(options: &str) -> Vec<String> {
-    let mut arguments = vec![
-        "score".to_owned(),
-        fixture("uneven/embeddings.npy"),
-        "-l".to_owned(),
-        fixture("uneven/labels.npy"),
-    ];
+    let mut arguments =
+        vec!["score".to_owned(), fixture("uneven/embeddings.npy"), "-l".to_owned(), fixture("uneven/labels.npy")];
     arguments.extend(options.split_whitespace().map(str::to_owned));
     arguments
 }
@@ -26,10 +22,8 @@ fn validator(folder: &Folder) -> jsonschema::Validator {
 
 #[track_caller]
 fn assert_valid(validator: &jsonschema::Validator, json: &Value) {
-    let errors: Vec<String> = validator
-        .iter_errors(json)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
+    let errors: Vec<String> =
+        validator.iter_errors(json).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}\n{json:#}");
 }
 
@@ -44,22 +38,16 @@ fn results_validate_against_the_schema() {
     let folder = Folder::with_set();
     let validator = validator(&folder);
     for distance in ["cosine", "euclidean", "sqeuclidean", "manhattan"] {
-        let json = folder
-            .embq(uneven(&format!("--distance {distance} --format json")))
-            .json();
+        let json = folder.embq(uneven(&format!("--distance {distance} --format json"))).json();
         assert_valid(&validator, &json);
         assert_eq!(json["kind"], "score");
         assert_eq!(json["schema_version"], 1);
         assert_eq!(json["settings"]["distance"], distance);
     }
     precomputed(&folder);
-    let json = folder
-        .score("distances.npy -l labels.npy --distance precomputed --format json")
-        .json();
+    let json = folder.score("distances.npy -l labels.npy --distance precomputed --format json").json();
     assert_valid(&validator, &json);
-    let euclidean = folder
-        .score("emb.npy -l labels.npy --distance euclidean --format json")
-        .json();
+    let euclidean = folder.score("emb.npy -l labels.npy --distance euclidean --format json").json();
     let silhouette = |json: &Value| json["metrics"]["silhouette"].as_f64().unwrap();
     assert!((silhouette(&json) - silhouette(&euclidean)).abs() < 1e-6);
 }
@@ -70,9 +58,7 @@ fn results_with_everything_in_them_validate() {
     let validator = validator(&folder);
     folder.write("w.txt", "1\n2\n3\n1\n1\n4\n");
     let options = "--row-weights w.txt --batch-size 2 --fail-if silhouette<-1 --hash --ignore-label 9";
-    let json = folder
-        .score(&format!("emb.npy -l labels.npy {options} --format json"))
-        .json();
+    let json = folder.score(&format!("emb.npy -l labels.npy {options} --format json")).json();
     assert_valid(&validator, &json);
     assert_eq!(json["gates"][0]["failed"], false);
     assert!(json["metrics"]["batch_loss"].is_number() || json["metrics"]["batch_loss"].is_null());
@@ -82,9 +68,7 @@ fn results_with_everything_in_them_validate() {
     let json: Value = serde_json::from_str(&failed.stdout).unwrap();
     assert_valid(&validator, &json);
     assert_eq!(json["gates"][0]["failed"], true);
-    let json = folder
-        .embq(uneven("--metrics separation --no-timing --format json"))
-        .json();
+    let json = folder.embq(uneven("--metrics separation --no-timing --format json")).json();
     assert_valid(&validator, &json);
     // Something that is no result is refused, or the checks above say nothing.
     assert!(!validator.is_valid(&serde_json::json!({"kind": "score"})));
@@ -97,9 +81,7 @@ fn what_is_undefined_is_null_with_a_warning() {
     // Rows that coincide within and between classes: no spread to divide by.
     folder.matrix("emb.npy", &[[1.0f32, 1.0]; 4]);
     folder.integers("labels.npy", &[0, 0, 1, 1]);
-    let text = folder
-        .score("emb.npy -l labels.npy --distance euclidean --format json")
-        .success();
+    let text = folder.score("emb.npy -l labels.npy --distance euclidean --format json").success();
     assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_valid(&validator, &json);
@@ -118,9 +100,7 @@ fn what_is_undefined_is_null_with_a_warning() {
     // Neither the table nor CSV has anything else in its place than a dash and nothing.
     let table = folder.score("emb.npy -l labels.npy --distance euclidean").success();
     assert!(!table.contains("NaN") && !table.contains("None"), "{table}");
-    let text = folder
-        .score("emb.npy -l labels.npy --distance euclidean --format csv")
-        .success();
+    let text = folder.score("emb.npy -l labels.npy --distance euclidean --format csv").success();
     assert!(text.contains("overall,,ratio,\n"), "{text}");
 }
 
@@ -142,11 +122,7 @@ fn a_single_row_has_no_compactness() {
     }
     assert!(singles > 0);
     assert_eq!(json["labels"]["singletons"], singles);
-    assert!(
-        json["warnings"].to_string().contains("single row"),
-        "{}",
-        json["warnings"]
-    );
+    assert!(json["warnings"].to_string().contains("single row"), "{}", json["warnings"]);
 }
 
 /// The integers of an npy fixture, whatever their width.
@@ -164,9 +140,7 @@ fn read_labels(name: &str) -> Vec<i64> {
 #[test]
 fn json_and_csv_hold_the_same_numbers() {
     let folder = Folder::new();
-    let json = folder
-        .embq(uneven("--format json --no-timing --batch-size 64 -o result.csv"))
-        .json();
+    let json = folder.embq(uneven("--format json --no-timing --batch-size 64 -o result.csv")).json();
     let mut reader = csv::Reader::from_path(folder.path("result.csv")).unwrap();
     assert_eq!(reader.headers().unwrap(), vec!["scope", "label", "metric", "value"]);
     let (mut overall, mut by_class) = (0, 0);
@@ -186,13 +160,8 @@ fn json_and_csv_hold_the_same_numbers() {
     assert_eq!(overall, json["metrics"].as_object().unwrap().len());
     assert!(by_class > json["classes"].as_array().unwrap().len());
     // The same holds for JSON in a file.
-    folder
-        .embq(uneven("--no-timing --batch-size 64 -o result.json"))
-        .success();
-    assert_eq!(
-        serde_json::from_str::<Value>(&folder.read("result.json")).unwrap(),
-        json
-    );
+    folder.embq(uneven("--no-timing --batch-size 64 -o result.json")).success();
+    assert_eq!(serde_json::from_str::<Value>(&folder.read("result.json")).unwrap(), json);
 }
 
 #[test]
@@ -249,15 +218,7 @@ fn rows_of_json_lines(text: &str) -> Vec<Row> {
 /// CSV has no types: `typed` makes a label of a cell.
 fn rows_of_csv(text: &str, typed: fn(&str) -> Value) -> Vec<Row> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let names = [
-        "row",
-        "label",
-        "a",
-        "b",
-        "silhouette",
-        "soft_silhouette",
-        "nearest_other",
-    ];
+    let names = ["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"];
     assert_eq!(reader.headers().unwrap(), names.to_vec());
     let rows = reader.records().map(|record| {
         let record = record.unwrap();
@@ -272,9 +233,7 @@ fn rows_of_csv(text: &str, typed: fn(&str) -> Value) -> Vec<Row> {
 }
 
 fn rows_of_parquet(folder: &Folder, name: &str) -> Vec<Row> {
-    let table = ParquetReader::new(fs::File::open(folder.path(name)).unwrap())
-        .finish()
-        .unwrap();
+    let table = ParquetReader::new(fs::File::open(folder.path(name)).unwrap()).finish().unwrap();
     let labels = |name: &str| -> Vec<Value> {
         let column = table.column(name).unwrap();
         match column.dtype() {
@@ -283,22 +242,8 @@ fn rows_of_parquet(folder: &Folder, name: &str) -> Vec<Row> {
             _ => column.str().unwrap().iter().map(Value::from).collect(),
         }
     };
-    let rows: Vec<u64> = table
-        .column("row")
-        .unwrap()
-        .u64()
-        .unwrap()
-        .into_no_null_iter()
-        .collect();
-    let numbers = NUMBERS.map(|name| {
-        table
-            .column(name)
-            .unwrap()
-            .f64()
-            .unwrap()
-            .iter()
-            .collect::<Vec<Option<f64>>>()
-    });
+    let rows: Vec<u64> = table.column("row").unwrap().u64().unwrap().into_no_null_iter().collect();
+    let numbers = NUMBERS.map(|name| table.column(name).unwrap().f64().unwrap().iter().collect::<Vec<Option<f64>>>());
     let (own, nearest) = (labels("label"), labels("nearest_other"));
     rows.iter()
         .enumerate()
@@ -325,10 +270,7 @@ fn rows_of_npy(bytes: &[u8], kind: &str, width: usize, typed: fn(&[u8]) -> Value
     let data = &bytes[10 + length..];
     let record = 8 + width + 4 * 8 + width;
     assert_eq!(data.len() % record, 0);
-    assert!(
-        header.contains(&format!("'shape': ({},)", data.len() / record)),
-        "{header}"
-    );
+    assert!(header.contains(&format!("'shape': ({},)", data.len() / record)), "{header}");
     let rows = data.chunks_exact(record).map(|record| {
         let eight = |at: usize| -> [u8; 8] { record[at..at + 8].try_into().unwrap() };
         let number = |column: usize| f64::from_le_bytes(eight(8 + width + 8 * column));
@@ -348,13 +290,8 @@ fn integer(bytes: &[u8]) -> Value {
 }
 
 fn text(bytes: &[u8]) -> Value {
-    let characters = bytes
-        .chunks_exact(4)
-        .map(|unit| u32::from_le_bytes(unit.try_into().unwrap()));
-    let text: String = characters
-        .filter(|&unit| unit != 0)
-        .map(|unit| char::from_u32(unit).unwrap())
-        .collect();
+    let characters = bytes.chunks_exact(4).map(|unit| u32::from_le_bytes(unit.try_into().unwrap()));
+    let text: String = characters.filter(|&unit| unit != 0).map(|unit| char::from_u32(unit).unwrap()).collect();
     text.into()
 }
 
@@ -362,11 +299,7 @@ fn text(bytes: &[u8]) -> Value {
 fn rows_are_the_same_in_every_format() {
     let folder = Folder::new();
     for extension in ["jsonl", "csv", "parquet", "npy"] {
-        folder
-            .embq(uneven(&format!(
-                "--rows-out rows.{extension} --format json -o result.json"
-            )))
-            .success();
+        folder.embq(uneven(&format!("--rows-out rows.{extension} --format json -o result.json"))).success();
     }
     let rows = rows_of_json_lines(&folder.read("rows.jsonl"));
     let labels = read_labels("uneven/labels.npy");
@@ -381,10 +314,7 @@ fn rows_are_the_same_in_every_format() {
             assert!((silhouette - (b - a) / a.max(b)).abs() < 1e-12, "{row:?}");
         }
     }
-    assert_eq!(
-        rows_of_csv(&folder.read("rows.csv"), |cell| cell.parse::<i64>().unwrap().into()),
-        rows
-    );
+    assert_eq!(rows_of_csv(&folder.read("rows.csv"), |cell| cell.parse::<i64>().unwrap().into()), rows);
     assert_eq!(rows_of_parquet(&folder, "rows.parquet"), rows);
     let bytes = fs::read(folder.path("rows.npy")).unwrap();
     assert_eq!(rows_of_npy(&bytes, "<i8", 8, integer), rows);
@@ -392,10 +322,7 @@ fn rows_are_the_same_in_every_format() {
     let result: Value = serde_json::from_str(&folder.read("result.json")).unwrap();
     for (column, name) in [(2, "silhouette"), (3, "soft_silhouette")] {
         let mean = rows.iter().map(|row| row.numbers[column].unwrap()).sum::<f64>() / rows.len() as f64;
-        assert!(
-            (mean - result["metrics"][name].as_f64().unwrap()).abs() < 1e-12,
-            "{name}"
-        );
+        assert!((mean - result["metrics"][name].as_f64().unwrap()).abs() < 1e-12, "{name}");
     }
 }
 
@@ -405,9 +332,7 @@ fn text_labels_of_rows_stay_text() {
     folder.matrix("emb.npy", &SIX);
     folder.write("labels.txt", "Füchse, \"rot\"\n007\nFüchse, \"rot\"\n🦊\n🦊\n007\n");
     for extension in ["jsonl", "csv", "parquet", "npy"] {
-        folder
-            .score(&format!("emb.npy -l labels.txt --rows-out rows.{extension}"))
-            .success();
+        folder.score(&format!("emb.npy -l labels.txt --rows-out rows.{extension}")).success();
     }
     let rows = rows_of_json_lines(&folder.read("rows.jsonl"));
     let labels: Vec<&str> = rows.iter().map(|row| row.label.as_str().unwrap()).collect();
@@ -430,9 +355,7 @@ fn boolean_labels_of_rows_stay_booleans() {
         ],
     );
     for extension in ["jsonl", "csv", "parquet", "npy"] {
-        folder
-            .score(&format!("table.parquet -l good --rows-out rows.{extension}"))
-            .success();
+        folder.score(&format!("table.parquet -l good --rows-out rows.{extension}")).success();
     }
     let rows = rows_of_json_lines(&folder.read("rows.jsonl"));
     let labels: Vec<bool> = rows.iter().map(|row| row.label.as_bool().unwrap()).collect();
@@ -451,13 +374,8 @@ fn rows_keep_their_numbers_where_some_are_ignored() {
     rows.extend(SIX);
     folder.matrix("emb.npy", &rows);
     folder.integers("labels.npy", &[-1, 0, 0, 0, 1, 1, 1]);
-    folder
-        .score("emb.npy -l labels.npy --ignore-label -1 --rows-out rows.jsonl")
-        .success();
-    let rows: Vec<u64> = rows_of_json_lines(&folder.read("rows.jsonl"))
-        .iter()
-        .map(|row| row.row)
-        .collect();
+    folder.score("emb.npy -l labels.npy --ignore-label -1 --rows-out rows.jsonl").success();
+    let rows: Vec<u64> = rows_of_json_lines(&folder.read("rows.jsonl")).iter().map(|row| row.row).collect();
     assert_eq!(rows, [1, 2, 3, 4, 5, 6]);
 }
 
@@ -465,9 +383,7 @@ fn rows_keep_their_numbers_where_some_are_ignored() {
 fn matrices_are_the_same_in_every_format() {
     let folder = Folder::new();
     for extension in ["csv", "parquet", "json", "npy"] {
-        folder
-            .embq(uneven(&format!("--matrix-out matrix.{extension}")))
-            .success();
+        folder.embq(uneven(&format!("--matrix-out matrix.{extension}"))).success();
     }
     let json: Value = serde_json::from_str(&folder.read("matrix.json")).unwrap();
     let mut expected = read_labels("uneven/labels.npy");
@@ -483,16 +399,10 @@ fn matrices_are_the_same_in_every_format() {
         for (column, here) in distances.iter().enumerate().filter(|(column, _)| *column != row) {
             // The sums of the two sides run in different orders, so rounding may set them apart.
             let (here, there) = (here.unwrap(), matrix[column][row].unwrap());
-            assert!(
-                (here - there).abs() <= 1e-14 * here,
-                "{here} in row {row}, column {column}; {there}"
-            );
+            assert!((here - there).abs() <= 1e-14 * here, "{here} in row {row}, column {column}; {there}");
         }
     }
-    assert!(
-        (0..k).any(|class| matrix[class][class].is_none()),
-        "a single row has no distance within its class"
-    );
+    assert!((0..k).any(|class| matrix[class][class].is_none()), "a single row has no distance within its class");
 
     let mut reader = csv::Reader::from_path(folder.path("matrix.csv")).unwrap();
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
@@ -500,17 +410,12 @@ fn matrices_are_the_same_in_every_format() {
     for (at, record) in reader.records().enumerate() {
         let record = record.unwrap();
         assert_eq!(record[0], labels[at]);
-        let row: Vec<Option<f64>> = record
-            .iter()
-            .skip(1)
-            .map(|cell| (!cell.is_empty()).then(|| cell.parse().unwrap()))
-            .collect();
+        let row: Vec<Option<f64>> =
+            record.iter().skip(1).map(|cell| (!cell.is_empty()).then(|| cell.parse().unwrap())).collect();
         assert_eq!(row, matrix[at]);
     }
 
-    let table = ParquetReader::new(fs::File::open(folder.path("matrix.parquet")).unwrap())
-        .finish()
-        .unwrap();
+    let table = ParquetReader::new(fs::File::open(folder.path("matrix.parquet")).unwrap()).finish().unwrap();
     assert_eq!(table.width(), k + 1);
     for (at, label) in labels.iter().enumerate() {
         let column: Vec<Option<f64>> = table.column(label).unwrap().f64().unwrap().iter().collect();
@@ -530,13 +435,9 @@ fn a_matrix_of_classes_with_the_names_of_columns() {
     let folder = Folder::with_set();
     folder.write("labels.txt", "label\nlabel\nlabel\nlabel \nlabel \nlabel \n");
     for extension in ["csv", "json", "npy", "parquet"] {
-        folder
-            .score(&format!("emb.npy -l labels.txt --matrix-out matrix.{extension}"))
-            .success();
+        folder.score(&format!("emb.npy -l labels.txt --matrix-out matrix.{extension}")).success();
     }
-    let table = ParquetReader::new(fs::File::open(folder.path("matrix.parquet")).unwrap())
-        .finish()
-        .unwrap();
+    let table = ParquetReader::new(fs::File::open(folder.path("matrix.parquet")).unwrap()).finish().unwrap();
     assert_eq!((table.height(), table.width()), (2, 3));
 }
 
@@ -566,9 +467,7 @@ fn an_older_output_outlives_a_failed_run() {
 fn several_files_in_one_run() {
     let folder = Folder::with_set();
     let line = "emb.npy -l labels.npy --no-timing";
-    let table = folder
-        .score(&format!("{line} -o a.json -o b.md -o c.csv -o d.txt"))
-        .success();
+    let table = folder.score(&format!("{line} -o a.json -o b.md -o c.csv -o d.txt")).success();
     assert!(table.contains("class  rows"), "{table}");
     assert_eq!(folder.read("d.txt"), table);
     for (format, name) in [("json", "a.json"), ("markdown", "b.md"), ("csv", "c.csv")] {
@@ -604,10 +503,8 @@ fn nothing_is_said_beside_the_result() {
 fn a_closed_pipe_ends_the_run_silently() {
     let folder = Folder::new();
     let commands: [&[&str]; 4] = [&["metrics"], &["schema"], &["completions", "bash"], &["man"]];
-    let mut all: Vec<Vec<String>> = commands
-        .iter()
-        .map(|words| words.iter().map(|word| (*word).to_owned()).collect())
-        .collect();
+    let mut all: Vec<Vec<String>> =
+        commands.iter().map(|words| words.iter().map(|word| (*word).to_owned()).collect()).collect();
     all.push(digits().to_vec());
     for arguments in all {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -628,11 +525,7 @@ fn a_closed_pipe_ends_the_run_silently() {
 #[test]
 fn a_full_disk_is_an_error() {
     let folder = Folder::with_set();
-    for arguments in [
-        &["score", "emb.npy", "-l", "labels.npy"][..],
-        &["metrics"],
-        &["completions", "zsh"],
-    ] {
+    for arguments in [&["score", "emb.npy", "-l", "labels.npy"][..], &["metrics"], &["completions", "zsh"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_embq"))
             .args(arguments)
@@ -643,21 +536,12 @@ fn a_full_disk_is_an_error() {
             .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
-        assert!(
-            stderr.contains("standard output: cannot write") && stderr.contains("No space left"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("standard output: cannot write") && stderr.contains("No space left"), "{stderr}");
     }
     std::os::unix::fs::symlink("/dev/full", folder.path("out.json")).unwrap();
-    let run = run(folder
-        .command()
-        .args(["score", "emb.npy", "-l", "labels.npy", "-o", "out.json"]));
+    let run = run(folder.command().args(["score", "emb.npy", "-l", "labels.npy", "-o", "out.json"]));
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(
-        run.stderr.contains("out.json: cannot write") && run.stderr.contains("No space left"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("out.json: cannot write") && run.stderr.contains("No space left"), "{}", run.stderr);
 }
 
 #[test]
@@ -684,11 +568,7 @@ fn labels_keep_their_escapes_where_programs_read_them() {
     let run = folder.score("emb.npy -l labels.txt --format csv -o out.csv");
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("\u{1b}[31mred"), "{}", run.stdout);
-    assert!(
-        fs::read_to_string(folder.path("out.csv"))
-            .unwrap()
-            .contains("\u{1b}[31mred")
-    );
+    assert!(fs::read_to_string(folder.path("out.csv")).unwrap().contains("\u{1b}[31mred"));
 }
 
 #[test]

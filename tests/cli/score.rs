@@ -7,9 +7,7 @@ use crate::folder::{Folder, SIX, digits, fixture, run};
 
 /// The digits scored with more options.
 fn score_digits(options: &[&str]) -> crate::folder::Run {
-    let arguments = digits()
-        .into_iter()
-        .chain(options.iter().map(|&option| option.to_owned()));
+    let arguments = digits().into_iter().chain(options.iter().map(|&option| option.to_owned()));
     Folder::new().embq(arguments)
 }
 
@@ -41,19 +39,9 @@ fn the_table_of_the_digits() {
     let table = score_digits(&[]).success();
     assert_narrow(&table);
     assert!(table.contains("digits/embeddings.npy"), "{table}");
-    assert!(
-        table.contains("1,797 x 64 f32 · 10 classes · cosine · temperature 0.1"),
-        "{table}"
-    );
-    let headline = table
-        .lines()
-        .find(|line| line.trim_start().starts_with("silhouette "))
-        .unwrap();
-    assert_eq!(
-        headline.split_whitespace().nth(1),
-        Some(&*format!("{COSINE:.4}")),
-        "{headline}"
-    );
+    assert!(table.contains("1,797 x 64 f32 · 10 classes · cosine · temperature 0.1"), "{table}");
+    let headline = table.lines().find(|line| line.trim_start().starts_with("silhouette ")).unwrap();
+    assert_eq!(headline.split_whitespace().nth(1), Some(&*format!("{COSINE:.4}")), "{headline}");
     let last = table.lines().last().unwrap();
     assert!(last.contains("class 1 is confused with 8"), "{last}");
     assert!(table.ends_with('\n') && !table.ends_with("\n\n"), "{table:?}");
@@ -76,10 +64,8 @@ fn silhouettes_are_those_of_scikit_learn() {
 fn the_worst_class_comes_first() {
     let table = score_digits(&[]).success();
     let json = score_digits(&["--format", "json"]).json();
-    let mut order: Vec<(f64, String)> = silhouettes_of_classes(&json)
-        .into_iter()
-        .zip((0..10).map(|label| label.to_string()))
-        .collect();
+    let mut order: Vec<(f64, String)> =
+        silhouettes_of_classes(&json).into_iter().zip((0..10).map(|label| label.to_string())).collect();
     order.sort_by(|left, right| left.0.total_cmp(&right.0));
     let expected: Vec<&str> = order.iter().map(|(_, label)| label.as_str()).collect();
     assert_eq!(listed_classes(&table), expected);
@@ -100,18 +86,11 @@ fn classes_and_their_order_are_a_choice() {
     let by_count = score_digits(&["--sort", "count"]).success();
     let counts: Vec<usize> = listed_classes(&by_count).into_iter().map(rows).collect();
     assert_eq!(counts.len(), 10);
-    assert!(
-        counts.is_sorted_by(|left, right| left >= right) && counts[9] > 0,
-        "{counts:?}"
-    );
+    assert!(counts.is_sorted_by(|left, right| left >= right) && counts[9] > 0, "{counts:?}");
 
     // A metric that is better when low has its highest first.
     let json = score_digits(&["--format", "json"]).json();
-    let of = |label: &str| {
-        json["classes"][label.parse::<usize>().unwrap()]["intra_mean"]
-            .as_f64()
-            .unwrap()
-    };
+    let of = |label: &str| json["classes"][label.parse::<usize>().unwrap()]["intra_mean"].as_f64().unwrap();
     let by_metric = score_digits(&["--sort", "intra_mean"]).success();
     let values: Vec<f64> = listed_classes(&by_metric).into_iter().map(of).collect();
     assert!(values.is_sorted_by(|left, right| left >= right), "{values:?}");
@@ -135,17 +114,12 @@ fn around_a_circle(folder: &Folder, labels: &[String], rows: usize) {
 #[test]
 fn a_thousand_classes_fit_the_table() {
     let folder = Folder::new();
-    let labels: Vec<String> = (0..1000)
-        .map(|class| format!("a rather long name of class {class}"))
-        .collect();
+    let labels: Vec<String> = (0..1000).map(|class| format!("a rather long name of class {class}")).collect();
     around_a_circle(&folder, &labels, 2);
     let table = folder.score("emb.npy -l labels.csv --classes all").success();
     assert_narrow(&table);
-    let classes = table
-        .lines()
-        .skip_while(|line| !line.starts_with("class "))
-        .skip(1)
-        .take_while(|line| !line.is_empty());
+    let classes =
+        table.lines().skip_while(|line| !line.starts_with("class ")).skip(1).take_while(|line| !line.is_empty());
     assert_eq!(classes.count(), 1000);
     let short = folder.score("emb.npy -l labels.csv").success();
     assert_narrow(&short);
@@ -173,22 +147,15 @@ fn labels_of_all_kinds_stay_in_their_cells() {
     assert_eq!(listed_classes(&table).len(), labels.len(), "{table}");
     // Colour on must not let a label's own escapes through either.
     let mut command = folder.command();
-    command
-        .env_remove("NO_COLOR")
-        .env("CLICOLOR_FORCE", "1")
-        .args(["score", "emb.npy", "-l", "labels.csv"]);
+    command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").args(["score", "emb.npy", "-l", "labels.csv"]);
     let coloured = run(&mut command).success();
     assert!(!coloured.contains("\u{1b}[31mred"), "{coloured:?}");
     let markdown = folder.score("emb.npy -l labels.csv --format markdown").success();
     assert!(!markdown.contains(hostile), "{markdown:?}");
     // JSON and CSV hold the labels as they are.
     let json = folder.score("emb.npy -l labels.csv --format json").json();
-    let mut found: Vec<&str> = json["classes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|class| class["label"].as_str().unwrap())
-        .collect();
+    let mut found: Vec<&str> =
+        json["classes"].as_array().unwrap().iter().map(|class| class["label"].as_str().unwrap()).collect();
     let mut expected = labels.to_vec();
     found.sort();
     expected.sort();
@@ -207,17 +174,10 @@ fn colours_come_when_they_are_wanted() {
     // To a pipe there are none, as nobody asked.
     let mut command = folder.command();
     command.env_remove("NO_COLOR").args(digits());
-    assert_eq!(
-        run(&mut command).success().replace(char::is_numeric, ""),
-        plain.replace(char::is_numeric, "")
-    );
+    assert_eq!(run(&mut command).success().replace(char::is_numeric, ""), plain.replace(char::is_numeric, ""));
     // Colours are for terminals, not for files.
     let mut command = folder.command();
-    command
-        .env_remove("NO_COLOR")
-        .env("CLICOLOR_FORCE", "1")
-        .args(digits())
-        .args(["-o", "out.txt"]);
+    command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").args(digits()).args(["-o", "out.txt"]);
     run(&mut command).success();
     let file = folder.read("out.txt");
     assert!(!file.contains('\u{1b}') && file.contains("silhouette"), "{file:?}");
@@ -232,18 +192,14 @@ fn ignored_labels_are_counted_and_left_out() {
     folder.integers("noisy_labels.npy", &[0, 0, 0, 1, 1, 1, -1, -1]);
     folder.matrix("emb.npy", &SIX);
     folder.integers("labels.npy", &[0, 0, 0, 1, 1, 1]);
-    let ignoring = folder
-        .score("noisy.npy -l noisy_labels.npy --ignore-label -1 --format json")
-        .json();
+    let ignoring = folder.score("noisy.npy -l noisy_labels.npy --ignore-label -1 --format json").json();
     let clean = folder.score("emb.npy -l labels.npy --format json").json();
     assert_eq!(ignoring["excluded"]["ignored_labels"], 2);
     assert_eq!(clean["excluded"]["ignored_labels"], 0);
     assert_eq!(ignoring["labels"]["classes"], 2);
     assert_eq!(ignoring["metrics"], clean["metrics"]);
     assert_eq!(ignoring["classes"], clean["classes"]);
-    let unknown = folder
-        .score("emb.npy -l labels.npy --ignore-label 9 --format json")
-        .json();
+    let unknown = folder.score("emb.npy -l labels.npy --ignore-label 9 --format json").json();
     let warnings = unknown["warnings"].to_string();
     assert!(warnings.contains("ignored label '9'"), "{warnings}");
 }
@@ -253,9 +209,7 @@ fn row_weights_weigh_the_mean() {
     let folder = Folder::with_set();
     let plain = folder.score("emb.npy -l labels.npy --format json").json();
     folder.floats("ones.npy", &[1.0; 6]);
-    let ones = folder
-        .score("emb.npy -l labels.npy --row-weights ones.npy --format json")
-        .json();
+    let ones = folder.score("emb.npy -l labels.npy --row-weights ones.npy --format json").json();
     let number = |json: &Value, name: &str| json["metrics"][name].as_f64().unwrap();
     for name in ["silhouette", "soft_silhouette", "separation", "fisher_ratio"] {
         let (left, right) = (number(&plain, name), number(&ones, name));
@@ -268,16 +222,8 @@ fn row_weights_weigh_the_mean() {
     let line = "emb.npy -l labels.npy --row-weights w.npy --rows-out rows.csv --format json";
     let weighted = folder.score(line).json();
     let mut rows = csv::Reader::from_path(folder.path("rows.csv")).unwrap();
-    let column = rows
-        .headers()
-        .unwrap()
-        .iter()
-        .position(|name| name == "silhouette")
-        .unwrap();
-    let scores: Vec<f64> = rows
-        .records()
-        .map(|row| row.unwrap()[column].parse().unwrap())
-        .collect();
+    let column = rows.headers().unwrap().iter().position(|name| name == "silhouette").unwrap();
+    let scores: Vec<f64> = rows.records().map(|row| row.unwrap()[column].parse().unwrap()).collect();
     assert_eq!(scores.len(), 6);
     let sum: f64 = scores.iter().zip(weights).map(|(score, weight)| score * weight).sum();
     let mean = sum / weights.iter().sum::<f64>();
@@ -289,23 +235,10 @@ fn row_weights_weigh_the_mean() {
 fn any_number_of_threads_gives_the_same_text() {
     for distance in ["cosine", "euclidean"] {
         let texts = ["1", "2", "3", "8"].map(|threads| {
-            score_digits(&[
-                "--format",
-                "json",
-                "--no-timing",
-                "--distance",
-                distance,
-                "--threads",
-                threads,
-            ])
-            .success()
+            score_digits(&["--format", "json", "--no-timing", "--distance", distance, "--threads", threads]).success()
         });
         assert!(texts.iter().all(|text| *text == texts[0]), "{distance}");
-        assert!(
-            !texts[0].contains("timing") && !texts[0].contains("seconds"),
-            "{}",
-            texts[0]
-        );
+        assert!(!texts[0].contains("timing") && !texts[0].contains("seconds"), "{}", texts[0]);
     }
     let timed = score_digits(&["--format", "json"]).json();
     assert!(timed["timing"]["read_seconds"].as_f64().unwrap() >= 0.0);
@@ -313,12 +246,7 @@ fn any_number_of_threads_gives_the_same_text() {
 }
 
 fn names(json: &Value) -> Vec<&str> {
-    json["metrics"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect()
+    json["metrics"].as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 #[test]
@@ -328,14 +256,7 @@ fn only_the_metrics_that_were_asked_for() {
     let json = score_digits(&["--metrics", "silhouette", "--format", "json"]).json();
     let found = names(&json);
     assert!(found.contains(&"silhouette"), "{found:?}");
-    for other in [
-        "soft_silhouette",
-        "soft_silhouette_loss",
-        "fisher_ratio",
-        "separation",
-        "margin",
-        "batch_loss",
-    ] {
+    for other in ["soft_silhouette", "soft_silhouette_loss", "fisher_ratio", "separation", "margin", "batch_loss"] {
         assert!(!found.contains(&other), "{found:?}");
     }
     assert_eq!(json["metrics"]["silhouette"], all["metrics"]["silhouette"]);
@@ -343,30 +264,17 @@ fn only_the_metrics_that_were_asked_for() {
     assert!(!table.contains("soft") && !table.contains("Fisher"), "{table}");
     let two = score_digits(&["--metrics", "fisher_ratio, separation", "--format", "json"]).json();
     let found = names(&two);
-    assert!(
-        found.contains(&"fisher_ratio") && found.contains(&"separation"),
-        "{found:?}"
-    );
+    assert!(found.contains(&"fisher_ratio") && found.contains(&"separation"), "{found:?}");
     assert!(!found.contains(&"soft_silhouette"), "{found:?}");
 }
 
 #[test]
 fn a_batch_size_adds_the_loss_of_batches() {
     let without = score_digits(&["--format", "json"]).json();
-    assert!(
-        names(&without).iter().all(|name| !name.starts_with("batch")),
-        "{:?}",
-        names(&without)
-    );
+    assert!(names(&without).iter().all(|name| !name.starts_with("batch")), "{:?}", names(&without));
     let with = |seed| score_digits(&["--format", "json", "--batch-size", "256", "--seed", seed, "--no-timing"]).json();
     let json = with("0");
-    for name in [
-        "batch_loss",
-        "batch_loss_std",
-        "batches",
-        "batches_skipped",
-        "batch_without_positive",
-    ] {
+    for name in ["batch_loss", "batch_loss_std", "batches", "batches_skipped", "batch_without_positive"] {
         assert!(json["metrics"][name].is_number(), "{name} in {:?}", names(&json));
     }
     // 1797 rows fill 7 batches of 256, and some are left.
@@ -401,14 +309,7 @@ fn embeddings_and_labels_come_from_standard_input() {
     assert_eq!(piped["inputs"][0]["path"], "-");
     let mut command = folder.command();
     command
-        .args([
-            "score",
-            &fixture("digits/embeddings.npy"),
-            "-l",
-            "-",
-            "--format",
-            "json",
-        ])
+        .args(["score", &fixture("digits/embeddings.npy"), "-l", "-", "--format", "json"])
         .write_stdin(std::fs::read(fixture("digits/labels.txt")).unwrap());
     let piped = run(&mut command).json();
     assert_eq!(piped["metrics"], plain["metrics"]);
@@ -418,18 +319,10 @@ fn embeddings_and_labels_come_from_standard_input() {
 #[test]
 fn the_hash_follows_the_content() {
     let folder = Folder::with_set();
-    assert!(
-        !folder
-            .score("emb.npy -l labels.npy --format json")
-            .success()
-            .contains("\"hash\"")
-    );
+    assert!(!folder.score("emb.npy -l labels.npy --format json").success().contains("\"hash\""));
     let hash = |json: Value| {
         let input = json["inputs"][0].as_object().unwrap().clone();
-        let (_, value) = input
-            .into_iter()
-            .find(|(name, _)| name.contains("blake3") || name.contains("hash"))
-            .unwrap();
+        let (_, value) = input.into_iter().find(|(name, _)| name.contains("blake3") || name.contains("hash")).unwrap();
         value.as_str().unwrap().to_owned()
     };
     let line = "emb.npy -l labels.npy --format json --hash";
@@ -445,16 +338,8 @@ fn the_hash_follows_the_content() {
 fn numbers_of_every_size_fit_the_table() {
     let folder = Folder::with_set();
     for scale in [1e-160, 1e-30, 1e12, 1e100] {
-        let bytes: Vec<u8> = SIX
-            .iter()
-            .flatten()
-            .flat_map(|&value| (f64::from(value) * scale).to_le_bytes())
-            .collect();
-        folder.npy(
-            "emb.npy",
-            "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }",
-            &bytes,
-        );
+        let bytes: Vec<u8> = SIX.iter().flatten().flat_map(|&value| (f64::from(value) * scale).to_le_bytes()).collect();
+        folder.npy("emb.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }", &bytes);
         let mut silhouettes = Vec::new();
         for distance in ["cosine", "euclidean", "manhattan"] {
             let line = format!("emb.npy -l labels.npy --distance {distance}");
@@ -468,15 +353,10 @@ fn numbers_of_every_size_fit_the_table() {
         folder.matrix("plain.npy", &SIX);
         for (distance, silhouette) in ["cosine", "euclidean", "manhattan"].iter().zip(silhouettes) {
             let json = folder
-                .score(&format!(
-                    "plain.npy -l labels.npy --distance {distance} --precision f64 --format json"
-                ))
+                .score(&format!("plain.npy -l labels.npy --distance {distance} --precision f64 --format json"))
                 .json();
             let plain = json["metrics"]["silhouette"].as_f64().unwrap();
-            assert!(
-                (silhouette - plain).abs() < 1e-6,
-                "{distance} times {scale}: {silhouette} {plain}"
-            );
+            assert!((silhouette - plain).abs() < 1e-6, "{distance} times {scale}: {silhouette} {plain}");
         }
     }
 }
@@ -486,11 +366,7 @@ fn long_names_of_files_labels_and_gates_fit_the_table() {
     let folder = Folder::with_set();
     let name = format!("{}.npy", "long_name_".repeat(20));
     folder.matrix(&name, &SIX);
-    assert_narrow(
-        &folder
-            .score(&format!("{name} -l labels.npy --ignore-label {}", "unknown".repeat(30)))
-            .success(),
-    );
+    assert_narrow(&folder.score(&format!("{name} -l labels.npy --ignore-label {}", "unknown".repeat(30))).success());
     let expression = format!("silhouette {} < 2", " ".repeat(100));
     let run = folder.embq(["score", "emb.npy", "-l", "labels.npy", "--fail-if", &expression]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
@@ -502,28 +378,18 @@ fn classes_cannot_be_ordered_by_what_is_not_computed() {
     let folder = Folder::with_set();
     let run = folder.score("emb.npy -l labels.npy --metrics separation --sort silhouette");
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(
-        run.stderr.contains("silhouette is not computed") && run.stderr.contains("--metrics"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("silhouette is not computed") && run.stderr.contains("--metrics"), "{}", run.stderr);
 }
 
 #[test]
 fn formats_and_layouts_of_the_same_numbers_score_the_same() {
     let folder = Folder::with_set();
-    let expected = folder
-        .score("emb.npy -l labels.npy --format json --precision f64")
-        .json();
+    let expected = folder.score("emb.npy -l labels.npy --format json --precision f64").json();
     let values: Vec<f64> = SIX.iter().flatten().map(|&value| value.into()).collect();
     // Fortran order, most significant byte first.
     let columns = (0..2).flat_map(|column| (0..6).map(move |row| 2 * row + column));
     let bytes: Vec<u8> = columns.flat_map(|at| values[at].to_be_bytes()).collect();
-    folder.npy(
-        "fortran.npy",
-        "{'descr': '>f8', 'fortran_order': True, 'shape': (6, 2), }",
-        &bytes,
-    );
+    folder.npy("fortran.npy", "{'descr': '>f8', 'fortran_order': True, 'shape': (6, 2), }", &bytes);
     let mut lines = "x,y,label\n".to_owned();
     for (row, label) in SIX.iter().zip([0, 0, 0, 1, 1, 1]) {
         lines.push_str(&format!("{:?},{:?},{label}\n", f64::from(row[0]), f64::from(row[1])));

@@ -15,12 +15,8 @@ use embq::progress::Silent;
 use ndarray::{Array1, Array2};
 
 /// The distances between rows that have coordinates.
-pub const GEOMETRIC: [Distance; 4] = [
-    Distance::Cosine,
-    Distance::SqEuclidean,
-    Distance::Euclidean,
-    Distance::Manhattan,
-];
+pub const GEOMETRIC: [Distance; 4] =
+    [Distance::Cosine, Distance::SqEuclidean, Distance::Euclidean, Distance::Manhattan];
 
 /// Every form of the soft silhouette.
 pub const SOFT_FORMS: [(SoftMinimum, SmoothMaximum); 4] = [
@@ -105,10 +101,7 @@ pub fn score_column(
     settings: &Settings,
 ) -> embq::Result<Scored> {
     let options = DatasetOptions {
-        weights: weights.map(|weights| RowWeights {
-            origin: Origin::new("weights.npy"),
-            values: weights.to_vec(),
-        }),
+        weights: weights.map(|weights| RowWeights { origin: Origin::new("weights.npy"), values: weights.to_vec() }),
         ..Default::default()
     };
     let dataset = Dataset::new(matrix.embeddings(), column, settings.distance, &options)?;
@@ -122,10 +115,7 @@ pub fn score(matrix: &Matrix, labels: &[i64], weights: Option<&[f64]>, settings:
 
 /// Settings for one distance; everything else by default.
 pub fn settings(distance: Distance) -> Settings {
-    Settings {
-        distance,
-        ..Default::default()
-    }
+    Settings { distance, ..Default::default() }
 }
 
 /// Settings for one form of the soft silhouette, with only the silhouettes computed.
@@ -208,11 +198,6 @@ impl Deviations {
 
     /// Fails the test if anything deviated.
     pub fn finish(self) {
-        assert!(
-            self.lines.is_empty(),
-            "{} deviation(s):\n{}",
-            self.lines.len(),
-            self.lines.join("\n")
-        );
+        assert!(self.lines.is_empty(), "{} deviation(s):\n{}", self.lines.len(), self.lines.join("\n"));
     }
 }

@@ -88,11 +88,7 @@ impl Oracle {
                 }
             }
         }
-        Oracle {
-            codes: codes.to_vec(),
-            counts,
-            means: sums / masses,
-        }
+        Oracle { codes: codes.to_vec(), counts, means: sums / masses }
     }
 
     pub fn means(&self) -> &Array2<f64> {
@@ -106,9 +102,7 @@ impl Oracle {
     fn rivals(&self, row: usize) -> impl Iterator<Item = (usize, f64)> + Clone {
         let own = self.codes[row];
         let means = self.means.row(row);
-        (0..self.counts.len())
-            .filter(move |&class| class != own)
-            .map(move |class| (class, means[class]))
+        (0..self.counts.len()).filter(move |&class| class != own).map(move |class| (class, means[class]))
     }
 
     fn own(&self, row: usize) -> f64 {
@@ -117,12 +111,7 @@ impl Oracle {
 
     /// The hard silhouette and its parts.
     pub fn hard(&self) -> HardRows {
-        let mut result = HardRows {
-            a: Vec::new(),
-            b: Vec::new(),
-            silhouette: Vec::new(),
-            nearest_other: Vec::new(),
-        };
+        let mut result = HardRows { a: Vec::new(), b: Vec::new(), silhouette: Vec::new(), nearest_other: Vec::new() };
         for row in 0..self.codes.len() {
             let (nearest, b) = self
                 .rivals(row)
@@ -147,9 +136,7 @@ impl Oracle {
             }
             let a = self.own(row);
             let least = self.rivals(row).map(|(_, mean)| mean).fold(f64::INFINITY, f64::min);
-            let excess = self
-                .rivals(row)
-                .map(move |(_, mean)| (mean, (mean - least) / temperature));
+            let excess = self.rivals(row).map(move |(_, mean)| (mean, (mean - least) / temperature));
             let b = match softmin {
                 SoftMinimum::Weighted => {
                     let total: f64 = excess.clone().map(|(_, x)| (-x).exp()).sum();
