@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Excluded, LabelType, Precision};
 use crate::distance::Distance;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
 use crate::metrics::batch::{BatchLoss, BatchSettings, batch_loss};
 use crate::metrics::mean::{class_means, weighted_mean};
@@ -265,9 +265,15 @@ pub struct Scored {
 /// Evaluates a data set.
 ///
 /// # Errors
-/// Fewer than two classes, more than N - 1, `--temperature auto` without a solution, and what reading rows reports.
+/// Fewer than two classes, more than N - 1, a data set made for another distance, `auto` without a solution, and what reading rows reports.
 pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress) -> Result<Scored> {
     dataset.require_silhouette()?;
+    if settings.distance != dataset.distance() {
+        return Err(Error::setting(
+            format!("the data set was checked for {} distances, not {}", dataset.distance(), settings.distance),
+            "make the data set with the distance of the settings",
+        ));
+    }
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
     let kernel = ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?;
     let temperature = match settings.temperature {

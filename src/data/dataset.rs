@@ -42,6 +42,7 @@ pub struct Excluded {
 #[derive(Clone, Debug)]
 pub struct Dataset {
     embeddings: Arc<Embeddings>,
+    distance: Distance,
     labels: Labels,
     label_origin: Origin,
     label_type: LabelType,
@@ -126,6 +127,10 @@ impl Dataset {
             }
             Err(Error::RowCounts { left: name.clone(), left_rows: rows, right: right.to_string(), right_rows, what })
         };
+        if embeddings.dimensions() == 0 {
+            let expected = "at least one dimension";
+            return Err(Error::Shape { name, expected, shape: vec![rows, 0] });
+        }
         same_rows(column.origin(), column.len(), "label")?;
         if let Some(weights) = &options.weights {
             same_rows(&weights.origin, weights.values.len(), "weight")?;
@@ -159,6 +164,7 @@ impl Dataset {
             .collect();
         let dataset = Dataset {
             embeddings: Arc::new(embeddings),
+            distance,
             labels,
             label_origin: column.origin().clone(),
             label_type: column.label_type(),
@@ -189,6 +195,11 @@ impl Dataset {
             return Err(Error::TooManyClasses { name: self.label_origin.to_string(), classes, rows, bound: rows - 1 });
         }
         Ok(())
+    }
+
+    /// The distance that the rows were checked for.
+    pub fn distance(&self) -> Distance {
+        self.distance
     }
 
     /// N: the rows that take part.
@@ -289,6 +300,7 @@ impl Dataset {
         let weights = self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         Dataset {
             embeddings: Arc::clone(&self.embeddings),
+            distance: self.distance,
             weights: Weights::new(weights, &labels),
             labels,
             label_origin: self.label_origin.clone(),
@@ -483,6 +495,12 @@ mod tests {
         let error = dataset(matrix.clone(), &[0, 0, 1], Distance::SqEuclidean, &options).unwrap_err();
         assert!(matches!(error, Error::Overflow { row: 1, .. }), "{error}");
         assert!(dataset(matrix, &[0, 0, 1], Distance::Cosine, &options).is_ok());
+    }
+
+    #[test]
+    fn rows_without_numbers_are_refused() {
+        let result = dataset(ndarray::Array2::zeros((3, 0)), &[0, 0, 1], Distance::Cosine, &DatasetOptions::default());
+        assert!(matches!(result, Err(Error::Shape { .. })));
     }
 
     #[test]
