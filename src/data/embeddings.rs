@@ -317,12 +317,6 @@ impl Embeddings {
         self
     }
 
-    /// States the element type of the file where it differs from the one in memory.
-    pub fn with_element_type(mut self, element_type: ElementType) -> Self {
-        self.element_type = element_type;
-        self
-    }
-
     /// Where they came from.
     pub fn origin(&self) -> &Origin {
         &self.origin

@@ -30,8 +30,7 @@ impl Centre {
         for (position, target) in sample.chunks_exact_mut(d).enumerate() {
             let row = position * rows / sampled;
             let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
-            let scale = if unit { RowScale::unit(values) } else { RowScale::ONE };
-            scale.apply_to(values, target);
+            RowScale::of(values, unit).apply_to(values, target);
         }
         let vector: Vec<f64> = (0..d)
             .into_par_iter()

@@ -229,7 +229,7 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         centred.resize(rows * d, T::default());
         squares.resize(rows, 0.0);
         for (position, row) in block.chunks_exact(d).enumerate() {
-            let scale = if kernel.unit { RowScale::unit(row) } else { RowScale::ONE };
+            let scale = RowScale::of(row, kernel.unit);
             let exact = &mut exact[position * d..(position + 1) * d];
             scale.apply_to(row, exact);
             let centred = &mut centred[position * d..(position + 1) * d];
@@ -284,8 +284,7 @@ fn dominant_distances<T: Real>(dataset: &Dataset, unit: bool) -> Result<HashMap<
     let mut read = |row: usize| -> Result<Vec<f64>> {
         let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
         let mut exact = vec![0.0; values.len()];
-        let scale = if unit { RowScale::unit(values) } else { RowScale::ONE };
-        scale.apply_to(values, &mut exact);
+        RowScale::of(values, unit).apply_to(values, &mut exact);
         Ok(exact)
     };
     for row in dataset.dominant_rows() {

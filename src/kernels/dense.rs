@@ -91,6 +91,12 @@ impl RowScale {
     /// Leaves a row as it is.
     pub(crate) const ONE: RowScale = RowScale { power: 1.0, inverse_norm: 1.0 };
 
+    /// Makes a row a unit vector, or leaves it as it is.
+    #[inline(always)]
+    pub(crate) fn of<T: Element>(row: &[T], unit: bool) -> Self {
+        if unit { RowScale::unit(row) } else { RowScale::ONE }
+    }
+
     /// Makes a row that is not zero a unit vector.
     #[inline(always)]
     pub(crate) fn unit<T: Element>(row: &[T]) -> Self {

@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 
 pub(crate) use dense::{lane_sum, lane_sum_2};
-pub use exponential::{exp_and_exp_m1, exp_nonpositive};
+pub use exponential::exp_and_exp_m1;
 pub use real::Real;
 
 /// What is kept of the mean distances of a row to all classes.
