@@ -75,9 +75,9 @@ pub enum Error {
     #[error("{name}: row {row} is a zero vector, which has no cosine distance; {rows} row(s) are zero")]
     ZeroVector { name: String, row: usize, rows: usize },
 
-    /// Values whose squared distances leave the range of float64.
-    #[error("{name}: row {row} holds {value:e}: its distances overflow float64")]
-    Overflow { name: String, row: usize, value: f64 },
+    /// Values whose squared distances leave the range of the precision.
+    #[error("{name}: row {row} holds {value:e}: its distances overflow {precision}")]
+    Overflow { name: String, row: usize, value: f64, precision: &'static str },
 
     /// A missing (null, empty, NaN) label.
     #[error("{name}: row {row} has no label; {rows} label(s) are missing")]
@@ -136,11 +136,14 @@ impl Error {
             Error::RowCounts { what, .. } => {
                 Some(format!("every row of the embeddings needs exactly one {what}, in the same order"))
             }
-            Error::NonFinite { .. } => Some("drop or repair these rows before saving".into()),
-            Error::ZeroVector { .. } => Some("drop these rows, or use --distance euclidean".into()),
+            Error::NonFinite { .. } => Some("repair these rows, or leave them out with --drop-invalid".into()),
+            Error::ZeroVector { .. } => {
+                Some("leave these rows out with --drop-invalid, or use --distance euclidean".into())
+            }
+            Error::Overflow { precision: "float32", .. } => Some("leave out --precision f32".into()),
             Error::Overflow { .. } => Some("divide the embeddings by a constant: silhouettes do not change".into()),
             Error::MissingLabel { .. } => {
-                Some("fill these labels, or give them a value and leave it out with --ignore-label VALUE".into())
+                Some("fill these labels, or leave these rows out with --drop-null-labels".into())
             }
             Error::TooFewClasses { .. } => {
                 Some("check that the label column is the right one, and what --ignore-label leaves out".into())

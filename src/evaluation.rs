@@ -5,7 +5,7 @@ use ndarray::Array2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Excluded, LabelType, Precision};
+use crate::data::{Dataset, Excluded, LabelType, Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
@@ -133,8 +133,8 @@ pub struct SettingsUsed {
     /// The file of row weights, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_weights: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ignore_labels: Vec<String>,
+    #[serde(flatten)]
+    pub rows: RowChoice,
 }
 
 /// A class that rows of another class lie closer to.
@@ -275,6 +275,15 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         ));
     }
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
+    let batches = settings.batch_size.is_some() && settings.metrics.any_of(Family::Batch);
+    let in_order = settings.distance.has_closed_form() && !batches;
+    let in_memory;
+    let dataset = if in_order || dataset.embeddings().blocks().is_random_access() {
+        dataset
+    } else {
+        in_memory = dataset.in_memory(precision)?;
+        &in_memory
+    };
     let kernel = ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?;
     let temperature = match settings.temperature {
         Temperature::Value(temperature) => temperature,
@@ -342,7 +351,7 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
             precision,
             batch_size: settings.batch_size,
             row_weights: dataset.weight_origin().map(ToString::to_string),
-            ignore_labels: dataset.ignored_labels().to_vec(),
+            rows: dataset.choice().clone(),
         },
         metrics: summary.metrics,
         undefined_classes: summary.undefined_classes,
@@ -356,11 +365,8 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
 }
 
 fn intra_means(dataset: &Dataset, scores: &[RowScore]) -> Vec<Option<f64>> {
-    let rows = dataset.labels().codes().iter().zip(scores).enumerate();
-    class_means(
-        dataset.labels().classes(),
-        rows.filter_map(|(row, (&code, score))| Some((code, score.a?, dataset.weight(row)))),
-    )
+    let rows = dataset.scored_members().zip(scores);
+    class_means(dataset.labels().classes(), rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight))))
 }
 
 fn describe_input(dataset: &Dataset, hash: Option<Precision>) -> Result<InputDescription> {
@@ -469,9 +475,8 @@ impl<'a> Summary<'a> {
 
     fn add_rows(&mut self, scores: &[RowScore]) {
         let dataset = self.dataset;
-        let (codes, classes) = (dataset.labels().codes(), dataset.labels().classes());
-        let rows =
-            || scores.iter().zip(codes).enumerate().map(|(row, (score, &code))| (score, code, dataset.weight(row)));
+        let classes = dataset.labels().classes();
+        let rows = || scores.iter().zip(dataset.scored_members()).map(|(score, (code, weight))| (score, code, weight));
         let by_class = |value: fn(&RowScore) -> f64| {
             class_means(classes, rows().map(|(score, code, weight)| (code, value(score), weight)))
         };
@@ -489,7 +494,7 @@ impl<'a> Summary<'a> {
         self.replace("negative_share", over_rows(negative));
         if self.asked_for("negative_share") || self.asked_for("silhouette") {
             let names = dataset.labels().names();
-            let confusions = confusions(codes, scores, dataset.weights(), classes);
+            let confusions = confusions(dataset.scored_members(), scores, classes);
             for (class, confused) in self.classes.iter_mut().zip(confusions) {
                 let told = confused
                     .into_iter()

@@ -2,13 +2,17 @@
 
 mod common;
 
+use std::ops::Range;
+
 use common::oracle::distance_matrix;
 use common::random::Random;
 use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silhouettes, text_column};
+use embq::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, RowBlocks, RowChoice};
 use embq::distance::Distance;
-use embq::evaluation::{Scored, Settings, Temperature};
+use embq::evaluation::{Scored, Settings, Temperature, evaluate};
 use embq::metrics::{METRICS, Scope, SoftMinimum};
-use ndarray::{Array2, Axis};
+use embq::progress::Silent;
+use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -285,6 +289,35 @@ proptest! {
         prop_assert!(kept >= (data.labels.len() / size) as f64);
         prop_assert!(kept <= data.labels.len().div_ceil(size) as f64);
     }
+
+    #[test]
+    fn a_row_of_a_subsample_scores_as_among_all(data in data(), distance in any_distance(), precomputed: bool) {
+        let values = if precomputed { distance_matrix(&data.values, distance) } else { data.values.clone() };
+        let distance = if precomputed { Distance::Precomputed } else { distance };
+        let settings = Settings { matrix: true, ..settings(distance) };
+        let all = evaluated(&values, &data.labels, &settings);
+        let wanted = (data.labels.len() / 2).max(all.evaluation.classes.len());
+        let embeddings = Embeddings::from_f64(Origin::new("embeddings.npy"), values);
+        let choice = RowChoice { subsample: Some(wanted), ..Default::default() };
+        let options = DatasetOptions { choice, seed: data.seed, ..Default::default() };
+        let dataset = Dataset::new(embeddings, &common::label_column(&data.labels), distance, &options).unwrap();
+        let part = evaluate(&dataset, &settings, &Silent).unwrap();
+        prop_assert_eq!(part.rows.silhouette.len(), wanted.min(data.labels.len()));
+        for (index, row) in dataset.scored().positions().enumerate() {
+            let pairs = [
+                (part.rows.a[index].unwrap_or(-1.0), all.rows.a[row].unwrap_or(-1.0)),
+                (part.rows.b[index], all.rows.b[row]),
+                (part.rows.silhouette[index], all.rows.silhouette[row]),
+                (part.rows.soft_silhouette[index], all.rows.soft_silhouette[row]),
+            ];
+            for (ours, expected) in pairs {
+                prop_assert!((ours - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{} and {}", ours, expected);
+            }
+        }
+        let mean = part.rows.silhouette.iter().sum::<f64>() / part.rows.silhouette.len() as f64;
+        let told = part.evaluation.metrics["silhouette"].unwrap();
+        prop_assert!((told - mean).abs() <= 1e-12, "{} and {}", told, mean);
+    }
 }
 
 #[test]
@@ -372,4 +405,42 @@ fn threads_change_no_bit_with_weights_or_a_precomputed_matrix() {
     }
     let distances = Matrix::F64(distances);
     same_bits_on_any_number_of_threads(&distances, &labels, None, Distance::Precomputed);
+}
+
+/// Rows that can only be had one after the other, as those of compressed files.
+struct InOrder(Array2<f64>);
+
+impl RowBlocks for InOrder {
+    fn read_f32(&self, _: Range<usize>, _: &mut [f32]) -> embq::Result<()> {
+        unreachable!("these rows are float64")
+    }
+
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> embq::Result<()> {
+        for (value, out) in self.0.slice(s![rows, ..]).iter().zip(out) {
+            *out = *value;
+        }
+        Ok(())
+    }
+
+    fn is_random_access(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn rows_read_in_order_give_the_same_bits() {
+    // Wide enough for several windows.
+    let (rows, dimensions) = (5_000, 2_100);
+    let random = &mut Random::new(11);
+    let values = random.normals(rows, dimensions);
+    let labels: Vec<i64> = (0..rows).map(|row| (row % 7) as i64).collect();
+    let settings = Settings { batch_size: None, ..settings(Distance::Cosine) };
+    let expected = evaluated(&values, &labels, &settings);
+    let embeddings =
+        Embeddings::new(Origin::new("embeddings.npy"), rows, dimensions, ElementType::F64, InOrder(values));
+    let column = common::label_column(&labels);
+    let dataset = Dataset::new(embeddings, &column, settings.distance, &DatasetOptions::default()).unwrap();
+    let ours = evaluate(&dataset, &settings, &Silent).unwrap();
+    assert_eq!(ours.rows, expected.rows);
+    assert_eq!(ours.evaluation.metrics, expected.evaluation.metrics);
 }

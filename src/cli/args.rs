@@ -103,7 +103,7 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
     pub(crate) batch_size: Option<u64>,
 
-    /// Seed of the shuffle
+    /// Seed of the shuffle and of the subsample
     #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
     pub(crate) seed: u64,
 
@@ -118,6 +118,30 @@ pub(crate) struct ScoreArguments {
     /// Leave out the rows of this label, such as -1 for noise; can be given several times
     #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
     pub(crate) ignore_label: Vec<String>,
+
+    /// Leave out the rows of this class; a class that is not there is an error; can be given several times
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Only the rows of this class; can be given several times
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
+    pub(crate) include: Vec<String>,
+
+    /// Leave out rows with NaN or infinite values (and zero vectors under cosine) instead of stopping
+    #[arg(long, help_heading = "Rows")]
+    pub(crate) drop_invalid: bool,
+
+    /// Leave out rows without a label instead of stopping
+    #[arg(long, help_heading = "Rows")]
+    pub(crate) drop_null_labels: bool,
+
+    /// Leave out classes with fewer rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
+    pub(crate) min_class_size: Option<u64>,
+
+    /// Score only this many rows, drawn class by class; their distances stay exact over all rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
+    pub(crate) subsample: Option<u64>,
 
     /// Exit with code 1 if this is true, such as 'silhouette < 0.3'; can be given several times
     #[arg(long, value_name = "EXPR", help_heading = "Gates")]

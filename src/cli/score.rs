@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::cli::args::ScoreArguments;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, message, print, print_styled};
-use crate::data::{Dataset, DatasetOptions};
+use crate::data::{Dataset, DatasetOptions, RowChoice};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, Timing, evaluate};
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
 
     let started = Instant::now();
     let loaded = input::load(embeddings, &arguments.labels, arguments.row_weights.as_deref())?;
-    let options = DatasetOptions { ignore_labels: arguments.ignore_label.clone(), weights: loaded.weights };
+    let options = DatasetOptions { choice: row_choice(&arguments), weights: loaded.weights, seed: arguments.seed };
     let dataset = Dataset::new(loaded.embeddings, &loaded.labels, settings.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
 
@@ -71,6 +71,22 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     Ok(if failed.is_empty() { Outcome::Success } else { Outcome::GateFailed })
 }
 
+fn row_choice(arguments: &ScoreArguments) -> RowChoice {
+    RowChoice {
+        ignore_labels: arguments.ignore_label.clone(),
+        include: arguments.include.clone(),
+        exclude: arguments.exclude.clone(),
+        drop_invalid: arguments.drop_invalid,
+        drop_null_labels: arguments.drop_null_labels,
+        min_class_size: arguments.min_class_size.map(saturated),
+        subsample: arguments.subsample.map(saturated),
+    }
+}
+
+fn saturated(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
     let order = arguments.sort.as_deref().map(ClassOrder::parse).transpose()?;
     if let Some(ClassOrder::Metric(metric)) = &order
@@ -92,7 +108,7 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         softmin: arguments.softmin.into(),
         softmax: arguments.softmax.into(),
         precision: arguments.precision.map(Into::into),
-        batch_size: arguments.batch_size.map(|size| usize::try_from(size).unwrap_or(usize::MAX)),
+        batch_size: arguments.batch_size.map(saturated),
         seed: arguments.seed,
         metrics,
         matrix: arguments.matrix_out.is_some(),

@@ -1,15 +1,17 @@
-//! Embeddings and labels together, checked once: what every metric is computed from.
+//! Embeddings and labels together, checked: what every metric is computed from.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Element, Embeddings, Label, LabelColumn, LabelType, Labels, Origin, Precision};
+use crate::data::value_scan::invalid_rows;
+use crate::data::{
+    Element, Embeddings, Label, LabelColumn, LabelType, Labels, Origin, Precision, SelectedRows, ValueScan, shuffled,
+};
 use crate::distance::Distance;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, choices};
 
 /// Positive weights, one for each row of the embeddings as stored.
 #[derive(Clone, Debug)]
@@ -20,39 +22,127 @@ pub struct RowWeights {
     pub values: Vec<f64>,
 }
 
-/// What to leave out, and what else comes with the rows.
+/// Which rows take part.
+///
+/// Rows are left out in this order: by label (`ignore_labels`, `include`, `exclude`), without a label, with values that
+/// have no distance, of classes that are then too small.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowChoice {
+    /// Labels (as text) whose rows are left out; one that no row has is told as a warning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_labels: Vec<String>,
+    /// The only labels whose rows take part; empty is all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Labels whose rows are left out; one that no row has is an error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Whether rows with NaN or infinite values, and zero vectors under cosine, are left out instead of an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_invalid: bool,
+    /// Whether rows without a label are left out instead of an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_null_labels: bool,
+    /// Classes with fewer rows are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_class_size: Option<usize>,
+    /// How many rows are scored, drawn class by class; their distances are to all rows that take part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsample: Option<usize>,
+}
+
+/// Which rows take part, and what else comes with them.
 #[derive(Clone, Debug, Default)]
 pub struct DatasetOptions {
-    /// Labels (as text) whose rows are left out before anything else.
-    pub ignore_labels: Vec<String>,
+    pub choice: RowChoice,
     /// Row weights.
     pub weights: Option<RowWeights>,
+    /// Seed of the subsample.
+    pub seed: u64,
 }
 
 /// How many rows were left out, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Excluded {
-    /// Rows with NaN or infinite values.
+    /// Rows with NaN or infinite values, and zero vectors under cosine.
     pub invalid: usize,
     /// Rows whose label was to be ignored.
     pub ignored_labels: usize,
+    /// Rows of classes that were excluded or not included.
+    #[serde(default)]
+    pub excluded_classes: usize,
+    /// Rows without a label.
+    #[serde(default)]
+    pub null_labels: usize,
+    /// Classes with too few rows.
+    #[serde(default)]
+    pub small_classes: usize,
+    /// Rows of these classes.
+    #[serde(default)]
+    pub small_class_rows: usize,
 }
 
-/// Checked rows with their labels: finite, labelled, and under the cosine distance not zero.
+impl Excluded {
+    /// All rows that were left out.
+    pub fn rows(&self) -> usize {
+        self.invalid + self.ignored_labels + self.excluded_classes + self.null_labels + self.small_class_rows
+    }
+}
+
+/// Rows with their labels. Values are checked in the first pass over them, by whoever makes it.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    embeddings: Arc<Embeddings>,
+    rows: SelectedRows,
     distance: Distance,
     labels: Labels,
     label_origin: Origin,
     label_type: LabelType,
-    /// The rows of the embeddings that take part, in order; `None` is all of them.
-    selection: Option<Vec<usize>>,
     weights: Weights,
     weight_origin: Option<Origin>,
-    ignored_labels: Vec<String>,
+    scored: Scored,
+    choice: RowChoice,
     excluded: Excluded,
     warnings: Vec<String>,
+}
+
+/// The rows that get a score: all that take part, or a subsample of them.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    rows: SelectedRows,
+    /// Their positions among the rows that take part, in order; `None` is all.
+    positions: Option<Arc<[usize]>>,
+}
+
+impl Scored {
+    /// The number of rows that get a score.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no row gets a score.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The position, among the rows that take part, of the row scored as number `index`.
+    pub fn position(&self, index: usize) -> usize {
+        self.positions.as_ref().map_or(index, |positions| positions[index])
+    }
+
+    /// The positions of all scored rows, in order.
+    pub fn positions(&self) -> impl ExactSizeIterator<Item = usize> + Clone + '_ {
+        (0..self.len()).map(|index| self.position(index))
+    }
+
+    /// Whether not all rows are scored.
+    pub fn is_subsample(&self) -> bool {
+        self.positions.is_some()
+    }
+
+    /// The scored rows.
+    pub fn rows(&self) -> &SelectedRows {
+        &self.rows
+    }
 }
 
 /// The weights of rows and classes.
@@ -104,21 +194,19 @@ impl Weights {
     }
 }
 
-/// Rows that one task scans at a time.
-const SCAN_ROWS: usize = 1024;
-
 impl Dataset {
-    /// Joins embeddings and labels for evaluation under `distance`, with everything checked.
+    /// Joins embeddings and labels for evaluation under `distance`, with everything checked but the values, which are
+    /// not read here unless invalid rows are to be dropped.
     ///
     /// # Errors
-    /// Row counts that differ, missing labels, bad weights, NaN or infinite values, zero vectors under cosine, values
-    /// whose distances overflow, a precomputed matrix that is not square.
+    /// Row counts that differ, missing labels, unknown classes, bad weights, a precomputed matrix that is not square.
     pub fn new(
-        embeddings: Embeddings,
+        embeddings: impl Into<Arc<Embeddings>>,
         column: &LabelColumn,
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Self> {
+        let embeddings: Arc<Embeddings> = embeddings.into();
         let rows = embeddings.rows();
         let name = embeddings.origin().to_string();
         let same_rows = |right: &Origin, right_rows: usize, what: &'static str| {
@@ -144,8 +232,8 @@ impl Dataset {
                 problem: format!("it has {rows} rows and {} columns", embeddings.dimensions()),
             });
         }
-        let kept = kept_rows(column, &options.ignore_labels);
-        let excluded = Excluded { invalid: 0, ignored_labels: kept.as_ref().map_or(0, |kept| rows - kept.len()) };
+        let choice = &options.choice;
+        let (kept, excluded) = kept_rows(&embeddings, column, distance, choice)?;
         let labels = match &kept {
             Some(kept) => Labels::from_column(column, kept.iter().copied())?,
             None => Labels::from_column(column, 0..rows)?,
@@ -156,30 +244,33 @@ impl Dataset {
         });
         let weights = Weights::new(weights, &labels);
         let unknown = |ignored: &&String| !column.dictionary().iter().any(|label| label.to_string() == **ignored);
-        let warnings = options
+        let warnings = choice
             .ignore_labels
             .iter()
             .filter(unknown)
             .map(|label| format!("no row of {} has the ignored label '{label}'", column.origin()))
             .collect();
-        let dataset = Dataset {
-            embeddings: Arc::new(embeddings),
+        let rows = SelectedRows::new(embeddings, kept);
+        let scored = match choice.subsample {
+            Some(wanted) if wanted < labels.codes().len() => {
+                let positions = subsample(&labels, wanted, options.seed)?;
+                Scored { rows: rows.choose(&positions), positions: Some(Arc::from(positions)) }
+            }
+            _ => Scored { rows: rows.clone(), positions: None },
+        };
+        Ok(Dataset {
+            rows,
             distance,
             labels,
             label_origin: column.origin().clone(),
             label_type: column.label_type(),
-            selection: kept,
             weights,
             weight_origin: options.weights.as_ref().map(|weights| weights.origin.clone()),
-            ignored_labels: options.ignore_labels.clone(),
+            choice: RowChoice { subsample: scored.is_subsample().then_some(scored.len()), ..choice.clone() },
+            scored,
             excluded,
             warnings,
-        };
-        match dataset.embeddings.element_type().precision() {
-            Precision::F32 => dataset.check_values::<f32>(distance)?,
-            Precision::F64 => dataset.check_values::<f64>(distance)?,
-        }
-        Ok(dataset)
+        })
     }
 
     /// Checks what a silhouette needs: 2 <= K <= N - 1.
@@ -195,6 +286,36 @@ impl Dataset {
             return Err(Error::TooManyClasses { name: self.label_origin.to_string(), classes, rows, bound: rows - 1 });
         }
         Ok(())
+    }
+
+    /// Checks every value in a pass of its own, for those who compute pair by pair.
+    ///
+    /// # Errors
+    /// NaN or infinite values, zero vectors under cosine, values whose distances overflow.
+    pub(crate) fn check_values<T: Element>(&self) -> Result<()> {
+        let mut scan = ValueScan::new(&self.rows, self.distance);
+        let mut buffer = Vec::new();
+        self.rows.for_each_window::<T>(|window| {
+            scan.add(window.range().start, window.rows(window.range(), &mut buffer)?);
+            Ok(())
+        })?;
+        scan.finish()
+    }
+
+    /// The same data with all values in memory, for those who need rows out of order.
+    ///
+    /// # Errors
+    /// What the source of the rows reports.
+    pub(crate) fn in_memory(&self, precision: Precision) -> Result<Self> {
+        let rows = match precision {
+            Precision::F32 => self.rows.in_memory::<f32>()?,
+            Precision::F64 => self.rows.in_memory::<f64>()?,
+        };
+        let scored = match &self.scored.positions {
+            Some(positions) => Scored { rows: rows.choose(positions), positions: Some(Arc::clone(positions)) },
+            None => Scored { rows: rows.clone(), positions: None },
+        };
+        Ok(Dataset { rows, scored, ..self.clone() })
     }
 
     /// The distance that the rows were checked for.
@@ -214,7 +335,7 @@ impl Dataset {
 
     /// d.
     pub fn dimensions(&self) -> usize {
-        self.embeddings.dimensions()
+        self.rows.dimensions()
     }
 
     /// The labels of the rows that take part.
@@ -239,7 +360,30 @@ impl Dataset {
 
     /// The embeddings as stored.
     pub fn embeddings(&self) -> &Embeddings {
-        &self.embeddings
+        self.rows.embeddings()
+    }
+
+    /// The rows that take part.
+    pub fn selected(&self) -> &SelectedRows {
+        &self.rows
+    }
+
+    /// The rows that get a score.
+    pub fn scored(&self) -> &Scored {
+        &self.scored
+    }
+
+    /// Class and weight of each scored row, in order.
+    pub fn scored_members(&self) -> impl ExactSizeIterator<Item = (u32, f64)> + Clone + '_ {
+        self.scored.positions().map(|row| (self.labels.codes()[row], self.weight(row)))
+    }
+
+    /// The scored rows (as numbers among the scored ones) class by class, in order within a class.
+    pub(crate) fn scored_by_class(&self) -> Vec<usize> {
+        let codes = self.labels.codes();
+        let mut order: Vec<usize> = (0..self.scored.len()).collect();
+        order.sort_by_key(|&index| codes[self.scored.position(index)]);
+        order
     }
 
     /// The weights of the rows that take part; `None` where all weigh the same.
@@ -279,9 +423,9 @@ impl Dataset {
         self.weight_origin.as_ref()
     }
 
-    /// The labels whose rows were to be left out.
-    pub fn ignored_labels(&self) -> &[String] {
-        &self.ignored_labels
+    /// How the rows were chosen.
+    pub fn choice(&self) -> &RowChoice {
+        &self.choice
     }
 
     /// What was left out.
@@ -291,152 +435,140 @@ impl Dataset {
 
     /// The number in the stored embeddings of a row that takes part.
     pub fn source_row(&self, row: usize) -> usize {
-        self.selection.as_ref().map_or(row, |selection| selection[row])
+        self.rows.source_row(row)
     }
 
-    /// A choice of rows as a data set of its own; its classes are those that occur in it.
+    /// A choice of rows as a data set of its own, all of them scored; its classes are those that occur in it.
     pub fn subset(&self, rows: &[usize]) -> Self {
         let labels = self.labels.subset(rows);
         let weights = self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let rows = self.rows.choose(rows);
         Dataset {
-            embeddings: Arc::clone(&self.embeddings),
             distance: self.distance,
             weights: Weights::new(weights, &labels),
             labels,
             label_origin: self.label_origin.clone(),
             label_type: self.label_type,
-            selection: Some(rows.iter().map(|&row| self.source_row(row)).collect()),
+            scored: Scored { rows: rows.clone(), positions: None },
+            rows,
             weight_origin: self.weight_origin.clone(),
-            ignored_labels: self.ignored_labels.clone(),
+            choice: self.choice.clone(),
             excluded: self.excluded,
             warnings: Vec::new(),
         }
     }
 
-    /// The given rows as a contiguous block, row after row: in place where they lie in memory so, else copied to `buffer`.
+    /// The given rows as a contiguous block, as [`SelectedRows::rows`] gives it.
     ///
     /// # Errors
     /// What the source of the rows reports.
     pub fn rows<'a, T: Element>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<T>) -> Result<&'a [T]> {
-        let d = self.dimensions();
-        let blocks = self.embeddings.blocks();
-        let Some(selection) = &self.selection else {
-            if let Some(matrix) = T::view(blocks) {
-                return Ok(&matrix[rows.start * d..rows.end * d]);
-            }
-            buffer.resize(rows.len() * d, T::default());
-            T::read(blocks, rows, buffer)?;
-            return Ok(buffer);
+        self.rows.rows(rows, buffer)
+    }
+}
+
+/// What becomes of the rows of a label.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Ignored,
+    Excluded,
+}
+
+/// The rows that take part, or `None` if all do, and how many do not.
+fn kept_rows(
+    embeddings: &Arc<Embeddings>,
+    column: &LabelColumn,
+    distance: Distance,
+    choice: &RowChoice,
+) -> Result<(Option<Vec<usize>>, Excluded)> {
+    let names: Vec<String> = column.dictionary().iter().map(Label::to_string).collect();
+    for (option, wanted) in [("include", &choice.include), ("exclude", &choice.exclude)] {
+        if let Some(unknown) = wanted.iter().find(|wanted| !names.contains(wanted)) {
+            return Err(Error::setting(
+                format!("--{option}: no row of {} has the label '{unknown}'", column.origin()),
+                choices(Some(unknown), &names),
+            ));
+        }
+    }
+    let fate = |name: &String| match () {
+        () if choice.ignore_labels.contains(name) => Fate::Ignored,
+        () if choice.exclude.contains(name) => Fate::Excluded,
+        () if !choice.include.is_empty() && !choice.include.contains(name) => Fate::Excluded,
+        () => Fate::Kept,
+    };
+    let fates: Vec<Fate> = names.iter().map(fate).collect();
+    let mut excluded = Excluded::default();
+    let mut kept: Vec<usize> = Vec::new();
+    for row in 0..column.len() {
+        match column.code(row).map(|code| fates[code]) {
+            Some(Fate::Kept) => kept.push(row),
+            Some(Fate::Ignored) => excluded.ignored_labels += 1,
+            Some(Fate::Excluded) => excluded.excluded_classes += 1,
+            // With classes named, a row without a label belongs to none of them.
+            None if choice.drop_null_labels || !choice.include.is_empty() => excluded.null_labels += 1,
+            None => kept.push(row),
+        }
+    }
+    if choice.drop_invalid {
+        let rows = SelectedRows::new(Arc::clone(embeddings), (excluded.rows() > 0).then(|| kept.clone()));
+        let invalid = match embeddings.element_type().precision() {
+            Precision::F32 => invalid_rows::<f32>(&rows, distance)?,
+            Precision::F64 => invalid_rows::<f64>(&rows, distance)?,
         };
-        buffer.resize(rows.len() * d, T::default());
-        for (row, target) in selection[rows].iter().zip(buffer.chunks_exact_mut(d.max(1))) {
-            match T::view(blocks) {
-                Some(matrix) => target.copy_from_slice(&matrix[row * d..(row + 1) * d]),
-                None => T::read(blocks, *row..row + 1, target)?,
-            }
-        }
-        Ok(buffer)
+        let mut invalid = invalid.into_iter();
+        kept.retain(|_| invalid.next() != Some(true));
+        excluded.invalid = column.len() - excluded.rows() - kept.len();
     }
-
-    fn check_values<T: Element>(&self, distance: Distance) -> Result<()> {
-        let d = self.dimensions();
-        let no_zero = distance == Distance::Cosine;
-        let largest = largest_value(distance, d);
-        let starts: Vec<usize> = (0..self.len()).step_by(SCAN_ROWS).collect();
-        let scans: Vec<Scan> = starts
-            .par_iter()
-            .map_init(Vec::new, |buffer: &mut Vec<T>, &start| {
-                let end = (start + SCAN_ROWS).min(self.len());
-                let block = self.rows(start..end, buffer)?;
-                Ok(scan_block(block, start, end - start, d, no_zero, largest))
-            })
-            .collect::<Result<_>>()?;
-        let scan = scans.into_iter().fold(Scan::default(), Scan::then);
-        let name = || self.embeddings.origin().to_string();
-        if let Some(row) = scan.first_invalid {
-            let mut buffer = Vec::new();
-            let values = self.rows::<T>(row..row + 1, &mut buffer)?;
-            let column = values.iter().position(|value| !value.to_f64().is_finite()).unwrap_or(0);
-            return Err(Error::NonFinite {
-                name: name(),
-                value: values[column].to_f64(),
-                row: self.source_row(row),
-                column,
-                rows: scan.invalid,
-            });
-        }
-        if let Some(row) = scan.first_zero {
-            return Err(Error::ZeroVector { name: name(), row: self.source_row(row), rows: scan.zeros });
-        }
-        if let Some((row, value)) = scan.first_overflow {
-            return Err(Error::Overflow { name: name(), row: self.source_row(row), value });
-        }
-        Ok(())
+    if let Some(least) = choice.min_class_size {
+        let mut counts = vec![0; names.len()];
+        kept.iter().filter_map(|&row| column.code(row)).for_each(|code| counts[code] += 1);
+        let before = kept.len();
+        kept.retain(|&row| column.code(row).is_none_or(|code| counts[code] >= least));
+        excluded.small_classes = counts.iter().filter(|&&count| (1..least).contains(&count)).count();
+        excluded.small_class_rows = before - kept.len();
     }
+    if kept.is_empty() && excluded.rows() > 0 {
+        return Err(Error::setting(
+            format!("no row of {} takes part: all {} are left out", column.origin(), column.len()),
+            "see what --include, --exclude, --ignore-label, --drop-invalid and --min-class-size leave out",
+        ));
+    }
+    Ok(((excluded.rows() > 0).then_some(kept), excluded))
 }
 
-/// The rows whose label is not ignored, or `None` if nothing is.
-fn kept_rows(column: &LabelColumn, ignore: &[String]) -> Option<Vec<usize>> {
-    let ignored = |label: &Label| ignore.contains(&label.to_string());
-    if !column.dictionary().iter().any(ignored) {
-        return None;
+/// Rows drawn at random, from each class in proportion to its size and at least one.
+///
+/// # Errors
+/// Fewer rows than classes.
+fn subsample(labels: &Labels, wanted: usize, seed: u64) -> Result<Vec<usize>> {
+    let (rows, classes) = (labels.codes().len(), labels.classes());
+    if wanted < classes {
+        return Err(Error::setting(
+            format!("--subsample {wanted} is less than a row for each of the {classes} classes"),
+            format!("take at least {classes}"),
+        ));
     }
-    Some((0..column.len()).filter(|&row| !column.get(row).is_some_and(ignored)).collect())
-}
-
-/// The largest absolute value whose distances still are float64 numbers.
-fn largest_value(distance: Distance, dimensions: usize) -> f64 {
-    let d = dimensions.max(1) as f64;
-    match distance {
-        Distance::Cosine | Distance::Precomputed => f64::MAX,
-        // Sums over up to 2^53 rows of (2 x)^2 d must stay below 2^1024.
-        Distance::Euclidean | Distance::SqEuclidean => 1e146 / d.sqrt(),
-        Distance::Manhattan => 1e290 / d,
+    // One for each class, then the rest in proportion; what rounding leaves goes to the largest remainders.
+    let (spare, rest) = (wanted - classes, rows - classes);
+    let share = |class: usize| (labels.counts()[class] - 1) as u128 * spare as u128;
+    let mut quotas: Vec<usize> = (0..classes).map(|class| 1 + (share(class) / rest.max(1) as u128) as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..classes).collect();
+    by_remainder.sort_by_key(|&class| std::cmp::Reverse(share(class) % rest.max(1) as u128));
+    let missing = wanted - quotas.iter().sum::<usize>();
+    for &class in by_remainder.iter().take(missing) {
+        quotas[class] += 1;
     }
-}
-
-#[derive(Default)]
-struct Scan {
-    first_invalid: Option<usize>,
-    invalid: usize,
-    first_zero: Option<usize>,
-    zeros: usize,
-    first_overflow: Option<(usize, f64)>,
-}
-
-impl Scan {
-    fn then(self, next: Scan) -> Scan {
-        Scan {
-            first_invalid: self.first_invalid.or(next.first_invalid),
-            invalid: self.invalid + next.invalid,
-            first_zero: self.first_zero.or(next.first_zero),
-            zeros: self.zeros + next.zeros,
-            first_overflow: self.first_overflow.or(next.first_overflow),
+    let mut positions: Vec<usize> = Vec::with_capacity(wanted);
+    for row in shuffled(rows, seed) {
+        let quota = &mut quotas[labels.codes()[row] as usize];
+        if *quota > 0 {
+            *quota -= 1;
+            positions.push(row);
         }
     }
-}
-
-fn scan_block<T: Element>(block: &[T], start: usize, rows: usize, d: usize, no_zero: bool, largest: f64) -> Scan {
-    let mut scan = Scan::default();
-    for position in 0..rows {
-        let values = &block[position * d..(position + 1) * d];
-        // v * 0 is 0 for finite v and NaN for all else, so one sum tells about the whole row.
-        let finite = values.iter().map(|value| value.to_f64() * 0.0).sum::<f64>() == 0.0;
-        if !finite {
-            scan.first_invalid.get_or_insert(start + position);
-            scan.invalid += 1;
-            continue;
-        }
-        if no_zero && values.iter().all(|value| value.to_f64() == 0.0) {
-            scan.first_zero.get_or_insert(start + position);
-            scan.zeros += 1;
-        }
-        if T::PRECISION == Precision::F64 && scan.first_overflow.is_none() && largest < f64::MAX {
-            let overflowing = values.iter().find(|value| value.to_f64().abs() > largest);
-            scan.first_overflow = overflowing.map(|value| (start + position, value.to_f64()));
-        }
-    }
-    scan
+    positions.sort_unstable();
+    Ok(positions)
 }
 
 #[cfg(test)]
@@ -460,13 +592,24 @@ mod tests {
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Dataset> {
-        Dataset::new(Embeddings::from_f64(Origin::new("x.npy"), matrix), &labels(values), distance, options)
+        let embeddings = Embeddings::from_f64(Origin::new("x.npy"), matrix);
+        let dataset = Dataset::new(embeddings, &labels(values), distance, options)?;
+        dataset.check_values::<f64>()?;
+        Ok(dataset)
+    }
+
+    fn options(choice: RowChoice) -> DatasetOptions {
+        DatasetOptions { choice, ..Default::default() }
+    }
+
+    fn ignoring(label: &str) -> DatasetOptions {
+        options(RowChoice { ignore_labels: vec![label.into()], ..Default::default() })
     }
 
     #[test]
     fn the_first_invalid_cell_is_named_with_its_row_in_the_file() {
         let matrix = array![[f64::NAN, 0.0], [1.0, 2.0], [3.0, f64::INFINITY], [f64::NAN, 1.0]];
-        let options = DatasetOptions { ignore_labels: vec!["-1".into()], ..Default::default() };
+        let options = ignoring("-1");
         let error = dataset(matrix, &[-1, 0, 1, 1], Distance::Euclidean, &options).unwrap_err();
         assert!(matches!(error, Error::NonFinite { row: 2, column: 1, rows: 2, .. }), "{error}");
     }
@@ -482,7 +625,7 @@ mod tests {
 
     #[test]
     fn an_ignored_label_that_no_row_has_is_a_warning() {
-        let options = DatasetOptions { ignore_labels: vec!["7".into()], ..Default::default() };
+        let options = ignoring("7");
         let data = dataset(array![[1.0], [2.0], [3.0]], &[0, 0, 1], Distance::Euclidean, &options).unwrap();
         assert_eq!(data.len(), 3);
         assert!(data.warnings()[0].contains("'7'"));
@@ -505,11 +648,81 @@ mod tests {
 
     #[test]
     fn rows_follow_the_selection() {
-        let options = DatasetOptions { ignore_labels: vec!["5".into()], ..Default::default() };
+        let options = ignoring("5");
         let data = dataset(array![[1.0], [2.0], [3.0], [4.0]], &[0, 5, 1, 1], Distance::Euclidean, &options).unwrap();
         let mut buffer = Vec::new();
         assert_eq!(data.rows::<f32>(1..3, &mut buffer).unwrap(), [3.0, 4.0]);
         assert_eq!(data.subset(&[2, 0]).source_row(0), 3);
         assert_eq!(data.excluded().ignored_labels, 1);
+    }
+
+    #[test]
+    fn invalid_rows_are_dropped_where_that_is_wanted() {
+        let matrix = array![[f64::NAN, 0.0], [1.0, 2.0], [0.0, 0.0], [3.0, f64::INFINITY], [1.0, 1.0]];
+        let choice = RowChoice { drop_invalid: true, ..Default::default() };
+        let cosine = dataset(matrix.clone(), &[0, 0, 0, 1, 1], Distance::Cosine, &options(choice.clone())).unwrap();
+        assert_eq!((cosine.len(), cosine.excluded().invalid, cosine.source_row(1)), (2, 3, 4));
+        let euclidean = dataset(matrix, &[0, 0, 0, 1, 1], Distance::Euclidean, &options(choice)).unwrap();
+        assert_eq!((euclidean.len(), euclidean.excluded().invalid), (3, 2));
+    }
+
+    #[test]
+    fn classes_are_included_excluded_and_too_small() {
+        let matrix = || ndarray::Array2::from_shape_fn((7, 1), |(row, _)| row as f64);
+        let labels = [0, 1, 1, 2, 2, 2, 3];
+        let excluded = |choice| {
+            let data = dataset(matrix(), &labels, Distance::Euclidean, &options(choice)).unwrap();
+            (data.len(), data.excluded())
+        };
+        let (rows, exclude) = excluded(RowChoice { exclude: vec!["2".into()], ..Default::default() });
+        assert_eq!((rows, exclude.excluded_classes), (4, 3));
+        let include = vec!["1".into(), "2".into()];
+        let (rows, include) = excluded(RowChoice { include, ..Default::default() });
+        assert_eq!((rows, include.excluded_classes), (5, 2));
+        let (rows, small) = excluded(RowChoice { min_class_size: Some(2), ..Default::default() });
+        assert_eq!((rows, small.small_classes, small.small_class_rows), (5, 2, 2));
+        let choice = RowChoice { include: vec!["9".into()], ..Default::default() };
+        let error = dataset(matrix(), &labels, Distance::Euclidean, &options(choice)).unwrap_err();
+        assert!(error.to_string().contains("--include: no row of labels.npy has the label '9'"), "{error}");
+        let choice = RowChoice { min_class_size: Some(4), ..Default::default() };
+        let error = dataset(matrix(), &labels, Distance::Euclidean, &options(choice)).unwrap_err();
+        assert!(error.to_string().contains("all 7 are left out"), "{error}");
+    }
+
+    #[test]
+    fn rows_without_a_label_are_dropped_where_that_is_wanted() {
+        let mut builder = LabelColumnBuilder::new(LabelType::Integer);
+        builder.push_integer(1);
+        builder.push_missing();
+        builder.push_integer(2);
+        let column = builder.finish(Origin::new("labels.npy"));
+        let new = |choice| {
+            let embeddings = Embeddings::from_f64(Origin::new("x.npy"), array![[1.0], [2.0], [3.0]]);
+            Dataset::new(embeddings, &column, Distance::Euclidean, &options(choice))
+        };
+        assert!(matches!(new(RowChoice::default()), Err(Error::MissingLabel { row: 1, .. })));
+        let data = new(RowChoice { drop_null_labels: true, ..Default::default() }).unwrap();
+        assert_eq!((data.len(), data.excluded().null_labels, data.source_row(1)), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_subsample_has_rows_of_every_class_in_proportion() {
+        let values: Vec<i128> = (0..100).map(|row| if row < 90 { 0 } else { i128::from(row % 2 + 1) }).collect();
+        let matrix = ndarray::Array2::from_shape_fn((100, 1), |(row, _)| row as f64);
+        let draw = |rows, seed| {
+            let choice = RowChoice { subsample: Some(rows), ..Default::default() };
+            let options = DatasetOptions { seed, ..options(choice) };
+            dataset(matrix.clone(), &values, Distance::Euclidean, &options)
+        };
+        let data = draw(20, 1).unwrap();
+        let mut counts = [0; 3];
+        data.scored_members().for_each(|(code, _)| counts[code as usize] += 1);
+        assert_eq!(counts, [16, 2, 2], "one each, and 17 more as 89 : 4 : 4");
+        let positions: Vec<usize> = data.scored().positions().collect();
+        assert!(positions.is_sorted());
+        assert_eq!(positions, draw(20, 1).unwrap().scored().positions().collect::<Vec<_>>());
+        assert_ne!(positions, draw(20, 2).unwrap().scored().positions().collect::<Vec<_>>());
+        assert!(draw(2, 1).unwrap_err().to_string().contains("3 classes"));
+        assert!(!draw(100, 1).unwrap().scored().is_subsample());
     }
 }

@@ -140,6 +140,20 @@ pub trait RowBlocks: Send + Sync {
     fn as_f64(&self) -> Option<&[f64]> {
         None
     }
+
+    /// Whether any row is as quick to read as the one after the last. Where not, whoever needs rows out of order copies
+    /// all of them to memory first.
+    fn is_random_access(&self) -> bool {
+        true
+    }
+
+    /// Says that these rows are read next, so that they can be on their way.
+    fn announce(&self, _rows: Range<usize>) {}
+
+    /// The file that a row lies in and its number there, where the rows come from several.
+    fn place_of(&self, _row: usize) -> Option<(String, usize)> {
+        None
+    }
 }
 
 /// float32 or float64: what the kernels compute in.
@@ -153,6 +167,9 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
     /// Widens to float64.
     fn to_f64(self) -> f64;
 
+    /// This number plus 0 times another: itself, or NaN if the other is not finite.
+    fn plus_zero_times(self, other: Self) -> Self;
+
     /// Appends the bytes of the number, least significant first.
     fn write_little_endian(self, bytes: &mut Vec<u8>);
 
@@ -161,6 +178,9 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
 
     /// [`RowBlocks::as_f32`] or [`RowBlocks::as_f64`].
     fn view(blocks: &dyn RowBlocks) -> Option<&[Self]>;
+
+    /// A matrix in memory as a source of rows.
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks>;
 }
 
 impl Element for f32 {
@@ -176,6 +196,11 @@ impl Element for f32 {
         f64::from(self)
     }
 
+    #[inline(always)]
+    fn plus_zero_times(self, other: Self) -> Self {
+        self + other * 0.0
+    }
+
     fn write_little_endian(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
@@ -186,6 +211,10 @@ impl Element for f32 {
 
     fn view(blocks: &dyn RowBlocks) -> Option<&[Self]> {
         blocks.as_f32()
+    }
+
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
+        Box::new(matrix)
     }
 }
 
@@ -202,6 +231,11 @@ impl Element for f64 {
         self
     }
 
+    #[inline(always)]
+    fn plus_zero_times(self, other: Self) -> Self {
+        self + other * 0.0
+    }
+
     fn write_little_endian(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.to_le_bytes());
     }
@@ -213,6 +247,10 @@ impl Element for f64 {
     fn view(blocks: &dyn RowBlocks) -> Option<&[Self]> {
         blocks.as_f64()
     }
+
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
+        Box::new(matrix)
+    }
 }
 
 /// A matrix held in memory, in row order.
@@ -222,6 +260,11 @@ pub struct InMemory<T> {
 }
 
 impl<T: Element> InMemory<T> {
+    /// Takes values row after row; there are a multiple of `dimensions` of them.
+    pub(crate) fn of_rows(values: Vec<T>, dimensions: usize) -> Self {
+        InMemory { values, dimensions }
+    }
+
     /// Takes a matrix; a layout other than row order is copied into it.
     pub fn new(matrix: Array2<T>) -> Self {
         let dimensions = matrix.ncols();
@@ -340,6 +383,28 @@ impl Embeddings {
     /// The table columns that the dimensions were read from; empty where there are none or a single list column.
     pub fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    /// The file that a row lies in and its number there.
+    pub fn place_of(&self, row: usize) -> (String, usize) {
+        self.blocks.place_of(row).unwrap_or_else(|| (self.origin.to_string(), row))
+    }
+
+    /// All values in memory, for those who need rows out of order from a source that reads them in order only.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn in_memory<T: Element>(&self) -> Result<Self> {
+        let mut values = vec![T::default(); self.rows * self.dimensions];
+        T::read(self.blocks(), 0..self.rows, &mut values)?;
+        Ok(Embeddings {
+            origin: self.origin.clone(),
+            rows: self.rows,
+            dimensions: self.dimensions,
+            element_type: self.element_type,
+            columns: self.columns.clone(),
+            blocks: T::boxed(InMemory::of_rows(values, self.dimensions)),
+        })
     }
 
     /// Hash of the values in row order, as little-endian numbers of type `T`.

@@ -73,6 +73,11 @@ impl LabelColumn {
         self.codes.get(row).and_then(|&code| self.dictionary.get(code as usize))
     }
 
+    /// The number of the label of `row` in the dictionary; `None` where it is missing.
+    pub fn code(&self, row: usize) -> Option<usize> {
+        self.codes.get(row).filter(|&&code| code != MISSING).map(|&code| code as usize)
+    }
+
     /// The distinct labels in order of appearance.
     pub fn dictionary(&self) -> &[Label] {
         &self.dictionary

@@ -36,6 +36,14 @@ impl MappedBytes {
         Ok(MappedBytes { storage: Arc::new(Storage::Map(map)) })
     }
 
+    /// Asks the system to read these bytes ahead; whether it does changes nothing but the time.
+    fn will_need(&self, bytes: Range<usize>) {
+        #[cfg(unix)]
+        if let Storage::Map(map) = self.storage.as_ref() {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, bytes.start, bytes.len());
+        }
+    }
+
     /// Wraps bytes that are in memory already.
     pub fn from_memory(bytes: Vec<u8>) -> Self {
         MappedBytes { storage: Arc::new(Storage::Memory(bytes)) }
@@ -175,6 +183,14 @@ impl RowBlocks for MappedMatrix {
 
     fn as_f64(&self) -> Option<&[f64]> {
         self.view(ElementType::F64)
+    }
+
+    fn announce(&self, rows: Range<usize>) {
+        if !self.layout.column_major {
+            let row_bytes = self.layout.dimensions * self.layout.element_type.size();
+            let start = self.layout.offset;
+            self.bytes.will_need(start + rows.start * row_bytes..start + rows.end * row_bytes);
+        }
     }
 }
 

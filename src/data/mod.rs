@@ -4,8 +4,15 @@ mod dataset;
 mod embeddings;
 mod labels;
 mod mapped;
+mod selected_rows;
+mod shards;
+mod shuffle;
+mod value_scan;
 
-pub use dataset::{Dataset, DatasetOptions, Excluded, RowWeights};
+pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scored};
 pub use embeddings::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{Label, LabelColumn, LabelColumnBuilder, LabelType, Labels};
 pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
+pub use selected_rows::{SelectedRows, Window};
+pub(crate) use shuffle::shuffled;
+pub(crate) use value_scan::ValueScan;

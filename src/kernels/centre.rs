@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Element};
 use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::dense::{RowScale, squared_norm};
@@ -20,27 +20,51 @@ pub(crate) struct Centre {
     pub(crate) scale: f64,
 }
 
-impl Centre {
-    /// The centre of the rows, or of their unit vectors.
-    pub(crate) fn sample<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
-        let (rows, d) = (dataset.len(), dataset.dimensions());
-        let sampled = rows.min(SAMPLE);
-        let mut sample = vec![0.0; sampled * d];
-        let mut buffer = Vec::new();
-        for (position, target) in sample.chunks_exact_mut(d).enumerate() {
-            let row = position * rows / sampled;
-            let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
-            RowScale::of(values, unit).apply_to(values, target);
+/// Rows, or their unit vectors, spread evenly over the data: collected in the first pass that comes by.
+pub(crate) struct Sample {
+    rows: usize,
+    wanted: usize,
+    dimensions: usize,
+    unit: bool,
+    values: Vec<f64>,
+    taken: usize,
+}
+
+impl Sample {
+    pub(crate) fn new(rows: usize, dimensions: usize, unit: bool) -> Self {
+        let wanted = rows.min(SAMPLE);
+        Sample { rows, wanted, dimensions, unit, values: vec![0.0; wanted * dimensions], taken: 0 }
+    }
+
+    /// The next row that the sample wants.
+    fn next(&self) -> Option<usize> {
+        (self.taken < self.wanted).then(|| self.taken * self.rows / self.wanted)
+    }
+
+    /// Takes what it wants of a block of rows of which the first is row `start`. Blocks come in order.
+    pub(crate) fn take<T: Element>(&mut self, start: usize, block: &[T]) {
+        let d = self.dimensions;
+        while let Some(position) = self.next().map(|row| row - start)
+            && let Some(row) = block.get(position * d..(position + 1) * d)
+        {
+            let target = &mut self.values[self.taken * d..(self.taken + 1) * d];
+            RowScale::of(row, self.unit).apply_to(row, target);
+            self.taken += 1;
         }
+    }
+
+    pub(crate) fn centre(&self) -> Centre {
+        let d = self.dimensions;
         let vector: Vec<f64> = (0..d)
             .into_par_iter()
             .map_init(Vec::new, |column: &mut Vec<f64>, k| {
                 column.clear();
-                column.extend(sample.iter().skip(k).step_by(d));
+                column.extend(self.values.iter().skip(k).step_by(d));
                 median(column)
             })
             .collect();
-        let mut sizes: Vec<f64> = sample
+        let mut sizes: Vec<f64> = self
+            .values
             .chunks_exact(d)
             .map(|row| {
                 let largest = row.iter().zip(&vector).map(|(value, centre)| (value - centre).abs()).fold(0.0, f64::max);
@@ -54,7 +78,22 @@ impl Centre {
         let typical = if sizes.is_empty() { 1.0 } else { median(&mut sizes) };
         // Clamped so that the scale and its square are normal numbers.
         let exponent = (-typical.log2().round()).clamp(-500.0, 500.0);
-        Ok(Centre { vector, scale: exponent.exp2() })
+        Centre { vector, scale: exponent.exp2() }
+    }
+}
+
+impl Centre {
+    /// The centre of rows that can be read in any order.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn of_rows<T: Real>(dataset: &Dataset) -> Result<Self> {
+        let mut sample = Sample::new(dataset.len(), dataset.dimensions(), false);
+        let mut buffer = Vec::new();
+        while let Some(row) = sample.next() {
+            sample.take(row, dataset.rows::<T>(row..row + 1, &mut buffer)?);
+        }
+        Ok(sample.centre())
     }
 }
 

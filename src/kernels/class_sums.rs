@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Element};
+use crate::data::{Dataset, Element, ValueScan};
 use crate::error::Result;
+use crate::kernels::centre::{Centre, Sample};
 use crate::kernels::centroids::COSINE_ZERO;
 use crate::kernels::dense::{RowScale, lane_sum_2, lane_sum_3, squared_norm};
 use crate::kernels::vectorized::{Vectorized, vectorized};
@@ -33,11 +34,15 @@ pub(crate) struct ClassSums {
 }
 
 impl ClassSums {
-    /// Sums the rows, or their unit vectors.
+    /// Sums the rows, or their unit vectors, and takes their centre, in one pass in which every value is checked.
     ///
     /// # Errors
-    /// What reading rows reports.
-    pub(crate) fn new<T: Element>(dataset: &Dataset, unit: bool, progress: &dyn Progress) -> Result<Self> {
+    /// What reading rows reports, and values that have no distance.
+    pub(crate) fn with_centre<T: Element>(
+        dataset: &Dataset,
+        unit: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Centre)> {
         let classes = dataset.labels().classes();
         let mut sums = ClassSums {
             dimensions: dataset.dimensions(),
@@ -46,24 +51,31 @@ impl ClassSums {
             variance: Vec::new(),
             weight: dataset.class_weights().to_vec(),
         };
-        let squares = sums.accumulate::<T>(dataset, unit, None, progress)?;
+        let mut scan = ValueScan::new(dataset.selected(), dataset.distance());
+        let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
+        let squares = sums.accumulate::<T>(dataset, unit, None, progress, |start, block| {
+            scan.add(start, block);
+            sample.take(start, block);
+        })?;
+        scan.finish()?;
         let ill: Vec<bool> = (0..classes)
             .map(|class| squares[class] > 0.0 && sums.variance[class] < ILL_CONDITIONED * squares[class])
             .collect();
         if ill.contains(&true) {
-            sums.accumulate::<T>(dataset, unit, Some(&ill), progress)?;
+            sums.accumulate::<T>(dataset, unit, Some(&ill), progress, |_, _| {})?;
         }
-        Ok(sums)
+        Ok((sums, sample.centre()))
     }
 
     /// Sums around the first row of each class, or, for the classes of `again`, around the mean found before.
-    /// Returns the mean squared distance of each class to its reference.
+    /// Returns the mean squared distance of each class to its reference. `watch` sees every block on the way.
     fn accumulate<T: Element>(
         &mut self,
         dataset: &Dataset,
         unit: bool,
         again: Option<&[bool]>,
         progress: &dyn Progress,
+        mut watch: impl FnMut(usize, &[T]),
     ) -> Result<Vec<f64>> {
         let (rows, d, classes) = (dataset.len(), self.dimensions, self.weight.len());
         let width = slice_width(d);
@@ -75,25 +87,29 @@ impl ClassSums {
         let mut buffer = Vec::new();
         let mut scales = Vec::new();
         progress.begin("class sums", rows as u64);
-        for start in (0..rows).step_by(BLOCK_ROWS) {
-            let end = (start + BLOCK_ROWS).min(rows);
-            let block = dataset.rows::<T>(start..end, &mut buffer)?;
-            scales.clear();
-            if unit {
-                block
-                    .par_chunks_exact(d)
-                    .with_min_len(64)
-                    .map(|row| vectorized(UnitScale(row)))
-                    .collect_into_vec(&mut scales);
-            } else {
-                scales.resize(end - start, RowScale::ONE);
+        dataset.selected().for_each_window::<T>(|window| {
+            for start in window.range().step_by(BLOCK_ROWS) {
+                let end = (start + BLOCK_ROWS).min(window.range().end);
+                let block = window.rows(start..end, &mut buffer)?;
+                watch(start, block);
+                scales.clear();
+                if unit {
+                    block
+                        .par_chunks_exact(d)
+                        .with_min_len(64)
+                        .map(|row| vectorized(UnitScale(row)))
+                        .collect_into_vec(&mut scales);
+                } else {
+                    scales.resize(end - start, RowScale::ONE);
+                }
+                let weights = dataset.weights().map(|weights| &weights[start..end]);
+                let rows =
+                    Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
+                slices.par_iter_mut().for_each(|slice| vectorized(AddToSlice(slice, &rows)));
+                progress.advance((end - start) as u64);
             }
-            let weights = dataset.weights().map(|weights| &weights[start..end]);
-            let rows =
-                Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
-            slices.par_iter_mut().for_each(|slice| vectorized(AddToSlice(slice, &rows)));
-            progress.advance((end - start) as u64);
-        }
+            Ok(())
+        })?;
         progress.end();
         Ok(self.collect(&slices, again, unit))
     }

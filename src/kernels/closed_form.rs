@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Window};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::centre::Centre;
@@ -46,8 +46,7 @@ pub(crate) struct ClosedForm<'a, T> {
 impl<'a, T: Real> ClosedForm<'a, T> {
     pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
         let unit = distance == Distance::Cosine;
-        let centre = Centre::sample::<T>(dataset, unit)?;
-        let sums = ClassSums::new::<T>(dataset, unit, progress)?;
+        let (sums, centre) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
         let (classes, d) = (sums.classes(), sums.dimensions());
         let mut means = Vec::with_capacity(classes * d);
         let mut constants = Vec::with_capacity(classes);
@@ -75,25 +74,27 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     }
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
-        let rows = self.dataset.len();
+        let scored = self.dataset.scored();
+        let rows = scored.len();
         let mut outputs = vec![F::Output::default(); rows];
         let mut radius = vec![None; if wanted.geometry { rows } else { 0 }];
-        // Every block gets its own part of the radii, which is empty where they are not wanted.
-        let radius_blocks: Vec<&mut [Option<f64>]> = if wanted.geometry {
-            radius.chunks_mut(BLOCK_ROWS).collect()
-        } else {
-            (0..rows.div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
-        };
         self.progress.begin("distances to classes", rows as u64);
-        outputs.par_chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate().try_for_each_init(
-            Workspace::default,
-            |workspace, (index, (outputs, radius))| {
-                let start = index * BLOCK_ROWS;
-                vectorized(BlockTask { kernel: self, fold, start, outputs, radius, workspace })?;
+        scored.rows().for_each_window::<T>(|window| {
+            let range = window.range();
+            // Every block gets its own part of the radii, which is empty where they are not wanted.
+            let radius_blocks: Vec<&mut [Option<f64>]> = if wanted.geometry {
+                radius[range.clone()].chunks_mut(BLOCK_ROWS).collect()
+            } else {
+                (0..range.len().div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
+            };
+            let blocks = outputs[range.clone()].par_chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate();
+            blocks.try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
+                let start = range.start + index * BLOCK_ROWS;
+                vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })?;
                 self.progress.advance(outputs.len() as u64);
                 Ok(())
-            },
-        )?;
+            })
+        })?;
         self.progress.end();
         let geometry =
             if wanted.geometry || wanted.matrix { self.geometry(radius, wanted) } else { ClassGeometry::default() };
@@ -209,6 +210,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
 struct BlockTask<'t, 'a, T, F: RowFold> {
     kernel: &'t ClosedForm<'a, T>,
     fold: &'t F,
+    window: &'t Window<'a, T>,
     start: usize,
     outputs: &'t mut [F::Output],
     radius: &'t mut [Option<f64>],
@@ -220,11 +222,16 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
 
     #[inline(always)]
     fn run(self) -> Result<()> {
-        let BlockTask { kernel, fold, start, outputs, radius, workspace } = self;
+        let BlockTask { kernel, fold, window, start, outputs, radius, workspace } = self;
         let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let codes = &kernel.dataset.labels().codes()[start..start + rows];
-        let Workspace { source, exact, centred, squares, products, distances, wide } = workspace;
-        let block = kernel.dataset.rows::<T>(start..start + rows, source)?;
+        let codes = kernel.dataset.labels().codes();
+        let Workspace { members, source, exact, centred, squares, products, distances, wide } = workspace;
+        members.clear();
+        members.extend((start..start + rows).map(|index| {
+            let row = kernel.dataset.scored().position(index);
+            (row, codes[row] as usize)
+        }));
+        let block = window.rows(start..start + rows, source)?;
         exact.resize(rows * d, 0.0);
         centred.resize(rows * d, T::default());
         squares.resize(rows, 0.0);
@@ -236,7 +243,7 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
             squares[position] = kernel.centre_row(exact, centred);
         }
         let mut states: Vec<F::State> =
-            codes.iter().zip(start..).map(|(&own, row)| fold.start(row, own as usize)).collect();
+            members.iter().zip(start..).map(|(&(_, own), index)| fold.start(index, own)).collect();
         for first in (0..classes).step_by(PANEL_CLASSES) {
             let last = (first + PANEL_CLASSES).min(classes);
             let panel = last - first;
@@ -260,8 +267,8 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
             }
             for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
                 let exact = &exact[position * d..(position + 1) * d];
-                let own = codes[position] as usize;
-                kernel.finish_row(start + position, own, exact, first, distances);
+                let (row, own) = members[position];
+                kernel.finish_row(row, own, exact, first, distances);
                 fold.absorb(&mut states[position], first, distances);
             }
         }
@@ -270,33 +277,60 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         }
         for (position, radius) in radius.iter_mut().enumerate() {
             let exact = &exact[position * d..(position + 1) * d];
-            *radius = kernel.radius(exact, codes[position] as usize);
+            *radius = kernel.radius(exact, members[position].1);
         }
         Ok(())
     }
 }
 
-/// The mean distances of dominant rows to the others of their class, pair by pair.
+/// The mean distances of dominant rows to the others of their class, pair by pair, in two passes: one for the dominant
+/// rows, one for the others.
 fn dominant_distances<T: Real>(dataset: &Dataset, unit: bool) -> Result<HashMap<usize, f64>> {
-    let mut distances = HashMap::new();
     let codes = dataset.labels().codes();
-    let mut buffer = Vec::new();
-    let mut read = |row: usize| -> Result<Vec<f64>> {
-        let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
-        let mut exact = vec![0.0; values.len()];
-        RowScale::of(values, unit).apply_to(values, &mut exact);
-        Ok(exact)
-    };
-    for row in dataset.dominant_rows() {
-        let exact = read(row)?;
-        let mut sum = 0.0;
-        for other in (0..codes.len()).filter(|&other| other != row && codes[other] == codes[row]) {
-            sum += dataset.weight(other) * squared_distance(&exact, &read(other)?);
-        }
-        let mean = sum / dataset.weight_of_others(row);
-        distances.insert(row, if unit { cosine_or_zero(0.5 * mean) } else { mean });
+    let dominant: HashMap<u32, usize> = dataset.dominant_rows().map(|row| (codes[row], row)).collect();
+    if dominant.is_empty() {
+        return Ok(HashMap::new());
     }
-    Ok(distances)
+    let mut vectors: HashMap<u32, Vec<f64>> = HashMap::new();
+    for_each_exact_row::<T>(
+        dataset,
+        unit,
+        |row| dominant.get(&codes[row]) == Some(&row),
+        |row, exact| {
+            vectors.insert(codes[row], exact.to_vec());
+        },
+    )?;
+    let mut sums: HashMap<u32, f64> = HashMap::new();
+    let is_other = |row: usize| dominant.get(&codes[row]).is_some_and(|&dominant| dominant != row);
+    for_each_exact_row::<T>(dataset, unit, is_other, |row, exact| {
+        if let Some(vector) = vectors.get(&codes[row]) {
+            *sums.entry(codes[row]).or_default() += dataset.weight(row) * squared_distance(vector, exact);
+        }
+    })?;
+    let distances = dominant.iter().map(|(class, &row)| {
+        let mean = sums.get(class).copied().unwrap_or(0.0) / dataset.weight_of_others(row);
+        (row, if unit { cosine_or_zero(0.5 * mean) } else { mean })
+    });
+    Ok(distances.collect())
+}
+
+/// Hands over the wanted rows, or their unit vectors, in order.
+fn for_each_exact_row<T: Real>(
+    dataset: &Dataset,
+    unit: bool,
+    wanted: impl Fn(usize) -> bool,
+    mut with: impl FnMut(usize, &[f64]),
+) -> Result<()> {
+    let mut buffer = Vec::new();
+    let mut exact = vec![0.0; dataset.dimensions()];
+    dataset.selected().for_each_window::<T>(|window| {
+        for row in window.range().filter(|&row| wanted(row)) {
+            let values = window.rows(row..row + 1, &mut buffer)?;
+            RowScale::of(values, unit).apply_to(values, &mut exact);
+            with(row, &exact);
+        }
+        Ok(())
+    })
 }
 
 /// Squared distances from the products of centred rows and means: square + constant - 2 product. What cancelled becomes
@@ -327,6 +361,8 @@ const WIDE_CANCELLATION: f64 = 1e-6;
 
 #[derive(Default)]
 struct Workspace<T> {
+    /// Row and class of each row of the block.
+    members: Vec<(usize, usize)>,
     source: Vec<T>,
     exact: Vec<f64>,
     centred: Vec<T>,

@@ -4,6 +4,7 @@
 //! classes at a time. So a consumer works alike for closed forms, which have all K values of a row at once, and for pair
 //! tiles, which never hold N x K numbers.
 
+mod between_classes;
 mod centre;
 mod centroids;
 mod class_sums;
@@ -34,8 +35,8 @@ pub trait RowFold: Sync {
     /// What remains of it.
     type Output: Default + Clone + Send;
 
-    /// A row of which nothing is known yet, and its class.
-    fn start(&self, row: usize, own: usize) -> Self::State;
+    /// A row of which nothing is known yet: its number among the rows that are scored, and its class.
+    fn start(&self, index: usize, own: usize) -> Self::State;
 
     /// The mean distances to the classes `first`, `first + 1`, ...; the calls for a row go through the classes in order.
     /// The entry of the own class leaves out the row itself, and is 0 where the row is the only one of its class.
@@ -80,7 +81,7 @@ pub struct ClassGeometry {
     pub centroid_separation: Vec<Option<f64>>,
     /// For each class the mean squared Euclidean distance of its rows (unit vectors for cosine) to their mean.
     pub variance: Vec<Option<f64>>,
-    /// For each row the distance to the mean of its class.
+    /// For each scored row the distance to the mean of its class.
     pub radius: Vec<Option<f64>>,
     /// trace(S_B) and trace(S_W).
     pub scatter: Option<(f64, f64)>,
@@ -90,7 +91,7 @@ pub struct ClassGeometry {
 
 /// The outcome of one pass.
 pub struct ClassDistances<O> {
-    /// One entry for each row.
+    /// One entry for each row that is scored.
     pub rows: Vec<O>,
     /// Empty where it was not wanted.
     pub geometry: ClassGeometry,

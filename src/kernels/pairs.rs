@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::data::Dataset;
 use crate::distance::Distance;
 use crate::error::Result;
+use crate::kernels::between_classes::BetweenClasses;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
@@ -33,10 +34,11 @@ pub(crate) struct PairTiles<'a, T> {
     dataset: &'a Dataset,
     distance: Distance,
     progress: &'a dyn Progress,
+    /// The rows by class; behind them, if not all rows are scored, those that are, once more.
     order: Vec<usize>,
     /// Where each class starts in the order, and the end.
     starts: Vec<usize>,
-    /// The class of each sorted row.
+    /// The class of each row of the order.
     class_of: Vec<u32>,
     /// Weights in sorted order, and their sums by class.
     weights: Vec<f64>,
@@ -78,10 +80,32 @@ struct TileSums {
     inner: Vec<f64>,
 }
 
+impl TileSums {
+    /// Adds the sums of a row to those of the classes of the columns.
+    fn add_row(&self, row: usize, sums: &mut [f64]) {
+        let classes = self.classes.len();
+        for (sum, part) in sums.iter_mut().zip(&self.rows[row * classes..(row + 1) * classes]) {
+            *sum += part;
+        }
+    }
+}
+
+/// What a tile is added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Rows and columns; inside a strip, which meets itself, each pair once.
+    Inside,
+    /// Rows and columns.
+    Both,
+    /// The rows alone.
+    Rows,
+}
+
 impl<'a, T: Real> PairTiles<'a, T> {
     pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
+        dataset.check_values::<T>()?;
         let labels = dataset.labels();
-        let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+        let (mut order, starts) = sort_by_class(labels.codes(), labels.counts());
         let (n, d) = (dataset.len(), dataset.dimensions());
         let mut place = vec![0; n];
         for (position, &row) in order.iter().enumerate() {
@@ -96,13 +120,20 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 rows[position * d..(position + 1) * d].copy_from_slice(values);
             }
         }
+        if dataset.scored().is_subsample() {
+            for index in dataset.scored_by_class() {
+                let row = dataset.scored().position(index);
+                order.push(row);
+                rows.extend_from_within(place[row] * d..(place[row] + 1) * d);
+            }
+        }
         let weights: Vec<f64> = order.iter().map(|&row| dataset.weight(row)).collect();
         let class_of = order.iter().map(|&row| labels.codes()[row]).collect();
         let class_weights = dataset.class_weights();
         let (mut centred, mut squares, mut scale) = (Vec::new(), Vec::new(), 1.0);
         if distance == Distance::Euclidean {
-            let centre = Centre::sample::<T>(dataset, false)?;
-            centred = vec![T::default(); n * d];
+            let centre = Centre::of_rows::<T>(dataset)?;
+            centred = vec![T::default(); rows.len()];
             centred.par_chunks_mut(d).zip(rows.par_chunks(d)).for_each(|(centred, row)| {
                 for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
                     *target = T::from_f64((value.to_f64() - middle) * centre.scale);
@@ -128,6 +159,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        if self.dataset.scored().is_subsample() {
+            return self.pass_over_subsample(fold, wanted);
+        }
         let (n, classes) = (self.order.len(), self.class_weights.len());
         let rows = self.order.iter().zip(&self.class_of);
         let mut running = Running {
@@ -150,9 +184,43 @@ impl<'a, T: Real> PairTiles<'a, T> {
         for (state, &row) in running.states.into_iter().zip(&self.order) {
             rows[row] = fold.finish(state);
         }
-        let geometry =
-            if wanted.geometry || wanted.matrix { self.geometry(pairs, wanted)? } else { ClassGeometry::default() };
+        let geometry = self.geometry(pairs.nearest, pairs.matrix, wanted)?;
         Ok(ClassDistances { rows, geometry })
+    }
+
+    /// The scored rows against all rows. There is no pair to save: what is asked for is not symmetric.
+    fn pass_over_subsample<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        let (n, classes) = (self.dataset.len(), self.class_weights.len());
+        let order = self.dataset.scored_by_class();
+        let mut rows = vec![F::Output::default(); order.len()];
+        let mut between = BetweenClasses::new(classes, wanted);
+        let mut means = Vec::new();
+        let block_rows = (STRIP_SUMS / classes).clamp(1, TILE);
+        self.progress.begin("pairs of rows", order.len() as u64 * n as u64);
+        for (block, indices) in order.chunks(block_rows).enumerate() {
+            let start = n + block * block_rows;
+            let positions = start..start + indices.len();
+            let parts: Vec<TileSums> = tiles(0..n)
+                .into_par_iter()
+                .map_init(Workspace::default, |workspace, columns| {
+                    self.with_tiles(&positions, columns, &(0..0), Side::Rows, workspace)
+                })
+                .collect();
+            let mut sums = vec![0.0; indices.len() * classes];
+            sums.par_chunks_mut(classes).enumerate().for_each(|(row, sums)| {
+                parts.iter().for_each(|part| part.add_row(row, &mut sums[part.classes.clone()]));
+            });
+            for ((position, &index), sums) in positions.zip(indices).zip(sums.chunks_exact(classes)) {
+                let own = self.class_of[position] as usize;
+                let mut state = fold.start(index, own);
+                self.absorb(fold, &mut state, position, 0, sums, &mut means);
+                rows[index] = fold.finish(state);
+                between.add(own, self.weights[position], &means);
+            }
+        }
+        self.progress.end();
+        let (nearest, matrix) = between.finish();
+        Ok(ClassDistances { rows, geometry: self.geometry(nearest, matrix, wanted)? })
     }
 
     /// Cuts the sorted rows into panels and strips. A function of the class sizes alone, so that sums are added in the
@@ -188,7 +256,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let inner: Vec<TileSums> = tiles(strip.clone())
             .into_par_iter()
             .map_init(Workspace::default, |workspace, columns| {
-                self.with_tiles(&strip, columns, &panel.classes, true, workspace)
+                self.with_tiles(&strip, columns, &panel.classes, Side::Inside, workspace)
             })
             .collect();
         let (_, later_states) = states.split_at_mut(strip.end);
@@ -198,7 +266,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .zip(later_pending.par_chunks_mut(TILE))
             .zip(tiles(strip.end..n))
             .map_init(Workspace::default, |workspace, ((states, pending), columns)| {
-                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, false, workspace);
+                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace);
                 let column_sums = std::mem::take(&mut sums.inner);
                 let panel_classes = panel.classes.len();
                 let means = &mut workspace.means;
@@ -228,12 +296,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
         sums.par_chunks_mut(width).enumerate().for_each(|(position, sums)| {
             for tile in inner.iter().chain(&outer) {
                 if position < tile.row_count {
-                    let classes = tile.classes.len();
-                    let part = &tile.rows[position * classes..(position + 1) * classes];
-                    let target = &mut sums[tile.classes.start - first_class..tile.classes.end - first_class];
-                    for (sum, part) in target.iter_mut().zip(part) {
-                        *sum += part;
-                    }
+                    let target = tile.classes.start - first_class..tile.classes.end - first_class;
+                    tile.add_row(position, &mut sums[target]);
                 }
                 if tile.columns.contains(&(strip.start + position)) && !tile.inner.is_empty() {
                     let column = strip.start + position - tile.columns.start;
@@ -287,12 +351,12 @@ impl<'a, T: Real> PairTiles<'a, T> {
         strip: &Range<usize>,
         columns: Range<usize>,
         panel: &Range<usize>,
-        inside: bool,
+        side: Side,
         workspace: &mut Workspace<T>,
     ) -> TileSums {
         let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
         // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
-        let rows = if inside { strip.start..columns.end } else { strip.clone() };
+        let rows = if side == Side::Inside { strip.start..columns.end } else { strip.clone() };
         let mut sums = TileSums {
             rows: vec![0.0; rows.len() * column_classes.len()],
             row_count: rows.len(),
@@ -311,7 +375,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 rows: row_tile.clone(),
                 strip_start: strip.start,
                 panel,
-                diagonal,
+                rows_only: diagonal || side == Side::Rows,
                 workspace,
                 sums: &mut sums,
             });
@@ -347,25 +411,30 @@ impl<'a, T: Real> PairTiles<'a, T> {
         }
     }
 
-    fn geometry(&self, pairs: ClassPairs, wanted: Wanted) -> Result<ClassGeometry> {
-        let mut geometry = ClassGeometry { nearest: pairs.nearest, matrix: pairs.matrix, ..Default::default() };
+    fn geometry(
+        &self,
+        nearest: Vec<Option<Nearest>>,
+        matrix: Option<Array2<f64>>,
+        wanted: Wanted,
+    ) -> Result<ClassGeometry> {
+        let mut geometry = ClassGeometry { nearest, matrix, ..Default::default() };
         if !wanted.geometry {
             return Ok(geometry);
         }
-        let sums = ClassSums::new::<T>(self.dataset, false, self.progress)?;
-        let (n, d, classes) = (self.dataset.len(), sums.dimensions(), sums.classes());
-        let centre = Centre::sample::<T>(self.dataset, false)?;
+        let (sums, centre) = ClassSums::with_centre::<T>(self.dataset, false, self.progress)?;
+        let (d, classes) = (sums.dimensions(), sums.classes());
         let mut means = Vec::with_capacity(classes * d);
         for class in 0..classes {
             means.extend(sums.mean_less(class, &centre.vector).map(|value| T::from_f64(value * centre.scale)));
         }
         geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
         geometry.scatter = Some(sums.scatter());
-        geometry.radius = vec![None; n];
-        let radii: Vec<f64> = self
-            .rows
+        let scored = self.dataset.scored_by_class();
+        // The scored rows are the last of the order, which are all of them where all are scored.
+        let first = self.order.len() - scored.len();
+        let radii: Vec<f64> = self.rows[first * d..]
             .par_chunks(d)
-            .zip(&self.class_of)
+            .zip(&self.class_of[first..])
             .map_init(
                 || vec![0.0; d],
                 |exact, (row, &class)| {
@@ -377,8 +446,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 },
             )
             .collect();
-        for (radius, &row) in radii.into_iter().zip(&self.order) {
-            geometry.radius[row] = Some(radius);
+        geometry.radius = vec![None; scored.len()];
+        for (radius, index) in radii.into_iter().zip(scored) {
+            geometry.radius[index] = Some(radius);
         }
         geometry.variance = sums.variance.iter().copied().map(Some).collect();
         Ok(geometry)
@@ -459,8 +529,8 @@ struct AddTile<'t, 'a, T> {
     strip_start: usize,
     /// The classes of the strip's panel.
     panel: &'t Range<usize>,
-    /// Whether rows and columns are the same, so that each pair is there twice.
-    diagonal: bool,
+    /// Whether the columns get nothing, because they are the rows, so that each pair is there twice, or are not asked for.
+    rows_only: bool,
     workspace: &'t mut Workspace<T>,
     sums: &'t mut TileSums,
 }
@@ -470,7 +540,7 @@ impl<T: Real> Vectorized for AddTile<'_, '_, T> {
 
     #[inline(always)]
     fn run(self) {
-        let AddTile { kernel, rows, strip_start, panel, diagonal, workspace, sums } = self;
+        let AddTile { kernel, rows, strip_start, panel, rows_only, workspace, sums } = self;
         let columns = sums.columns.clone();
         let (column_classes, panel_classes) = (sums.classes.len(), panel.len());
         let column_weights = &kernel.weights[columns.clone()];
@@ -490,7 +560,7 @@ impl<T: Real> Vectorized for AddTile<'_, '_, T> {
                 target[class - sums.classes.start] += sum;
             }
         }
-        if !diagonal {
+        if !rows_only {
             let mut row = rows.start;
             while row < rows.end {
                 let class = kernel.class_of[row] as usize;
@@ -519,7 +589,7 @@ impl<T: Real> Vectorized for AddTile<'_, '_, T> {
             let distance = kernel.exact_distance(row, column);
             let column_class = kernel.class_of[column] as usize - sums.classes.start;
             sums.rows[(row - strip_start) * column_classes + column_class] += kernel.weights[column] * distance;
-            if !diagonal {
+            if !rows_only {
                 let row_class = kernel.class_of[row] as usize - panel.start;
                 sums.inner[(column - columns.start) * panel_classes + row_class] += kernel.weights[row] * distance;
             }

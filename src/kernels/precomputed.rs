@@ -1,11 +1,11 @@
 //! Distances that the user computed: one pass over the rows of the matrix.
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::{ClassDistances, ClassGeometry, Nearest, RowFold, Wanted, sort_by_class};
+use crate::kernels::between_classes::BetweenClasses;
+use crate::kernels::{ClassDistances, ClassGeometry, RowFold, Wanted};
 use crate::progress::Progress;
 
 /// Rows of one step.
@@ -26,6 +26,7 @@ pub(crate) struct Precomputed<'a> {
 impl<'a> Precomputed<'a> {
     /// Checks that the matrix is non-negative and symmetric with a zero diagonal.
     pub(crate) fn new(dataset: &'a Dataset, progress: &'a dyn Progress) -> Result<Self> {
+        dataset.check_values::<f64>()?;
         let kernel = Precomputed { dataset, progress };
         kernel.check()?;
         Ok(kernel)
@@ -96,48 +97,35 @@ impl<'a> Precomputed<'a> {
     }
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
-        let labels = self.dataset.labels();
-        let (n, classes) = (self.dataset.len(), labels.classes());
-        let codes = labels.codes();
-        let (order, starts) = sort_by_class(codes, labels.counts());
-        let class_weights = self.dataset.class_weights();
+        let (scored, classes) = (self.dataset.scored(), self.dataset.labels().classes());
+        let codes = self.dataset.labels().codes();
+        let order = self.dataset.scored_by_class();
+        let n = scored.len();
         let mut rows = vec![F::Output::default(); n];
-        let mut nearest = vec![None; classes];
-        let mut matrix = wanted.matrix.then(|| Array2::zeros((classes, classes)));
-        let mut class_sums = vec![0.0; classes];
+        let mut between = BetweenClasses::new(classes, wanted);
         let step = (BLOCK_SUMS / classes).clamp(1, 4 * BLOCK_ROWS);
         self.progress.begin("distances to classes", n as u64);
-        for start in (0..n).step_by(step) {
-            let block = &order[start..(start + step).min(n)];
+        for block in order.chunks(step) {
             let means: Vec<Vec<f64>> = block
                 .par_iter()
-                .map_init(Vec::new, |buffer, &row| {
+                .map_init(Vec::new, |buffer, &index| {
+                    let row = scored.position(index);
                     let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
                     Ok(self.class_means(row, distances))
                 })
                 .collect::<Result<_>>()?;
-            for ((&row, means), position) in block.iter().zip(&means).zip(start..) {
+            for (&index, means) in block.iter().zip(&means) {
+                let row = scored.position(index);
                 let own = codes[row] as usize;
-                let mut state = fold.start(row, own);
+                let mut state = fold.start(index, own);
                 fold.absorb(&mut state, 0, means);
-                rows[row] = fold.finish(state);
-                let weight = self.dataset.weight(row) / class_weights[own];
-                for (sum, mean) in class_sums.iter_mut().zip(means) {
-                    *sum += weight * mean;
-                }
-                if position + 1 == starts[own + 1] {
-                    for (other, &distance) in class_sums.iter().enumerate().filter(|&(other, _)| other != own) {
-                        Nearest::update(&mut nearest[own], other, distance);
-                        if let Some(matrix) = &mut matrix {
-                            matrix[[own, other]] = distance;
-                        }
-                    }
-                    class_sums.fill(0.0);
-                }
+                rows[index] = fold.finish(state);
+                between.add(own, self.dataset.weight(row), means);
             }
             self.progress.advance(block.len() as u64);
         }
         self.progress.end();
+        let (nearest, matrix) = between.finish();
         let geometry = ClassGeometry {
             nearest,
             centroid_separation: vec![None; classes],

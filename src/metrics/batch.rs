@@ -1,10 +1,8 @@
 //! The soft silhouette loss as a training run sees it: batch by batch.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Precision};
+use crate::data::{Dataset, Precision, shuffled};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, Wanted};
@@ -83,32 +81,4 @@ fn loss(batch: &Dataset, settings: &BatchSettings) -> Result<f64> {
     let scores = kernel.pass(&fold, Wanted::default())?.rows;
     let rows = scores.iter().enumerate().map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
     Ok(1.0 - weighted_mean(rows).unwrap_or(0.0))
-}
-
-/// The numbers 0..n in the order of a Fisher-Yates shuffle on ChaCha8: the same for a seed on every machine and in every
-/// version.
-fn shuffled(n: usize, seed: u64) -> Vec<usize> {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    let mut order: Vec<usize> = (0..n).collect();
-    for last in (1..n).rev() {
-        // The high half of the product is uniform over 0..=last but for a share of (last + 1) / 2^64.
-        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
-        order.swap(last, chosen as usize);
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shuffle_keeps_every_row_and_depends_on_the_seed() {
-        let order = shuffled(100, 7);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
-        assert_eq!(order, shuffled(100, 7));
-        assert_ne!(order, shuffled(100, 8));
-    }
 }

@@ -46,11 +46,9 @@ impl ClassSeparation {
 /// The statistics of every class.
 pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
     let classes = dataset.labels().classes();
-    let codes = dataset.labels().codes();
-    let weight = |row: usize| dataset.weight(row);
     let a = || {
-        let rows = codes.iter().zip(scores).enumerate();
-        rows.filter_map(|(row, (&code, score))| Some((code, score.a?, weight(row))))
+        let rows = dataset.scored_members().zip(scores);
+        rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)))
     };
     let intra_mean = class_means(classes, a());
     // Relative to the largest deviation of the class, so that squares neither overflow nor vanish.
@@ -70,8 +68,8 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
     let a_std = relative_variance.iter().zip(&largest).map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
     let a_std: Vec<Option<f64>> = a_std.collect();
     let radii = || {
-        let rows = codes.iter().zip(&geometry.radius).enumerate();
-        rows.filter_map(|(row, (&code, radius))| Some((code, (*radius)?, weight(row))))
+        let rows = dataset.scored_members().zip(&geometry.radius);
+        rows.filter_map(|((code, weight), radius)| Some((code, (*radius)?, weight)))
     };
     let radius_mean = class_means(classes, radii());
     let mut radius_max: Vec<Option<f64>> = vec![None; classes];

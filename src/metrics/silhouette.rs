@@ -9,11 +9,14 @@ pub fn silhouette(a: f64, b: f64, m: f64) -> f64 {
 
 /// For each class, the other classes that its rows of negative silhouette are nearest to, each with the share of the
 /// class's weight that these rows have; largest share first, ties in class order.
-pub fn confusions(codes: &[u32], scores: &[RowScore], weights: Option<&[f64]>, classes: usize) -> Vec<Vec<(u32, f64)>> {
+pub fn confusions(
+    members: impl Iterator<Item = (u32, f64)>,
+    scores: &[RowScore],
+    classes: usize,
+) -> Vec<Vec<(u32, f64)>> {
     let mut totals = vec![0.0; classes];
     let mut shares: Vec<Vec<(u32, f64)>> = vec![Vec::new(); classes];
-    for (row, (&code, score)) in codes.iter().zip(scores).enumerate() {
-        let weight = weights.map_or(1.0, |weights| weights[row]);
+    for ((code, weight), score) in members.zip(scores) {
         totals[code as usize] += weight;
         if score.silhouette < 0.0 {
             shares[code as usize].push((score.nearest_other, weight));
@@ -51,7 +54,7 @@ mod tests {
     fn confusions_count_negative_rows_only() {
         let score = |silhouette, nearest_other| RowScore { silhouette, nearest_other, ..Default::default() };
         let scores = [score(-0.1, 2), score(-0.2, 1), score(0.5, 1), score(-0.3, 2), score(-0.1, 0)];
-        let confusions = confusions(&[0, 0, 0, 0, 1], &scores, None, 3);
+        let confusions = confusions([0, 0, 0, 0, 1].map(|code| (code, 1.0)).into_iter(), &scores, 3);
         assert_eq!(confusions, [vec![(2, 0.5), (1, 0.25)], vec![(0, 1.0)], vec![]]);
     }
 }

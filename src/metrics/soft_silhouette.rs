@@ -64,15 +64,10 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
     if classes < 4 {
         return Err(unsolved(&format!("needs at least 4 classes, found {classes}")));
     }
-    let stride = (dataset.len() * classes).div_ceil(KEPT_DISTANCES);
+    let stride = (dataset.scored().len() * classes).div_ceil(KEPT_DISTANCES);
     let kept = kernel.pass(&KeepDistances { stride }, Wanted::default())?.rows;
-    let weight = |row: usize| dataset.weight(row);
-    let sample: Vec<(f64, Vec<f64>)> = kept
-        .into_iter()
-        .enumerate()
-        .filter(|(_, distances)| !distances.is_empty())
-        .map(|(row, distances)| (weight(row), distances))
-        .collect();
+    let weights = || dataset.scored_members().map(|(_, weight)| weight);
+    let sample: Vec<(f64, Vec<f64>)> = weights().zip(kept).filter(|(_, distances)| !distances.is_empty()).collect();
     let mut all: Vec<f64> = sample.iter().flat_map(|(_, distances)| distances.iter().copied()).collect();
     let middle = all.len() / 2;
     let median = *all.select_nth_unstable_by(middle, f64::total_cmp).1;
@@ -99,8 +94,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
     }
     let on_all = |temperature: f64| -> Result<f64> {
         let effective = kernel.pass(&CountCompetitors { temperature }, Wanted::default())?.rows;
-        let weighted = effective.into_iter().enumerate().map(|(row, effective)| (effective, weight(row)));
-        Ok(weighted_mean(weighted).unwrap_or(1.0))
+        Ok(weighted_mean(effective.into_iter().zip(weights())).unwrap_or(1.0))
     };
     let near = solve(&on_all, (start / 1.1).max(lowest), (start * 1.1).min(highest))?;
     match near {
@@ -158,8 +152,8 @@ impl RowFold for KeepDistances {
     type State = KeptState;
     type Output = Vec<f64>;
 
-    fn start(&self, row: usize, own: usize) -> KeptState {
-        (own, row.is_multiple_of(self.stride).then(Vec::new))
+    fn start(&self, index: usize, own: usize) -> KeptState {
+        (own, index.is_multiple_of(self.stride).then(Vec::new))
     }
 
     fn absorb(&self, (own, kept): &mut KeptState, first: usize, distances: &[f64]) {
@@ -183,7 +177,7 @@ impl RowFold for CountCompetitors {
     type State = (usize, Competitors);
     type Output = f64;
 
-    fn start(&self, _row: usize, own: usize) -> Self::State {
+    fn start(&self, _index: usize, own: usize) -> Self::State {
         (own, Competitors::NONE)
     }
 

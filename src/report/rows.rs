@@ -32,6 +32,8 @@ pub enum RowFormat {
 pub struct RowTable<'a> {
     dataset: &'a Dataset,
     scores: &'a RowScores,
+    /// Number and class of each scored row.
+    rows: Vec<(usize, u32)>,
 }
 
 impl RowFormat {
@@ -132,7 +134,9 @@ struct JsonRow {
 impl<'a> RowTable<'a> {
     /// The table of a scored data set.
     pub fn new(dataset: &'a Dataset, scores: &'a RowScores) -> Self {
-        RowTable { dataset, scores }
+        let numbers = dataset.scored().positions().map(|position| dataset.source_row(position));
+        let rows = numbers.zip(dataset.scored_members()).map(|(row, (code, _))| (row, code)).collect();
+        RowTable { dataset, scores, rows }
     }
 
     /// Writes the table.
@@ -149,17 +153,14 @@ impl<'a> RowTable<'a> {
         }
     }
 
-    fn codes(&self) -> &[u32] {
-        self.dataset.labels().codes()
-    }
-
     fn write_parquet(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
         let scores = self.scores;
-        let rows: Vec<u64> = (0..self.dataset.len()).map(|row| self.dataset.source_row(row) as u64).collect();
+        let rows: Vec<u64> = self.rows.iter().map(|&(row, _)| row as u64).collect();
+        let codes: Vec<u32> = self.rows.iter().map(|&(_, code)| code).collect();
         let numbers = |name: &str, values: &[f64]| Column::from(Series::new(name.into(), values));
         let columns = vec![
             Series::new("row".into(), rows).into(),
-            labels.column("label", self.codes()),
+            labels.column("label", &codes),
             Series::new("a".into(), &scores.a).into(),
             numbers("b", &scores.b),
             numbers("silhouette", &scores.silhouette),
@@ -174,15 +175,15 @@ impl<'a> RowTable<'a> {
         let scores = self.scores;
         let mut writer = csv::Writer::from_writer(writer);
         writer.write_record(["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"])?;
-        for (row, &code) in self.codes().iter().enumerate() {
+        for (index, &(row, code)) in self.rows.iter().enumerate() {
             writer.write_record([
-                &self.dataset.source_row(row).to_string(),
+                &row.to_string(),
                 &names[code as usize],
-                &scores.a[row].map(exact).unwrap_or_default(),
-                &exact(scores.b[row]),
-                &exact(scores.silhouette[row]),
-                &exact(scores.soft_silhouette[row]),
-                &names[scores.nearest_other[row] as usize],
+                &scores.a[index].map(exact).unwrap_or_default(),
+                &exact(scores.b[index]),
+                &exact(scores.silhouette[index]),
+                &exact(scores.soft_silhouette[index]),
+                &names[scores.nearest_other[index] as usize],
             ])?;
         }
         Ok(writer.flush()?)
@@ -190,15 +191,15 @@ impl<'a> RowTable<'a> {
 
     fn write_json_lines(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
         let scores = self.scores;
-        for (row, &code) in self.codes().iter().enumerate() {
+        for (index, &(row, code)) in self.rows.iter().enumerate() {
             let line = JsonRow {
-                row: self.dataset.source_row(row),
+                row,
                 label: labels.json(code),
-                a: scores.a[row],
-                b: scores.b[row],
-                silhouette: scores.silhouette[row],
-                soft_silhouette: scores.soft_silhouette[row],
-                nearest_other: labels.json(scores.nearest_other[row]),
+                a: scores.a[index],
+                b: scores.b[index],
+                silhouette: scores.silhouette[index],
+                soft_silhouette: scores.soft_silhouette[index],
+                nearest_other: labels.json(scores.nearest_other[index]),
             };
             serde_json::to_writer(&mut *writer, &line)?;
             writer.write_all(b"\n")?;
@@ -222,18 +223,18 @@ impl<'a> RowTable<'a> {
                 field("nearest_other", &label_type),
             ]),
             layout: ndarray_npy::npy::header::Layout::Standard,
-            shape: vec![self.dataset.len()],
+            shape: vec![self.rows.len()],
         };
         header.write(&mut *writer)?;
-        for (row, &code) in self.codes().iter().enumerate() {
-            writer.write_all(&(self.dataset.source_row(row) as i64).to_le_bytes())?;
+        for (index, &(row, code)) in self.rows.iter().enumerate() {
+            writer.write_all(&(row as i64).to_le_bytes())?;
             writer.write_all(&label_bytes[code as usize])?;
             // npy has no null.
-            let a = scores.a[row].unwrap_or(f64::NAN);
-            for number in [a, scores.b[row], scores.silhouette[row], scores.soft_silhouette[row]] {
+            let a = scores.a[index].unwrap_or(f64::NAN);
+            for number in [a, scores.b[index], scores.silhouette[index], scores.soft_silhouette[index]] {
                 writer.write_all(&number.to_le_bytes())?;
             }
-            writer.write_all(&label_bytes[scores.nearest_other[row] as usize])?;
+            writer.write_all(&label_bytes[scores.nearest_other[index] as usize])?;
         }
         Ok(())
     }

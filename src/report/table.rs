@@ -46,9 +46,12 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     parts.push(format!("{} classes", count(evaluation.labels.classes)));
     parts.push(settings.distance.to_string());
     parts.push(format!("temperature {}{found}", temperature(settings)));
-    let excluded = evaluation.excluded.ignored_labels + evaluation.excluded.invalid;
+    let excluded = evaluation.excluded.rows();
     if excluded > 0 {
         parts.push(format!("{} rows left out", count(excluded)));
+    }
+    if let Some(scored) = settings.rows.subsample {
+        parts.push(format!("{} rows scored", count(scored)));
     }
     parts.join(" · ")
 }

@@ -58,7 +58,7 @@ fn nan_and_infinity() {
     let message = refused(&folder, "emb.npy -l labels.npy", &[]);
     insta::assert_snapshot!(message, @r"
     error: emb.npy: NaN in row 2, column 1; 2 row(s) hold NaN or infinite values
-      tip: drop or repair these rows before saving
+      tip: repair these rows, or leave them out with --drop-invalid
     ");
     rows[2][1] = 0.0;
     let folder = set_with_embeddings(&rows);
@@ -97,7 +97,7 @@ fn missing_labels() {
             Series::new("label".into(), labels).into(),
         ],
     );
-    let words = ["table.parquet:label: row 2 has no label; 2 label(s) are missing", "--ignore-label"];
+    let words = ["table.parquet:label: row 2 has no label; 2 label(s) are missing", "--drop-null-labels"];
     refused(&folder, "table.parquet -l label", &words);
     folder.write("labels.csv", "id,name\n1,a\n2,\n3,a\n4,b\n5,b\n6,b\n");
     refused(&folder, "emb.npy -l labels.csv:name", &["labels.csv:name: row 1 has no label; 1 label(s)"]);

@@ -1,0 +1,278 @@
+//! A choice of rows of the embeddings, read in order by passes or anywhere by those who need pairs.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use rayon::prelude::*;
+
+use crate::data::{Element, Embeddings};
+use crate::error::{Error, Result};
+
+/// Bytes of one window of a pass.
+const WINDOW_BYTES: usize = 32 << 20;
+
+/// Windows start at multiples of this many rows, so that the blocks that kernels cut them into are always the same.
+const WINDOW_STEP: usize = 2048;
+
+/// Rows that one thread decodes at a time.
+const DECODED_ROWS: usize = 128;
+
+/// Rows of embeddings in a fixed order: all of them, or those of a selection.
+#[derive(Clone, Debug)]
+pub struct SelectedRows {
+    embeddings: Arc<Embeddings>,
+    /// Numbers of the rows in the embeddings as stored; `None` is all of them.
+    selection: Option<Arc<[usize]>>,
+}
+
+impl SelectedRows {
+    /// All rows, or those of `selection`, whose numbers must be below the number of rows.
+    pub(crate) fn new(embeddings: Arc<Embeddings>, selection: Option<Vec<usize>>) -> Self {
+        SelectedRows { embeddings, selection: selection.map(Arc::from) }
+    }
+
+    /// The embeddings that the rows are chosen from.
+    pub fn embeddings(&self) -> &Embeddings {
+        &self.embeddings
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.selection.as_ref().map_or(self.embeddings.rows(), |selection| selection.len())
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// d.
+    pub fn dimensions(&self) -> usize {
+        self.embeddings.dimensions()
+    }
+
+    /// The number of a row in the embeddings as stored.
+    pub fn source_row(&self, row: usize) -> usize {
+        self.selection.as_ref().map_or(row, |selection| selection[row])
+    }
+
+    /// The rows at these positions, as a selection of their own.
+    pub(crate) fn choose(&self, positions: &[usize]) -> Self {
+        let rows = positions.iter().map(|&position| self.source_row(position)).collect();
+        SelectedRows::new(Arc::clone(&self.embeddings), Some(rows))
+    }
+
+    /// The same choice, of embeddings that are held in memory as elements of this type.
+    ///
+    /// # Errors
+    /// What the source of the rows reports.
+    pub(crate) fn in_memory<T: Element>(&self) -> Result<Self> {
+        let embeddings = self.embeddings.in_memory::<T>()?;
+        Ok(SelectedRows { embeddings: Arc::new(embeddings), selection: self.selection.clone() })
+    }
+
+    /// The given rows as a contiguous block, row after row: in place where they lie in memory so, else copied to
+    /// `buffer`.
+    ///
+    /// # Errors
+    /// What the source of the rows reports.
+    pub fn rows<'a, T: Element>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<T>) -> Result<&'a [T]> {
+        let d = self.dimensions();
+        if self.selection.is_none()
+            && let Some(matrix) = T::view(self.embeddings.blocks())
+        {
+            return Ok(&matrix[rows.start * d..rows.end * d]);
+        }
+        buffer.resize(rows.len() * d, T::default());
+        self.copy(rows, buffer)?;
+        Ok(buffer)
+    }
+
+    fn copy<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
+        let d = self.dimensions().max(1);
+        let blocks = self.embeddings.blocks();
+        let Some(selection) = &self.selection else {
+            if !blocks.is_random_access() || rows.len() <= DECODED_ROWS {
+                return T::read(blocks, rows, out);
+            }
+            return out.par_chunks_mut(DECODED_ROWS * d).enumerate().try_for_each(|(index, out)| {
+                let start = rows.start + index * DECODED_ROWS;
+                T::read(blocks, start..start + out.len() / d, out)
+            });
+        };
+        let view = T::view(blocks);
+        for (row, target) in selection[rows].iter().zip(out.chunks_exact_mut(d)) {
+            match view {
+                Some(matrix) => target.copy_from_slice(&matrix[row * d..(row + 1) * d]),
+                None => T::read(blocks, *row..row + 1, target)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through all rows once, in order, some megabytes at a time; what comes next is read meanwhile.
+    ///
+    /// # Errors
+    /// What the source of the rows or `each` reports.
+    pub fn for_each_window<T: Element>(&self, mut each: impl FnMut(&Window<'_, T>) -> Result<()>) -> Result<()> {
+        let windows = self.windows::<T>();
+        if self.embeddings.blocks().is_random_access() {
+            for (index, rows) in windows.iter().enumerate() {
+                if let Some(next) = windows.get(index + 1) {
+                    self.announce(next);
+                }
+                each(&Window { source: self, rows: rows.clone(), decoded: None })?;
+            }
+            return Ok(());
+        }
+        // One window is computed with while the next is decoded into the other buffer.
+        let (give_back, returned) = sync_channel::<Vec<T>>(2);
+        let (hand_over, decoded) = sync_channel::<Result<Vec<T>>>(1);
+        let (windows, each) = (&windows, &mut each);
+        // Both ends move into the closure, so that the reader is let go as soon as it returns.
+        thread::scope(move |scope| {
+            scope.spawn(move || {
+                for rows in windows {
+                    // The other side hangs up when it has met an error.
+                    let mut buffer = returned.try_recv().unwrap_or_default();
+                    buffer.resize(rows.len() * self.dimensions(), T::default());
+                    let read = self.copy(rows.clone(), &mut buffer).map(|()| buffer);
+                    if hand_over.send(read).is_err() {
+                        return;
+                    }
+                }
+            });
+            for rows in windows {
+                let Ok(block) = decoded.recv() else {
+                    let problem = "the reader of the rows stopped early".to_owned();
+                    return Err(Error::Malformed { name: self.embeddings.origin().to_string(), problem, tip: None });
+                };
+                let block = block?;
+                each(&Window { source: self, rows: rows.clone(), decoded: Some(&block) })?;
+                let _ = give_back.try_send(block);
+            }
+            Ok(())
+        })
+    }
+
+    fn windows<T>(&self) -> Vec<Range<usize>> {
+        let row_bytes = (self.dimensions() * size_of::<T>()).max(1);
+        let step = (WINDOW_BYTES / row_bytes).max(1).next_multiple_of(WINDOW_STEP);
+        (0..self.len()).step_by(step).map(|start| start..(start + step).min(self.len())).collect()
+    }
+
+    /// Tells the source which rows come next.
+    fn announce(&self, rows: &Range<usize>) {
+        let (first, last) = (self.source_row(rows.start), self.source_row(rows.end - 1));
+        // A scattered selection would announce far more than it reads.
+        if last >= first && last - first < 4 * rows.len() {
+            self.embeddings.blocks().announce(first..last + 1);
+        }
+    }
+}
+
+/// Consecutive rows of a pass.
+pub struct Window<'a, T> {
+    source: &'a SelectedRows,
+    rows: Range<usize>,
+    decoded: Option<&'a [T]>,
+}
+
+impl<T: Element> Window<'_, T> {
+    /// The rows of the window.
+    pub fn range(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Some rows of the window as a contiguous block; `buffer` holds them where they have to be copied.
+    ///
+    /// # Errors
+    /// What the source of the rows reports.
+    pub fn rows<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<T>) -> Result<&'b [T]> {
+        match self.decoded {
+            Some(block) => {
+                let d = self.source.dimensions();
+                Ok(&block[(rows.start - self.rows.start) * d..(rows.end - self.rows.start) * d])
+            }
+            None => self.source.rows(rows, buffer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::data::{ElementType, Origin, RowBlocks};
+
+    /// Rows that can only be read one after the other, each value its row number; it counts what is read.
+    struct Sequential {
+        next: Arc<AtomicUsize>,
+        fails_at: usize,
+    }
+
+    impl RowBlocks for Sequential {
+        fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+            let d = out.len() / rows.len();
+            assert_eq!(self.next.swap(rows.end, Ordering::SeqCst), rows.start, "in order");
+            if rows.contains(&self.fails_at) {
+                return Err(Error::Malformed { name: "x".into(), problem: "torn".into(), tip: None });
+            }
+            for (row, out) in rows.zip(out.chunks_exact_mut(d)) {
+                out.fill(row as f32);
+            }
+            Ok(())
+        }
+
+        fn read_f64(&self, _: Range<usize>, _: &mut [f64]) -> Result<()> {
+            unreachable!("float32 is asked for")
+        }
+
+        fn is_random_access(&self) -> bool {
+            false
+        }
+    }
+
+    const ROWS: usize = 10_000;
+    const DIMENSIONS: usize = 2_048;
+
+    fn sequential(fails_at: usize) -> (SelectedRows, Arc<AtomicUsize>) {
+        let next = Arc::new(AtomicUsize::new(0));
+        let blocks = Sequential { next: Arc::clone(&next), fails_at };
+        let embeddings = Embeddings::new(Origin::new("x"), ROWS, DIMENSIONS, ElementType::F32, blocks);
+        (SelectedRows::new(Arc::new(embeddings), None), next)
+    }
+
+    #[test]
+    fn a_pass_reads_every_row_once_and_in_order() {
+        let (rows, next) = sequential(usize::MAX);
+        let mut seen = 0;
+        let mut windows = 0;
+        rows.for_each_window::<f32>(|window| {
+            let range = window.range();
+            assert_eq!(range.start, seen);
+            assert!(range.start.is_multiple_of(WINDOW_STEP));
+            let block = window.rows(range.end - 1..range.end, &mut Vec::new())?.to_vec();
+            assert_eq!(block, [(range.end - 1) as f32; DIMENSIONS]);
+            seen = range.end;
+            windows += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((seen, next.load(Ordering::SeqCst)), (ROWS, ROWS));
+        assert!(windows > 1);
+    }
+
+    #[test]
+    fn an_error_of_the_source_or_the_consumer_ends_the_pass() {
+        let (rows, _) = sequential(9_000);
+        let error = rows.for_each_window::<f32>(|_| Ok(())).unwrap_err();
+        assert!(error.to_string().contains("torn"), "{error}");
+        let (rows, _) = sequential(usize::MAX);
+        let stop = || Err(Error::Setting { problem: "enough".into(), tip: None });
+        assert!(rows.for_each_window::<f32>(|_| stop()).unwrap_err().to_string().contains("enough"));
+    }
+}

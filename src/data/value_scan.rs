@@ -1,0 +1,174 @@
+//! The check of every value, made in whichever pass reads the rows first.
+
+use rayon::prelude::*;
+
+use crate::data::{Element, Precision, SelectedRows};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+
+/// Rows that one task scans at a time.
+const SCAN_ROWS: usize = 128;
+
+/// Looks for values that have no distance: NaN, infinite ones, zero vectors under cosine, and those whose distances
+/// leave the range of float64.
+pub(crate) struct ValueScan<'a> {
+    rows: &'a SelectedRows,
+    distance: Distance,
+    found: Found,
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    NotFinite,
+    Zero,
+    Overflow,
+}
+
+#[derive(Default)]
+struct Found {
+    first_invalid: Option<usize>,
+    invalid: usize,
+    first_zero: Option<usize>,
+    zeros: usize,
+    first_overflow: Option<usize>,
+}
+
+impl Found {
+    fn add(&mut self, row: usize, fault: Fault) {
+        match fault {
+            Fault::NotFinite => {
+                self.first_invalid.get_or_insert(row);
+                self.invalid += 1;
+            }
+            Fault::Zero => {
+                self.first_zero.get_or_insert(row);
+                self.zeros += 1;
+            }
+            Fault::Overflow => {
+                self.first_overflow.get_or_insert(row);
+            }
+        }
+    }
+}
+
+impl<'a> ValueScan<'a> {
+    pub(crate) fn new(rows: &'a SelectedRows, distance: Distance) -> Self {
+        ValueScan { rows, distance, found: Found::default() }
+    }
+
+    /// Looks at a block of rows of which the first is row `start`. Blocks come in order.
+    pub(crate) fn add<T: Element>(&mut self, start: usize, block: &[T]) {
+        let faults = faults(block, self.rows.dimensions(), self.distance);
+        for (position, fault) in faults {
+            self.found.add(start + position, fault);
+        }
+    }
+
+    /// The first fault as an error.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] with the first such row.
+    pub(crate) fn finish(self) -> Result<()> {
+        let ValueScan { rows, distance, found } = self;
+        let embeddings = rows.embeddings();
+        let value_of = |row: usize, wanted: &dyn Fn(f64) -> bool| -> Result<Option<(usize, f64)>> {
+            let mut buffer = Vec::new();
+            let values = rows.rows::<f64>(row..row + 1, &mut buffer)?;
+            Ok(values.iter().position(|&value| wanted(value)).map(|column| (column, values[column])))
+        };
+        if let Some(position) = found.first_invalid {
+            let (name, row) = embeddings.place_of(rows.source_row(position));
+            return Err(match value_of(position, &|value| !value.is_finite())? {
+                Some((column, value)) => Error::NonFinite { name, value, row, column, rows: found.invalid },
+                // Finite as stored, and too large for the precision asked for.
+                None => {
+                    let value = value_of(position, &|value| value.abs() > f64::from(f32::MAX))?;
+                    let value = value.map_or(0.0, |(_, value)| value);
+                    Error::Overflow { name, row, value, precision: "float32" }
+                }
+            });
+        }
+        if let Some(row) = found.first_zero {
+            let (name, row) = embeddings.place_of(rows.source_row(row));
+            return Err(Error::ZeroVector { name, row, rows: found.zeros });
+        }
+        if let Some(position) = found.first_overflow {
+            let largest = largest_value(distance, rows.dimensions());
+            let value = value_of(position, &|value| value.abs() > largest)?.map_or(0.0, |(_, value)| value);
+            let (name, row) = embeddings.place_of(rows.source_row(position));
+            return Err(Error::Overflow { name, row, value, precision: "float64" });
+        }
+        Ok(())
+    }
+}
+
+/// For each row whether it is NaN, infinite, or a zero vector under cosine: what `--drop-invalid` leaves out.
+///
+/// # Errors
+/// What reading rows reports.
+pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) -> Result<Vec<bool>> {
+    let mut invalid = vec![false; rows.len()];
+    let mut buffer = Vec::new();
+    rows.for_each_window::<T>(|window| {
+        let start = window.range().start;
+        let block = window.rows(window.range(), &mut buffer)?;
+        for (position, fault) in faults(block, rows.dimensions(), distance) {
+            invalid[start + position] = fault != Fault::Overflow;
+        }
+        Ok(())
+    })?;
+    Ok(invalid)
+}
+
+/// The rows of a block that have a fault, in order.
+fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec<(usize, Fault)> {
+    let no_zero = distance == Distance::Cosine;
+    let largest = largest_value(distance, dimensions);
+    let dimensions = dimensions.max(1);
+    let scan = |(task, rows): (usize, &[T])| {
+        let faulty = rows.chunks_exact(dimensions).enumerate().filter_map(move |(position, row)| {
+            fault(row, no_zero, largest).map(|fault| (task * SCAN_ROWS + position, fault))
+        });
+        faulty.collect::<Vec<_>>()
+    };
+    block.par_chunks(SCAN_ROWS * dimensions).enumerate().flat_map_iter(scan).collect()
+}
+
+#[inline(always)]
+fn fault<T: Element>(row: &[T], no_zero: bool, largest: f64) -> Option<Fault> {
+    // v * 0 is 0 for finite v and NaN for all else, so one sum tells about the whole row; it has lanes so that it is
+    // not one chain of additions.
+    let mut lanes = [T::default(); 16];
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.plus_zero_times(value);
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = lane.plus_zero_times(value);
+    }
+    if lanes.iter().any(|lane| lane.to_f64() != 0.0) {
+        return Some(Fault::NotFinite);
+    }
+    if no_zero && row.iter().all(|value| value.to_f64() == 0.0) {
+        return Some(Fault::Zero);
+    }
+    let checks_size = T::PRECISION == Precision::F64 && largest < f64::MAX;
+    if checks_size && row.iter().any(|value| value.to_f64().abs() > largest) {
+        return Some(Fault::Overflow);
+    }
+    None
+}
+
+/// The largest absolute value whose distances still are float64 numbers.
+fn largest_value(distance: Distance, dimensions: usize) -> f64 {
+    let d = dimensions.max(1) as f64;
+    match distance {
+        Distance::Cosine | Distance::Precomputed => f64::MAX,
+        // Sums over up to 2^53 rows of (2 x)^2 d must stay below 2^1024.
+        Distance::Euclidean | Distance::SqEuclidean => 1e146 / d.sqrt(),
+        Distance::Manhattan => 1e290 / d,
+    }
+}
