@@ -83,6 +83,16 @@ impl Default for Settings {
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Score,
+    /// Several results.
+    Set,
+}
+
+/// The results of one input under several labellings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvaluationSet {
+    pub kind: Kind,
+    /// In the order in which the labellings were given.
+    pub results: Vec<Evaluation>,
 }
 
 /// One input as it was read.
@@ -113,6 +123,16 @@ pub struct LabelsDescription {
     pub singletons: usize,
     /// BLAKE3 of the decoded labels in row order.
     pub blake3: String,
+}
+
+impl LabelsDescription {
+    /// What tells this labelling from others: the file, and the column where there is one.
+    pub fn name(&self) -> String {
+        match &self.selector {
+            Some(selector) => format!("{}:{selector}", self.path),
+            None => self.path.clone(),
+        }
+    }
 }
 
 /// The settings that were in force.

@@ -69,15 +69,21 @@ Examples:
   embq score emb.npy -l labels.npy
   embq score emb.parquet -l label --distance euclidean
   embq score data.csv:f0..f127 -l species -o result.json --rows-out rows.parquet
+  embq score 'shards/*.parquet:embedding' --labels-from species,site
   embq score emb.npy -l labels.npy --fail-if 'silhouette < 0.3' --fail-if 'negative_share > 10%'")]
 pub(crate) struct ScoreArguments {
-    /// Embeddings: .npy, Parquet or CSV, as PATH or PATH:SELECTOR; `-` is standard input
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// pattern or a directory is one input; `-` is standard input
     #[arg(value_name = "EMBEDDINGS", required = true, num_args = 1..)]
     pub(crate) embeddings: Vec<String>,
 
-    /// Labels: a file with one a row, PATH:COLUMN, or a column of the embeddings' own file
-    #[arg(short, long, value_name = "LABELS")]
-    pub(crate) labels: String,
+    /// Labels: a file with one a row, PATH:COLUMN, or a column of the embeddings' own file; can be given several times
+    #[arg(short, long, value_name = "LABELS", required_unless_present = "labels_from")]
+    pub(crate) labels: Vec<String>,
+
+    /// Several labellings: columns of the embeddings' own file, or PATH:COLUMN,..
+    #[arg(long, value_name = "COLUMN,..")]
+    pub(crate) labels_from: Vec<String>,
 
     /// The distance between two rows
     #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]

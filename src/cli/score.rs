@@ -1,15 +1,18 @@
 //! `embq score`: from files to the result.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
+
+use ndarray::Array2;
 
 use crate::cli::args::ScoreArguments;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, message, print, print_styled};
-use crate::data::{Dataset, DatasetOptions, RowChoice};
+use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::evaluation::{Scored, Settings, Timing, evaluate};
+use crate::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate};
 use crate::gate::Gate;
 use crate::input;
 use crate::metrics::{Family, Selection};
@@ -22,12 +25,14 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
-            "several checkpoints are for embq compare, which is still to come; score them one by one",
+            "one input in several files is a quoted pattern, such as 'part-*.npy'; several checkpoints are for embq \
+             compare, which is still to come",
         ));
     };
     let settings = settings(&arguments)?;
     let gates = gates(&arguments, &settings)?;
-    let outputs = Outputs::check(&arguments)?;
+    let labels = labellings(&arguments)?;
+    let outputs = Outputs::check(&arguments, &labels)?;
     let view = view(&arguments, &settings)?;
     if let Some(threads) = arguments.threads {
         // Fails only if there is a pool already, and nothing before this line starts one.
@@ -35,26 +40,35 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     }
 
     let started = Instant::now();
-    let loaded = input::load(embeddings, &arguments.labels, arguments.row_weights.as_deref())?;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let loaded = input::load(embeddings, &labels, arguments.row_weights.as_deref())?;
     let options = DatasetOptions { choice: row_choice(&arguments), weights: loaded.weights, seed: arguments.seed };
-    let dataset = Dataset::new(loaded.embeddings, &loaded.labels, settings.distance, &options)?;
+    let embeddings = Arc::new(loaded.embeddings);
+    let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
+    let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
-    if !arguments.quiet {
-        tell_of_long_work(&dataset, &settings);
-    }
-    let started = Instant::now();
     let bars = Bars::new(!arguments.quiet && !arguments.no_progress);
-    let mut scored = evaluate(&dataset, &settings, &bars)?;
-    if !arguments.no_timing {
-        scored.evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
+    let mut results = Vec::new();
+    let mut tables = Vec::new();
+    for dataset in &datasets {
+        if !arguments.quiet {
+            tell_of_long_work(dataset, &settings);
+        }
+        let started = Instant::now();
+        let Scored { mut evaluation, rows, matrix } = evaluate(dataset, &settings, &bars)?;
+        if !arguments.no_timing {
+            evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
+        }
+        evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
+        results.push(evaluation);
+        tables.push(Tables { dataset, rows, matrix });
     }
-    scored.evaluation.gates = gates.iter().map(|gate| gate.check(&scored.evaluation)).collect();
 
     // All that can fail comes before the first file appears in its place.
-    let written = outputs.write(&dataset, &scored, &view)?;
+    let written = outputs.write(&results, &tables, &view)?;
     if !(arguments.quiet && outputs.any()) {
-        let text = arguments.format.render(&scored.evaluation, &view)?;
+        let text = arguments.format.render(&results, &view)?;
         if arguments.format.is_styled() {
             print_styled(&text)?;
         } else {
@@ -64,11 +78,36 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     for file in written {
         file.publish()?;
     }
-    let failed: Vec<_> = scored.evaluation.gates.iter().filter(|gate| gate.failed).collect();
+    let failed: Vec<_> = results.iter().flat_map(|result| &result.gates).filter(|gate| gate.failed).collect();
     for gate in &failed {
         message::failed_gate(&gate.expression, &gate.detail);
     }
     Ok(if failed.is_empty() { Outcome::Success } else { Outcome::GateFailed })
+}
+
+/// What one labelling leaves behind beside its result.
+struct Tables<'a> {
+    dataset: &'a Dataset,
+    rows: RowScores,
+    matrix: Option<Array2<Option<f64>>>,
+}
+
+/// All labellings that were asked for.
+fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
+    let mut labels = arguments.labels.clone();
+    for spec in &arguments.labels_from {
+        labels.extend(input::labels_from(spec)?);
+    }
+    let tables = [("--rows-out", &arguments.rows_out), ("--matrix-out", &arguments.matrix_out)];
+    if let Some((option, _)) = tables.into_iter().find(|(_, path)| path.is_some())
+        && labels.len() > 1
+    {
+        return Err(Error::setting(
+            format!("{option} holds the rows or classes of one labelling, and {} are given", labels.len()),
+            "run embq once for each",
+        ));
+    }
+    Ok(labels)
 }
 
 fn row_choice(arguments: &ScoreArguments) -> RowChoice {
@@ -135,7 +174,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    fn check(arguments: &ScoreArguments) -> Result<Self> {
+    fn check(arguments: &ScoreArguments, labels: &[String]) -> Result<Self> {
         let result = |path: &String| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?));
         let outputs = Outputs {
             results: arguments.output.iter().map(result).collect::<Result<_>>()?,
@@ -149,9 +188,8 @@ impl Outputs {
             },
         };
         check_distinct(outputs.files())?;
-        let inputs = [arguments.embeddings.first(), Some(&arguments.labels), arguments.row_weights.as_ref()];
-        for input in inputs.into_iter().flatten() {
-            let path = input::path_of(input);
+        let inputs = arguments.embeddings.iter().chain(labels).chain(&arguments.row_weights);
+        for path in inputs.flat_map(|input| input::paths_of(input)) {
             if let Some(file) = outputs.files().find(|file| file.is(Path::new(&path))) {
                 return Err(Error::setting(
                     format!("{} is an input: the result would take its place", file.shown()),
@@ -173,20 +211,22 @@ impl Outputs {
     }
 
     /// Writes every file beside its place.
-    fn write(&self, dataset: &Dataset, scored: &Scored, view: &View) -> Result<Vec<WrittenFile<'_>>> {
+    fn write(&self, results: &[Evaluation], tables: &[Tables<'_>], view: &View) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
         for (file, format) in &self.results {
-            let mut text = format.render(&scored.evaluation, view)?;
+            let mut text = format.render(results, view)?;
             if format.is_styled() {
                 text = anstream::adapter::strip_str(&text).to_string();
             }
             written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
         }
-        if let Some((file, format)) = &self.rows {
-            written.push(file.write(|writer| RowTable::new(dataset, &scored.rows).write(*format, writer))?);
-        }
-        if let (Some((file, format)), Some(distances)) = (&self.matrix, &scored.matrix) {
-            written.push(file.write(|writer| matrix::write(dataset.labels().names(), distances, *format, writer))?);
+        for Tables { dataset, rows, matrix } in tables {
+            if let Some((file, format)) = &self.rows {
+                written.push(file.write(|writer| RowTable::new(dataset, rows).write(*format, writer))?);
+            }
+            if let (Some((file, format)), Some(distances)) = (&self.matrix, matrix) {
+                written.push(file.write(|writer| matrix::write(dataset.labels().names(), distances, *format, writer))?);
+            }
         }
         Ok(written)
     }
@@ -205,12 +245,14 @@ fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
     };
     let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
     let threads = rayon::current_num_threads() as f64;
-    let seconds = rows * rows / 2.0 * dimensions / (speed * threads);
+    let scored = dataset.scored();
+    let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
+    let seconds = pairs * dimensions / (speed * threads);
     if seconds > LONG {
         let megabytes = 8.0 * rows * dimensions / 1e6 + 100.0;
         message::note(&format!(
             "{} distances of {rows} rows will take about {seconds:.0} s and {megabytes:.0} MB; \
-             --distance cosine or sqeuclidean need no pairs and take seconds",
+             --distance cosine or sqeuclidean need no pairs and take seconds, --subsample scores some rows",
             settings.distance
         ));
     }

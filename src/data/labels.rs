@@ -18,6 +18,17 @@ pub enum LabelType {
     Boolean,
 }
 
+impl LabelType {
+    /// The name used in JSON and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            LabelType::Integer => "integer",
+            LabelType::Text => "text",
+            LabelType::Boolean => "boolean",
+        }
+    }
+}
+
 /// One label value. Integers are ordered by number, text by code point, and `false` comes before `true`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Label {

@@ -45,52 +45,67 @@ pub(crate) fn integral(value: f64) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() <= LARGEST_FLOAT_LABEL).then_some(value as i128)
 }
 
-/// Collects labels of one type. `read` hands over every row in order.
+/// Collects labels of one type, from one file after the other.
 ///
 /// Floats are labels where they are integers, as pandas makes floats of an integer column with a missing value.
-pub(crate) fn labels(
-    origin: Origin,
-    place: Place<'_>,
-    label_type: LabelType,
-    read: impl FnOnce(&mut Visit<'_>) -> Result<()>,
-) -> Result<LabelColumn> {
-    let mut builder = LabelColumnBuilder::new(label_type);
-    let mut rows = 0;
-    read(&mut |row, cell| {
-        rows += 1;
-        match cell {
-            Cell::Missing | Cell::Text("") => builder.push_missing(),
-            Cell::Float(value) if value.is_nan() => builder.push_missing(),
-            Cell::Integer(value) => builder.push_integer(value),
-            Cell::Boolean(value) => builder.push_boolean(value),
-            Cell::Text(value) => builder.push_text(value),
-            Cell::Float(value) => match integral(value) {
-                Some(value) => builder.push_integer(value),
-                None => {
-                    let tip = "labels are integers, text or booleans: round them in Python with array.astype(int)";
-                    return Err(place.error(row, format!("the label {value} is not an integer"), Some(tip)));
-                }
-            },
-        }
-        Ok(())
-    })?;
-    if rows == 0 {
-        return Err(no_rows(&origin.to_string()));
-    }
-    Ok(builder.finish(origin))
+pub(crate) struct LabelCollector {
+    builder: LabelColumnBuilder,
+    rows: usize,
 }
 
-/// Collects row weights; that they are positive is the data set's affair.
-pub(crate) fn weights(place: Place<'_>, read: impl FnOnce(&mut Visit<'_>) -> Result<()>) -> Result<Vec<f64>> {
-    let mut values = Vec::new();
+impl LabelCollector {
+    pub fn new(label_type: LabelType) -> Self {
+        LabelCollector { builder: LabelColumnBuilder::new(label_type), rows: 0 }
+    }
+
+    /// Takes the labels of a file; `read` hands over every row in order. Returns how many there are.
+    pub fn read(&mut self, place: Place<'_>, read: impl FnOnce(&mut Visit<'_>) -> Result<()>) -> Result<usize> {
+        let builder = &mut self.builder;
+        let mut rows = 0;
+        read(&mut |row, cell| {
+            rows += 1;
+            match cell {
+                Cell::Missing | Cell::Text("") => builder.push_missing(),
+                Cell::Float(value) if value.is_nan() => builder.push_missing(),
+                Cell::Integer(value) => builder.push_integer(value),
+                Cell::Boolean(value) => builder.push_boolean(value),
+                Cell::Text(value) => builder.push_text(value),
+                Cell::Float(value) => match integral(value) {
+                    Some(value) => builder.push_integer(value),
+                    None => {
+                        let tip = "labels are integers, text or booleans: round them in Python with array.astype(int)";
+                        return Err(place.error(row, format!("the label {value} is not an integer"), Some(tip)));
+                    }
+                },
+            }
+            Ok(())
+        })?;
+        self.rows += rows;
+        Ok(rows)
+    }
+
+    /// All labels.
+    ///
+    /// # Errors
+    /// No rows at all.
+    pub fn finish(self, origin: Origin) -> Result<LabelColumn> {
+        if self.rows == 0 {
+            return Err(no_rows(&origin.to_string()));
+        }
+        Ok(self.builder.finish(origin))
+    }
+}
+
+/// Appends the row weights of a file; that they are positive is the data set's affair.
+pub(crate) fn weights(
+    place: Place<'_>,
+    values: &mut Vec<f64>,
+    read: impl FnOnce(&mut Visit<'_>) -> Result<()>,
+) -> Result<()> {
     read(&mut |row, cell| {
         values.push(number(place, row, cell)?);
         Ok(())
-    })?;
-    if values.is_empty() {
-        return Err(no_rows(place.path));
-    }
-    Ok(values)
+    })
 }
 
 /// The number in a cell; text is read as one.
@@ -137,7 +152,9 @@ mod tests {
     }
 
     fn integers(cells: &[Cell<'_>]) -> Result<LabelColumn> {
-        labels(Origin::new("labels.npy"), PLACE, LabelType::Integer, read(cells))
+        let mut labels = LabelCollector::new(LabelType::Integer);
+        labels.read(PLACE, read(cells))?;
+        labels.finish(Origin::new("labels.npy"))
     }
 
     #[test]
@@ -160,16 +177,16 @@ mod tests {
     #[test]
     fn an_error_in_a_table_names_the_column() {
         let place = Place { path: "t.csv", column: Some("w") };
-        let error = weights(place, read(&[Cell::Float(1.0), Cell::Text("x")])).unwrap_err();
+        let weights = |cells: &[Cell<'_>]| weights(place, &mut Vec::new(), read(cells)).unwrap_err();
+        let error = weights(&[Cell::Float(1.0), Cell::Text("x")]);
         assert_eq!(error.to_string(), "t.csv: row 1, column 'w': 'x' is not a number");
-        let error = weights(place, read(&[Cell::Missing])).unwrap_err();
+        let error = weights(&[Cell::Missing]);
         assert_eq!(error.to_string(), "t.csv: row 0, column 'w': the value is missing");
     }
 
     #[test]
     fn nothing_is_an_error() {
         assert!(integers(&[]).unwrap_err().to_string().contains("no rows"));
-        assert!(weights(PLACE, read(&[])).unwrap_err().to_string().contains("no rows"));
     }
 
     #[test]

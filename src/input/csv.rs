@@ -1,10 +1,9 @@
-//! Comma-separated values: a table without types.
+//! Values separated by commas or tabs: a table without types.
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
-use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::data::{Embeddings, Origin};
+use crate::data::{ElementType, Embeddings, InMemory, Origin};
 use crate::error::{Error, Result};
 use crate::input::cells::{self, Cell, Place, no_rows, parse_number};
 use crate::input::source::Source;
@@ -16,7 +15,15 @@ pub(crate) const FORMAT: Format = Format {
     name: "csv",
     extensions: &["csv"],
     recognises: |_| false,
-    open: |source, _| Ok(Contents::Table(Box::new(CsvTable::open(source)?))),
+    open: |source, _| Ok(Contents::Table(Box::new(CsvTable::open(source, b',')?))),
+};
+
+/// Values separated by tabs, with a header.
+pub(crate) const TSV: Format = Format {
+    name: "tsv",
+    extensions: &["tsv", "tab"],
+    recognises: |_| false,
+    open: |source, _| Ok(Contents::Table(Box::new(CsvTable::open(source, b'\t')?))),
 };
 
 /// Rows that are split serially before they are parsed side by side.
@@ -28,6 +35,7 @@ const SNIFFED_ROWS: usize = 1000;
 /// A CSV file whose header has been read.
 struct CsvTable {
     source: Source,
+    delimiter: u8,
     header: bool,
     columns: Vec<Column>,
 }
@@ -37,8 +45,8 @@ impl CsvTable {
     ///
     /// The first value decides, not the whole column: one bad cell in a million numbers is then an error that names
     /// the cell, where a column turned to text would be left out of the embeddings without a word.
-    fn open(source: &Source) -> Result<Self> {
-        let mut reader = reader(&source.bytes, false);
+    fn open(source: &Source, delimiter: u8) -> Result<Self> {
+        let mut reader = reader(&source.bytes, delimiter, false);
         let mut record = ByteRecord::new();
         if !next(&mut reader, &mut record, source)? {
             return Err(no_rows(&source.path));
@@ -76,12 +84,12 @@ impl CsvTable {
                 Column { name, kind, dtype: dtype.to_owned() }
             })
             .collect();
-        Ok(CsvTable { source: source.clone(), header, columns })
+        Ok(CsvTable { source: source.clone(), delimiter, header, columns })
     }
 
     /// Hands over the records, some at a time, with the row of the first.
     fn batches(&self, mut use_batch: impl FnMut(usize, &[ByteRecord]) -> Result<()>) -> Result<()> {
-        let mut reader = reader(&self.source.bytes, self.header);
+        let mut reader = reader(&self.source.bytes, self.delimiter, self.header);
         let mut records = vec![ByteRecord::new(); BATCH_ROWS];
         let mut first_row = 0;
         loop {
@@ -107,7 +115,10 @@ impl CsvTable {
             name: self.source.path.clone(),
             row,
             problem: format!("line {line} has {} field(s), the first line has {}", record.len(), self.columns.len()),
-            tip: Some("a field with a comma in it must be quoted: \"a, b\"".to_owned()),
+            tip: Some(match self.delimiter {
+                b'\t' => "a field with a tab in it must be quoted".to_owned(),
+                _ => "a field with a comma in it must be quoted: \"a, b\"".to_owned(),
+            }),
         })
     }
 
@@ -156,9 +167,7 @@ impl Table for CsvTable {
             return Err(no_rows(&self.source.path));
         }
         let rows = values.len() / dimensions;
-        let matrix = Array2::from_shape_vec((rows, dimensions), values)
-            .map_err(|error| self.source.malformed(error.to_string(), None))?;
-        Ok(Embeddings::from_f64(origin, matrix))
+        Ok(Embeddings::new(origin, rows, dimensions, ElementType::F64, InMemory::of_rows(values, dimensions)))
     }
 
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
@@ -178,9 +187,9 @@ impl Table for CsvTable {
     }
 }
 
-fn reader(bytes: &[u8], header: bool) -> Reader<&[u8]> {
+fn reader(bytes: &[u8], delimiter: u8, header: bool) -> Reader<&[u8]> {
     // Flexible, because the widths are checked here, with a better message.
-    ReaderBuilder::new().has_headers(header).flexible(true).from_reader(bytes)
+    ReaderBuilder::new().delimiter(delimiter).has_headers(header).flexible(true).from_reader(bytes)
 }
 
 fn next(reader: &mut Reader<&[u8]>, record: &mut ByteRecord, source: &Source) -> Result<bool> {
@@ -222,8 +231,8 @@ fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{ElementType, Label, LabelType, MappedBytes};
-    use crate::input::{Role, Selection, embeddings_of, labels_of, weights_of};
+    use crate::data::{Label, LabelType, MappedBytes};
+    use crate::input::{Role, embeddings_of, labels_of, weights_of};
 
     fn open(text: impl AsRef<[u8]>) -> Result<Contents> {
         let source = Source { path: "t.csv".into(), bytes: MappedBytes::from_memory(text.as_ref().to_vec()) };
@@ -238,7 +247,7 @@ mod tests {
     }
 
     fn labels(text: &str, column: &str) -> Result<(LabelType, Vec<Option<Label>>)> {
-        let column = labels_of(&open(text)?, "t.csv", Some(Selection::Name(column)))?;
+        let column = labels_of(&open(text)?, "t.csv", Some(column))?;
         let values = (0..column.len()).map(|row| column.get(row).cloned()).collect();
         Ok((column.label_type(), values))
     }
@@ -251,7 +260,7 @@ mod tests {
         assert_eq!(columns, ["x", "y"]);
         assert_eq!(values, [1.0, 2.5, -300.0, 4.0]);
         assert_eq!(embeddings(TABLE, Some("y")).unwrap().1, [2.5, 4.0]);
-        let embeddings = embeddings_of(&open(TABLE).unwrap(), "t.csv", None, &[0]).unwrap();
+        let embeddings = embeddings_of(&open(TABLE).unwrap(), "t.csv", None, &["x"]).unwrap();
         assert_eq!(embeddings.columns(), ["y"]);
         assert_eq!(embeddings.element_type(), ElementType::F64);
     }
@@ -323,10 +332,10 @@ mod tests {
     #[test]
     fn weights_are_read_from_a_column() {
         let contents = open("w,l\n0.5,a\n2,b\n").unwrap();
-        let weights = weights_of(&contents, "t.csv", Some(Selection::Name("w"))).unwrap();
+        let weights = weights_of(&contents, "t.csv", Some("w")).unwrap();
         assert_eq!(weights.values, [0.5, 2.0]);
         assert_eq!(weights.origin.to_string(), "t.csv:w");
-        let error = weights_of(&contents, "t.csv", Some(Selection::Name("l"))).unwrap_err();
+        let error = weights_of(&contents, "t.csv", Some("l")).unwrap_err();
         assert!(matches!(error, Error::ElementType { role: "row weights", .. }));
     }
 
@@ -343,7 +352,7 @@ mod tests {
     #[test]
     fn a_label_that_is_not_utf8_is_named() {
         let contents = open(b"x,l\n1,a\n2,\xe9\n").unwrap();
-        let error = labels_of(&contents, "t.csv", Some(Selection::Name("l"))).unwrap_err();
+        let error = labels_of(&contents, "t.csv", Some("l")).unwrap_err();
         assert!(matches!(error, Error::Cell { row: 1, .. }), "{error}");
     }
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
 use crate::error::{Error, Result};
+use crate::input::array::{self, Array, ArrayFile};
 use crate::input::cells::{Cell, Place, integral, number};
+use crate::input::shards::no_selector;
 use crate::input::source::{Location, Source};
 use crate::input::table::{self, Kind, Table};
-use crate::input::{Contents, Format, Role, format_of, no_selector, npy, text};
+use crate::input::{Contents, Format, Role, format_of, text};
 
 /// Labels that a histogram names.
 const SHOWN_LABELS: usize = 20;
@@ -23,7 +25,7 @@ const SCAN_ROWS: usize = 1024;
 pub struct Inspection {
     /// The path as the user wrote it.
     pub path: String,
-    /// The format: `npy`, `parquet`, `csv` or `text`.
+    /// The name of the format.
     pub format: String,
     /// The size of the file.
     pub bytes: u64,
@@ -79,22 +81,26 @@ pub struct LabelCount {
 /// Files that are not there or not readable. Values that stand in the way of use are told in [`Item::problem`].
 pub fn inspect(path_spec: &str) -> Result<Inspection> {
     let location = Location::require(path_spec)?;
-    let source = Source::open(&location.path)?;
+    let [file] = &location.files[..] else {
+        let first = location.files.first().map_or("", String::as_str);
+        return Err(Error::setting(
+            format!("{} names {} files: embq inspect looks at one", location.path, location.files.len()),
+            format!("embq inspect {first}"),
+        ));
+    };
+    let source = Source::open(file)?;
     let selector = location.selector.as_deref();
     let format = inspected_format(&source, selector)?;
     // As labels, because text files can be nothing else.
     let items = match (format.open)(&source, Role::Labels)? {
-        Contents::Array(array) => {
-            no_selector(&source.path, selector, "a single array")?;
-            vec![of_array(&array, &source.path)?]
-        }
+        Contents::Arrays(file) => of_arrays(file.as_ref(), &source.path, selector)?,
         Contents::Lines(lines) => {
-            no_selector(&source.path, selector, "one value a line")?;
+            no_selector(&source.path, selector)?;
             vec![of_lines(&lines)?]
         }
         Contents::Table(table) => of_table(table.as_ref(), &source.path, selector)?,
     };
-    Ok(Inspection { path: location.path, format: format.name.to_owned(), bytes: source.bytes.len() as u64, items })
+    Ok(Inspection { path: file.clone(), format: format.name.to_owned(), bytes: source.bytes.len() as u64, items })
 }
 
 fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static Format> {
@@ -105,8 +111,32 @@ fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static 
     format_of(source, Role::Labels, selector)
 }
 
-fn of_array(array: &npy::Array, path: &str) -> Result<Item> {
-    let mut item = Item { dtype: array.dtype(), shape: array.shape().to_vec(), ..Item::default() };
+/// The selected array, or all of them; one that cannot be read is told as such.
+fn of_arrays(file: &dyn ArrayFile, path: &str, selector: Option<&str>) -> Result<Vec<Item>> {
+    if selector.is_some() || file.names().is_empty() {
+        let array = array::select(file, path, selector, Role::Labels)?;
+        return Ok(vec![of_array(&array)?]);
+    }
+    let items = file.names().iter().enumerate().map(|(index, name)| match file.array(index, Role::Labels) {
+        Ok(array) => of_array(&array),
+        Err(error) => Ok(Item {
+            name: Some(name.clone()),
+            dtype: "unknown".to_owned(),
+            shape: file.shape(index).unwrap_or_default(),
+            problem: Some(error.to_string()),
+            ..Item::default()
+        }),
+    });
+    items.collect()
+}
+
+fn of_array(array: &Array) -> Result<Item> {
+    let mut item = Item {
+        name: array.origin().selector.clone(),
+        dtype: array.dtype(),
+        shape: array.shape().to_vec(),
+        ..Item::default()
+    };
     match array.shape() {
         [0, ..] => item.problem = Some("it holds no rows".to_owned()),
         [_] => {
@@ -117,7 +147,7 @@ fn of_array(array: &npy::Array, path: &str) -> Result<Item> {
             })?;
             summary.write_to(&mut item);
         }
-        _ => match array.embeddings(Origin::new(path)) {
+        _ => match array.embeddings() {
             Ok(embeddings) => scan(&embeddings, &mut item)?,
             Err(error) => item.problem = Some(error.to_string()),
         },

@@ -1,20 +1,18 @@
 //! NumPy's `.npy`: one array, memory-mapped.
 
-use half::f16;
 use ndarray_npy::npy::header::Header;
 use py_literal::Value;
 
-use crate::data::{ElementType, Embeddings, LabelType, MappedBytes, MappedMatrix, MatrixLayout, Origin};
+use crate::data::{ElementType, MappedBytes, Origin};
 use crate::error::{Error, Result};
-use crate::input::cells::{Cell, Place, Visit, no_rows};
+use crate::input::array::{Array, ArrayFile, ArrayHeader, Elements};
 use crate::input::refused::{object_array_cure, plain_name};
-use crate::input::source::Source;
 use crate::input::{Contents, Format, Role};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Longer headers belong to structured arrays, which are refused in any case.
-const LONGEST_HEADER: usize = 1 << 16;
+pub(crate) const LONGEST_HEADER: usize = 1 << 16;
 
 /// The header of a plain array nests two levels; its parser recurses, so deep ones must not reach it.
 const DEEPEST_NESTING: usize = 8;
@@ -24,253 +22,71 @@ pub(crate) const FORMAT: Format = Format {
     name: "npy",
     extensions: &["npy"],
     recognises: |bytes| bytes.starts_with(MAGIC),
-    open: |source, role| Array::open(source, role).map(Contents::Array),
+    open: |source, role| {
+        let origin = Origin::new(&source.path);
+        let (header, offset) = read_header(&origin, &source.bytes, role)?;
+        let bytes: MappedBytes = source.bytes.clone();
+        Ok(Contents::Arrays(Box::new(NpyFile(Array::new(origin, header, bytes, offset)?))))
+    },
 };
 
-/// What the elements of an array are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Elements {
-    Number(ElementType),
-    /// Text of so many UTF-32 code points.
-    Unicode(usize),
-    /// Text of so many bytes.
-    Bytes(usize),
+struct NpyFile(Array);
+
+impl ArrayFile for NpyFile {
+    fn noun(&self) -> &'static str {
+        "array"
+    }
+
+    fn names(&self) -> &[String] {
+        &[]
+    }
+
+    fn shape(&self, _index: usize) -> Option<Vec<usize>> {
+        Some(self.0.shape().to_vec())
+    }
+
+    fn array(&self, _index: usize, _role: Role) -> Result<Array> {
+        Ok(self.0.clone())
+    }
 }
 
-/// An array whose header has been read and whose data are known to be there.
-pub(crate) struct Array {
-    path: String,
-    bytes: MappedBytes,
-    offset: usize,
-    shape: Vec<usize>,
-    column_major: bool,
-    big_endian: bool,
-    elements: Elements,
+/// The header that `bytes` begin with, and where the data begin; whether they are all there is not looked at.
+pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(ArrayHeader, usize)> {
+    let offset = header_end(origin, bytes)?;
+    let header = Header::from_reader(&mut &bytes[..]).map_err(|_| {
+        malformed(origin, "the npy header is not a Python dictionary with descr, fortran_order and shape", None)
+    })?;
+    let (elements, big_endian) = elements(origin, &header.type_descriptor, role)?;
+    let header = ArrayHeader { shape: header.shape, elements, big_endian, column_major: header.layout.is_fortran() };
+    Ok((header, offset))
 }
 
-impl Array {
-    /// Reads the header and checks it against the size of the file.
-    fn open(source: &Source, role: Role) -> Result<Self> {
-        let offset = header_end(source)?;
-        let header = Header::from_reader(&mut &source.bytes[..]).map_err(|_| {
-            source.malformed("the npy header is not a Python dictionary with descr, fortran_order and shape", None)
-        })?;
-        let (elements, big_endian) = elements(source, &header.type_descriptor, role)?;
-        let array = Array {
-            path: source.path.clone(),
-            bytes: source.bytes.clone(),
-            offset,
-            shape: header.shape,
-            column_major: header.layout.is_fortran(),
-            big_endian,
-            elements,
-        };
-        let count = array.shape.iter().fold(1_u128, |product, &length| product.saturating_mul(length as u128));
-        let promised = count.saturating_mul(array.item_size() as u128);
-        let held = source.bytes.len().saturating_sub(offset) as u64;
-        if promised > u128::from(held) {
-            return Err(Error::Truncated { name: source.path.clone(), promised, held });
-        }
-        Ok(array)
-    }
-
-    fn item_size(&self) -> usize {
-        match self.elements {
-            Elements::Number(element_type) => element_type.size(),
-            Elements::Unicode(width) => width.saturating_mul(4),
-            Elements::Bytes(width) => width,
-        }
-    }
-
-    /// The length of each axis.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The element type as people write it.
-    pub fn dtype(&self) -> String {
-        match self.elements {
-            Elements::Number(element_type) => element_type.name().to_owned(),
-            Elements::Unicode(width) => format!("text of up to {width} characters"),
-            Elements::Bytes(width) => format!("text of up to {width} bytes"),
-        }
-    }
-
-    /// What labels of this array are.
-    pub fn label_type(&self) -> LabelType {
-        match self.elements {
-            Elements::Number(ElementType::Bool) => LabelType::Boolean,
-            Elements::Number(_) => LabelType::Integer,
-            Elements::Unicode(_) | Elements::Bytes(_) => LabelType::Text,
-        }
-    }
-
-    /// The array as embeddings: mapped, never copied.
-    pub fn embeddings(&self, origin: Origin) -> Result<Embeddings> {
-        let element_type = match self.elements {
-            Elements::Number(element_type) if element_type != ElementType::Bool => element_type,
-            _ => {
-                return Err(Error::ElementType {
-                    name: self.path.clone(),
-                    found: self.dtype(),
-                    role: Role::Embeddings.name(),
-                    tip: Some("embeddings are float16, float32, float64 or integers".to_owned()),
-                });
-            }
-        };
-        let (rows, dimensions) = match self.shape[..] {
-            [0, _] => return Err(no_rows(&self.path)),
-            [rows, dimensions] if dimensions > 0 => (rows, dimensions),
-            _ => {
-                return Err(Error::Shape {
-                    name: self.path.clone(),
-                    expected: "two axes (rows x dimensions)",
-                    shape: self.shape.clone(),
-                });
-            }
-        };
-        let layout = MatrixLayout {
-            offset: self.offset,
-            rows,
-            dimensions,
-            element_type,
-            big_endian: self.big_endian,
-            column_major: self.column_major,
-        };
-        let matrix = MappedMatrix::new(self.bytes.clone(), layout, &self.path)?;
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, matrix))
-    }
-
-    /// Checks that the array has one axis and can be row weights.
-    pub fn require_weights(&self) -> Result<()> {
-        match self.elements {
-            Elements::Number(element_type) if element_type != ElementType::Bool => Ok(()),
-            _ => Err(Error::ElementType {
-                name: self.path.clone(),
-                found: self.dtype(),
-                role: Role::Weights.name(),
-                tip: Some("row weights are floats or integers".to_owned()),
-            }),
-        }
-    }
-
-    /// Visits every value of an array with one axis.
-    pub fn cells(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let [rows] = self.shape[..] else {
-            return Err(Error::Shape {
-                name: self.path.clone(),
-                expected: "one axis (a value for each row)",
-                shape: self.shape.clone(),
-            });
-        };
-        let data = &self.bytes[self.offset..self.offset + rows * self.item_size()];
-        match self.elements {
-            Elements::Number(element_type) => match element_type {
-                ElementType::F16 => self.numbers(data, visit, |b| Cell::Float(f16::from_ne_bytes(b).to_f64())),
-                ElementType::F32 => self.numbers(data, visit, |b| Cell::Float(f32::from_ne_bytes(b).into())),
-                ElementType::F64 => self.numbers(data, visit, |b| Cell::Float(f64::from_ne_bytes(b))),
-                ElementType::I8 => self.numbers(data, visit, |b| Cell::Integer(i8::from_ne_bytes(b).into())),
-                ElementType::I16 => self.numbers(data, visit, |b| Cell::Integer(i16::from_ne_bytes(b).into())),
-                ElementType::I32 => self.numbers(data, visit, |b| Cell::Integer(i32::from_ne_bytes(b).into())),
-                ElementType::I64 => self.numbers(data, visit, |b| Cell::Integer(i64::from_ne_bytes(b).into())),
-                ElementType::U8 => self.numbers(data, visit, |b| Cell::Integer(u8::from_ne_bytes(b).into())),
-                ElementType::U16 => self.numbers(data, visit, |b| Cell::Integer(u16::from_ne_bytes(b).into())),
-                ElementType::U32 => self.numbers(data, visit, |b| Cell::Integer(u32::from_ne_bytes(b).into())),
-                ElementType::U64 => self.numbers(data, visit, |b| Cell::Integer(u64::from_ne_bytes(b).into())),
-                ElementType::Bool => self.numbers(data, visit, |[byte]| Cell::Boolean(byte != 0)),
-                // No npy type string means bfloat16.
-                ElementType::Bf16 => Ok(()),
-            },
-            Elements::Unicode(width) => self.unicode(data, width, visit),
-            Elements::Bytes(width) => self.byte_text(data, width, visit),
-        }
-    }
-
-    fn numbers<const SIZE: usize>(
-        &self,
-        data: &[u8],
-        visit: &mut Visit<'_>,
-        cell: impl Fn([u8; SIZE]) -> Cell<'static>,
-    ) -> Result<()> {
-        let swap = self.big_endian != cfg!(target_endian = "big");
-        let (elements, _) = data.as_chunks::<SIZE>();
-        for (row, element) in elements.iter().enumerate() {
-            let mut bytes = *element;
-            if swap {
-                bytes.reverse();
-            }
-            visit(row, cell(bytes))?;
-        }
-        Ok(())
-    }
-
-    fn unicode(&self, data: &[u8], width: usize, visit: &mut Visit<'_>) -> Result<()> {
-        let (points, _) = data.as_chunks::<4>();
-        let mut text = String::new();
-        for (row, points) in points.chunks_exact(width).enumerate() {
-            let used = points.iter().rposition(|point| *point != [0; 4]).map_or(0, |last| last + 1);
-            text.clear();
-            for &point in &points[..used] {
-                let point = if self.big_endian { u32::from_be_bytes(point) } else { u32::from_le_bytes(point) };
-                let character = char::from_u32(point)
-                    .ok_or_else(|| self.error(row, format!("{point:#x} is not a Unicode character")))?;
-                text.push(character);
-            }
-            visit(row, Cell::Text(&text))?;
-        }
-        Ok(())
-    }
-
-    /// NumPy says nothing about the encoding of `|S`. UTF-8 (and so ASCII) is what people store; where one value is
-    /// not, all are read as Latin-1, so that two spellings never become one label.
-    fn byte_text(&self, data: &[u8], width: usize, visit: &mut Visit<'_>) -> Result<()> {
-        let values = || {
-            data.chunks_exact(width).map(|value| {
-                let used = value.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-                &value[..used]
-            })
-        };
-        let utf8 = values().all(|value| std::str::from_utf8(value).is_ok());
-        for (row, value) in values().enumerate() {
-            match std::str::from_utf8(value) {
-                Ok(text) if utf8 => visit(row, Cell::Text(text))?,
-                _ => {
-                    let text: String = value.iter().copied().map(char::from).collect();
-                    visit(row, Cell::Text(&text))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn error(&self, row: usize, problem: String) -> Error {
-        let place = Place { path: &self.path, column: None };
-        place.error(row, problem, Some("the file is damaged: save it again"))
-    }
+fn malformed(origin: &Origin, problem: impl Into<String>, tip: Option<&str>) -> Error {
+    Error::Malformed { name: origin.to_string(), problem: problem.into(), tip: tip.map(str::to_owned) }
 }
 
 /// Where the data begin; checks everything about the header that its parser trusts.
-fn header_end(source: &Source) -> Result<usize> {
-    let bytes: &[u8] = &source.bytes;
+fn header_end(origin: &Origin, bytes: &[u8]) -> Result<usize> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
-        return Err(source.malformed(
+        return Err(malformed(
+            origin,
             "it is not an npy file: it does not begin with \\x93NUMPY",
-            Some("write it with numpy.save".to_owned()),
+            Some("write it with numpy.save"),
         ));
     };
-    let cut = || source.malformed("it ends within the npy header", Some("save or copy the file again".to_owned()));
+    let cut = || malformed(origin, "it ends within the npy header", Some("save or copy the file again"));
     let (length, start) = match *rest {
         [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 10),
         [2 | 3, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 12),
         [_, _, _, _, _, _, ..] => {
             let problem = format!("npy format version {}.{} is unknown", rest[0], rest[1]);
-            return Err(source.malformed(problem, Some("write it with numpy.save".to_owned())));
+            return Err(malformed(origin, problem, Some("write it with numpy.save")));
         }
         _ => return Err(cut()),
     };
     if length > LONGEST_HEADER {
         let problem = format!("its npy header promises {length} bytes, too many for a plain array");
-        return Err(source.malformed(problem, None));
+        return Err(malformed(origin, problem, None));
     }
     let end = start + length;
     let header = bytes.get(start..end).ok_or_else(cut)?;
@@ -282,26 +98,22 @@ fn header_end(source: &Source) -> Result<usize> {
             _ => {}
         }
         if depth > DEEPEST_NESTING {
-            return Err(source.malformed("its npy header is nested too deeply for a plain array", None));
+            return Err(malformed(origin, "its npy header is nested too deeply for a plain array", None));
         }
     }
     Ok(end)
 }
 
 /// The element type and whether it is big-endian.
-fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements, bool)> {
+fn elements(origin: &Origin, descriptor: &Value, role: Role) -> Result<(Elements, bool)> {
     let unusable = |found: String, tip: String| Error::ElementType {
-        name: source.path.clone(),
+        name: origin.to_string(),
         found,
         role: role.name(),
         tip: Some(tip),
     };
     let Value::String(text) = descriptor else {
-        let tip = format!(
-            "choose one field: numpy.save({}, numpy.load({:?})[\"FIELD\"])",
-            plain_name(&source.path),
-            source.path
-        );
+        let tip = format!("choose one field: numpy.save({}, {}[\"FIELD\"])", plain_name(&origin.path), loaded(origin));
         return Err(unusable("structured (several named fields)".to_owned(), tip));
     };
     let (order, code) = match text.split_at_checked(1) {
@@ -315,7 +127,7 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
     };
     let number = |element_type| Ok((Elements::Number(element_type), big_endian));
     let convert = |dtype: &str| {
-        format!("convert it: numpy.save({}, numpy.load({:?}).astype({dtype:?}))", plain_name(&source.path), source.path)
+        format!("convert it: numpy.save({}, {}.astype({dtype:?}))", plain_name(&origin.path), loaded(origin))
     };
     match code {
         "f2" => number(ElementType::F16),
@@ -331,9 +143,9 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
         "u8" => number(ElementType::U64),
         "b1" | "?" => number(ElementType::Bool),
         "O" | "O8" => Err(Error::Pickle {
-            name: source.path.clone(),
+            name: origin.to_string(),
             what: "object arrays",
-            cure: object_array_cure(&source.path, role),
+            cure: object_array_cure(origin, role),
         }),
         "f12" | "f16" => Err(unusable(format!("extended precision float ({text})"), convert("float64"))),
         "c8" | "c16" | "c24" | "c32" => {
@@ -352,11 +164,19 @@ fn elements(source: &Source, descriptor: &Value, role: Role) -> Result<(Elements
                 )),
                 Ok(width) if kind == "U" => Ok((Elements::Unicode(width), big_endian)),
                 Ok(width) => Ok((Elements::Bytes(width), big_endian)),
-                Err(_) => Err(source.malformed(format!("'{text}' is no element type of NumPy"), None)),
+                Err(_) => Err(malformed(origin, format!("'{text}' is no element type of NumPy"), None)),
             },
             Some(("M" | "m", _)) => Err(unusable(format!("date or time ({text})"), convert("int64"))),
             _ => Err(unusable(format!("'{text}'"), "convert it in Python with array.astype(...)".to_owned())),
         },
+    }
+}
+
+/// The Python expression that loads the array.
+fn loaded(origin: &Origin) -> String {
+    match &origin.selector {
+        Some(key) => format!("numpy.load({:?})[{key:?}]", origin.path),
+        None => format!("numpy.load({:?})", origin.path),
     }
 }
 
@@ -365,9 +185,12 @@ mod tests {
     use ndarray::{Array1, Array2, ShapeBuilder};
     use ndarray_npy::WriteNpyExt;
 
+    use half::f16;
+
     use super::*;
-    use crate::data::{Element, Label};
-    use crate::input::{labels_of, weights_of};
+    use crate::data::{Element, Embeddings, Label};
+    use crate::input::source::Source;
+    use crate::input::{embeddings_of, labels_of, weights_of};
 
     fn source(bytes: Vec<u8>) -> Source {
         Source { path: "a.npy".into(), bytes: MappedBytes::from_memory(bytes) }
@@ -389,7 +212,7 @@ mod tests {
     }
 
     fn embeddings(bytes: Vec<u8>) -> Result<Embeddings> {
-        Array::open(&source(bytes), Role::Embeddings)?.embeddings(Origin::new("a.npy"))
+        embeddings_of(&(FORMAT.open)(&source(bytes), Role::Embeddings)?, "a.npy", None, &[])
     }
 
     fn rows<T: Element>(embeddings: &Embeddings) -> Vec<T> {
@@ -399,8 +222,7 @@ mod tests {
     }
 
     fn labels(bytes: Vec<u8>) -> Result<Vec<Option<Label>>> {
-        let array = Array::open(&source(bytes), Role::Labels)?;
-        let column = labels_of(&Contents::Array(array), "a.npy", None)?;
+        let column = labels_of(&(FORMAT.open)(&source(bytes), Role::Labels)?, "a.npy", None)?;
         Ok((0..column.len()).map(|row| column.get(row).cloned()).collect())
     }
 
@@ -486,8 +308,8 @@ mod tests {
         assert_eq!(found, [Some(Label::Boolean(true)), Some(Label::Boolean(false))]);
         let error = embeddings(npy("|b1", "(2, 1)", &[1, 0])).unwrap_err();
         assert!(matches!(&error, Error::ElementType { found, .. } if found == "bool"));
-        let array = Array::open(&source(npy("|b1", "(2,)", &[1, 0])), Role::Weights).unwrap();
-        let error = weights_of(&Contents::Array(array), "a.npy", None).unwrap_err();
+        let array = (FORMAT.open)(&source(npy("|b1", "(2,)", &[1, 0])), Role::Weights).unwrap();
+        let error = weights_of(&array, "a.npy", None).unwrap_err();
         assert!(matches!(error, Error::ElementType { role: "row weights", .. }));
     }
 
@@ -503,8 +325,8 @@ mod tests {
     fn weights_are_numbers_in_one_axis() {
         let mut bytes = Vec::new();
         Array1::from(vec![0.5_f32, 2.0]).write_npy(&mut bytes).unwrap();
-        let array = Array::open(&source(bytes), Role::Weights).unwrap();
-        let weights = weights_of(&Contents::Array(array), "a.npy", None).unwrap();
+        let array = (FORMAT.open)(&source(bytes), Role::Weights).unwrap();
+        let weights = weights_of(&array, "a.npy", None).unwrap();
         assert_eq!(weights.values, [0.5, 2.0]);
     }
 

@@ -1,22 +1,16 @@
 //! Parquet, through polars: only the columns that are needed, some row groups at a time.
 
 use std::io::Cursor;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use ndarray::Array2;
 use polars::io::SerReader;
 use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::{
-    ArrowDataType, ChunkedArray, DataFrame, DataType, Float32Type, Float64Type, ListChunked, ParquetReader,
-    PolarsError, PolarsNumericType, Series,
-};
+use polars::prelude::{ParquetReader, PolarsError, Series};
 
-use crate::data::{Element, ElementType, Embeddings, InMemory, MappedBytes, Origin, Precision};
-use crate::error::{Error, Result};
-use crate::input::cells::{Cell, Place, no_rows};
+use crate::data::MappedBytes;
+use crate::error::Result;
+use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, guarded};
 use crate::input::source::Source;
-use crate::input::table::{Column, Kind, Table, VisitColumns, common_element_type};
 use crate::input::{Contents, Format};
 
 const MAGIC: &[u8] = b"PAR1";
@@ -27,339 +21,94 @@ pub(crate) const FORMAT: Format = Format {
     extensions: &["parquet", "pq"],
     // A control character follows, so that a CSV file with a column PAR1 is not taken for one.
     recognises: |bytes| matches!(bytes, [b'P', b'A', b'R', b'1', 0..=8 | 14..=31, ..]),
-    open: |source, _| Ok(Contents::Table(Box::new(ParquetTable::open(source)?))),
+    open: |source, _| Ok(Contents::Table(Box::new(open(source)?))),
 };
 
-/// Row groups are read together until they hold this many rows: one large one alone, many small ones side by side.
+/// Row groups are cut into, or put together to, about this many rows where their columns are narrow.
 const BATCH_ROWS: usize = 1 << 17;
 
-/// A Parquet file whose footer has been read.
-struct ParquetTable {
+/// Cut row groups have batches of a multiple of this many rows, which is how many rows a page often has.
+const PAGE_ROWS: usize = 1 << 10;
+
+struct ParquetBatches {
     source: Source,
     metadata: FileMetadataRef,
-    columns: Vec<Column>,
-    /// First row and number of rows of each batch of row groups.
-    batches: Vec<(usize, usize)>,
+    sizes: Vec<usize>,
+    starts: Vec<usize>,
 }
 
 type Bytes = Cursor<MappedBytes>;
 
-impl ParquetTable {
-    fn open(source: &Source) -> Result<Self> {
-        if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
-            return Err(source.malformed(
-                if source.bytes.starts_with(MAGIC) {
-                    "truncated: it begins as Parquet but does not end so"
-                } else {
-                    "it is not a Parquet file: it does not begin with PAR1"
-                },
-                Some("save or copy the file again".to_owned()),
-            ));
-        }
-        let (schema, metadata) = guarded(source, || {
-            let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(source.bytes.clone()));
-            Ok((reader.schema()?, Arc::clone(reader.get_metadata()?)))
-        })?;
-        // Checked here, because the decoder reserves memory for as many rows as it is told.
-        let counted = metadata.row_groups.iter().map(|group| group.num_rows() as u128).sum::<u128>();
-        if counted != metadata.num_rows as u128 || counted > u128::from(u32::MAX) {
-            return Err(source.malformed(
-                format!("its row groups hold {counted} rows, its footer says {}", metadata.num_rows),
-                Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
-            ));
-        }
-        let mut batches: Vec<(usize, usize)> = Vec::new();
-        let mut first_row = 0;
-        for rows in metadata.row_groups.iter().map(|group| group.num_rows()) {
-            match batches.last_mut() {
-                Some((_, batch)) if *batch < BATCH_ROWS => *batch = batch.saturating_add(rows),
-                _ => batches.push((first_row, rows)),
-            }
-            first_row = first_row.saturating_add(rows);
-        }
-        let columns = schema
-            .iter()
-            .map(|(name, field)| Column {
-                name: name.to_string(),
-                kind: kind(&field.dtype),
-                dtype: dtype_name(&field.dtype),
-            })
-            .collect();
-        Ok(ParquetTable { source: source.clone(), metadata, columns, batches })
-    }
-
-    /// Hands over the chosen columns, some row groups at a time, with the row of the first.
-    fn batches(&self, columns: &[usize], mut use_batch: impl FnMut(usize, &DataFrame) -> Result<()>) -> Result<()> {
-        for &(first_row, rows) in &self.batches {
-            let frame = guarded(&self.source, || {
-                let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
-                    .with_projection(Some(columns.to_vec()))
-                    .with_slice(Some((first_row, rows)));
-                reader.set_metadata(Arc::clone(&self.metadata));
-                reader.finish()
-            })?;
-            if frame.height() != rows || frame.width() != columns.len() {
-                return Err(self.source.malformed(
-                    format!("rows {first_row} and on are damaged: {rows} were promised, {} found", frame.height()),
-                    Some("save or copy the file again".to_owned()),
-                ));
-            }
-            use_batch(first_row, &frame)?;
-        }
-        Ok(())
-    }
-
-    fn place(&self, column: usize) -> Place<'_> {
-        Place { path: &self.source.path, column: Some(&self.columns[column].name) }
-    }
-
-    /// The numbers of a column; a null is an error.
-    fn numbers<T: Number>(&self, series: &Series, column: usize, first_row: usize) -> Result<ChunkedArray<T::Polars>> {
-        let numbers = self.cast(series, &T::data_type())?;
-        let numbers = T::chunked(&numbers).map_err(|error| damaged(&self.source, &error))?;
-        if numbers.null_count() > 0 {
-            let row = first_row + numbers.iter().position(|value| value.is_none()).unwrap_or(0);
-            return Err(self.place(column).error(row, "the value is null", None));
-        }
-        Ok(numbers.clone())
-    }
-
-    fn cast(&self, series: &Series, to: &DataType) -> Result<Series> {
-        series.cast(to).map_err(|error| damaged(&self.source, &error))
-    }
-
-    /// Number columns side by side.
-    fn side_by_side<T: Number>(&self, columns: &[usize]) -> Result<(usize, Vec<T>)> {
-        let dimensions = columns.len();
-        let mut values: Vec<T> = Vec::new();
-        self.batches(columns, |first_row, frame| {
-            let start = values.len();
-            values.resize(start + frame.height() * dimensions, T::default());
-            for (position, &column) in columns.iter().enumerate() {
-                let series = frame.columns()[position].as_materialized_series();
-                let numbers = self.numbers::<T>(series, column, first_row)?;
-                let targets = values[start + position..].iter_mut().step_by(dimensions);
-                for (target, value) in targets.zip(numbers.into_no_null_iter()) {
-                    *target = T::from_polars(value);
-                }
-            }
-            Ok(())
-        })?;
-        Ok((dimensions, values))
-    }
-
-    /// A list column: every list as long as the first.
-    fn lists<T: Number>(&self, column: usize) -> Result<(usize, Vec<T>)> {
-        let place = self.place(column);
-        let mut dimensions = None;
-        let mut values: Vec<T> = Vec::new();
-        self.batches(&[column], |first_row, frame| {
-            let series = frame.columns()[0].as_materialized_series();
-            // Arrays become lists too, so that there is one way to read both.
-            let series = self.cast(series, &DataType::List(Box::new(T::data_type())))?;
-            let lists: &ListChunked = series.list().map_err(|error| damaged(&self.source, &error))?;
-            let inner = lists.get_inner();
-            let inner = T::chunked(&inner).map_err(|error| damaged(&self.source, &error))?;
-            let mut row = first_row;
-            for (lists, inner) in lists.downcast_iter().zip(inner.downcast_iter()) {
-                for (index, offsets) in lists.offsets().windows(2).enumerate() {
-                    if lists.validity().is_some_and(|valid| !valid.get_bit(index)) {
-                        return Err(place.error(row, "the list is null", None));
-                    }
-                    let (start, end) = (offsets[0] as usize, offsets[1] as usize);
-                    let expected = *dimensions.get_or_insert(end - start);
-                    if end == start {
-                        return Err(place.error(row, "the list is empty", None));
-                    }
-                    if end - start != expected {
-                        let problem = format!("a list of {} values, where row 0 has {expected}", end - start);
-                        return Err(place.error(row, problem, None));
-                    }
-                    if let Some(valid) = inner.validity()
-                        && let Some(position) = (start..end).position(|at| !valid.get_bit(at))
-                    {
-                        return Err(place.error(row, format!("element {position} of the list is null"), None));
-                    }
-                    let list = &inner.values()[start..end];
-                    values.extend(list.iter().map(|&value| T::from_polars(value)));
-                    row += 1;
-                }
-            }
-            Ok(())
-        })?;
-        Ok((dimensions.unwrap_or(0), values))
-    }
-
-    fn read<T: Number>(&self, columns: &[usize], origin: Origin, element_type: ElementType) -> Result<Embeddings>
-    where
-        InMemory<T>: crate::data::RowBlocks,
-    {
-        let (dimensions, values) = match columns {
-            [only] if matches!(self.columns[*only].kind, Kind::List(_)) => self.lists::<T>(*only)?,
-            _ => self.side_by_side::<T>(columns)?,
-        };
-        if values.is_empty() {
-            return Err(no_rows(&self.source.path));
-        }
-        let rows = values.len() / dimensions;
-        let matrix = Array2::from_shape_vec((rows, dimensions), values)
-            .map_err(|error| self.source.malformed(error.to_string(), None))?;
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, InMemory::new(matrix)))
-    }
-}
-
-impl Table for ParquetTable {
-    fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {
-        let element_type = common_element_type(columns.iter().map(|&column| self.columns[column].kind));
-        match element_type.precision() {
-            Precision::F32 => self.read::<f32>(columns, origin, element_type),
-            Precision::F64 => self.read::<f64>(columns, origin, element_type),
-        }
-    }
-
-    fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
-        for (position, &column) in columns.iter().enumerate() {
-            self.batches(&[column], |first_row, frame| {
-                let series = frame.columns()[0].as_materialized_series();
-                let damaged = |error: PolarsError| damaged(&self.source, &error);
-                let mut rows = first_row..;
-                let mut visit = |cell: Option<Cell<'_>>| match rows.next() {
-                    Some(row) => visit(position, row, cell.unwrap_or(Cell::Missing)),
-                    None => Ok(()),
-                };
-                match self.columns[column].kind {
-                    Kind::Boolean => {
-                        let values = series.bool().map_err(damaged)?;
-                        values.iter().try_for_each(|value| visit(value.map(Cell::Boolean)))
-                    }
-                    Kind::Integer(ElementType::U64) => {
-                        let values = series.u64().map_err(damaged)?;
-                        values.iter().try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
-                    }
-                    Kind::Integer(_) => {
-                        let values = self.cast(series, &DataType::Int64)?;
-                        let values = values.i64().map_err(damaged)?;
-                        values.iter().try_for_each(|value| visit(value.map(|value| Cell::Integer(value.into()))))
-                    }
-                    Kind::Float(_) => {
-                        let values = self.cast(series, &DataType::Float64)?;
-                        let values = values.f64().map_err(damaged)?;
-                        values.iter().try_for_each(|value| visit(value.map(Cell::Float)))
-                    }
-                    Kind::Text | Kind::Numeral => {
-                        let values = self.cast(series, &DataType::String)?;
-                        let values = values.str().map_err(damaged)?;
-                        values.iter().try_for_each(|value| visit(value.map(Cell::Text)))
-                    }
-                    // Nobody asks for the cells of these; only whether they are null could be said.
-                    Kind::List(_) | Kind::Other => Ok(()),
-                }
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// float32 and float64, as polars calls them.
-trait Number: Element {
-    type Polars: PolarsNumericType;
-
-    fn data_type() -> DataType;
-    fn chunked(series: &Series) -> Result<&ChunkedArray<Self::Polars>, PolarsError>;
-    fn from_polars(value: <Self::Polars as PolarsNumericType>::Native) -> Self;
-}
-
-impl Number for f32 {
-    type Polars = Float32Type;
-
-    fn data_type() -> DataType {
-        DataType::Float32
-    }
-
-    fn chunked(series: &Series) -> Result<&ChunkedArray<Float32Type>, PolarsError> {
-        series.f32()
-    }
-
-    fn from_polars(value: f32) -> Self {
-        value
-    }
-}
-
-impl Number for f64 {
-    type Polars = Float64Type;
-
-    fn data_type() -> DataType {
-        DataType::Float64
-    }
-
-    fn chunked(series: &Series) -> Result<&ChunkedArray<Float64Type>, PolarsError> {
-        series.f64()
-    }
-
-    fn from_polars(value: f64) -> Self {
-        value
-    }
-}
-
-/// Runs polars on a file. Its decoder answers some damaged files with a panic, which here becomes an error as well.
-fn guarded<T>(source: &Source, read: impl FnOnce() -> Result<T, PolarsError>) -> Result<T> {
-    match panic::catch_unwind(AssertUnwindSafe(read)) {
-        Ok(result) => result.map_err(|error| damaged(source, &error)),
-        Err(_) => Err(source.malformed(
-            "it cannot be read as Parquet: its content is damaged",
+fn open(source: &Source) -> Result<BatchedTable> {
+    if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
+        return Err(source.malformed(
+            if source.bytes.starts_with(MAGIC) {
+                "truncated: it begins as Parquet but does not end so"
+            } else {
+                "it is not a Parquet file: it does not begin with PAR1"
+            },
             Some("save or copy the file again".to_owned()),
-        )),
+        ));
     }
-}
-
-fn damaged(source: &Source, error: &PolarsError) -> Error {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    source.malformed(format!("it cannot be read as Parquet: {line}"), None)
-}
-
-fn kind(data_type: &ArrowDataType) -> Kind {
-    match data_type {
-        ArrowDataType::Float16 => Kind::Float(ElementType::F16),
-        ArrowDataType::Float32 => Kind::Float(ElementType::F32),
-        ArrowDataType::Float64 => Kind::Float(ElementType::F64),
-        ArrowDataType::Int8 => Kind::Integer(ElementType::I8),
-        ArrowDataType::Int16 => Kind::Integer(ElementType::I16),
-        ArrowDataType::Int32 => Kind::Integer(ElementType::I32),
-        ArrowDataType::Int64 => Kind::Integer(ElementType::I64),
-        ArrowDataType::UInt8 => Kind::Integer(ElementType::U8),
-        ArrowDataType::UInt16 => Kind::Integer(ElementType::U16),
-        ArrowDataType::UInt32 => Kind::Integer(ElementType::U32),
-        ArrowDataType::UInt64 => Kind::Integer(ElementType::U64),
-        ArrowDataType::Boolean => Kind::Boolean,
-        ArrowDataType::Utf8 | ArrowDataType::LargeUtf8 | ArrowDataType::Utf8View => Kind::Text,
-        ArrowDataType::Dictionary(_, values, _) if kind(values) == Kind::Text => Kind::Text,
-        ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {
-            match kind(&field.dtype) {
-                Kind::Float(element_type) | Kind::Integer(element_type) => Kind::List(element_type),
-                _ => Kind::Other,
-            }
-        }
-        _ => Kind::Other,
+    let failed = |error: PolarsError| damaged(source, "Parquet", &error);
+    let (schema, metadata) = guarded(source, "Parquet", || {
+        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(source.bytes.clone()));
+        let schema = reader.schema().map_err(failed)?;
+        Ok((schema, Arc::clone(reader.get_metadata().map_err(failed)?)))
+    })?;
+    // Checked here, because the decoder reserves memory for as many rows as it is told.
+    let counted = metadata.row_groups.iter().map(|group| group.num_rows() as u128).sum::<u128>();
+    if counted != metadata.num_rows as u128 || counted > u128::from(u32::MAX) {
+        return Err(source.malformed(
+            format!("its row groups hold {counted} rows, its footer says {}", metadata.num_rows),
+            Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
+        ));
     }
+    let groups = metadata.row_groups.iter().map(|group| (group.num_rows(), group.total_byte_size()));
+    let sizes = batch_sizes(groups);
+    let starts = sizes.iter().scan(0, |next, &size| Some(std::mem::replace(next, *next + size))).collect();
+    let columns = schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let batches = ParquetBatches { source: source.clone(), metadata, sizes, starts };
+    Ok(BatchedTable::new(source, "Parquet", columns, batches))
 }
 
-fn dtype_name(data_type: &ArrowDataType) -> String {
-    match (kind(data_type), data_type) {
-        (Kind::Float(element_type) | Kind::Integer(element_type), _) => element_type.name().to_owned(),
-        (Kind::Boolean, _) => "bool".to_owned(),
-        (_, ArrowDataType::Dictionary(_, values, _)) => format!("categorical ({})", dtype_name(values)),
-        (Kind::Text, _) => "text".to_owned(),
-        (_, ArrowDataType::List(field) | ArrowDataType::LargeList(field)) => {
-            format!("list of {}", dtype_name(&field.dtype))
+/// The rows of each batch: small row groups together, large ones in parts, by their rows and bytes.
+fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
+    let mut sizes: Vec<usize> = Vec::new();
+    let mut open: Option<(usize, usize)> = None;
+    for (rows, bytes) in groups {
+        if let Some((open_rows, open_bytes)) = open
+            && open_rows + rows <= BATCH_ROWS
+            && open_bytes.saturating_add(bytes) <= BATCH_BYTES
+        {
+            open = Some((open_rows + rows, open_bytes + bytes));
+            continue;
         }
-        (_, ArrowDataType::FixedSizeList(field, width)) => format!("list of {width} {}", dtype_name(&field.dtype)),
-        (_, ArrowDataType::Struct(_)) => "struct".to_owned(),
-        (_, other) => format!("{other:?}").to_lowercase(),
+        sizes.extend(open.take().map(|(rows, _)| rows));
+        let parts = (bytes / BATCH_BYTES).max(rows / BATCH_ROWS).max(1);
+        if parts == 1 {
+            open = Some((rows, bytes));
+            continue;
+        }
+        let size = rows.div_ceil(parts).next_multiple_of(PAGE_ROWS);
+        sizes.extend((0..rows).step_by(size).map(|start| size.min(rows - start)));
+    }
+    sizes.extend(open.map(|(rows, _)| rows));
+    sizes
+}
+
+impl Batches for ParquetBatches {
+    fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
+        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
+            .with_projection(Some(columns.to_vec()))
+            .with_slice(Some((self.starts[batch], self.sizes[batch])));
+        reader.set_metadata(Arc::clone(&self.metadata));
+        let frame = reader.finish()?;
+        Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
     }
 }
 
@@ -370,9 +119,12 @@ mod tests {
         ListPrimitiveChunkedBuilder, NamedFrom, ParquetWriter,
     };
 
+    use polars::prelude::{DataFrame, DataType, Float32Type};
+
     use super::*;
-    use crate::data::{Label, LabelColumn, LabelType};
-    use crate::input::{Role, Selection, embeddings_of, labels_of, weights_of};
+    use crate::data::{ElementType, Embeddings, Label, LabelColumn, LabelType};
+    use crate::error::Error;
+    use crate::input::{Role, embeddings_of, labels_of, weights_of};
 
     fn column<T, Phantom: ?Sized>(name: &str, values: Vec<T>) -> FrameColumn
     where
@@ -531,7 +283,7 @@ mod tests {
     #[test]
     fn weights_are_a_column_of_column() {
         let contents = open(file(vec![column("w", vec![1_i64, 2]), column("l", vec!["a", "b"])], 2)).unwrap();
-        let weights = |name| weights_of(&contents, "t.parquet", Some(Selection::Name(name)));
+        let weights = |name| weights_of(&contents, "t.parquet", Some(name));
         assert_eq!(weights("w").unwrap().values, [1.0, 2.0]);
         assert!(matches!(weights("l").unwrap_err(), Error::ElementType { role: "row weights", .. }));
         let contents = open(file(vec![column("w", vec![Some(1.0), None])], 2)).unwrap();
@@ -574,7 +326,18 @@ mod tests {
     #[test]
     fn a_panic_of_the_decoder_is_an_error() {
         let source = Source { path: "t.parquet".into(), bytes: MappedBytes::from_memory(b"PAR1".to_vec()) };
-        let error = guarded::<()>(&source, || std::panic::resume_unwind(Box::new("damaged"))).unwrap_err();
+        let error = guarded::<()>(&source, "Parquet", || std::panic::resume_unwind(Box::new("damaged"))).unwrap_err();
         assert!(error.to_string().contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn batches_are_cut_by_bytes_and_put_together_by_rows() {
+        let sizes = |groups: &[(usize, usize)]| batch_sizes(groups.iter().copied());
+        assert_eq!(sizes(&[(1000, 10), (2000, 10), (500, 10)]), [3500]);
+        assert_eq!(sizes(&[(100_000, 10), (50_000, 10), (10_000, 10)]), [100_000, 60_000]);
+        assert_eq!(sizes(&[(1000, 20 << 20), (1000, 20 << 20)]), [1000, 1000]);
+        assert_eq!(sizes(&[(5000, 64 << 20), (10, 1)]), [3072, 1928, 10]);
+        assert!(sizes(&[]).is_empty());
+        assert_eq!(sizes(&[(0, 0)]), [0]);
     }
 }

@@ -6,30 +6,47 @@ use std::path::{Path, PathBuf};
 
 use crate::data::MappedBytes;
 use crate::error::{Error, Result, closest};
+use crate::input::FORMATS;
 
 /// How standard input is written.
 pub(crate) const STDIN: &str = "-";
 
-/// A path that exists (or standard input), and what is selected in it.
+/// One input: a file, standard input, or shards, which are several files in natural order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
+    /// As the user wrote it, without the selector.
     pub path: String,
     pub selector: Option<String>,
+    /// The files; one, unless the path is a pattern or a directory.
+    pub files: Vec<String>,
 }
 
 impl Location {
     /// Finds what `spec` names; `None` if there is no such file.
     ///
     /// A whole path that exists wins; otherwise the last `:` whose left side exists separates path and selector, so
-    /// that names with colons in them (and `C:\x.npy`) need no quoting.
+    /// that names with colons in them (and `C:\x.npy`) need no quoting. What exists nowhere may be a pattern.
     pub fn find(spec: &str) -> Result<Option<Self>> {
-        if exists(spec)? {
-            return Ok(Some(Location { path: spec.to_owned(), selector: None }));
-        }
-        for (colon, _) in spec.rmatch_indices(':') {
-            let path = &spec[..colon];
+        let splits = || {
+            let selected = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], Some(&spec[colon + 1..])));
+            std::iter::once((spec, None)).chain(selected)
+        };
+        let location = |path: &str, selector: Option<&str>, files| Location {
+            path: path.to_owned(),
+            selector: selector.map(str::to_owned),
+            files,
+        };
+        for (path, selector) in splits() {
             if exists(path)? {
-                return Ok(Some(Location { path: path.to_owned(), selector: Some(spec[colon + 1..].to_owned()) }));
+                let is_directory = path != STDIN && Path::new(path).is_dir();
+                let files = if is_directory { shards_in(path)? } else { vec![path.to_owned()] };
+                return Ok(Some(location(path, selector, files)));
+            }
+        }
+        for (path, selector) in splits() {
+            let files = matching(path)?;
+            if !files.is_empty() {
+                return Ok(Some(location(path, selector, files)));
             }
         }
         Ok(None)
@@ -44,16 +61,102 @@ impl Location {
         self.path == STDIN
     }
 
-    /// Whether both name the same file, however they write it.
-    pub fn is_same_file(&self, other: &Location) -> bool {
-        if self.path == other.path {
-            return true;
-        }
+    /// Whether both name the same files, however they write them.
+    pub fn is_same(&self, other: &Location) -> bool {
         if self.is_stdin() || other.is_stdin() {
-            return false;
+            return self.path == other.path;
         }
-        matches!((fs::canonicalize(&self.path), fs::canonicalize(&other.path)), (Ok(left), Ok(right)) if left == right)
+        let canonical = |location: &Location| -> Option<Vec<PathBuf>> {
+            location.files.iter().map(|file| fs::canonicalize(file).ok()).collect()
+        };
+        self.files == other.files || canonical(self).is_some_and(|files| Some(files) == canonical(other))
     }
+}
+
+/// The files that match a pattern, in natural order; none for what is no pattern.
+fn matching(pattern: &str) -> Result<Vec<String>> {
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(Vec::new());
+    }
+    let paths = glob::glob(pattern).map_err(|error| {
+        Error::setting(format!("{pattern}: not a pattern: {}", error.msg), "see that every [ has its ]")
+    })?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| {
+            let path = error.path().display().to_string();
+            Error::io(path, "open", error.into())
+        })?;
+        if path.is_file() {
+            files.extend(path.to_str().map(str::to_owned));
+        }
+    }
+    sort_naturally(&mut files);
+    Ok(files)
+}
+
+/// Shards in a directory: its files of the one format that it holds. Hidden files, those that begin with `_`, and those
+/// that only accompany data (`dataset_info.json`, `README.txt`) do not count.
+fn shards_in(directory: &str) -> Result<Vec<String>> {
+    let malformed = |problem: String, tip: &str| {
+        Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
+    };
+    let failed = |source| Error::io(directory, "open", source);
+    let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let (Some(shown), Some(name)) = (path.to_str(), path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if path.is_dir() {
+            folders.push(shown.to_owned());
+        } else if let Some(format) = FORMATS.iter().find(|format| format.extensions.contains(&extension(name).as_str()))
+        {
+            match by_format.iter_mut().find(|(name, _)| *name == format.name) {
+                Some((_, files)) => files.push(shown.to_owned()),
+                None => by_format.push((format.name, vec![shown.to_owned()])),
+            }
+        }
+    }
+    if by_format.len() > 1 {
+        by_format.retain(|(_, files)| !files.iter().all(|file| matches!(extension(file).as_str(), "json" | "txt")));
+    }
+    sort_naturally(&mut folders);
+    match &mut by_format[..] {
+        [(_, files)] => {
+            sort_naturally(files);
+            Ok(std::mem::take(files))
+        }
+        [] => match folders.first() {
+            Some(folder) => malformed(
+                "the directory holds no file that embq reads, but other directories".to_owned(),
+                &format!("name one of these, such as {folder}"),
+            ),
+            None => malformed("the directory holds no file that embq reads".to_owned(), "name a file"),
+        },
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            malformed(
+                format!("the directory holds files of several formats: {}", names.join(", ")),
+                &format!("name those that belong together by a quoted pattern, such as '{directory}/*.npy'"),
+            )
+        }
+    }
+}
+
+/// `part-9` comes before `part-10`.
+fn sort_naturally(files: &mut [String]) {
+    files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
+}
+
+/// The extension of a path in lower case; empty where there is none.
+fn extension(path: &str) -> String {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    extension.map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
 fn exists(path: &str) -> Result<bool> {
@@ -127,11 +230,7 @@ impl Source {
 
     /// The extension in lower case; empty where there is none.
     pub fn extension(&self) -> String {
-        Path::new(&self.path)
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .map(str::to_ascii_lowercase)
-            .unwrap_or_default()
+        extension(&self.path)
     }
 
     pub fn is_stdin(&self) -> bool {
@@ -185,7 +284,7 @@ mod tests {
     }
 
     fn location(path: &str, selector: Option<&str>) -> Option<Location> {
-        Some(Location { path: path.to_owned(), selector: selector.map(str::to_owned) })
+        Some(Location { path: path.to_owned(), selector: selector.map(str::to_owned), files: vec![path.to_owned()] })
     }
 
     #[test]
@@ -234,8 +333,8 @@ mod tests {
         fs::write(&plain, "x").unwrap();
         let detour = path(&directory, "./a");
         let (plain, detour) = (Location::require(&plain).unwrap(), Location::require(&detour).unwrap());
-        assert!(plain.is_same_file(&detour));
-        assert!(!plain.is_same_file(&Location::require("-").unwrap()));
+        assert!(plain.is_same(&detour));
+        assert!(!plain.is_same(&Location::require("-").unwrap()));
     }
 
     #[test]
@@ -267,5 +366,48 @@ mod tests {
             let error = Source::open(&pipe).err().unwrap();
             assert!(error.to_string().contains("pipe or a device"), "{error}");
         }
+    }
+
+    fn files(directory: &tempfile::TempDir, names: &[&str]) {
+        for name in names {
+            fs::write(path(directory, name), "x").unwrap();
+        }
+    }
+
+    fn found(directory: &tempfile::TempDir, spec: &str) -> (Vec<String>, Option<String>) {
+        let location = Location::require(&path(directory, spec)).unwrap();
+        let name = |file: &String| Path::new(file).file_name().unwrap().to_str().unwrap().to_owned();
+        (location.files.iter().map(name).collect(), location.selector)
+    }
+
+    #[test]
+    fn a_pattern_is_shards_in_natural_order() {
+        let directory = tempfile::tempdir().unwrap();
+        files(&directory, &["part-10.npy", "part-9.npy", "part-1.npy", "other.npy"]);
+        let expected = vec!["part-1.npy".to_owned(), "part-9.npy".into(), "part-10.npy".into()];
+        assert_eq!(found(&directory, "part-*.npy"), (expected.clone(), None));
+        assert_eq!(found(&directory, "part-*.npy:emb"), (expected, Some("emb".to_owned())));
+        files(&directory, &["[x].npy"]);
+        assert_eq!(found(&directory, "[x].npy").0, ["[x].npy"], "a file of that name wins");
+        assert!(Location::require(&path(&directory, "none-*.npy")).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_shards_of_one_format() {
+        let directory = tempfile::tempdir().unwrap();
+        files(
+            &directory,
+            &["data-2.arrow", "data-10.arrow", "dataset_info.json", ".hidden.npy", "_SUCCESS.npy", "a.md"],
+        );
+        assert_eq!(found(&directory, "").0, ["data-2.arrow", "data-10.arrow"]);
+        files(&directory, &["x.npy"]);
+        let error = Location::require(directory.path().to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("several formats"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("no file that embq reads"), "{error}");
+        fs::create_dir(empty.path().join("train")).unwrap();
+        let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
+        assert!(error.tip().unwrap().contains("train"), "{error}");
     }
 }

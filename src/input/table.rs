@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use crate::data::{ElementType, Embeddings, LabelColumn, LabelType, Origin};
+use crate::data::{ElementType, Embeddings, LabelType, Origin};
 use crate::error::{Error, Result};
 use crate::input::Role;
-use crate::input::cells::{self, Cell, Place};
+use crate::input::cells::Cell;
 
 /// A table that has been opened: its columns are known, its rows are read when asked for.
 pub(crate) trait Table {
@@ -218,29 +218,16 @@ pub(crate) fn embeddings(table: &dyn Table, path: &str, selector: Option<&str>, 
     Ok(if is_list { embeddings } else { embeddings.with_columns(names) })
 }
 
-/// The labels in a column.
-pub(crate) fn labels(table: &dyn Table, path: &str, position: usize) -> Result<LabelColumn> {
+/// What labels from a column are, and whether it has types of its own.
+pub(crate) fn label_type(table: &dyn Table, path: &str, position: usize) -> Result<LabelType> {
     let column = &table.columns()[position];
-    let Some(label_type) = column.kind.label_type() else {
-        return Err(unusable(path, column, Role::Labels));
-    };
-    let origin = Origin::with_selector(path, &column.name);
-    let place = Place { path, column: Some(&column.name) };
-    let labels = cells::labels(origin, place, label_type, |visit| {
-        table.cells(&[position], &mut |_, row, cell| visit(row, cell))
-    })?;
-    Ok(if column.kind == Kind::Numeral { labels.with_integers_recognised() } else { labels })
+    column.kind.label_type().ok_or_else(|| unusable(path, column, Role::Labels))
 }
 
-/// The row weights in a column.
-pub(crate) fn weights(table: &dyn Table, path: &str, position: usize) -> Result<(Origin, Vec<f64>)> {
+/// Checks that a column can be row weights.
+pub(crate) fn require_weights(table: &dyn Table, path: &str, position: usize) -> Result<()> {
     let column = &table.columns()[position];
-    if !column.kind.is_number() {
-        return Err(unusable(path, column, Role::Weights));
-    }
-    let place = Place { path, column: Some(&column.name) };
-    let values = cells::weights(place, |visit| table.cells(&[position], &mut |_, row, cell| visit(row, cell)))?;
-    Ok((Origin::with_selector(path, &column.name), values))
+    if column.kind.is_number() { Ok(()) } else { Err(unusable(path, column, Role::Weights)) }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Text files of one label or one number a line.
+//! Text files of one label or one number a line; as embeddings, of a vector a line.
 
 use crate::error::Result;
 use crate::input::cells::{Cell, Place, Visit};
 use crate::input::source::Source;
-use crate::input::{Contents, Format, Role, SUPPORTED};
+use crate::input::vectors::WordVectors;
+use crate::input::{Contents, Format, Role};
 
 /// One value a line.
 pub(crate) const FORMAT: Format = Format { name: "text", extensions: &["txt"], recognises: |_| false, open };
@@ -15,9 +16,7 @@ pub(crate) struct Lines {
 
 fn open(source: &Source, role: Role) -> Result<Contents> {
     if role == Role::Embeddings {
-        return Err(
-            source.malformed("a text file of one value a line cannot be embeddings", Some(SUPPORTED.to_owned()))
-        );
+        return Ok(Contents::Table(Box::new(WordVectors::open(source)?)));
     }
     Ok(Contents::Lines(Lines { source: source.clone() }))
 }

@@ -6,15 +6,30 @@ use crate::metrics::{METRICS, Scope};
 use crate::report::numbers::exact;
 
 /// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
-/// empty.
+/// empty. With several labellings, the column `labels` before them names each.
 ///
 /// # Errors
 /// None that a result can cause.
-pub fn render(evaluation: &Evaluation) -> Result<String> {
+pub fn render(results: &[Evaluation]) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = ["scope", "label", "metric", "value"];
+    if let [only] = results {
+        writer.write_record(header).map_err(failed)?;
+        rows(only, &mut |record| writer.write_record(record))?;
+    } else {
+        writer.write_record(["labels"].iter().chain(&header)).map_err(failed)?;
+        for result in results {
+            let labels = result.labels.name();
+            rows(result, &mut |record| writer.write_record([labels.as_str()].iter().chain(&record)))?;
+        }
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn rows(evaluation: &Evaluation, write: &mut dyn FnMut([&str; 4]) -> csv::Result<()>) -> Result<()> {
     let value = |value: Option<f64>| value.map(exact).unwrap_or_default();
-    let mut write = |record: [&str; 4]| writer.write_record(record).map_err(failed);
-    write(["scope", "label", "metric", "value"])?;
+    let mut write = |record: [&str; 4]| write(record).map_err(failed);
     for (name, number) in &evaluation.metrics {
         write(["overall", "", name, &value(*number)])?;
     }
@@ -27,8 +42,7 @@ pub fn render(evaluation: &Evaluation) -> Result<String> {
             write(["class", &class.label, name, &value(class.value(name).flatten())])?;
         }
     }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(())
 }
 
 fn failed(error: csv::Error) -> Error {

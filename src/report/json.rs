@@ -1,16 +1,29 @@
 //! The result as JSON, schema version 1.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::error::{Error, Result};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, EvaluationSet, Kind};
 
-/// The result, indented; numbers read back bit for bit.
+/// The result, indented, or a set of several; numbers read back bit for bit.
 ///
 /// # Errors
 /// A result that is not JSON, which no evaluation is.
-pub fn render(evaluation: &Evaluation) -> Result<String> {
-    serialise(evaluation)
+pub fn render(results: &[Evaluation]) -> Result<String> {
+    match results {
+        [only] => serialise(only),
+        several => serialise(&EvaluationSet { kind: Kind::Set, results: several.to_vec() }),
+    }
+}
+
+/// What `embq score` writes.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // only its schema is wanted
+enum Document {
+    One(Box<Evaluation>),
+    Several(EvaluationSet),
 }
 
 /// The JSON Schema of a result of `embq score`.
@@ -18,7 +31,7 @@ pub fn render(evaluation: &Evaluation) -> Result<String> {
 /// # Errors
 /// As for [`render`].
 pub fn schema() -> Result<String> {
-    let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Evaluation>();
+    let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Document>();
     schema.insert("$id".into(), "urn:embq:schema:score:1".into());
     schema.insert("title".into(), "Result of embq score, schema version 1".into());
     serialise(&schema)

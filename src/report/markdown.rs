@@ -3,16 +3,46 @@
 use std::fmt::Write as _;
 
 use crate::evaluation::Evaluation;
+use crate::report::labellings;
 use crate::report::numbers::{count, short};
 use crate::report::summary::{View, columns, competitors_note, stands_out};
+use crate::report::table::{common_subtitle, subtitle};
 use crate::report::text::visible;
 
-/// Headline metrics, classes and notes.
-pub fn render(evaluation: &Evaluation, view: &View) -> String {
+/// Headline metrics, classes and notes; of several labellings, first a table that compares them.
+pub fn render(results: &[Evaluation], view: &View) -> String {
     let mut text = String::new();
-    let title = evaluation.inputs.first().map_or("", |input| input.path.as_str());
+    let title = results.iter().flat_map(|result| &result.inputs).next().map_or("", |input| input.path.as_str());
     let _ = writeln!(text, "## embq: {}\n", escaped(title));
-    let _ = writeln!(text, "{}\n", escaped(&super::table::subtitle(evaluation)));
+    if let [only] = results {
+        one(&mut text, only, view);
+    } else {
+        compared(&mut text, results, view);
+    }
+    text
+}
+
+/// Every labelling in a line, then each with a heading of its own.
+fn compared(text: &mut String, results: &[Evaluation], view: &View) {
+    if let Some(first) = results.first() {
+        let _ = writeln!(text, "{}\n", escaped(&common_subtitle(first)));
+    }
+    let names = labellings::names(results);
+    let columns = labellings::columns(results, usize::MAX);
+    let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+    let _ = writeln!(text, "| labels | {} |\n|---|{}", titles.join(" | "), "---:|".repeat(columns.len()));
+    for (name, result) in names.iter().zip(results) {
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(result)).collect();
+        let _ = writeln!(text, "| {} | {} |", escaped(name), cells.join(" | "));
+    }
+    for (name, result) in names.iter().zip(results) {
+        let _ = writeln!(text, "\n### {}\n", escaped(name));
+        one(text, result, view);
+    }
+}
+
+fn one(text: &mut String, evaluation: &Evaluation, view: &View) {
+    let _ = writeln!(text, "{}\n", escaped(&subtitle(evaluation)));
     text.push_str("| metric | value |\n|---|---:|\n");
     for (name, value) in &evaluation.metrics {
         let _ = writeln!(text, "| {name} | {} |", short(*value));
@@ -48,7 +78,6 @@ pub fn render(evaluation: &Evaluation, view: &View) -> String {
     if let Some(line) = stands_out(evaluation) {
         let _ = writeln!(text, "\n{}.", escaped(&line));
     }
-    text
 }
 
 /// Text that Markdown shows as it is: labels and paths come from users' files.

@@ -5,6 +5,7 @@
 pub mod csv;
 pub mod inspection;
 pub mod json;
+mod labellings;
 pub mod markdown;
 pub mod matrix;
 pub mod metric_list;
@@ -68,16 +69,16 @@ impl Format {
         self == Format::Table
     }
 
-    /// The result in this format.
+    /// The result in this format; of several labellings, one that compares them.
     ///
     /// # Errors
     /// A result that cannot be serialised.
-    pub fn render(self, evaluation: &Evaluation, view: &View) -> Result<String> {
+    pub fn render(self, results: &[Evaluation], view: &View) -> Result<String> {
         match self {
-            Format::Table => Ok(table::render(evaluation, view)),
-            Format::Json => json::render(evaluation),
-            Format::Markdown => Ok(markdown::render(evaluation, view)),
-            Format::Csv => csv::render(evaluation),
+            Format::Table => Ok(table::render(results, view)),
+            Format::Json => json::render(results),
+            Format::Markdown => Ok(markdown::render(results, view)),
+            Format::Csv => csv::render(results),
         }
     }
 }

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
+use crate::report::labellings;
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, competitors_note, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
@@ -19,30 +20,68 @@ const BAR: usize = 20;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// The whole page. It holds colours; the stream that it is written to drops them where they are not wanted.
-pub fn render(evaluation: &Evaluation, view: &View) -> String {
+/// The whole page; of several labellings, one that compares them. It holds colours; the stream that it is written to
+/// drops them where they are not wanted.
+pub fn render(results: &[Evaluation], view: &View) -> String {
     let mut page = String::new();
-    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
-    let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(&subtitle(evaluation), WIDTH));
-    headline(&mut page, evaluation);
-    classes(&mut page, evaluation, view);
-    gates(&mut page, evaluation);
-    notes(&mut page, evaluation);
-    if let Some(line) = stands_out(evaluation) {
-        wrapped(&mut page, "", &line, BOLD);
+    match results {
+        [only] => one(&mut page, only, view),
+        several => compared(&mut page, several),
     }
     page
 }
 
+fn one(page: &mut String, evaluation: &Evaluation, view: &View) {
+    title(page, evaluation, &subtitle(evaluation));
+    headline(page, evaluation);
+    classes(page, evaluation, view);
+    gates(page, evaluation);
+    notes(page, evaluation);
+    if let Some(line) = stands_out(evaluation) {
+        wrapped(page, "", &line, BOLD);
+    }
+}
+
+fn title(page: &mut String, evaluation: &Evaluation, subtitle: &str) {
+    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
+    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
+    let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(subtitle, WIDTH));
+}
+
+/// Several labellings of one input: a table with a line for each, then what there is to say of each.
+fn compared(page: &mut String, results: &[Evaluation]) {
+    let Some(first) = results.first() else { return };
+    title(page, first, &common_subtitle(first));
+    let names = labellings::names(results);
+    let columns = labellings::columns(results, COMPARED);
+    let rows: Vec<Vec<String>> =
+        results.iter().map(|result| columns.iter().map(|column| column.cell(result)).collect()).collect();
+    let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
+    let numbers: usize = (0..titles.len()).map(|index| widest(&titles, &rows, index) + 2).sum();
+    let room = WIDTH.saturating_sub(numbers + 2);
+    let lines = names.iter().zip(rows).map(|(name, row)| [fitted_path(name, room)].into_iter().chain(row).collect());
+    aligned(page, [&["labels"], titles.as_slice()].concat(), lines.collect(), titles.len());
+    for (name, result) in names.iter().zip(results) {
+        let mut told = String::new();
+        gates(&mut told, result);
+        notes(&mut told, result);
+        if let Some(line) = stands_out(result) {
+            wrapped(&mut told, "", &line, Style::new());
+        }
+        if !told.is_empty() {
+            let _ = write!(page, "\n{BOLD}{}{BOLD:#}\n{}", fitted_path(name, WIDTH), told.trim_start_matches('\n'));
+        }
+    }
+}
+
+/// Columns of the comparison at most, so that it fits the terminal.
+const COMPARED: usize = 7;
+
 /// Shape, classes and settings in one line.
 pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
-    let mut parts = Vec::new();
-    if let Some(input) = evaluation.inputs.first() {
-        parts.push(format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype));
-    }
     let settings = &evaluation.settings;
     let found = if settings.temperature_auto { " (auto)" } else { "" };
+    let mut parts = vec![shape(evaluation)];
     parts.push(format!("{} classes", count(evaluation.labels.classes)));
     parts.push(settings.distance.to_string());
     parts.push(format!("temperature {}{found}", temperature(settings)));
@@ -54,6 +93,20 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
         parts.push(format!("{} rows scored", count(scored)));
     }
     parts.join(" · ")
+}
+
+/// What several labellings of one input have in common, in one line.
+pub(crate) fn common_subtitle(evaluation: &Evaluation) -> String {
+    let settings = &evaluation.settings;
+    let temperature = if settings.temperature_auto { "auto".to_owned() } else { settings.temperature.to_string() };
+    [shape(evaluation), settings.distance.to_string(), format!("temperature {temperature}")].join(" · ")
+}
+
+fn shape(evaluation: &Evaluation) -> String {
+    let input = evaluation.inputs.first();
+    input.map_or_else(String::new, |input| {
+        format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype)
+    })
 }
 
 /// A temperature as it was given; one that was found has more digits than a person reads.
@@ -154,12 +207,8 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
         rows.push(row);
     }
     let titles: Vec<&str> = std::iter::once("rows").chain(columns.iter().map(|column| column.title)).collect();
-    let widest = |index: usize| {
-        let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
-        cells.max(width(titles[index]))
-    };
     // What the numbers leave of the line is for the names of classes; columns are two apart.
-    let numbers: usize = (0..titles.len()).map(|index| widest(index) + 2).sum();
+    let numbers: usize = (0..titles.len()).map(|index| widest(&titles, &rows, index) + 2).sum();
     let names = WIDTH.saturating_sub(numbers + if nearest { 4 } else { 2 });
     // The class and the nearest class share the room evenly, unless one of them needs less.
     let needs = |name: fn(&ClassEvaluation) -> &str| classes.iter().map(|class| width(&visible(name(class)))).max();
@@ -167,32 +216,47 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     let nearest_needs = needs(nearest_name).unwrap_or(0);
     let label_width = if nearest { names.saturating_sub(nearest_needs).max(names / 2) } else { names };
     let nearest_width = names.saturating_sub(label_needs.min(label_width)).max(names / 2);
+    let lines = classes.iter().zip(rows).map(|(class, row)| {
+        let other = nearest.then(|| fitted(nearest_name(class), nearest_width));
+        [fitted(&class.label, label_width)].into_iter().chain(row).chain(other).collect()
+    });
+    let header = ["class"].into_iter().chain(titles.iter().copied()).chain(nearest.then_some("nearest")).collect();
+    page.push('\n');
+    aligned(page, header, lines.collect(), titles.len());
+    if hidden > 0 {
+        let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
+    }
+}
+
+/// The columns that the numbers of one column and its title take.
+fn widest(titles: &[&str], rows: &[Vec<String>], index: usize) -> usize {
+    let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
+    cells.max(width(titles[index]))
+}
+
+/// A table whose `numbers` columns after the first are numbers.
+fn aligned(page: &mut String, header: Vec<&str>, lines: Vec<Vec<String>>, numbers: usize) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let header = std::iter::once("class").chain(titles.iter().copied()).chain(nearest.then_some("nearest"));
-    let aligned = |position: usize, text: &str| {
-        let is_number = position > 0 && position <= titles.len();
-        let alignment = if is_number { CellAlignment::Right } else { CellAlignment::Left };
-        Cell::new(text).set_alignment(alignment)
+    let cells = |texts: Vec<&str>| -> Vec<Cell> {
+        let alignment = |position| match position {
+            0 => CellAlignment::Left,
+            number if number <= numbers => CellAlignment::Right,
+            _ => CellAlignment::Left,
+        };
+        let texts = texts.into_iter().enumerate();
+        texts.map(|(position, text)| Cell::new(text).set_alignment(alignment(position))).collect()
     };
-    table.set_header(header.enumerate().map(|(position, title)| aligned(position, title)).collect::<Vec<_>>());
-    for (class, row) in classes.iter().zip(&rows) {
-        let label = fitted(&class.label, label_width);
-        let other = fitted(nearest_name(class), nearest_width);
-        let cells = std::iter::once(label).chain(row.iter().cloned()).chain(nearest.then_some(other));
-        let cells: Vec<Cell> = cells.enumerate().map(|(position, text)| aligned(position, &text)).collect();
-        table.add_row(cells);
+    table.set_header(cells(header));
+    for line in &lines {
+        table.add_row(cells(line.iter().map(String::as_str).collect()));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    page.push('\n');
     for (index, line) in table.lines().enumerate() {
         let line = line.trim_end();
         let _ = if index == 0 { writeln!(page, "{DIM}{line}{DIM:#}") } else { writeln!(page, "{line}") };
-    }
-    if hidden > 0 {
-        let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
     }
 }
 

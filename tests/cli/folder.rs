@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,6 +102,16 @@ impl Folder {
         bytes.push(b'\n');
         bytes.extend(data);
         self.write(name, bytes);
+    }
+
+    /// A zip archive of deflated files.
+    pub fn zip(&self, name: &str, files: &[(&str, &[u8])]) {
+        let mut archive = zip::ZipWriter::new(fs::File::create(self.path(name)).unwrap());
+        for (name, bytes) in files {
+            archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            archive.write_all(bytes).unwrap();
+        }
+        archive.finish().unwrap();
     }
 
     pub fn parquet(&self, name: &str, columns: Vec<Column>) {
