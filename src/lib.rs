@@ -44,8 +44,8 @@ pub mod error;
 pub mod evaluation;
 pub mod gate;
 pub mod input;
-
 pub mod kernels;
+pub mod memory;
 pub mod metrics;
 pub mod progress;
 pub mod report;

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use embq::cli::{self, Arguments};
+use embq::memory::LimitedAllocator;
+
+#[global_allocator]
+static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
 fn main() -> ExitCode {
     cli::run(Arguments::parse())

@@ -2,6 +2,7 @@
 
 mod args;
 mod inspect;
+mod interrupt;
 mod message;
 mod progress;
 mod score;
@@ -33,6 +34,7 @@ const FAILURE: u8 = 2;
 /// Runs a command and turns its outcome into an exit code; an error goes to standard error.
 pub fn run(arguments: Arguments) -> ExitCode {
     keep_panics_quiet();
+    interrupt::handle();
     match panic::catch_unwind(|| dispatch(arguments)) {
         Ok(Ok(Outcome::Success)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::GateFailed)) => ExitCode::from(1),

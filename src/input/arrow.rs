@@ -64,13 +64,17 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
     let bytes: &[u8] = &source.bytes;
     let cut = || {
         let tip = Some("save or copy the file again".to_owned());
-        source.malformed("truncated: it ends within an Arrow message", tip)
+        source.malformed("truncated: its end is missing", tip)
     };
     let number = |at: usize| -> Option<i32> {
         let bytes = bytes.get(at..at.checked_add(4)?)?;
         Some(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     };
     let is_file = bytes.starts_with(MAGIC);
+    // The footer tells what the messages tell too; that it is there tells that the file is whole.
+    if is_file && !bytes.ends_with(MAGIC) {
+        return Err(cut());
+    }
     let mut found = ArrowBatches {
         bytes: source.bytes.clone(),
         schema: 0..0,
@@ -209,5 +213,78 @@ impl Seek for Splice<'_> {
         };
         self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Role, embeddings_of, labels_of};
+
+    fn opened(bytes: Vec<u8>) -> Result<Contents> {
+        let source = Source { path: "t.arrow".into(), bytes: MappedBytes::from_memory(bytes) };
+        (FORMAT.open)(&source, Role::Embeddings)
+    }
+
+    fn fixture(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/fixtures/formats/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn values(contents: &Contents) -> Vec<f64> {
+        let embeddings = embeddings_of(contents, "t.arrow", None, &[]).unwrap();
+        let mut out = vec![0.0; embeddings.rows() * embeddings.dimensions()];
+        embeddings.blocks().read_f64(0..embeddings.rows(), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn files_and_streams_hold_the_same() {
+        let file = opened(fixture("dictionary.arrow")).unwrap();
+        let stream = opened(fixture("dictionary.arrows")).unwrap();
+        assert_eq!(values(&file).len(), 60 * 12);
+        assert_eq!(values(&file), values(&stream));
+        let labels = |contents| labels_of(contents, "t.arrow", Some("label")).unwrap();
+        assert_eq!(labels(&file).len(), 60);
+        assert!((0..60).all(|row| labels(&file).get(row) == labels(&stream).get(row)));
+    }
+
+    #[test]
+    fn a_stream_may_end_without_a_mark() {
+        let mut bytes = fixture("dictionary.arrows");
+        let expected = values(&opened(bytes.clone()).unwrap());
+        let end = bytes.len() - 8;
+        assert_eq!(bytes[end..], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+        bytes.truncate(end);
+        assert_eq!(values(&opened(bytes).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_is_cut_or_empty_is_refused() {
+        let cut = |name: &str, bytes: usize| {
+            let mut whole = fixture(name);
+            whole.truncate(whole.len() - bytes);
+            opened(whole).err().unwrap().to_string()
+        };
+        assert!(cut("plain.feather", 1).contains("truncated"));
+        assert!(cut("dictionary.arrows", 9).contains("truncated"));
+        let error = opened(b"\xff\xff\xff\xff\0\0\0\0".to_vec()).err().unwrap();
+        assert!(error.to_string().contains("holds no schema"), "{error}");
+        let error = opened(b"FEA1....".to_vec()).err().unwrap();
+        assert!(error.to_string().contains("Feather version 1"), "{error}");
+    }
+
+    #[test]
+    fn parts_are_read_as_if_they_followed_one_another() {
+        let mut splice = Splice::new(b"0123456789", vec![7..9, 0..3]);
+        let mut text = String::new();
+        splice.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "78012");
+        assert_eq!(splice.seek(SeekFrom::Start(1)).unwrap(), 1);
+        assert_eq!(splice.seek(SeekFrom::Current(2)).unwrap(), 3);
+        text.clear();
+        splice.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "12");
+        assert_eq!(splice.seek(SeekFrom::End(-5)).unwrap(), 0);
+        assert!(splice.seek(SeekFrom::Current(-1)).is_err());
     }
 }

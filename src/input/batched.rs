@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::input::cells::{Cell, Place, no_rows};
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, VisitColumns, common_element_type};
+use crate::memory::DecodingLimit;
 
 /// A matrix of at most so many bytes is kept in memory.
 const KEPT_BYTES: usize = 256 << 20;
@@ -382,8 +383,10 @@ impl Number for f64 {
     }
 }
 
-/// Runs polars on a file. Its decoder answers some damaged files with a panic, which here becomes an error as well.
+/// Runs polars on a file. Its decoder answers some damaged files with a panic, which here becomes an error as well, and
+/// asks for any memory that a file promises to fill, which here is limited.
 pub(crate) fn guarded<T>(source: &Source, format: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _limit = DecodingLimit::of_file(&source.path, source.bytes.len());
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         Err(source.malformed(
             format!("it cannot be read as {format}: its content is damaged"),

@@ -24,7 +24,7 @@ mod vectors;
 
 pub use inspect::{Inspection, Item, LabelCount, inspect};
 
-use crate::data::{Embeddings, LabelColumn, RowWeights};
+use crate::data::{Embeddings, LabelColumn, MappedBytes, RowWeights};
 use crate::error::{Error, Result};
 use array::ArrayFile;
 use shards::Opened;
@@ -148,6 +148,29 @@ pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<
     }
     let embeddings = shards::joined(&own.location, parts)?;
     Ok(Loaded { embeddings, labels: columns, weights })
+}
+
+/// Reads embeddings from the bytes of a file that is in memory already; its format comes from the bytes, then from the
+/// extension of `name`. What is said of [`load`] about formats and selectors holds here too.
+///
+/// # Errors
+/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+pub fn embeddings_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<Embeddings> {
+    let contents = from_bytes(name, bytes, Role::Embeddings, selector)?;
+    shards::embeddings(&contents, name, selector, &[])
+}
+
+/// Reads labels from the bytes of a file that is in memory already, as [`embeddings_from_bytes`] reads embeddings.
+///
+/// # Errors
+/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+pub fn labels_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<LabelColumn> {
+    let contents = from_bytes(name, bytes, Role::Labels, selector)?;
+    Ok(shards::labels(name, &[(name, &contents)], selector)?.0)
+}
+
+fn from_bytes(name: &str, bytes: Vec<u8>, role: Role, selector: Option<&str>) -> Result<Contents> {
+    open_source(&Source::of_bytes(name, MappedBytes::from_memory(bytes))?, role, selector)
 }
 
 /// The files that `PATH` or `PATH:SELECTOR` names; the whole text if there are none.
@@ -460,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_pipe_is_a_table_where_a_column_is_wanted() {
-        let pipe = Source { path: "-".into(), bytes: crate::data::MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()) };
+        let pipe = Source { path: "-".into(), bytes: MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()) };
         let name = |role, selector| format_of(&pipe, role, selector).unwrap().name;
         assert_eq!(name(Role::Embeddings, None), "csv");
         assert_eq!(name(Role::Labels, Some("l")), "csv");

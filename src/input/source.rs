@@ -222,6 +222,14 @@ impl Source {
             }
             MappedBytes::open(path)?
         };
+        Source::of_bytes(path, bytes)
+    }
+
+    /// What was read already, under the name of which messages tell.
+    ///
+    /// # Errors
+    /// No bytes at all.
+    pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
         if bytes.is_empty() {
             return Err(empty(path));
         }

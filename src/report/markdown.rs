@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::evaluation::Evaluation;
 use crate::report::labellings;
 use crate::report::numbers::{count, short};
-use crate::report::summary::{View, columns, competitors_note, stands_out};
+use crate::report::summary::{View, columns, notes, stands_out};
 use crate::report::table::{common_subtitle, subtitle};
 use crate::report::text::visible;
 
@@ -71,8 +71,7 @@ fn one(text: &mut String, evaluation: &Evaluation, view: &View) {
         let verdict = if gate.failed { "**failed**" } else { "held" };
         let _ = writeln!(text, "\n- gate `{}` {verdict}: {}", gate.expression.replace('`', "'"), escaped(&gate.detail));
     }
-    let notes = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation));
-    for note in notes {
+    for note in notes(evaluation) {
         let _ = writeln!(text, "\n> {}", escaped(&note));
     }
     if let Some(line) = stands_out(evaluation) {

@@ -15,6 +15,7 @@ pub mod rows;
 mod summary;
 pub mod table;
 mod tables;
+mod temporary;
 mod text;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::Evaluation;
 
 pub use summary::{ClassLimit, ClassOrder, View};
+pub(crate) use temporary::delete_all as delete_temporary_files;
 pub(crate) use text::visible;
 
 /// A form of the result.

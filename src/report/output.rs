@@ -6,9 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::error::{Error, Result};
+use crate::report::temporary::Temporary;
 
 /// What filling a file ends with; whatever went wrong becomes an error that names the file.
 pub type WriteResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -80,28 +79,20 @@ impl OutputFile {
         let fail_to_fill = |error: Box<dyn std::error::Error + Send + Sync>| problem(&self.shown, error);
         if self.special {
             let file = OpenOptions::new().write(true).open(&self.target).map_err(fail)?;
-            fill_buffered(file, fill).map_err(fail_to_fill)?;
+            fill_buffered(&file, fill).map_err(fail_to_fill)?;
             return Ok(WrittenFile { output: self, temporary: None });
         }
         let temporary = self.temporary().map_err(fail)?;
-        let file = temporary.as_file().try_clone().map_err(fail)?;
+        let file = temporary.file().map_err(fail)?;
         fill_buffered(file, fill).map_err(fail_to_fill)?;
         if let Ok(metadata) = fs::metadata(&self.target) {
-            temporary.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
+            file.set_permissions(metadata.permissions()).map_err(fail)?;
         }
         Ok(WrittenFile { output: self, temporary: Some(temporary) })
     }
 
-    fn temporary(&self) -> std::io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".embq-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any new file: what the umask leaves. Temporary files would else be for their owner only.
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        builder.tempfile_in(folder(&self.target))
+    fn temporary(&self) -> std::io::Result<Temporary> {
+        Temporary::new(folder(&self.target))
     }
 }
 
@@ -127,7 +118,7 @@ pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Re
 #[must_use]
 pub struct WrittenFile<'a> {
     output: &'a OutputFile,
-    temporary: Option<NamedTempFile>,
+    temporary: Option<Temporary>,
 }
 
 impl WrittenFile<'_> {
@@ -137,13 +128,13 @@ impl WrittenFile<'_> {
     /// What the file system reports.
     pub fn publish(self) -> Result<()> {
         if let Some(temporary) = self.temporary {
-            temporary.persist(&self.output.target).map_err(|error| problem(&self.output.shown, error.error))?;
+            temporary.persist(&self.output.target).map_err(|error| problem(&self.output.shown, error))?;
         }
         Ok(())
     }
 }
 
-fn fill_buffered(file: File, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> WriteResult {
+fn fill_buffered(file: &File, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> WriteResult {
     let mut writer = BufWriter::with_capacity(1 << 16, file);
     fill(&mut writer)?;
     Ok(writer.flush()?)

@@ -1,9 +1,10 @@
 //! What every readable form of a result shows: which classes, in which order, and what stands out.
 
+use crate::data::Excluded;
 use crate::error::{Error, Result, choices};
 use crate::evaluation::{ClassEvaluation, Evaluation};
 use crate::metrics::{METRICS, Metric, Scope};
-use crate::report::numbers::{percent, short};
+use crate::report::numbers::{count, percent, short};
 use crate::report::table::temperature;
 use crate::report::text::visible;
 
@@ -148,8 +149,32 @@ pub(crate) fn stands_out(evaluation: &Evaluation) -> Option<String> {
     })
 }
 
+/// What a reader should know beside the numbers.
+pub(crate) fn notes(evaluation: &Evaluation) -> Vec<String> {
+    let own = [left_out_note(&evaluation.excluded), competitors_note(evaluation)];
+    evaluation.warnings.iter().cloned().chain(own.into_iter().flatten()).collect()
+}
+
+/// How many rows were left out for each reason.
+fn left_out_note(excluded: &Excluded) -> Option<String> {
+    let small = format!("in {} too small classes", count(excluded.small_classes));
+    let reasons = [
+        (excluded.ignored_labels, "with a label to ignore"),
+        (excluded.excluded_classes, "in classes that were not chosen"),
+        (excluded.null_labels, "without a label"),
+        (excluded.invalid, "with invalid values"),
+        (excluded.small_class_rows, if excluded.small_classes == 1 { "in a too small class" } else { &small }),
+    ];
+    let told: Vec<String> = reasons
+        .into_iter()
+        .filter(|(rows, _)| *rows > 0)
+        .map(|(rows, reason)| format!("{} {reason}", count(rows)))
+        .collect();
+    (!told.is_empty()).then(|| format!("rows left out: {}", told.join(", ")))
+}
+
 /// What a reader of the soft silhouette should know of its temperature.
-pub(crate) fn competitors_note(evaluation: &Evaluation) -> Option<String> {
+fn competitors_note(evaluation: &Evaluation) -> Option<String> {
     let effective = evaluation.metrics.get("effective_competitors").copied().flatten()?;
     (effective > 2.0 + 1e-6).then(|| {
         format!(

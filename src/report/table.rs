@@ -6,10 +6,10 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
-use crate::report::labellings;
 use crate::report::numbers::{count, percent, short};
-use crate::report::summary::{View, columns, competitors_note, stands_out};
+use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
+use crate::report::{labellings, summary};
 
 /// Columns of the terminal that are used.
 const WIDTH: usize = 80;
@@ -278,7 +278,7 @@ fn gates(page: &mut String, evaluation: &Evaluation) {
 }
 
 fn notes(page: &mut String, evaluation: &Evaluation) {
-    let notes: Vec<String> = evaluation.warnings.iter().cloned().chain(competitors_note(evaluation)).collect();
+    let notes = summary::notes(evaluation);
     if !notes.is_empty() || stands_out(evaluation).is_some() {
         page.push('\n');
     }

@@ -1,7 +1,9 @@
 //! The binary as its users see it: arguments in, files, streams and exit codes out.
 
 mod bad_input;
+mod broken_files;
 mod folder;
+mod formats;
 mod gates;
 mod others;
 mod outputs;

@@ -463,6 +463,50 @@ fn an_older_output_outlives_a_failed_run() {
     }
 }
 
+/// Sends a signal to a run as soon as its unfinished file lies in the folder.
+#[cfg(target_os = "linux")]
+fn interrupted_by(signal: &str) {
+    let folder = Folder::new();
+    let matrix = ndarray::Array2::from_shape_fn((400_000, 2), |(i, j)| ((i * 7 + j * 3) % 101) as f32 + 1.0);
+    ndarray_npy::write_npy(folder.path("emb.npy"), &matrix).unwrap();
+    folder.integers("labels.npy", &(0..400_000).map(|row| row % 3).collect::<Vec<i64>>());
+    folder.write("rows.csv", "older");
+    // Whoever runs the tests may ignore signals, which children inherit.
+    let mut child = std::process::Command::new("env")
+        .args(["--default-signal", env!("CARGO_BIN_EXE_embq"), "score", "emb.npy", "-l", "labels.npy"])
+        .args(["--rows-out", "rows.csv"])
+        .current_dir(folder.path(""))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let unfinished = || {
+        let names =
+            std::fs::read_dir(folder.path("")).unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut unfinished = names.filter(|name| name.starts_with(".embq-"));
+        unfinished.any(|name| std::fs::metadata(folder.path(&name)).is_ok_and(|metadata| metadata.len() > 0))
+    };
+    while !unfinished() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
+        std::thread::yield_now();
+    }
+    let sent = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["emb.npy", "labels.npy", "rows.csv"]);
+    assert_eq!(folder.read("rows.csv"), "older");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_run_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        interrupted_by(signal);
+    }
+}
+
 #[test]
 fn several_files_in_one_run() {
     let folder = Folder::with_set();
