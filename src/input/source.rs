@@ -122,7 +122,7 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
             }
         }
     }
-    if by_format.len() > 1 {
+    if by_format.len() > 1 || !folders.is_empty() {
         by_format.retain(|(_, files)| !files.iter().all(|file| matches!(extension(file).as_str(), "json" | "txt")));
     }
     sort_naturally(&mut folders);
@@ -415,6 +415,7 @@ mod tests {
         let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
         assert!(error.to_string().contains("no file that embq reads"), "{error}");
         fs::create_dir(empty.path().join("train")).unwrap();
+        files(&empty, &["dataset_dict.json"]);
         let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
         assert!(error.tip().unwrap().contains("train"), "{error}");
     }
