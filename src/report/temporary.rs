@@ -15,7 +15,7 @@ fn existing() -> MutexGuard<'static, Vec<PathBuf>> {
 }
 
 /// Deletes all temporary files; none can be made or put in its place while the returned value lives.
-#[must_use]
+#[must_use = "temporary files can be made again once it is dropped"]
 pub(crate) fn delete_all() -> MutexGuard<'static, Vec<PathBuf>> {
     let mut existing = existing();
     for path in existing.drain(..) {
