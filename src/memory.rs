@@ -1,4 +1,4 @@
-//! An allocator that ends the program with a message, where it would otherwise be killed.
+//! An allocator that ends the program with a message, where it would otherwise abort.
 //!
 //! A damaged file can make a decoder ask for any amount of memory, and no library between embq and the file says how
 //! much it is about to ask for. The one place that sees every request is the allocator: while a file is decoded it

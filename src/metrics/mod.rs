@@ -12,4 +12,4 @@ pub mod soft_silhouette;
 
 pub use list::{Family, METRICS, Metric, Scope, Selection};
 pub use row_score::{RowScore, RowScoreFold};
-pub use soft_silhouette::{SmoothMaximum, SoftMinimum};
+pub use soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
