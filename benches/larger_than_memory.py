@@ -67,6 +67,13 @@ def write_parquet(folder, rows, dimensions, classes, row_group):
     return ["emb.parquet", "-l", "label"]
 
 
+def forget(path):
+    """Takes a file's pages from memory: they would count for whoever wrote them."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 @contextlib.contextmanager
 def control_group(limit):
     """The beginning of a command that runs with so much memory."""
@@ -106,7 +113,7 @@ def main():
     parser.add_argument("--format", choices=["npy", "parquet"], default="npy")
     parser.add_argument("--rows", type=int, default=4_200_000)
     parser.add_argument("--dimensions", type=int, default=512)
-    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--row-group", type=int, default=1 << 20, help="rows of a Parquet row group")
     parser.add_argument("--limit", type=int, default=10**9, help="bytes of memory")
     parser.add_argument("--distance", default="cosine")
@@ -119,7 +126,7 @@ def main():
         shape = (arguments.rows, arguments.dimensions, arguments.classes)
         inputs = write_npy(folder, *shape) if arguments.format == "npy" else write_parquet(folder, *shape, arguments.row_group)
         size = (folder / inputs[0]).stat().st_size
-        subprocess.run(["sync"], check=True)
+        forget(folder / inputs[0])
         with control_group(arguments.limit) as limited:
             command = [embq, "score", *inputs, "--distance", arguments.distance, "--quiet", "-o", "result.json"]
             started, peak = time.perf_counter(), 0

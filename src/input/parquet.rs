@@ -27,6 +27,10 @@ pub(crate) const FORMAT: Format = Format {
 /// Row groups are cut into, or put together to, about this many rows where their columns are narrow.
 const BATCH_ROWS: usize = 1 << 17;
 
+/// A row group is cut into so many parts at most: the decoder begins at its start for each of them, because pages of
+/// lists do not say how many rows they hold.
+const PARTS: usize = 16;
+
 /// Cut row groups have batches of a multiple of this many rows, which is how many rows a page often has.
 const PAGE_ROWS: usize = 1 << 10;
 
@@ -85,7 +89,7 @@ fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
             continue;
         }
         sizes.extend(open.take().map(|(rows, _)| rows));
-        let parts = (bytes / BATCH_BYTES).max(rows / BATCH_ROWS).max(1);
+        let parts = (bytes / BATCH_BYTES).max(rows / BATCH_ROWS).clamp(1, PARTS);
         if parts == 1 {
             open = Some((rows, bytes));
             continue;
@@ -337,6 +341,7 @@ mod tests {
         assert_eq!(sizes(&[(100_000, 10), (50_000, 10), (10_000, 10)]), [100_000, 60_000]);
         assert_eq!(sizes(&[(1000, 20 << 20), (1000, 20 << 20)]), [1000, 1000]);
         assert_eq!(sizes(&[(5000, 64 << 20), (10, 1)]), [3072, 1928, 10]);
+        assert_eq!(sizes(&[(1 << 20, 2 << 30)]), [1 << 16; 16]);
         assert!(sizes(&[]).is_empty());
         assert_eq!(sizes(&[(0, 0)]), [0]);
     }

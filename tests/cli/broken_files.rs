@@ -52,7 +52,9 @@ fn score(folder: &Folder, name: &str, labels: &str) -> Ending {
     } else {
         Command::new(binary)
     };
-    command.env("NO_COLOR", "1").args(["score", name, "-l", labels, "--format", "csv", "-o", "out.json"]);
+    // Every thread reserves address space, which is what is limited.
+    command.env("RAYON_NUM_THREADS", "2").env("POLARS_MAX_THREADS", "2").env("NO_COLOR", "1");
+    command.args(["score", name, "-l", labels, "--format", "csv", "-o", "out.json"]);
     command.current_dir(folder.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
     let started = Instant::now();
     let output = command.output().unwrap();
