@@ -293,7 +293,12 @@ impl Dataset {
     /// # Errors
     /// NaN or infinite values, zero vectors under cosine, values whose distances overflow.
     pub(crate) fn check_values<T: Element>(&self) -> Result<()> {
-        let mut scan = ValueScan::new(&self.rows, self.distance);
+        self.check_values_for::<T>(self.distance)
+    }
+
+    /// As [`Dataset::check_values`], for another distance.
+    pub(crate) fn check_values_for<T: Element>(&self, distance: Distance) -> Result<()> {
+        let mut scan = ValueScan::new(&self.rows, distance);
         let mut buffer = Vec::new();
         self.rows.for_each_window::<T>(|window| {
             scan.add(window.range().start, window.rows(window.range(), &mut buffer)?);

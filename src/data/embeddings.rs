@@ -344,14 +344,23 @@ impl Embeddings {
 
     /// Embeddings from a float32 matrix in memory.
     pub fn from_f32(origin: Origin, matrix: Array2<f32>) -> Self {
-        let (rows, dimensions) = matrix.dim();
-        Embeddings::new(origin, rows, dimensions, ElementType::F32, InMemory::new(matrix))
+        Embeddings::of_matrix(origin, matrix)
     }
 
     /// Embeddings from a float64 matrix in memory.
     pub fn from_f64(origin: Origin, matrix: Array2<f64>) -> Self {
+        Embeddings::of_matrix(origin, matrix)
+    }
+
+    /// Embeddings from a matrix in memory.
+    pub fn of_matrix<T: Element>(origin: Origin, matrix: Array2<T>) -> Self {
         let (rows, dimensions) = matrix.dim();
-        Embeddings::new(origin, rows, dimensions, ElementType::F64, InMemory::new(matrix))
+        let element_type = match T::PRECISION {
+            Precision::F32 => ElementType::F32,
+            Precision::F64 => ElementType::F64,
+        };
+        let blocks = T::boxed(InMemory::new(matrix));
+        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks }
     }
 
     /// Names the table columns that the dimensions were read from.

@@ -3,6 +3,8 @@
 //! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
 //! centred rows and means; what cancelled in it is computed again by differences.
 
+mod gradient;
+
 use std::collections::HashMap;
 
 use rayon::prelude::*;

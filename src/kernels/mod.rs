@@ -12,6 +12,7 @@ mod closed_form;
 mod dense;
 mod exponential;
 mod gemm;
+mod in_order;
 mod pairs;
 mod precomputed;
 mod real;
@@ -21,12 +22,15 @@ use ndarray::Array2;
 
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-pub(crate) use dense::{lane_sum, lane_sum_2};
+pub(crate) use dense::{RowScale, lane_sum, lane_sum_2};
 pub use exponential::exp_and_exp_m1;
+pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
+pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub use real::Real;
+pub(crate) use vectorized::{Vectorized, vectorized};
 
 /// What is kept of the mean distances of a row to all classes.
 pub trait RowFold: Sync {
@@ -44,6 +48,13 @@ pub trait RowFold: Sync {
 
     /// The result, after all classes.
     fn finish(&self, state: Self::State) -> Self::Output;
+}
+
+/// A loss that sees rows only through their mean distances to classes: a sum of one part for each row.
+pub trait DistanceLoss: Sync {
+    /// The part of a row of class `own` with these mean distances to all classes; `slopes` takes its derivatives by
+    /// them. The distance to the own class is as in [`RowFold::absorb`].
+    fn differentiate(&self, own: usize, distances: &[f64], slopes: &mut [f64]) -> f64;
 }
 
 /// Which statistics of classes are wanted beside the rows.
@@ -152,6 +163,38 @@ impl<'a> ClassDistanceKernel<'a> {
             Route::Precomputed(kernel) => kernel.pass(fold, wanted),
         }
     }
+}
+
+/// The sum of the parts of all rows, and `factor` times its gradient by the rows (N x d, in row order) as they are given:
+/// for cosine, through the normalisation.
+///
+/// # Errors
+/// A distance without a gradient, row weights, a subsample, what reading rows reports.
+pub fn gradient<T: Real, L: DistanceLoss>(
+    dataset: &Dataset,
+    loss: &L,
+    factor: f64,
+    progress: &dyn Progress,
+) -> Result<(f64, Array2<T>)> {
+    if dataset.weights().is_some() || dataset.scored().is_subsample() {
+        let problem = "gradients have neither row weights nor a subsample";
+        return Err(Error::setting(problem, "give all rows the same weight"));
+    }
+    let distance = dataset.distance();
+    let (total, gradient) = match distance {
+        Distance::Cosine | Distance::SqEuclidean => {
+            closed_form::ClosedForm::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?
+        }
+        Distance::Euclidean => pairs::PairTiles::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?,
+        Distance::Manhattan | Distance::Precomputed => {
+            return Err(Error::setting(
+                format!("the silhouette loss has no gradient by {distance} distance"),
+                "cosine, sqeuclidean and euclidean have one",
+            ));
+        }
+    };
+    let shape = (dataset.len(), dataset.dimensions());
+    Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()))
 }
 
 /// Rows sorted by class, in row order within a class, with the place where each class starts and where the last ends.

@@ -5,6 +5,8 @@
 //! After a strip, its rows have met all classes from their own on, and the rows after it are done with the strip's
 //! classes: what is complete goes into the fold, and its memory is used again. Rows so see the classes in order.
 
+mod gradient;
+
 use std::ops::Range;
 
 use ndarray::Array2;

@@ -2,9 +2,10 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::Element;
+use crate::data::{Dataset, Element};
+use crate::distance::Distance;
 use crate::error::Result;
-use crate::losses::{Classes, LossAndGradient, narrowed, widened};
+use crate::losses::{LossAndGradient, dataset};
 
 /// 1/2 mean over rows of |x_i - mu_{y_i}|^2.
 ///
@@ -24,20 +25,46 @@ impl CenterLoss {
         embeddings: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<LossAndGradient<T>> {
-        let classes = Classes::new(labels, embeddings.nrows())?;
-        let rows = widened(embeddings)?;
-        let mut means = Array2::<f64>::zeros((classes.count(), rows.ncols()));
-        for (row, &class) in rows.rows().into_iter().zip(&classes.codes) {
-            means.row_mut(class).scaled_add(1.0 / classes.sizes[class] as f64, &row);
+        self.of_dataset(&dataset(embeddings, labels, Distance::SqEuclidean)?)
+    }
+
+    /// As [`CenterLoss::loss_and_gradient`], of a data set whose rows can be read in any order.
+    ///
+    /// # Errors
+    /// As [`CenterLoss::loss_and_gradient`], and what reading rows reports.
+    pub fn of_dataset<T: Element>(&self, dataset: &Dataset) -> Result<LossAndGradient<T>> {
+        dataset.check_values_for::<T>(Distance::SqEuclidean)?;
+        let (n, d) = (dataset.len(), dataset.dimensions());
+        let (codes, counts) = (dataset.labels().codes(), dataset.labels().counts());
+        let mut buffer = Vec::new();
+        // Around the first row of each class, so that what a class has in common does not cancel.
+        let mut firsts = vec![None; counts.len()];
+        let mut means = Array2::<f64>::zeros((counts.len(), d));
+        for (row, &class) in codes.iter().enumerate() {
+            let first = *firsts[class as usize].get_or_insert(row);
+            let mut origin = Vec::new();
+            let origin = dataset.rows::<T>(first..first + 1, &mut origin)?;
+            let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
+            let share = 1.0 / counts[class as usize] as f64;
+            for ((mean, value), origin) in means.row_mut(class as usize).iter_mut().zip(values).zip(origin) {
+                *mean += share * (value.to_f64() - origin.to_f64());
+            }
         }
-        let mut gradient = rows;
-        for (mut row, &class) in gradient.rows_mut().into_iter().zip(&classes.codes) {
-            row -= &means.row(class);
+        let mut gradient = Array2::from_elem((n, d), T::default());
+        let mut squares = 0.0;
+        for ((row, &class), mut gradient) in codes.iter().enumerate().zip(gradient.rows_mut()) {
+            let first = firsts[class as usize].unwrap_or(row);
+            let mut origin = Vec::new();
+            let origin = dataset.rows::<T>(first..first + 1, &mut origin)?;
+            let values = dataset.rows::<T>(row..row + 1, &mut buffer)?;
+            let terms = values.iter().zip(origin).zip(means.row(class as usize));
+            for (target, ((value, origin), mean)) in gradient.iter_mut().zip(terms) {
+                let difference = (value.to_f64() - origin.to_f64()) - mean;
+                squares += difference * difference;
+                *target = T::from_f64(difference / n as f64);
+            }
         }
-        let n = gradient.nrows() as f64;
-        let loss = 0.5 * gradient.rows().into_iter().map(|row| row.dot(&row)).sum::<f64>() / n;
-        gradient /= n;
-        Ok(LossAndGradient { loss, gradient: narrowed(&gradient) })
+        Ok(LossAndGradient { loss: 0.5 * squares / n as f64, gradient })
     }
 }
 

@@ -1,10 +1,15 @@
 //! Softmax cross-entropy, in natural logarithms.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
 use crate::data::Element;
 use crate::error::{Error, Result};
-use crate::losses::{LossAndGradient, narrowed, widened};
+use crate::kernels::{blocks_at_once, for_each_block, multiply, multiply_transposed, transposed_multiply};
+use crate::losses::{LossAndGradient, widened};
+
+/// Rows of one product.
+const BLOCK_ROWS: usize = 256;
 
 /// The mean over rows of -log softmax(logits)\[y_i\].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +36,18 @@ impl CrossEntropy {
         logits: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<LossAndGradient<T>> {
-        let (loss, gradient) = softmax(widened(logits)?, labels)?;
-        Ok(LossAndGradient { loss, gradient: narrowed(&gradient) })
+        let (n, k) = logits.dim();
+        let mut logits = widened(logits, "logits")?;
+        check_labels(labels, n, k)?;
+        let share = 1.0 / n as f64;
+        let losses: Vec<f64> =
+            logits.par_chunks_exact_mut(k).zip(labels).map(|(row, &label)| differentiate(row, label, share)).collect();
+        let gradient = Array2::from_shape_fn((n, k), |(row, column)| T::from_f64(logits[row * k + column]));
+        Ok(LossAndGradient { loss: share * losses.iter().sum::<f64>(), gradient })
     }
 
-    /// The loss behind a linear head, and its gradients. `weights` is K x d, `bias` has K numbers.
+    /// The loss behind a linear head, and its gradients. `weights` is K x d, `bias` has K numbers, `labels` are rows of
+    /// the head.
     ///
     /// # Errors
     /// As [`CrossEntropy::loss_and_gradient`], and shapes that do not fit.
@@ -54,43 +66,95 @@ impl CrossEntropy {
         if bias.len() != weights.nrows() {
             return shape(bias.shape(), "a bias of one number a class");
         }
-        let rows = widened(embeddings)?;
-        let weights = widened(weights)?;
-        let logits = rows.dot(&weights.t()) + &bias.mapv(Element::to_f64);
-        let (loss, by_logits) = softmax(logits, labels)?;
+        let (n, d, k) = (embeddings.nrows(), embeddings.ncols(), weights.nrows());
+        check_labels(labels, n, k)?;
+        let weights = widened(weights, "head")?;
+        let bias = widened(bias.insert_axis(Axis(0)), "bias")?;
+        let share = 1.0 / n as f64;
+        let mut loss = 0.0;
+        let mut gradient = Array2::from_elem((n, d), T::default());
+        let mut by_weights = vec![0.0; k * d];
+        let mut by_bias = Array1::<f64>::zeros(k);
+        for_each_block(
+            0..n,
+            BLOCK_ROWS,
+            blocks_at_once(2 * k * d + BLOCK_ROWS * d),
+            |logits: &mut Vec<f64>, block| {
+                let rows = widened(embeddings.slice(s![block.clone(), ..]), "embeddings")
+                    .map_err(|error| in_row(error, block.start))?;
+                logits.resize(block.len() * k, 0.0);
+                multiply_transposed(&rows, &weights, d, logits);
+                let mut loss = 0.0;
+                let mut by_bias = Array1::<f64>::zeros(k);
+                for (logits, &label) in logits.chunks_exact_mut(k).zip(&labels[block.clone()]) {
+                    logits.iter_mut().zip(&bias).for_each(|(logit, bias)| *logit += bias);
+                    loss += differentiate(logits, label, share);
+                    by_bias += &ArrayView1::from(&*logits);
+                }
+                let mut by_rows = vec![0.0; block.len() * d];
+                multiply(logits, &weights, k, &mut by_rows);
+                let mut by_weights = vec![0.0; k * d];
+                transposed_multiply(logits, &rows, block.len(), &mut by_weights);
+                Ok((loss, by_rows, by_weights, by_bias))
+            },
+            |block, (part, by_rows, weights_part, bias_part)| {
+                loss += share * part;
+                by_weights.iter_mut().zip(weights_part).for_each(|(sum, part)| *sum += part);
+                by_bias += &bias_part;
+                let mut rows = gradient.slice_mut(s![block, ..]);
+                rows.iter_mut().zip(by_rows).for_each(|(target, value)| *target = T::from_f64(value));
+            },
+        )?;
         Ok(HeadGradients {
-            embeddings: LossAndGradient { loss, gradient: narrowed(&by_logits.dot(&weights)) },
-            weights: narrowed(&by_logits.t().dot(&rows)),
-            bias: by_logits.sum_axis(Axis(0)).mapv(T::from_f64),
+            embeddings: LossAndGradient { loss, gradient },
+            weights: Array2::from_shape_fn((k, d), |(class, column)| T::from_f64(by_weights[class * d + column])),
+            bias: by_bias.mapv(T::from_f64),
         })
     }
 }
 
-fn softmax(mut logits: Array2<f64>, labels: &[usize]) -> Result<(f64, Array2<f64>)> {
-    let (n, k) = logits.dim();
-    if labels.len() != n {
+fn check_labels(labels: &[usize], rows: usize, columns: usize) -> Result<()> {
+    if labels.len() != rows {
         return Err(Error::RowCounts {
             left: "logits".to_owned(),
-            left_rows: n,
+            left_rows: rows,
             right: "labels".to_owned(),
             right_rows: labels.len(),
             what: "label",
         });
     }
-    if let Some(label) = labels.iter().find(|&&label| label >= k) {
-        return Err(Error::setting(format!("label {label} is no column of {k} logits"), "a label is 0..K-1"));
+    match labels.iter().find(|&&label| label >= columns) {
+        Some(label) => {
+            Err(Error::setting(format!("label {label} is no column of {columns} logits"), "a label is 0..K-1"))
+        }
+        None => Ok(()),
     }
-    let mut loss = 0.0;
-    for (mut row, &label) in logits.rows_mut().into_iter().zip(labels) {
-        let largest = row.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(value));
-        let wanted = row[label] - largest;
-        row.mapv_inplace(|value| (value - largest).exp());
-        let sum = row.sum();
-        loss += sum.ln() - wanted;
-        row.mapv_inplace(|value| value / (sum * n as f64));
-        row[label] -= 1.0 / n as f64;
+}
+
+/// An error about a row of a block as one about a row of the whole.
+fn in_row(error: Error, first: usize) -> Error {
+    match error {
+        Error::NonFinite { name, value, row, column, rows } => {
+            Error::NonFinite { name, value, row: first + row, column, rows }
+        }
+        other => other,
     }
-    Ok((loss / n as f64, logits))
+}
+
+/// The loss of one row of logits, which are replaced by `share` times its derivatives.
+fn differentiate(logits: &mut [f64], label: usize, share: f64) -> f64 {
+    let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(value));
+    let wanted = logits[label] - largest;
+    let mut sum = 0.0;
+    for logit in logits.iter_mut() {
+        *logit = (*logit - largest).exp();
+        sum += *logit;
+    }
+    for logit in logits.iter_mut() {
+        *logit *= share / sum;
+    }
+    logits[label] -= share;
+    sum.ln() - wanted
 }
 
 #[cfg(test)]

@@ -1,11 +1,22 @@
 //! Supervised contrastive loss (Khosla et al. 2020, "Supervised Contrastive Learning", L_out).
 
-use ndarray::{Array2, ArrayView2, s};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::data::Element;
-use crate::error::{Error, Result};
-use crate::losses::{BLOCK, Classes, LossAndGradient, narrowed, normalise, through_normalisation, widened};
+use crate::data::Dataset;
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::kernels::{
+    Real, RowScale, Vectorized, exp_and_exp_m1, lane_sum, lane_sum_2, multiply, multiply_transposed, sort_by_class,
+    vectorized,
+};
+use crate::losses::{LossAndGradient, checked_temperature, dataset};
+use crate::progress::{Progress, Silent};
+
+/// Rows of a tile's side.
+const TILE: usize = 256;
 
 /// The mean over anchors i with positives P(i) (the other rows of their class) of
 ///
@@ -13,7 +24,9 @@ use crate::losses::{BLOCK, Classes, LossAndGradient, narrowed, normalise, throug
 /// -1/|P(i)| sum over p in P(i) of log( exp(z_i.z_p / t) / sum over a != i of exp(z_i.z_a / t) )
 /// ```
 ///
-/// with z the rows scaled to length 1. Rows are compared a tile at a time; no N x N matrix is held.
+/// with z the rows scaled to length 1. Rows are compared tile by tile; no N x N matrix is held.
+///
+/// The positives need no pairs: the sum of their z_i.z_p is z_i.(S_c - z_i), with S_c the sum of the class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SupervisedContrastive {
     /// t; positive.
@@ -33,81 +46,250 @@ impl SupervisedContrastive {
     /// # Errors
     /// Another number of labels than rows, fewer than 2 or more than N - 1 classes, values that are not finite, a zero
     /// vector, a temperature that is not positive.
-    pub fn loss_and_gradient<T: Element>(
+    pub fn loss_and_gradient<T: Real>(
         &self,
         embeddings: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<LossAndGradient<T>> {
-        let t = self.temperature;
-        if !(t > 0.0 && t.is_finite()) {
-            return Err(Error::setting(
-                format!("the temperature {t} is not a positive number"),
-                "name one such as 0.1",
-            ));
-        }
-        let classes = Classes::new(labels, embeddings.nrows())?;
-        let mut units = widened(embeddings)?;
-        let norms = normalise(&mut units)?;
-        let n = units.nrows();
-        let starts: Vec<usize> = (0..n).step_by(BLOCK).collect();
-        // z_i.z_j / t; a row is not compared with itself.
-        let tile = |first: usize| {
-            let mut tile = units.slice(s![first..(first + BLOCK).min(n), ..]).dot(&units.t());
-            tile.mapv_inplace(|product| product / t);
-            for (index, mut row) in tile.rows_mut().into_iter().enumerate() {
-                row[first + index] = f64::NEG_INFINITY;
-            }
-            tile
-        };
-        let positives = |row: usize| classes.sizes[classes.codes[row]] - 1;
-        let anchors = (0..n).filter(|&row| positives(row) > 0).count() as f64;
-        let rows: Vec<(f64, f64)> = starts
+        self.of_dataset(&dataset(embeddings, labels, Distance::Cosine)?, &Silent)
+    }
+
+    /// As [`SupervisedContrastive::loss_and_gradient`], of a data set whose rows can be read in any order.
+    ///
+    /// # Errors
+    /// As [`SupervisedContrastive::loss_and_gradient`], and what reading rows reports.
+    pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
+        let t = checked_temperature(self.temperature)?;
+        dataset.require_silhouette()?;
+        dataset.check_values_for::<T>(Distance::Cosine)?;
+        let units = Units::<T>::new(dataset)?;
+        let (n, d) = (units.class_of.len(), units.dimensions);
+        progress.begin("pairs of rows", 2 * n as u64);
+        let rows: Vec<Range<usize>> = (0..n).step_by(TILE).map(|start| start..(start + TILE).min(n)).collect();
+        let log_sums: Vec<f64> = rows
             .par_iter()
-            .flat_map_iter(|&first| {
-                let tile = tile(first);
-                let row = |(index, row): (usize, ndarray::ArrayView1<'_, f64>)| {
-                    let largest = row.iter().fold(f64::NEG_INFINITY, |largest, &value| largest.max(value));
-                    let sum: f64 = row.iter().map(|value| (value - largest).exp()).sum();
-                    let log_sum = largest + sum.ln();
-                    let own = classes.codes[first + index];
-                    let is_positive = |other: usize| classes.codes[other] == own && other != first + index;
-                    let similar: f64 =
-                        row.iter().enumerate().filter(|(other, _)| is_positive(*other)).map(|(_, v)| v).sum();
-                    let count = positives(first + index);
-                    let loss = if count > 0 { log_sum - similar / count as f64 } else { 0.0 };
-                    (log_sum, loss)
-                };
-                tile.rows().into_iter().enumerate().map(row).collect::<Vec<_>>()
+            .map_init(Buffers::default, |buffers, rows| {
+                let sums = vectorized(LogSums { units: &units, t, rows: rows.clone(), buffers });
+                progress.advance(rows.len() as u64);
+                sums
+            })
+            .flatten_iter()
+            .collect();
+        let anchors = (0..n).filter(|&position| units.positives(position) > 0).count() as f64;
+        let mut sorted = vec![T::default(); n * d];
+        let parts: Vec<f64> = sorted
+            .par_chunks_mut(TILE * d)
+            .zip(&rows)
+            .map_init(Buffers::default, |buffers, (gradient, rows)| {
+                let (units, log_sums, share) = (&units, &log_sums[..], 1.0 / (anchors * t));
+                let part = vectorized(Gradient { units, t, log_sums, share, rows: rows.clone(), gradient, buffers });
+                progress.advance(rows.len() as u64);
+                part
             })
             .collect();
-        let loss = rows.iter().map(|(_, loss)| loss).sum::<f64>() / anchors;
-        // The derivative of the loss by z_i.z_j where i is the anchor.
-        let by_product = |anchor: usize, other: usize, value: f64| {
-            let count = positives(anchor);
-            if count == 0 || anchor == other {
-                return 0.0;
-            }
-            let is_positive = classes.codes[anchor] == classes.codes[other];
-            let wanted = if is_positive { 1.0 / count as f64 } else { 0.0 };
-            ((value - rows[anchor].0).exp() - wanted) / (anchors * t)
-        };
-        let blocks: Vec<Array2<f64>> = starts
-            .par_iter()
-            .map(|&first| {
-                let mut tile = tile(first);
-                for ((index, other), value) in tile.indexed_iter_mut() {
-                    let row = first + index;
-                    *value = by_product(row, other, *value) + by_product(other, row, *value);
+        progress.end();
+        let mut gradient = Array2::from_elem((n, d), T::default());
+        for (values, &row) in sorted.chunks_exact(d).zip(&units.order) {
+            gradient.row_mut(row).iter_mut().zip(values).for_each(|(target, value)| *target = *value);
+        }
+        Ok(LossAndGradient { loss: parts.iter().sum::<f64>() / anchors, gradient })
+    }
+}
+
+/// Unit vectors sorted by class.
+struct Units<T> {
+    dimensions: usize,
+    order: Vec<usize>,
+    class_of: Vec<u32>,
+    counts: Vec<usize>,
+    vectors: Vec<T>,
+    scales: Vec<RowScale>,
+    /// S_c.
+    class_sums: Vec<f64>,
+    /// The rows as they are given, in the same order.
+    rows: Vec<T>,
+}
+
+impl<T: Real> Units<T> {
+    fn new(dataset: &Dataset) -> Result<Self> {
+        let (n, d) = (dataset.len(), dataset.dimensions());
+        let labels = dataset.labels();
+        let (order, _) = sort_by_class(labels.codes(), labels.counts());
+        let class_of: Vec<u32> = order.iter().map(|&row| labels.codes()[row]).collect();
+        let mut rows = Vec::with_capacity(n * d);
+        let mut buffer = Vec::new();
+        for &row in &order {
+            rows.extend_from_slice(dataset.rows::<T>(row..row + 1, &mut buffer)?);
+        }
+        let scales: Vec<RowScale> = rows.par_chunks_exact(d).map(RowScale::unit).collect();
+        let mut vectors = rows.clone();
+        vectors.par_chunks_exact_mut(d).zip(&scales).for_each(|(vector, scale)| {
+            vector.iter_mut().for_each(|value| *value = T::from_f64(scale.apply(value.to_f64())));
+        });
+        let mut class_sums = vec![0.0; labels.classes() * d];
+        for ((row, scale), &class) in rows.chunks_exact(d).zip(&scales).zip(&class_of) {
+            let sums = &mut class_sums[class as usize * d..(class as usize + 1) * d];
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += scale.apply(value.to_f64()));
+        }
+        Ok(Units {
+            dimensions: d,
+            order,
+            class_of,
+            counts: labels.counts().to_vec(),
+            vectors,
+            scales,
+            class_sums,
+            rows,
+        })
+    }
+
+    /// |P(i)|.
+    fn positives(&self, position: usize) -> usize {
+        self.counts[self.class_of[position] as usize] - 1
+    }
+
+    fn vectors(&self, rows: &Range<usize>) -> &[T] {
+        &self.vectors[rows.start * self.dimensions..rows.end * self.dimensions]
+    }
+
+    /// The products of a tile of rows with all rows, a tile of columns at a time; of a row with itself, -infinity.
+    #[inline(always)]
+    fn for_each_tile(&self, rows: &Range<usize>, tile: &mut Vec<T>, mut with: impl FnMut(Range<usize>, &mut [T])) {
+        let n = self.class_of.len();
+        for start in (0..n).step_by(TILE) {
+            let columns = start..(start + TILE).min(n);
+            tile.resize(rows.len() * columns.len(), T::default());
+            multiply_transposed(self.vectors(rows), self.vectors(&columns), self.dimensions, tile);
+            if columns.start == rows.start {
+                for position in 0..rows.len() {
+                    tile[position * columns.len() + position] = T::from_f64(f64::NEG_INFINITY);
                 }
-                tile.dot(&units)
-            })
-            .collect();
-        let mut gradient = Array2::zeros(units.raw_dim());
-        for (&first, block) in starts.iter().zip(&blocks) {
-            gradient.slice_mut(s![first..first + block.nrows(), ..]).assign(block);
+            }
+            with(columns, tile);
         }
-        through_normalisation(&mut gradient, &units, &norms);
-        Ok(LossAndGradient { loss, gradient: narrowed(&gradient) })
+    }
+}
+
+struct Buffers<T> {
+    tile: Vec<T>,
+    product: Vec<T>,
+    exponentials: Vec<f64>,
+}
+
+impl<T> Default for Buffers<T> {
+    fn default() -> Self {
+        Buffers { tile: Vec::new(), product: Vec::new(), exponentials: Vec::new() }
+    }
+}
+
+/// For each row the logarithm of the sum of exp(z_i.z_a / t) over the other rows.
+struct LogSums<'t, T> {
+    units: &'t Units<T>,
+    t: f64,
+    rows: Range<usize>,
+    buffers: &'t mut Buffers<T>,
+}
+
+impl<T: Real> Vectorized for LogSums<'_, T> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let LogSums { units, t, rows, buffers } = self;
+        let Buffers { tile, exponentials, .. } = buffers;
+        let rate = 1.0 / t;
+        // The largest product so far, and the sum of the exponentials relative to it.
+        let mut running = vec![(f64::NEG_INFINITY, 0.0); rows.len()];
+        units.for_each_tile(&rows, tile, |columns, tile| {
+            exponentials.resize(columns.len(), 0.0);
+            for ((largest, sum), products) in running.iter_mut().zip(tile.chunks_exact(columns.len())) {
+                let here = products.iter().fold(f64::NEG_INFINITY, |largest, value| {
+                    let value = value.to_f64();
+                    if value > largest { value } else { largest }
+                });
+                if here > *largest {
+                    *sum *= exp_and_exp_m1((*largest - here) * rate).0;
+                    *largest = here;
+                }
+                if *largest == f64::NEG_INFINITY {
+                    continue;
+                }
+                for (exponential, product) in exponentials.iter_mut().zip(products) {
+                    *exponential = exp_and_exp_m1((product.to_f64() - *largest) * rate).0;
+                }
+                *sum += lane_sum(exponentials, |value| value);
+            }
+        });
+        running.into_iter().map(|(largest, sum)| largest * rate + sum.ln()).collect()
+    }
+}
+
+/// The gradient of a tile of rows; gives the sum of the losses of its anchors.
+struct Gradient<'t, T> {
+    units: &'t Units<T>,
+    t: f64,
+    log_sums: &'t [f64],
+    share: f64,
+    rows: Range<usize>,
+    gradient: &'t mut [T],
+    buffers: &'t mut Buffers<T>,
+}
+
+impl<T: Real> Vectorized for Gradient<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let Gradient { units, t, log_sums, share, rows, gradient, buffers } = self;
+        let Buffers { tile, product, exponentials } = buffers;
+        let (d, rate) = (units.dimensions, 1.0 / t);
+        let mut sums = vec![0.0; rows.len() * d];
+        product.resize(rows.len() * d, T::default());
+        // Rows without a positive are no anchors, but negatives of others.
+        let is_anchor = |position: usize| if units.positives(position) > 0 { 1.0 } else { 0.0 };
+        units.for_each_tile(&rows, tile, |columns, tile| {
+            let width = columns.len();
+            let column_anchors: Vec<f64> = columns.clone().map(is_anchor).collect();
+            exponentials.resize(width, 0.0);
+            for (position, weights) in rows.clone().zip(tile.chunks_exact_mut(width)) {
+                let (own, log_sum) = (is_anchor(position), log_sums[position]);
+                for (exponential, value) in exponentials.iter_mut().zip(&*weights) {
+                    *exponential = own * exp_and_exp_m1(value.to_f64() * rate - log_sum).0;
+                }
+                let others = column_anchors.iter().zip(&log_sums[columns.clone()]);
+                for ((weight, exponential), (anchor, log_sum)) in weights.iter_mut().zip(&*exponentials).zip(others) {
+                    let other = anchor * exp_and_exp_m1(weight.to_f64() * rate - log_sum).0;
+                    *weight = T::from_f64(exponential + other);
+                }
+            }
+            multiply(tile, units.vectors(&columns), width, product);
+            for (sum, value) in sums.iter_mut().zip(product.iter()) {
+                *sum += value.to_f64();
+            }
+        });
+        let mut total = 0.0;
+        let mut unit = vec![0.0; d];
+        for ((position, sums), gradient) in rows.clone().zip(sums.chunks_exact_mut(d)).zip(gradient.chunks_exact_mut(d))
+        {
+            let scale = units.scales[position];
+            scale.apply_to(&units.rows[position * d..(position + 1) * d], &mut unit);
+            let class = units.class_of[position] as usize;
+            let class_sum = &units.class_sums[class * d..(class + 1) * d];
+            let positives = units.positives(position) as f64;
+            if positives > 0.0 {
+                let similar = lane_sum_2(class_sum, &unit, |sum, unit| (sum - unit) * unit);
+                total += log_sums[position] - similar * rate / positives;
+                for ((sum, class_sum), unit) in sums.iter_mut().zip(class_sum).zip(&unit) {
+                    *sum -= 2.0 / positives * (class_sum - unit);
+                }
+            }
+            // What lies along a row does not change its direction.
+            let along = lane_sum_2(sums, &unit, |value, unit| value * unit);
+            for ((target, sum), unit) in gradient.iter_mut().zip(&*sums).zip(&unit) {
+                *target = T::from_f64(share * scale.apply(sum - along * unit));
+            }
+        }
+        total
     }
 }
 
@@ -140,7 +322,7 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit() {
-        let (rows, labels) = set(2 * BLOCK + 3, 5);
+        let (rows, labels) = set(2 * TILE + 3, 5);
         let compute = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| SupervisedContrastive::default().loss_and_gradient(rows.view(), &labels).unwrap())

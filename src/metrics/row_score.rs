@@ -102,6 +102,16 @@ impl Competitors {
         position
     }
 
+    /// The smallest distance.
+    pub(crate) fn smallest(&self) -> f64 {
+        self.smallest
+    }
+
+    /// The sum of exp(-(D - smallest) / tau) over the classes.
+    pub(crate) fn total(&self) -> f64 {
+        self.exponentials
+    }
+
     /// The soft minimum over the classes.
     pub(crate) fn soft_minimum(&self, kind: SoftMinimum, temperature: f64) -> f64 {
         match kind {

@@ -1,0 +1,227 @@
+//! The gradient of a loss of mean distances by class means, without looking at pairs.
+//!
+//! D_ic = f_ic (|x_i - mu_c|^2 + V_c), with f_ic the half of cosine and, for the own class, n / (n - 1). With H_ic =
+//! f_ic dL/dD_ic the gradient by row j of class c is
+//!
+//! ```text
+//! 2 sum_c' H_jc' (x_j - mu_c')  +  2/n_c (h_c x_j - W_c),   h_c = sum_i H_ic,   W_c = sum_i H_ic x_i
+//! ```
+//!
+//! The first part comes from the row's own distances, the second from the class mean and the class variance that all
+//! rows, itself among them, are compared with. Two products of matrices, H times the means and the transpose of H times
+//! the rows, do it.
+
+use rayon::prelude::*;
+
+use crate::data::Window;
+use crate::error::Result;
+use crate::kernels::closed_form::{BLOCK_ROWS, ClosedForm, PANEL_CLASSES, Wide};
+use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
+use crate::kernels::gemm::{multiply, transposed_multiply};
+use crate::kernels::in_order::{blocks_at_once, for_each_block};
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::{DistanceLoss, Real};
+
+impl<T: Real> ClosedForm<'_, T> {
+    /// The sum of the parts of all rows, and `factor` times its gradient.
+    ///
+    /// Distances are computed in float64: small temperatures magnify their errors. The products of the gradient are of
+    /// type `T`, their sums over blocks float64.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
+        let (rows, d, classes) = (self.dataset.len(), self.sums.dimensions(), self.sums.classes());
+        let mut gradient = vec![T::default(); rows * d];
+        let mut total = 0.0;
+        let mut class_slopes = vec![0.0; classes];
+        let mut vectors = vec![0.0; classes * d];
+        self.progress.begin("gradient", rows as u64);
+        self.dataset.selected().for_each_window::<T>(|window| {
+            let at_once = blocks_at_once(classes * d + BLOCK_ROWS * (classes + d));
+            for_each_block(
+                window.range(),
+                BLOCK_ROWS,
+                at_once,
+                |workspace, block| vectorized(BlockTask { kernel: self, loss, window, block, workspace }),
+                |block, result| {
+                    total += result.parts;
+                    add(&mut class_slopes, &result.class_slopes);
+                    let pieces = vectors.par_chunks_mut(d).zip(result.vectors.par_chunks(d));
+                    pieces.for_each(|(sums, parts)| add(sums, parts));
+                    gradient[block.start * d..block.end * d].copy_from_slice(&result.own_part);
+                    self.progress.advance(block.len() as u64);
+                },
+            )
+        })?;
+        self.progress.end();
+        // From the gradient by centred and scaled rows to that by the rows as they are compared.
+        let factor = 2.0 * factor * self.centre.scale;
+        self.dataset.selected().for_each_window::<T>(|window| {
+            let range = window.range();
+            let blocks = gradient[range.start * d..range.end * d].par_chunks_mut(BLOCK_ROWS * d).enumerate();
+            blocks.try_for_each_init(Default::default, |buffers, (index, gradient)| {
+                let start = range.start + index * BLOCK_ROWS;
+                let (class_slopes, vectors) = (&class_slopes[..], &vectors[..]);
+                vectorized(FinishTask { kernel: self, window, start, class_slopes, vectors, factor, gradient, buffers })
+            })
+        })?;
+        Ok((total, gradient))
+    }
+}
+
+#[inline(always)]
+fn add<T: Real>(sums: &mut [f64], parts: &[T]) {
+    for (sum, part) in sums.iter_mut().zip(parts) {
+        *sum += part.to_f64();
+    }
+}
+
+/// What a block of rows gives.
+struct BlockResult<T> {
+    /// The sum of the parts of its rows.
+    parts: f64,
+    /// h_c and W_c, over its rows.
+    class_slopes: Vec<f64>,
+    vectors: Vec<T>,
+    /// What its rows' own distances give to their gradient, halved.
+    own_part: Vec<T>,
+}
+
+struct BlockTask<'t, 'a, T, L> {
+    kernel: &'t ClosedForm<'a, T>,
+    loss: &'t L,
+    window: &'t Window<'a, T>,
+    block: std::ops::Range<usize>,
+    workspace: &'t mut Workspace<T>,
+}
+
+#[derive(Default)]
+struct Workspace<T> {
+    source: Vec<T>,
+    exact: Vec<f64>,
+    centred: Vec<T>,
+    squares: Vec<f64>,
+    panel_distances: Vec<f64>,
+    distances: Vec<f64>,
+    slopes: Vec<f64>,
+    weights: Vec<T>,
+    wide: Wide,
+}
+
+impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
+    type Output = Result<BlockResult<T>>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let BlockTask { kernel, loss, window, block, workspace } = self;
+        let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
+        let codes = kernel.dataset.labels().codes();
+        let Workspace { source, exact, centred, squares, panel_distances, distances, slopes, weights, wide } =
+            workspace;
+        exact.resize(rows * d, 0.0);
+        centred.resize(rows * d, T::default());
+        squares.resize(rows, 0.0);
+        for (position, row) in window.rows(block.clone(), source)?.chunks_exact(d).enumerate() {
+            let exact = &mut exact[position * d..(position + 1) * d];
+            RowScale::of(row, kernel.unit).apply_to(row, exact);
+            squares[position] = kernel.centre_row(exact, &mut centred[position * d..(position + 1) * d]);
+        }
+        distances.resize(rows * classes, 0.0);
+        for first in (0..classes).step_by(PANEL_CLASSES) {
+            let last = (first + PANEL_CLASSES).min(classes);
+            panel_distances.resize(rows * (last - first), 0.0);
+            kernel.widen(exact, first, last, wide, squares, panel_distances);
+            for (position, panel) in panel_distances.chunks_exact_mut(last - first).enumerate() {
+                let row = block.start + position;
+                kernel.finish_row(row, codes[row] as usize, &exact[position * d..(position + 1) * d], first, panel);
+                distances[position * classes + first..position * classes + last].copy_from_slice(panel);
+            }
+        }
+        slopes.resize(classes, 0.0);
+        weights.resize(rows * classes, T::default());
+        let mut parts = 0.0;
+        let mut class_slopes = vec![0.0; classes];
+        let half = if kernel.unit { 0.5 } else { 1.0 };
+        let common = half / (kernel.centre.scale * kernel.centre.scale);
+        let mut row_slopes = Vec::with_capacity(rows);
+        for (position, (distances, weights)) in
+            distances.chunks_exact(classes).zip(weights.chunks_exact_mut(classes)).enumerate()
+        {
+            let row = block.start + position;
+            let own = codes[row] as usize;
+            parts += loss.differentiate(own, distances, slopes);
+            let others = kernel.dataset.weight_of_others(row);
+            slopes[own] *= if others > 0.0 { kernel.sums.weight[own] / others } else { 0.0 };
+            for (weight, slope) in weights.iter_mut().zip(slopes.iter()) {
+                *weight = without_subnormal(*slope * common);
+            }
+            row_slopes.push(lane_sum(weights, |weight| weight.to_f64()));
+            add(&mut class_slopes, weights);
+        }
+        let mut own_part = vec![T::default(); rows * d];
+        multiply(weights, &kernel.means, classes, &mut own_part);
+        for ((part, centred), sum) in own_part.chunks_exact_mut(d).zip(centred.chunks_exact(d)).zip(row_slopes) {
+            for (part, value) in part.iter_mut().zip(centred) {
+                *part = T::from_f64(sum * value.to_f64() - part.to_f64());
+            }
+        }
+        let mut vectors = vec![T::default(); classes * d];
+        transposed_multiply(weights, centred, rows, &mut vectors);
+        Ok(BlockResult { parts, class_slopes, vectors, own_part })
+    }
+}
+
+/// A number, or 0 where it is so small that products with it would be slow and give nothing.
+#[inline(always)]
+fn without_subnormal<T: Real>(value: f64) -> T {
+    if value.abs() < T::UNDERFLOW { T::default() } else { T::from_f64(value) }
+}
+
+/// Adds what the class mean and variance of a row give, and goes through its normalisation.
+struct FinishTask<'t, 'a, T> {
+    kernel: &'t ClosedForm<'a, T>,
+    window: &'t Window<'a, T>,
+    start: usize,
+    class_slopes: &'t [f64],
+    vectors: &'t [f64],
+    factor: f64,
+    gradient: &'t mut [T],
+    buffers: &'t mut (Vec<T>, Vec<f64>, Vec<f64>),
+}
+
+impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let FinishTask { kernel, window, start, class_slopes, vectors, factor, gradient, buffers } = self;
+        let d = kernel.sums.dimensions();
+        let (source, exact, sum) = buffers;
+        exact.resize(d, 0.0);
+        sum.resize(d, 0.0);
+        let block = window.rows(start..start + gradient.len() / d, source)?;
+        for ((position, row), gradient) in block.chunks_exact(d).enumerate().zip(gradient.chunks_exact_mut(d)) {
+            let class = kernel.dataset.labels().codes()[start + position] as usize;
+            let share = 1.0 / kernel.sums.weight[class];
+            let scale = RowScale::of(row, kernel.unit);
+            scale.apply_to(row, exact);
+            kernel.centre_row(exact, sum);
+            let vectors = &vectors[class * d..(class + 1) * d];
+            for ((sum, vector), part) in sum.iter_mut().zip(vectors).zip(&*gradient) {
+                *sum = factor * (part.to_f64() + share * (class_slopes[class] * *sum - vector));
+            }
+            if kernel.unit {
+                // What lies along a row does not change its direction.
+                let along = lane_sum_2(sum, exact, |value, unit| value * unit);
+                for (sum, unit) in sum.iter_mut().zip(&*exact) {
+                    *sum = scale.apply(*sum - along * unit);
+                }
+            }
+            for (target, value) in gradient.iter_mut().zip(&*sum) {
+                *target = T::from_f64(*value);
+            }
+        }
+        Ok(())
+    }
+}

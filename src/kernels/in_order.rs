@@ -1,0 +1,41 @@
+//! Parallel blocks whose results are collected in order, so that sums do not depend on the number of threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+
+/// Numbers that the results of blocks under way may take together.
+const HELD: usize = 1 << 25;
+
+/// How many blocks with results of `size` numbers are under way at once. Not a function of the threads.
+pub(crate) fn blocks_at_once(size: usize) -> usize {
+    (HELD / size.max(1)).clamp(8, 64)
+}
+
+/// Calls `compute` for blocks of `step` rows in parallel, `at_once` of them at a time, and `collect` for each result in
+/// order.
+///
+/// # Errors
+/// The first that `compute` reports.
+pub(crate) fn for_each_block<W: Default + Send, R: Send>(
+    rows: Range<usize>,
+    step: usize,
+    at_once: usize,
+    compute: impl Fn(&mut W, Range<usize>) -> Result<R> + Sync,
+    mut collect: impl FnMut(Range<usize>, R),
+) -> Result<()> {
+    let blocks: Vec<Range<usize>> =
+        rows.clone().step_by(step).map(|start| start..(start + step).min(rows.end)).collect();
+    for blocks in blocks.chunks(at_once) {
+        let results: Vec<R> = blocks
+            .par_iter()
+            .map_init(W::default, |workspace, block| compute(workspace, block.clone()))
+            .collect::<Result<_>>()?;
+        for (block, result) in blocks.iter().zip(results) {
+            collect(block.clone(), result);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The gradient of a loss of mean Euclidean distances: every pair of rows pulls or pushes along its difference.
+//!
+//! With S_ic = dL/dD_ic over the number of members that D_ic is a mean of, row i of class c and row j of class c' add
+//! (S_ic' + S_jc) (x_i - x_j) / |x_i - x_j| to the gradient by row i. Rows that coincide add 0, which is one of the
+//! subgradients there.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::kernels::dense::{lane_sum, squared_distance};
+use crate::kernels::gemm::multiply;
+use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::{DistanceLoss, Real, RowFold, Wanted};
+
+/// Keeps the mean distances of a row until all are there, and then the derivatives by them.
+struct Slopes<'l, L> {
+    loss: &'l L,
+    classes: usize,
+}
+
+impl<L: DistanceLoss> RowFold for Slopes<'_, L> {
+    type State = (usize, Vec<f64>);
+    type Output = (f64, Vec<f64>);
+
+    fn start(&self, _index: usize, own: usize) -> Self::State {
+        (own, Vec::with_capacity(self.classes))
+    }
+
+    fn absorb(&self, state: &mut Self::State, _first: usize, distances: &[f64]) {
+        state.1.extend_from_slice(distances);
+    }
+
+    fn finish(&self, (own, distances): Self::State) -> Self::Output {
+        let mut slopes = vec![0.0; distances.len()];
+        (self.loss.differentiate(own, &distances, &mut slopes), slopes)
+    }
+}
+
+impl<T: Real> PairTiles<'_, T> {
+    /// The sum of the parts of all rows, and `factor` times its gradient, by Euclidean distance. Holds the N x K
+    /// derivatives by mean distances.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
+        let (n, d, classes) = (self.order.len(), self.dataset.dimensions(), self.class_weights.len());
+        let fold = Slopes { loss, classes };
+        let rows = self.pass(&fold, Wanted::default())?.rows;
+        let total = rows.iter().map(|(part, _)| part).sum();
+        let mut slopes = vec![0.0; n * classes];
+        slopes.par_chunks_mut(classes).enumerate().for_each(|(position, slopes)| {
+            let (_, by_distance) = &rows[self.order[position]];
+            let own = self.class_of[position] as usize;
+            for (class, (slope, by_distance)) in slopes.iter_mut().zip(by_distance).enumerate() {
+                let others = self.class_weights[class] - f64::from(u8::from(class == own));
+                *slope = if others > 0.0 { factor * by_distance / others } else { 0.0 };
+            }
+        });
+        drop(rows);
+        let mut sorted = vec![T::default(); n * d];
+        self.progress.begin("gradient", n as u64 * n as u64);
+        sorted.par_chunks_mut(TILE * d).zip(tiles(0..n)).for_each_init(
+            Default::default,
+            |buffers, (gradient, rows)| {
+                vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers });
+            },
+        );
+        self.progress.end();
+        let mut gradient = vec![T::default(); n * d];
+        for (values, &row) in sorted.chunks_exact(d).zip(&self.order) {
+            gradient[row * d..(row + 1) * d].copy_from_slice(values);
+        }
+        Ok((total, gradient))
+    }
+}
+
+#[derive(Default)]
+struct Buffers<T> {
+    workspace: Workspace<T>,
+    /// The slopes of the columns of a tile by the class of a row.
+    column_slopes: Vec<f64>,
+    product: Vec<T>,
+}
+
+/// A tile of rows against all.
+struct RowsTask<'t, 'a, T> {
+    kernel: &'t PairTiles<'a, T>,
+    slopes: &'t [f64],
+    rows: Range<usize>,
+    gradient: &'t mut [T],
+    buffers: &'t mut Buffers<T>,
+}
+
+impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let RowsTask { kernel, slopes, rows, gradient, buffers } = self;
+        let Buffers { workspace, column_slopes, product } = buffers;
+        let (d, classes) = (kernel.dataset.dimensions(), kernel.class_weights.len());
+        let mut sums = vec![0.0; rows.len() * d];
+        let mut row_weights = vec![0.0; rows.len()];
+        product.resize(rows.len() * d, T::default());
+        for columns in tiles(0..kernel.order.len()) {
+            vectorized(FillTile { kernel, rows: rows.clone(), columns: columns.clone(), workspace });
+            let width = columns.len();
+            let mut last_class = None;
+            for (position, weights) in workspace.tile.chunks_exact_mut(width).enumerate() {
+                let row = rows.start + position;
+                let class = kernel.class_of[row] as usize;
+                if last_class != Some(class) {
+                    column_slopes.clear();
+                    column_slopes.extend(columns.clone().map(|column| slopes[column * classes + class]));
+                    last_class = Some(class);
+                }
+                let own = &slopes[row * classes..(row + 1) * classes];
+                let column_classes = &kernel.class_of[columns.clone()];
+                for ((weight, column_slope), &column_class) in
+                    weights.iter_mut().zip(column_slopes.iter()).zip(column_classes)
+                {
+                    let distance = weight.to_f64();
+                    let slope = (own[column_class as usize] + column_slope) / distance;
+                    *weight = T::from_f64(if distance > 0.0 { slope } else { 0.0 });
+                }
+                row_weights[position] += lane_sum(weights, |weight| weight.to_f64());
+            }
+            multiply(&workspace.tile, &kernel.centred[columns.start * d..columns.end * d], width, product);
+            for (sum, value) in sums.iter_mut().zip(product.iter()) {
+                *sum -= value.to_f64();
+            }
+            for &(row, column) in &workspace.cancelled {
+                let (row, column) = (row as usize, column as usize);
+                let (x, y) = (&kernel.rows[row * d..(row + 1) * d], &kernel.rows[column * d..(column + 1) * d]);
+                let distance = squared_distance(x, y).sqrt();
+                if distance > 0.0 {
+                    let (class, other) = (kernel.class_of[row] as usize, kernel.class_of[column] as usize);
+                    let weight = (slopes[row * classes + other] + slopes[column * classes + class]) / distance;
+                    let target = &mut sums[(row - rows.start) * d..(row - rows.start + 1) * d];
+                    for ((sum, x), y) in target.iter_mut().zip(x).zip(y) {
+                        *sum += weight * (x.to_f64() - y.to_f64());
+                    }
+                }
+            }
+            kernel.progress.advance((rows.len() * width) as u64);
+        }
+        let centred = &kernel.centred[rows.start * d..rows.end * d];
+        for ((gradient, sums), (centred, weight)) in
+            gradient.chunks_exact_mut(d).zip(sums.chunks_exact(d)).zip(centred.chunks_exact(d).zip(row_weights))
+        {
+            for ((target, sum), value) in gradient.iter_mut().zip(sums).zip(centred) {
+                *target = T::from_f64(sum + weight * value.to_f64());
+            }
+        }
+    }
+}
