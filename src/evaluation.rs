@@ -83,6 +83,8 @@ impl Default for Settings {
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Score,
+    /// A loss and its gradient.
+    Grad,
     /// Several results.
     Set,
 }
@@ -112,6 +114,29 @@ pub struct InputDescription {
     pub blake3: Option<String>,
 }
 
+impl InputDescription {
+    /// What is said of the embeddings of a data set, with a hash of their values in a precision.
+    ///
+    /// # Errors
+    /// What reading rows for the hash reports.
+    pub(crate) fn of(dataset: &Dataset, hash: Option<Precision>) -> Result<Self> {
+        let embeddings = dataset.embeddings();
+        Ok(InputDescription {
+            path: embeddings.origin().path.clone(),
+            selector: embeddings.origin().selector.clone(),
+            dtype: embeddings.element_type().name().to_owned(),
+            rows: embeddings.rows(),
+            dimensions: embeddings.dimensions(),
+            columns: embeddings.columns().to_vec(),
+            blake3: match hash {
+                Some(Precision::F32) => Some(embeddings.blake3::<f32>()?),
+                Some(Precision::F64) => Some(embeddings.blake3::<f64>()?),
+                None => None,
+            },
+        })
+    }
+}
+
 /// The labels as they were read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelsDescription {
@@ -126,6 +151,19 @@ pub struct LabelsDescription {
 }
 
 impl LabelsDescription {
+    /// What is said of the labels of a data set.
+    pub(crate) fn of(dataset: &Dataset) -> Self {
+        let (origin, labels) = (dataset.label_origin(), dataset.labels());
+        LabelsDescription {
+            path: origin.path.clone(),
+            selector: origin.selector.clone(),
+            label_type: dataset.label_type(),
+            classes: labels.classes(),
+            singletons: labels.singletons(),
+            blake3: labels.blake3(),
+        }
+    }
+
     /// What tells this labelling from others: the file, and the column where there is one.
     pub fn name(&self) -> String {
         match &self.selector {
@@ -346,20 +384,12 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
             if class == other { intra_mean[class] } else { Some(matrix[[class, other]]) }
         })
     });
-    let labels = dataset.labels();
     let evaluation = Evaluation {
         kind: Kind::Score,
         schema_version: SCHEMA_VERSION,
         embq_version: env!("CARGO_PKG_VERSION").to_owned(),
-        inputs: vec![describe_input(dataset, settings.hash.then_some(precision))?],
-        labels: LabelsDescription {
-            path: dataset.label_origin().path.clone(),
-            selector: dataset.label_origin().selector.clone(),
-            label_type: dataset.label_type(),
-            classes: labels.classes(),
-            singletons: labels.singletons(),
-            blake3: labels.blake3(),
-        },
+        inputs: vec![InputDescription::of(dataset, settings.hash.then_some(precision))?],
+        labels: LabelsDescription::of(dataset),
         excluded: dataset.excluded(),
         settings: SettingsUsed {
             distance: settings.distance,
@@ -387,23 +417,6 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
 fn intra_means(dataset: &Dataset, scores: &[RowScore]) -> Vec<Option<f64>> {
     let rows = dataset.scored_members().zip(scores);
     class_means(dataset.labels().classes(), rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight))))
-}
-
-fn describe_input(dataset: &Dataset, hash: Option<Precision>) -> Result<InputDescription> {
-    let embeddings = dataset.embeddings();
-    Ok(InputDescription {
-        path: embeddings.origin().path.clone(),
-        selector: embeddings.origin().selector.clone(),
-        dtype: embeddings.element_type().name().to_owned(),
-        rows: embeddings.rows(),
-        dimensions: embeddings.dimensions(),
-        columns: embeddings.columns().to_vec(),
-        blake3: match hash {
-            Some(Precision::F32) => Some(embeddings.blake3::<f32>()?),
-            Some(Precision::F64) => Some(embeddings.blake3::<f64>()?),
-            None => None,
-        },
-    })
 }
 
 impl RowScores {

@@ -2,8 +2,8 @@
 //!
 //! The library has the rooms of a house through which data flow in one direction: [`input`] reads files into [`data`],
 //! [`kernels`] turn rows into mean distances to classes, [`metrics`] turn those into numbers, and [`evaluation`] puts
-//! the numbers of one input together. [`losses`] are for training loops. The command line stands on top and adds nothing to
-//! the numbers.
+//! the numbers of one input together. [`losses`] are for training loops, and [`objective`] puts a loss and its gradient
+//! together. The command line stands on top and adds nothing to the numbers.
 //!
 //! ```
 //! use embq::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
@@ -49,6 +49,7 @@ pub mod kernels;
 pub mod losses;
 pub mod memory;
 pub mod metrics;
+pub mod objective;
 pub mod progress;
 pub mod report;
 

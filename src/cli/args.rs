@@ -2,10 +2,12 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::data::Precision;
+use crate::data::{Precision, RowChoice};
 use crate::distance::Distance;
+use crate::error::closest;
 use crate::evaluation::Temperature;
 use crate::metrics::{SmoothMaximum, SoftMinimum};
+use crate::objective::LossName;
 use crate::report::{ClassLimit, Format};
 
 /// Evaluates embeddings: how well does a space separate the classes of its rows?
@@ -21,6 +23,8 @@ pub struct Arguments {
 pub(crate) enum Command {
     /// Silhouettes, compactness and separation of embeddings with a label for each row
     Score(Box<ScoreArguments>),
+    /// A loss of embeddings with labels, and its exact gradient
+    Grad(Box<GradArguments>),
     /// What is in a file, and what of it can be embeddings or labels
     Inspect(InspectArguments),
     /// Every metric: name, range, direction, cost and source
@@ -52,6 +56,7 @@ pub(crate) enum ListFormat {
 pub(crate) enum SchemaOf {
     #[default]
     Score,
+    Grad,
 }
 
 #[derive(Debug, Args)]
@@ -89,17 +94,8 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]
     pub(crate) distance: Distance,
 
-    /// Temperature of the soft silhouette in units of the distance; `auto` makes it look at 2 classes
-    #[arg(long, value_name = "TAU|auto", default_value = "0.1", value_parser = temperature, help_heading = "Measure")]
-    pub(crate) temperature: Temperature,
-
-    /// The soft minimum over competing classes
-    #[arg(long, value_enum, default_value_t, help_heading = "Measure")]
-    pub(crate) softmin: SoftMinimumArgument,
-
-    /// The smooth maximum of a and b
-    #[arg(long, value_enum, default_value_t, help_heading = "Measure")]
-    pub(crate) softmax: SmoothMaximumArgument,
+    #[command(flatten)]
+    pub(crate) soft: SoftArguments,
 
     /// Only these metrics or families (see `embq metrics`)
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all", help_heading = "Measure")]
@@ -121,29 +117,8 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "WEIGHTS", help_heading = "Rows")]
     pub(crate) row_weights: Option<String>,
 
-    /// Leave out the rows of this label, such as -1 for noise; can be given several times
-    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
-    pub(crate) ignore_label: Vec<String>,
-
-    /// Leave out the rows of this class; a class that is not there is an error; can be given several times
-    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
-    pub(crate) exclude: Vec<String>,
-
-    /// Only the rows of this class; can be given several times
-    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
-    pub(crate) include: Vec<String>,
-
-    /// Leave out rows with NaN or infinite values (and zero vectors under cosine) instead of stopping
-    #[arg(long, help_heading = "Rows")]
-    pub(crate) drop_invalid: bool,
-
-    /// Leave out rows without a label instead of stopping
-    #[arg(long, help_heading = "Rows")]
-    pub(crate) drop_null_labels: bool,
-
-    /// Leave out classes with fewer rows
-    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
-    pub(crate) min_class_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
 
     /// Score only this many rows, drawn class by class; their distances stay exact over all rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
@@ -177,13 +152,64 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "COLUMN", help_heading = "Output")]
     pub(crate) sort: Option<String>,
 
-    /// Leave out what differs from run to run
-    #[arg(long, help_heading = "Output")]
-    pub(crate) no_timing: bool,
-
     /// Add the content hash of the embeddings (costs a read)
     #[arg(long, help_heading = "Output")]
     pub(crate) hash: bool,
+
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// The soft form of the silhouette.
+#[derive(Debug, Args)]
+pub(crate) struct SoftArguments {
+    /// Temperature of the soft silhouette in units of the distance; `auto` makes it look at 2 classes
+    #[arg(long, value_name = "TAU|auto", default_value = "0.1", value_parser = temperature, help_heading = "Measure")]
+    pub(crate) temperature: Temperature,
+
+    /// The soft minimum over competing classes
+    #[arg(long, value_enum, default_value_t, help_heading = "Measure")]
+    pub(crate) softmin: SoftMinimumArgument,
+
+    /// The smooth maximum of a and b
+    #[arg(long, value_enum, default_value_t, help_heading = "Measure")]
+    pub(crate) softmax: SmoothMaximumArgument,
+}
+
+/// Which rows take part.
+#[derive(Debug, Args)]
+pub(crate) struct RowArguments {
+    /// Leave out the rows of this label, such as -1 for noise; can be given several times
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
+    pub(crate) ignore_label: Vec<String>,
+
+    /// Leave out the rows of this class; a class that is not there is an error; can be given several times
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
+    pub(crate) exclude: Vec<String>,
+
+    /// Only the rows of this class; can be given several times
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Rows")]
+    pub(crate) include: Vec<String>,
+
+    /// Leave out rows with NaN or infinite values (and zero vectors under cosine) instead of stopping
+    #[arg(long, help_heading = "Rows")]
+    pub(crate) drop_invalid: bool,
+
+    /// Leave out rows without a label instead of stopping
+    #[arg(long, help_heading = "Rows")]
+    pub(crate) drop_null_labels: bool,
+
+    /// Leave out classes with fewer rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
+    pub(crate) min_class_size: Option<u64>,
+}
+
+/// How a command runs.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Leave out what differs from run to run
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_timing: bool,
 
     /// Nothing on standard output if a file is written, no progress bars and no notes
     #[arg(short, long, help_heading = "Output")]
@@ -196,6 +222,153 @@ pub(crate) struct ScoreArguments {
     /// Threads (default: one for each core); the result is the same for any number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096), help_heading = "Output")]
     pub(crate) threads: Option<u64>,
+}
+
+impl RowArguments {
+    /// The choice of rows, all of which are scored.
+    pub(crate) fn choice(&self) -> RowChoice {
+        RowChoice {
+            ignore_labels: self.ignore_label.clone(),
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            drop_invalid: self.drop_invalid,
+            drop_null_labels: self.drop_null_labels,
+            min_class_size: self.min_class_size.map(saturated),
+            subsample: None,
+        }
+    }
+}
+
+impl RunArguments {
+    /// Starts the threads that were asked for.
+    pub(crate) fn start_threads(&self) {
+        if let Some(threads) = self.threads {
+            // Fails only if there is a pool already, and nothing before this starts one.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
+        }
+    }
+}
+
+/// A number of rows as the machine counts them.
+pub(crate) fn saturated(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq grad emb.npy -l labels.npy --gradient gradient.npy
+  embq grad emb.npy -l labels.npy --gradient g.npy --loss supcon --supcon-temperature 0.07
+  embq grad emb.npy -l labels.npy --gradient g.npy --loss hybrid --head w.npy --bias b.npy
+  embq grad emb.npy -l labels.npy --gradient g.npy --loss hybrid --mix silhouette=1,supcon=0.5 -o grad.json
+In PyTorch: embeddings.backward(gradient=torch.from_numpy(numpy.load('gradient.npy')))")]
+pub(crate) struct GradArguments {
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// pattern or a directory is one input; `-` is standard input
+    #[arg(value_name = "EMBEDDINGS")]
+    pub(crate) embeddings: String,
+
+    /// Labels: a file with one a row, PATH:COLUMN, or a column of the embeddings' own file
+    #[arg(short, long, value_name = "LABELS")]
+    pub(crate) labels: String,
+
+    /// Write the gradient with respect to the embeddings, in their shape and row order, as .npy
+    #[arg(short, long, value_name = "FILE", required_unless_present = "logits_gradient")]
+    pub(crate) gradient: Option<String>,
+
+    /// The loss
+    #[arg(long, value_enum, default_value_t, help_heading = "Measure")]
+    pub(crate) loss: LossArgument,
+
+    /// The losses of the hybrid and their weights [default: silhouette=1,cross-entropy=1,supcon=1]
+    #[arg(long, value_name = "LOSS=WEIGHT,..", value_delimiter = ',', value_parser = mix, help_heading = "Measure")]
+    pub(crate) mix: Vec<(LossName, f64)>,
+
+    /// The distance of the silhouette
+    #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]
+    pub(crate) distance: Distance,
+
+    #[command(flatten)]
+    pub(crate) soft: SoftArguments,
+
+    /// Temperature of the supervised contrastive loss
+    #[arg(long, value_name = "T", default_value = "0.1", value_parser = positive_temperature, help_heading = "Measure")]
+    pub(crate) supcon_temperature: f64,
+
+    /// The weights of a linear head (classes x dimensions) for cross-entropy: logits = x W^T + b
+    #[arg(long, value_name = "FILE", conflicts_with = "logits", help_heading = "Classifier")]
+    pub(crate) head: Option<String>,
+
+    /// The bias of the head, one number a class (default: 0)
+    #[arg(long, value_name = "FILE", requires = "head", help_heading = "Classifier")]
+    pub(crate) bias: Option<String>,
+
+    /// The logits (rows x classes) for cross-entropy: the embeddings get no gradient of it
+    #[arg(long, value_name = "FILE", help_heading = "Classifier")]
+    pub(crate) logits: Option<String>,
+
+    /// The class of each row of the head or column of the logits (default: the labels in their order)
+    #[arg(long, value_name = "LABELS", help_heading = "Classifier")]
+    pub(crate) logit_labels: Option<String>,
+
+    /// Write the gradient with respect to the logits as .npy
+    #[arg(long, value_name = "FILE", requires = "logits", help_heading = "Classifier")]
+    pub(crate) logits_gradient: Option<String>,
+
+    /// Write the gradient with respect to the weights of the head as .npy
+    #[arg(long, value_name = "FILE", requires = "head", help_heading = "Classifier")]
+    pub(crate) head_gradient: Option<String>,
+
+    /// Write the gradient with respect to the bias of the head as .npy
+    #[arg(long, value_name = "FILE", requires = "head", help_heading = "Classifier")]
+    pub(crate) bias_gradient: Option<String>,
+
+    /// The mean over shuffled batches of this many rows, as a training run sees it
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
+    pub(crate) batch_size: Option<u64>,
+
+    /// Seed of the shuffle
+    #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
+    pub(crate) seed: u64,
+
+    /// Precision of the products and of the gradient (default: float64 for float64 and wide integers, float32 for the
+    /// rest)
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) precision: Option<PrecisionArgument>,
+
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
+
+    /// What goes to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
+    pub(crate) format: Format,
+
+    /// Write the result to a file; the extension says how: .json .md .csv .txt; can be given several times
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Vec<String>,
+
+    /// How many classes the table shows, largest gradient first
+    #[arg(long, value_name = "N|all", default_value = "10", value_parser = classes, help_heading = "Output")]
+    pub(crate) classes: ClassLimit,
+
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// A loss, or the weighted sum of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LossArgument {
+    /// 1 - the soft silhouette
+    #[default]
+    Silhouette,
+    /// Supervised contrastive loss
+    Supcon,
+    /// Softmax cross-entropy; needs --head or --logits
+    CrossEntropy,
+    /// Squared distances to the class means
+    Center,
+    /// The weighted sum that --mix names
+    Hybrid,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -270,6 +443,27 @@ fn temperature(text: &str) -> Result<Temperature, String> {
     }
 }
 
+fn positive_temperature(text: &str) -> Result<f64, String> {
+    match temperature(text) {
+        Ok(Temperature::Value(value)) => Ok(value),
+        _ => Err("a temperature is a number from 1e-6 to 1e6".to_owned()),
+    }
+}
+
+/// A loss and its weight; without one, 1.
+fn mix(text: &str) -> Result<(LossName, f64), String> {
+    let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
+    let names = || LossName::ALL.into_iter().map(LossName::name);
+    let Some(loss) = LossName::ALL.into_iter().find(|loss| loss.name() == name.trim()) else {
+        let close = closest(name, names()).map(|name| format!("did you mean '{name}'? ")).unwrap_or_default();
+        return Err(format!("{close}the losses are {}", names().collect::<Vec<_>>().join(", ")));
+    };
+    match weight.trim().parse::<f64>() {
+        Ok(weight) if weight.is_finite() && weight >= 0.0 => Ok((loss, weight)),
+        _ => Err("a weight is a number of at least 0".to_owned()),
+    }
+}
+
 fn classes(text: &str) -> Result<ClassLimit, String> {
     if text == "all" {
         return Ok(ClassLimit::All);
@@ -286,6 +480,16 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn losses_are_mixed_by_name() {
+        assert_eq!(mix("supcon=0.5"), Ok((LossName::Supcon, 0.5)));
+        assert_eq!(mix("cross-entropy"), Ok((LossName::CrossEntropy, 1.0)));
+        assert!(mix("silhuette=1").unwrap_err().contains("did you mean 'silhouette'?"));
+        for wrong in ["center=-1", "center=nan", "center=", "=1"] {
+            assert!(mix(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod args;
+mod grad;
 mod inspect;
 mod interrupt;
 mod message;
@@ -16,7 +17,7 @@ use std::sync::Mutex;
 use clap::CommandFactory;
 
 use crate::error::{Error, Result};
-use crate::report::{json, metric_list};
+use crate::report::{gradient, json, metric_list};
 
 pub use args::Arguments;
 use args::{Command, ListFormat, SchemaOf};
@@ -52,10 +53,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<Outcome> {
     match arguments.command {
         Command::Score(score) => score::run(*score),
+        Command::Grad(grad) => grad::run(*grad),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
         Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
+        Command::Schema { of: SchemaOf::Grad } => print(gradient::schema()?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "embq", &mut script);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ndarray::Array2;
 
-use crate::cli::args::ScoreArguments;
+use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, message, print, print_styled};
 use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
@@ -34,30 +34,28 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let labels = labellings(&arguments)?;
     let outputs = Outputs::check(&arguments, &labels)?;
     let view = view(&arguments, &settings)?;
-    if let Some(threads) = arguments.threads {
-        // Fails only if there is a pool already, and nothing before this line starts one.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global();
-    }
+    arguments.run.start_threads();
 
     let started = Instant::now();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let loaded = input::load(embeddings, &labels, arguments.row_weights.as_deref())?;
-    let options = DatasetOptions { choice: row_choice(&arguments), weights: loaded.weights, seed: arguments.seed };
+    let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
+    let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
     let embeddings = Arc::new(loaded.embeddings);
     let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
-    let bars = Bars::new(!arguments.quiet && !arguments.no_progress);
+    let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let mut results = Vec::new();
     let mut tables = Vec::new();
     for dataset in &datasets {
-        if !arguments.quiet {
+        if !arguments.run.quiet {
             tell_of_long_work(dataset, &settings);
         }
         let started = Instant::now();
         let Scored { mut evaluation, rows, matrix } = evaluate(dataset, &settings, &bars)?;
-        if !arguments.no_timing {
+        if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
         }
         evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
@@ -67,7 +65,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
 
     // All that can fail comes before the first file appears in its place.
     let written = outputs.write(&results, &tables, &view)?;
-    if !(arguments.quiet && outputs.any()) {
+    if !(arguments.run.quiet && outputs.any()) {
         let text = arguments.format.render(&results, &view)?;
         if arguments.format.is_styled() {
             print_styled(&text)?;
@@ -110,22 +108,6 @@ fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
     Ok(labels)
 }
 
-fn row_choice(arguments: &ScoreArguments) -> RowChoice {
-    RowChoice {
-        ignore_labels: arguments.ignore_label.clone(),
-        include: arguments.include.clone(),
-        exclude: arguments.exclude.clone(),
-        drop_invalid: arguments.drop_invalid,
-        drop_null_labels: arguments.drop_null_labels,
-        min_class_size: arguments.min_class_size.map(saturated),
-        subsample: arguments.subsample.map(saturated),
-    }
-}
-
-fn saturated(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
     let order = arguments.sort.as_deref().map(ClassOrder::parse).transpose()?;
     if let Some(ClassOrder::Metric(metric)) = &order
@@ -143,9 +125,9 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
     }
     Ok(Settings {
         distance: arguments.distance,
-        temperature: arguments.temperature,
-        softmin: arguments.softmin.into(),
-        softmax: arguments.softmax.into(),
+        temperature: arguments.soft.temperature,
+        softmin: arguments.soft.softmin.into(),
+        softmax: arguments.soft.softmax.into(),
         precision: arguments.precision.map(Into::into),
         batch_size: arguments.batch_size.map(saturated),
         seed: arguments.seed,

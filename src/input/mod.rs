@@ -24,6 +24,8 @@ mod vectors;
 
 pub use inspect::{Inspection, Item, LabelCount, inspect};
 
+use ndarray::Array2;
+
 use crate::data::{Embeddings, LabelColumn, MappedBytes, RowWeights};
 use crate::error::{Error, Result};
 use array::ArrayFile;
@@ -148,6 +150,43 @@ pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<
     }
     let embeddings = shards::joined(&own.location, parts)?;
     Ok(Loaded { embeddings, labels: columns, weights })
+}
+
+/// Reads a matrix that is neither embeddings of the data set nor one of its labels, such as the weights of a linear head,
+/// in float64.
+///
+/// # Errors
+/// As [`load`].
+pub fn matrix(spec: &str) -> Result<Array2<f64>> {
+    let location = Location::require(spec)?;
+    let opened = Opened::new(&location, Role::Embeddings)?;
+    let embeddings = shards::joined(&location, opened.embeddings(location.selector.as_deref(), &[])?)?;
+    let (rows, columns) = (embeddings.rows(), embeddings.dimensions());
+    let mut values = vec![0.0; rows * columns];
+    embeddings.blocks().read_f64(0..rows, &mut values)?;
+    Array2::from_shape_vec((rows, columns), values).map_err(|_| Error::Shape {
+        name: embeddings.origin().to_string(),
+        expected: "rows x columns",
+        shape: vec![rows, columns],
+    })
+}
+
+/// Reads numbers, one a row, such as the bias of a linear head.
+///
+/// # Errors
+/// As [`load`].
+pub fn numbers(spec: &str) -> Result<Vec<f64>> {
+    let location = Location::require(spec)?;
+    Ok(Opened::new(&location, Role::Weights)?.weights(location.selector.as_deref())?.values)
+}
+
+/// Reads labels that are not those of the rows, such as the classes of the columns of logits.
+///
+/// # Errors
+/// As [`load`].
+pub fn labels(spec: &str) -> Result<LabelColumn> {
+    let location = Location::require(spec)?;
+    Ok(Opened::new(&location, Role::Labels)?.labels(location.selector.as_deref())?.0)
 }
 
 /// Reads embeddings from the bytes of a file that is in memory already; its format comes from the bytes, then from the

@@ -58,6 +58,18 @@ impl CrossEntropy {
         bias: ArrayView1<'_, T>,
         labels: &[usize],
     ) -> Result<HeadGradients<T>> {
+        let (embeddings, weights, bias) = self.behind(embeddings, weights, bias, labels)?;
+        Ok(HeadGradients { embeddings, weights: weights.mapv(T::from_f64), bias: bias.mapv(T::from_f64) })
+    }
+
+    /// Loss, gradient and those of the head's weights and bias, of a head in another type than the embeddings.
+    pub(crate) fn behind<T: Element, H: Element>(
+        &self,
+        embeddings: ArrayView2<'_, T>,
+        weights: ArrayView2<'_, H>,
+        bias: ArrayView1<'_, H>,
+        labels: &[usize],
+    ) -> Result<(LossAndGradient<T>, Array2<f64>, Array1<f64>)> {
         let shape =
             |shape: &[usize], expected| Err(Error::Shape { name: "head".to_owned(), expected, shape: shape.to_vec() });
         if weights.ncols() != embeddings.ncols() {
@@ -105,11 +117,8 @@ impl CrossEntropy {
                 rows.iter_mut().zip(by_rows).for_each(|(target, value)| *target = T::from_f64(value));
             },
         )?;
-        Ok(HeadGradients {
-            embeddings: LossAndGradient { loss, gradient },
-            weights: Array2::from_shape_fn((k, d), |(class, column)| T::from_f64(by_weights[class * d + column])),
-            bias: by_bias.mapv(T::from_f64),
-        })
+        let weights = Array2::from_shape_fn((k, d), |(class, column)| by_weights[class * d + column]);
+        Ok((LossAndGradient { loss, gradient }, weights, by_bias))
     }
 }
 

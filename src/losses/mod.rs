@@ -6,6 +6,7 @@
 
 mod center;
 mod cross_entropy;
+mod hybrid;
 mod silhouette;
 mod supervised_contrastive;
 
@@ -17,6 +18,8 @@ use crate::error::{Error, Result};
 
 pub use center::CenterLoss;
 pub use cross_entropy::{CrossEntropy, HeadGradients};
+pub(crate) use hybrid::norm;
+pub use hybrid::{Classifier, ClassifierGradient, Hybrid, HybridStep, Part};
 pub use silhouette::SoftSilhouette;
 pub use supervised_contrastive::SupervisedContrastive;
 

@@ -79,7 +79,8 @@ impl SoftSilhouette {
         self.of_dataset(&dataset(embeddings, labels, self.distance)?, &Silent)
     }
 
-    /// As [`SoftSilhouette::loss_and_gradient`], of a data set made for the distance of this loss.
+    /// As [`SoftSilhouette::loss_and_gradient`], of a data set made for the distance of this loss. Where every row is
+    /// alone in its class the loss is 1 and its gradient 0.
     ///
     /// # Errors
     /// As [`SoftSilhouette::loss_and_gradient`], and what reading rows reports.
@@ -89,7 +90,6 @@ impl SoftSilhouette {
             let problem = format!("the data set was checked for {distance} distances, not {}", self.distance);
             return Err(Error::setting(problem, "make the data set with the distance of the loss"));
         }
-        dataset.require_silhouette()?;
         checked_temperature(self.temperature)?;
         let anchors = Anchors { loss: self, counts: dataset.labels().counts() };
         let share = 1.0 / dataset.len() as f64;

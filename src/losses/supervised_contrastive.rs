@@ -54,13 +54,13 @@ impl SupervisedContrastive {
         self.of_dataset(&dataset(embeddings, labels, Distance::Cosine)?, &Silent)
     }
 
-    /// As [`SupervisedContrastive::loss_and_gradient`], of a data set whose rows can be read in any order.
+    /// As [`SupervisedContrastive::loss_and_gradient`], of a data set whose rows can be read in any order. Where no row
+    /// has a positive the loss and its gradient are 0.
     ///
     /// # Errors
     /// As [`SupervisedContrastive::loss_and_gradient`], and what reading rows reports.
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
         let t = checked_temperature(self.temperature)?;
-        dataset.require_silhouette()?;
         dataset.check_values_for::<T>(Distance::Cosine)?;
         let units = Units::<T>::new(dataset)?;
         let (n, d) = (units.class_of.len(), units.dimensions);
@@ -75,7 +75,7 @@ impl SupervisedContrastive {
             })
             .flatten_iter()
             .collect();
-        let anchors = (0..n).filter(|&position| units.positives(position) > 0).count() as f64;
+        let anchors = (0..n).filter(|&position| units.positives(position) > 0).count().max(1) as f64;
         let mut sorted = vec![T::default(); n * d];
         let parts: Vec<f64> = sorted
             .par_chunks_mut(TILE * d)

@@ -45,6 +45,6 @@ fn rows(evaluation: &Evaluation, write: &mut dyn FnMut([&str; 4]) -> csv::Result
     Ok(())
 }
 
-fn failed(error: csv::Error) -> Error {
+pub(crate) fn failed(error: csv::Error) -> Error {
     Error::Setting { problem: format!("the result cannot be written as CSV: {error}"), tip: None }
 }

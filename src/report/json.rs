@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, EvaluationSet, Kind};
+use crate::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
 
 /// The result, indented, or a set of several; numbers read back bit for bit.
 ///
@@ -31,9 +31,17 @@ enum Document {
 /// # Errors
 /// As for [`render`].
 pub fn schema() -> Result<String> {
-    let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<Document>();
-    schema.insert("$id".into(), "urn:embq:schema:score:1".into());
-    schema.insert("title".into(), "Result of embq score, schema version 1".into());
+    schema_of::<Document>("score")
+}
+
+/// The JSON Schema of what a command writes.
+///
+/// # Errors
+/// As for [`render`].
+pub(crate) fn schema_of<T: JsonSchema>(command: &str) -> Result<String> {
+    let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<T>();
+    schema.insert("$id".into(), format!("urn:embq:schema:{command}:{SCHEMA_VERSION}").into());
+    schema.insert("title".into(), format!("Result of embq {command}, schema version {SCHEMA_VERSION}").into());
     serialise(&schema)
 }
 

@@ -80,7 +80,7 @@ fn one(text: &mut String, evaluation: &Evaluation, view: &View) {
 }
 
 /// Text that Markdown shows as it is: labels and paths come from users' files.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut shown = String::new();
     for character in visible(text).chars() {
         match character {

@@ -3,6 +3,7 @@
 //! Renderers are pure functions from a result to text; writing files is in [`output`] alone.
 
 pub mod csv;
+pub mod gradient;
 pub mod inspection;
 pub mod json;
 mod labellings;

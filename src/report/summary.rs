@@ -156,7 +156,7 @@ pub(crate) fn notes(evaluation: &Evaluation) -> Vec<String> {
 }
 
 /// How many rows were left out for each reason.
-fn left_out_note(excluded: &Excluded) -> Option<String> {
+pub(crate) fn left_out_note(excluded: &Excluded) -> Option<String> {
     let small = format!("in {} too small classes", count(excluded.small_classes));
     let reasons = [
         (excluded.ignored_labels, "with a label to ignore"),

@@ -12,13 +12,13 @@ use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{labellings, summary};
 
 /// Columns of the terminal that are used.
-const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 
 /// Columns of a bar.
 const BAR: usize = 20;
 
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
 
 /// The whole page; of several labellings, one that compares them. It holds colours; the stream that it is written to
 /// drops them where they are not wanted.
@@ -229,13 +229,13 @@ fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
 }
 
 /// The columns that the numbers of one column and its title take.
-fn widest(titles: &[&str], rows: &[Vec<String>], index: usize) -> usize {
+pub(crate) fn widest(titles: &[&str], rows: &[Vec<String>], index: usize) -> usize {
     let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
     cells.max(width(titles[index]))
 }
 
 /// A table whose `numbers` columns after the first are numbers.
-fn aligned(page: &mut String, header: Vec<&str>, lines: Vec<Vec<String>>, numbers: usize) {
+pub(crate) fn aligned(page: &mut String, header: Vec<&str>, lines: Vec<Vec<String>>, numbers: usize) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let cells = |texts: Vec<&str>| -> Vec<Cell> {
@@ -288,7 +288,7 @@ fn notes(page: &mut String, evaluation: &Evaluation) {
 }
 
 /// A sentence over as many lines as it needs, indented by the width of its mark.
-fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
+pub(crate) fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
     let room = WIDTH - mark.len();
     let mut line = String::new();
     let mut lines = Vec::new();

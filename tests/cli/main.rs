@@ -5,6 +5,7 @@ mod broken_files;
 mod folder;
 mod formats;
 mod gates;
+mod grad;
 mod others;
 mod outputs;
 mod score;

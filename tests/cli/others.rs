@@ -256,7 +256,7 @@ fn the_version_is_that_of_the_package() {
 fn every_command_has_help() {
     let folder = Folder::new();
     let help = folder.embq(["--help"]).success();
-    for command in ["score", "inspect", "metrics", "schema", "completions", "man"] {
+    for command in ["score", "grad", "inspect", "metrics", "schema", "completions", "man"] {
         assert!(help.lines().any(|line| line.split_whitespace().next() == Some(command)), "{command} in {help}");
         let own = folder.embq([command, "--help"]).success();
         assert!(own.contains(&format!("Usage: embq {command}")), "{own}");

@@ -1,0 +1,237 @@
+//! The hybrid objective: a weighted sum of losses, as cross-entropy + silhouette + supervised contrastive in "Silhouette
+//! Loss" (arXiv:2604.08573).
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+
+use crate::data::Dataset;
+use crate::error::{Error, Result};
+use crate::kernels::Real;
+use crate::losses::{CenterLoss, CrossEntropy, LossAndGradient, SoftSilhouette, SupervisedContrastive};
+use crate::progress::Progress;
+
+/// One loss of the sum, with what it needs to know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    Silhouette(SoftSilhouette),
+    SupervisedContrastive(SupervisedContrastive),
+    /// Needs a [`Classifier`].
+    CrossEntropy,
+    Center,
+}
+
+/// What turns rows into logits; its columns are classes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Classifier {
+    /// logits = x W^T + b, with W of K x d.
+    Head { weights: Array2<f64>, bias: Array1<f64> },
+    /// The logits themselves (N x K), from a classifier that is not known: no gradient goes through it to the rows.
+    Logits(Array2<f64>),
+}
+
+impl Classifier {
+    /// K.
+    pub fn classes(&self) -> usize {
+        match self {
+            Classifier::Head { weights, .. } => weights.nrows(),
+            Classifier::Logits(logits) => logits.ncols(),
+        }
+    }
+
+    /// The classifier of some rows.
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        match self {
+            Classifier::Head { .. } => self.clone(),
+            Classifier::Logits(logits) => Classifier::Logits(logits.select(Axis(0), rows)),
+        }
+    }
+}
+
+/// The gradient with respect to a [`Classifier`].
+pub type ClassifierGradient = Classifier;
+
+/// The weighted sum of losses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hybrid {
+    /// Each loss with its weight.
+    pub parts: Vec<(f64, Part)>,
+}
+
+/// The hybrid objective and its gradients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HybridStep<T> {
+    /// The sum, and its gradient with respect to the embeddings (N x d).
+    pub embeddings: LossAndGradient<T>,
+    /// For each part its loss and the Euclidean norm of its gradient, both before the weight.
+    pub parts: Vec<(f64, f64)>,
+    /// With respect to the classifier, where a part has one.
+    pub classifier: Option<ClassifierGradient>,
+}
+
+impl Hybrid {
+    /// The sum and its gradients, of a data set whose rows can be read in any order. `columns` names each row's column
+    /// of the classifier; both are needed for cross-entropy alone.
+    ///
+    /// # Errors
+    /// What the losses report; cross-entropy without a classifier.
+    pub fn of_dataset<T: Real>(
+        &self,
+        dataset: &Dataset,
+        classifier: Option<(&Classifier, &[usize])>,
+        progress: &dyn Progress,
+    ) -> Result<HybridStep<T>> {
+        let shape = (dataset.len(), dataset.dimensions());
+        let mut step = HybridStep {
+            embeddings: LossAndGradient { loss: 0.0, gradient: Array2::from_elem(shape, T::default()) },
+            parts: Vec::new(),
+            classifier: None,
+        };
+        for (weight, part) in &self.parts {
+            let found = match part {
+                Part::Silhouette(loss) => loss.of_dataset::<T>(dataset, progress)?,
+                Part::SupervisedContrastive(loss) => loss.of_dataset::<T>(dataset, progress)?,
+                Part::Center => CenterLoss.of_dataset::<T>(dataset)?,
+                Part::CrossEntropy => {
+                    let Some((classifier, columns)) = classifier else {
+                        return Err(Error::setting("cross-entropy needs a classifier", "give a head or logits"));
+                    };
+                    let (found, mut gradient) = cross_entropy::<T>(dataset, classifier, columns)?;
+                    match &mut gradient {
+                        Classifier::Head { weights, bias } => {
+                            *weights *= *weight;
+                            *bias *= *weight;
+                        }
+                        Classifier::Logits(logits) => *logits *= *weight,
+                    }
+                    step.classifier = Some(gradient);
+                    found
+                }
+            };
+            step.parts.push((found.loss, norm(&found.gradient)));
+            step.embeddings.loss += weight * found.loss;
+            step.embeddings.gradient.zip_mut_with(&found.gradient, |sum, value| {
+                *sum = T::from_f64(sum.to_f64() + weight * value.to_f64());
+            });
+        }
+        Ok(step)
+    }
+}
+
+fn cross_entropy<T: Real>(
+    dataset: &Dataset,
+    classifier: &Classifier,
+    columns: &[usize],
+) -> Result<(LossAndGradient<T>, ClassifierGradient)> {
+    let shape = (dataset.len(), dataset.dimensions());
+    match classifier {
+        Classifier::Head { weights, bias } => {
+            let mut buffer = Vec::new();
+            let rows = dataset.rows::<T>(0..shape.0, &mut buffer)?;
+            let Ok(rows) = ArrayView2::from_shape(shape, rows) else {
+                return Err(Error::Shape {
+                    name: dataset.embeddings().origin().to_string(),
+                    expected: "rows x dimensions",
+                    shape: vec![rows.len()],
+                });
+            };
+            let found = CrossEntropy.behind(rows, weights.view(), bias.view(), columns)?;
+            Ok((found.0, Classifier::Head { weights: found.1, bias: found.2 }))
+        }
+        Classifier::Logits(logits) => {
+            let LossAndGradient { loss, gradient } = CrossEntropy.loss_and_gradient(logits.view(), columns)?;
+            let none = Array2::from_elem(shape, T::default());
+            Ok((LossAndGradient { loss, gradient: none }, Classifier::Logits(gradient)))
+        }
+    }
+}
+
+/// The Euclidean norm of all numbers.
+pub(crate) fn norm<T: Real>(matrix: &Array2<T>) -> f64 {
+    // Divided by the largest first, so that no square vanishes or overflows.
+    let largest = matrix.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    largest * matrix.iter().map(|value| (value.to_f64() / largest).powi(2)).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::Distance;
+    use crate::losses::dataset;
+    use crate::losses::tests::{assert_gradient, set};
+    use crate::progress::Silent;
+
+    fn head() -> (Array2<f64>, Array1<f64>) {
+        let weights = Array2::from_shape_fn((10, 4), |(class, j)| ((class * 7 + j * 3) % 11) as f64 / 11.0);
+        (weights, Array1::from_shape_fn(10, |class| class as f64 / 10.0))
+    }
+
+    fn hybrid() -> Hybrid {
+        Hybrid {
+            parts: vec![
+                (1.0, Part::CrossEntropy),
+                (0.5, Part::Silhouette(SoftSilhouette::new(0.1))),
+                (2.0, Part::SupervisedContrastive(SupervisedContrastive::default())),
+                (0.25, Part::Center),
+            ],
+        }
+    }
+
+    #[test]
+    fn gradients_of_the_sum_agree_with_central_differences() {
+        let (rows, labels) = set(19, 4);
+        let (weights, bias) = head();
+        let run = |rows: &Array2<f64>, weights: &Array2<f64>| {
+            let classifier = Classifier::Head { weights: weights.clone(), bias: bias.clone() };
+            let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
+            hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap()
+        };
+        assert_gradient(&rows, "rows", |rows| {
+            let found = run(rows, &weights).embeddings;
+            (found.loss, found.gradient)
+        });
+        assert_gradient(&weights, "weights", |weights| {
+            let found = run(&rows, weights);
+            let Some(Classifier::Head { weights, .. }) = found.classifier else { panic!("no head") };
+            (found.embeddings.loss, weights)
+        });
+    }
+
+    #[test]
+    fn every_part_is_told_before_its_weight() {
+        let (rows, labels) = set(19, 4);
+        let (weights, bias) = head();
+        let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
+        let classifier = Classifier::Head { weights, bias };
+        let found = hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap();
+        let alone = SoftSilhouette::new(0.1).loss_and_gradient(rows.view(), &labels).unwrap();
+        assert_eq!(found.parts[1], (alone.loss, norm(&alone.gradient)));
+        let sum: f64 = hybrid().parts.iter().zip(&found.parts).map(|((weight, _), (loss, _))| weight * loss).sum();
+        assert!((found.embeddings.loss - sum).abs() < 1e-14);
+    }
+
+    #[test]
+    fn logits_take_the_gradient_that_rows_do_not_get() {
+        let (rows, labels) = set(19, 4);
+        let (weights, bias) = head();
+        let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
+        let classifier = Classifier::Logits(rows.dot(&weights.t()) + &bias);
+        let hybrid = Hybrid { parts: vec![(3.0, Part::CrossEntropy)] };
+        let found = hybrid.of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap();
+        assert_eq!(norm(&found.embeddings.gradient), 0.0);
+        let Some(Classifier::Logits(gradient)) = found.classifier else { panic!("no logits") };
+        assert!(gradient.sum_axis(Axis(1)).iter().all(|sum| sum.abs() < 1e-15), "softmax less one-hot sums to 0");
+        assert!(norm(&gradient) > 0.0);
+        let error = hybrid.of_dataset::<f64>(&dataset, None, &Silent).unwrap_err();
+        assert!(matches!(error, Error::Setting { .. }));
+    }
+
+    #[test]
+    fn norms_neither_vanish_nor_overflow() {
+        for size in [1e-200, 1.0, 1e200] {
+            let found = norm(&ndarray::array![[3.0 * size], [4.0 * size]]);
+            assert!((found / size - 5.0).abs() < 1e-14);
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! One objective of one input: from a data set and settings to the loss, its gradient and plain numbers about both.
+
+use indexmap::IndexMap;
+use ndarray::{Array1, Array2, Axis};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Dataset, Excluded, LabelColumn, Precision, RowChoice, shuffled};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+use crate::evaluation::{InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, Temperature, Timing};
+use crate::kernels::{ClassDistanceKernel, Real};
+use crate::losses::{
+    Classifier, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive, norm,
+};
+use crate::metrics::soft_silhouette::find_temperature;
+use crate::metrics::{SmoothMaximum, SoftMinimum};
+use crate::progress::{Progress, Silent};
+
+/// How many of the rows with the largest gradient are told.
+const ROWS_TOLD: usize = 10;
+
+/// Batches that are computed before their gradients are put in place.
+const BATCHES_AT_ONCE: usize = 64;
+
+/// A loss by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossName {
+    Silhouette,
+    CrossEntropy,
+    Supcon,
+    Center,
+}
+
+impl LossName {
+    /// Every loss, in the order in which results list them.
+    pub const ALL: [LossName; 4] = [LossName::Silhouette, LossName::CrossEntropy, LossName::Supcon, LossName::Center];
+
+    /// The name used in options and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            LossName::Silhouette => "silhouette",
+            LossName::CrossEntropy => "cross-entropy",
+            LossName::Supcon => "supcon",
+            LossName::Center => "center",
+        }
+    }
+}
+
+/// What is to be differentiated, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectiveSettings {
+    /// Each loss with its weight; one of weight 1 is that loss alone.
+    pub mix: Vec<(LossName, f64)>,
+    /// Of the silhouette.
+    pub distance: Distance,
+    pub temperature: Temperature,
+    pub softmin: SoftMinimum,
+    pub softmax: SmoothMaximum,
+    pub supcon_temperature: f64,
+    /// Rows of a batch; `None` takes all rows at once.
+    pub batch_size: Option<usize>,
+    pub seed: u64,
+}
+
+impl ObjectiveSettings {
+    /// Whether a loss has a part in the objective.
+    pub fn has(&self, loss: LossName) -> bool {
+        self.mix.iter().any(|(name, _)| *name == loss)
+    }
+
+    /// The distance whose values the data set is to be checked for.
+    pub fn checked_distance(&self) -> Distance {
+        match () {
+            () if self.has(LossName::Silhouette) => self.distance,
+            () if self.has(LossName::Supcon) => Distance::Cosine,
+            () => Distance::SqEuclidean,
+        }
+    }
+}
+
+/// A classifier, and where it came from.
+#[derive(Clone, Debug)]
+pub struct NamedClassifier {
+    pub classifier: Classifier,
+    /// The file of the head or of the logits.
+    pub path: String,
+    /// The label of each of its columns; `None` is the order of the labels.
+    pub columns: Option<LabelColumn>,
+}
+
+/// The settings that were in force; those of losses that have no part are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectiveSettingsUsed {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// The temperature used; where it was `auto`, the one that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temperature_auto: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmin: Option<SoftMinimum>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax: Option<SmoothMaximum>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supcon_temperature: Option<f64>,
+    /// The file of the linear head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The file of the logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logits: Option<String>,
+    pub seed: u64,
+    pub precision: Precision,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+    #[serde(flatten)]
+    pub rows: RowChoice,
+}
+
+/// One loss of the objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PartResult {
+    /// What it is multiplied by in the objective.
+    pub weight: f64,
+    /// Its value, before the weight.
+    pub loss: f64,
+    /// The Euclidean norm of its gradient with respect to the embeddings, before the weight.
+    pub gradient_norm: f64,
+}
+
+/// A gradient in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GradientSummary {
+    /// The Euclidean norm of all its numbers.
+    pub norm: f64,
+    /// The largest of its numbers, without the sign.
+    pub largest: f64,
+}
+
+/// What a class has of the gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClassGradient {
+    pub label: String,
+    /// Rows of the class.
+    pub count: usize,
+    /// The Euclidean norm of the gradient with respect to its rows.
+    pub gradient_norm: f64,
+    /// Its share of the squared norm of the whole gradient; null where that is 0.
+    pub share: Option<f64>,
+}
+
+/// What a row has of the gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowGradient {
+    /// The row of the stored embeddings.
+    pub row: usize,
+    pub label: String,
+    pub gradient_norm: f64,
+}
+
+/// The batches that the rows were cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Batches {
+    /// Batches with at least two classes: the loss is the mean over them.
+    pub kept: usize,
+    /// Batches of one class, whose rows have no gradient.
+    pub skipped: usize,
+    /// Standard deviation of the loss over the kept batches (ddof 0).
+    pub standard_deviation: f64,
+    /// Share of the rows of kept batches that are alone of their class in their batch.
+    pub without_positive: f64,
+}
+
+/// The result of `embq grad` but for the gradient itself: plain data, the same in memory and in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectiveResult {
+    pub kind: Kind,
+    pub schema_version: u32,
+    pub embq_version: String,
+    pub inputs: Vec<InputDescription>,
+    pub labels: LabelsDescription,
+    pub excluded: Excluded,
+    pub settings: ObjectiveSettingsUsed,
+    /// The weighted sum of the parts.
+    pub loss: f64,
+    /// Every part of the objective by name.
+    pub parts: IndexMap<String, PartResult>,
+    /// The gradient with respect to the embeddings.
+    pub gradient: GradientSummary,
+    /// The gradient with respect to the weights of the linear head, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_gradient: Option<GradientSummary>,
+    /// The gradient with respect to the logits, where they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logits_gradient: Option<GradientSummary>,
+    /// In label order.
+    pub classes: Vec<ClassGradient>,
+    /// The rows with the largest gradient, largest first.
+    pub largest_rows: Vec<RowGradient>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Batches>,
+    pub warnings: Vec<String>,
+    /// Left out by `--no-timing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+}
+
+/// A result with its gradients.
+#[derive(Clone, Debug)]
+pub struct Differentiated<T> {
+    pub result: ObjectiveResult,
+    /// With respect to the embeddings, in the shape and row order of the input; 0 for rows that do not take part.
+    pub gradient: Array2<T>,
+    /// With respect to the head, or to the logits in the row order of their file.
+    pub classifier: Option<Classifier>,
+}
+
+/// Computes an objective and its gradients, with products of type `T`.
+///
+/// # Errors
+/// Labels that have no silhouette, a distance without a gradient, a classifier that does not fit, and what reading rows
+/// reports.
+pub fn differentiate<T: Real>(
+    dataset: &Dataset,
+    settings: &ObjectiveSettings,
+    classifier: Option<&NamedClassifier>,
+    progress: &dyn Progress,
+) -> Result<Differentiated<T>> {
+    dataset.require_silhouette()?;
+    let in_memory;
+    let dataset = if dataset.embeddings().blocks().is_random_access() {
+        dataset
+    } else {
+        in_memory = dataset.in_memory(T::PRECISION)?;
+        &in_memory
+    };
+    let columns = classifier.map(|named| columns_of(dataset, named)).transpose()?;
+    let temperature = match settings.temperature {
+        Temperature::Value(temperature) => temperature,
+        Temperature::Auto if settings.has(LossName::Silhouette) => {
+            let kernel = ClassDistanceKernel::new(dataset, settings.distance, T::PRECISION, progress)?;
+            find_temperature(dataset, &kernel)?
+        }
+        Temperature::Auto => f64::NAN,
+    };
+    let hybrid = hybrid(settings, temperature);
+    let selected = classifier.zip(columns).map(|(named, columns)| {
+        let rows: Vec<usize> = (0..dataset.len()).map(|row| dataset.source_row(row)).collect();
+        (named.classifier.of_rows(&rows), columns)
+    });
+    let selected = selected.as_ref().map(|(classifier, columns)| (classifier, &columns[..]));
+    let (step, batches) = match settings.batch_size {
+        Some(size) => {
+            let (step, batches) = in_batches::<T>(dataset, &hybrid, selected, size, settings.seed, progress)?;
+            (step, Some(batches))
+        }
+        None => (hybrid.of_dataset::<T>(dataset, selected, progress)?, None),
+    };
+    let LossAndGradient { loss, gradient } = step.embeddings;
+    let (classes, largest_rows) = by_class_and_row(dataset, &gradient);
+    let summary_of = |is_head: bool| match &step.classifier {
+        Some(Classifier::Head { weights, .. }) if is_head => Some(summary(weights)),
+        Some(Classifier::Logits(logits)) if !is_head => Some(summary(logits)),
+        _ => None,
+    };
+    let silhouette = settings.has(LossName::Silhouette);
+    let path_of = |is_head: bool| {
+        let named = classifier.filter(|named| matches!(named.classifier, Classifier::Head { .. }) == is_head);
+        named.map(|named| named.path.clone())
+    };
+    let result = ObjectiveResult {
+        kind: Kind::Grad,
+        schema_version: SCHEMA_VERSION,
+        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: vec![InputDescription::of(dataset, None)?],
+        labels: LabelsDescription::of(dataset),
+        excluded: dataset.excluded(),
+        settings: ObjectiveSettingsUsed {
+            distance: silhouette.then_some(settings.distance),
+            temperature: silhouette.then_some(temperature),
+            temperature_auto: silhouette && settings.temperature == Temperature::Auto,
+            softmin: silhouette.then_some(settings.softmin),
+            softmax: silhouette.then_some(settings.softmax),
+            supcon_temperature: settings.has(LossName::Supcon).then_some(settings.supcon_temperature),
+            head: path_of(true),
+            logits: path_of(false),
+            seed: settings.seed,
+            precision: T::PRECISION,
+            batch_size: settings.batch_size,
+            rows: dataset.choice().clone(),
+        },
+        loss,
+        parts: settings
+            .mix
+            .iter()
+            .zip(&step.parts)
+            .map(|((name, weight), &(loss, gradient_norm))| {
+                (name.name().to_owned(), PartResult { weight: *weight, loss, gradient_norm })
+            })
+            .collect(),
+        gradient: summary(&gradient),
+        head_gradient: summary_of(true),
+        logits_gradient: summary_of(false),
+        classes,
+        largest_rows,
+        batches,
+        warnings: warnings(dataset, settings, classifier, batches),
+        timing: None,
+    };
+    Ok(Differentiated {
+        result,
+        gradient: as_stored(dataset, gradient),
+        classifier: step.classifier.map(|gradient| match (gradient, classifier.map(|named| &named.classifier)) {
+            (Classifier::Logits(gradient), Some(Classifier::Logits(logits))) => {
+                let mut stored = Array2::zeros(logits.raw_dim());
+                for (row, values) in gradient.rows().into_iter().enumerate() {
+                    stored.row_mut(dataset.source_row(row)).assign(&values);
+                }
+                Classifier::Logits(stored)
+            }
+            (other, _) => other,
+        }),
+    })
+}
+
+/// The losses behind the names.
+fn hybrid(settings: &ObjectiveSettings, temperature: f64) -> Hybrid {
+    let part = |name: LossName| match name {
+        LossName::Silhouette => Part::Silhouette(SoftSilhouette {
+            temperature,
+            distance: settings.distance,
+            soft_minimum: settings.softmin,
+            smooth_maximum: settings.softmax,
+        }),
+        LossName::Supcon => {
+            Part::SupervisedContrastive(SupervisedContrastive { temperature: settings.supcon_temperature })
+        }
+        LossName::CrossEntropy => Part::CrossEntropy,
+        LossName::Center => Part::Center,
+    };
+    Hybrid { parts: settings.mix.iter().map(|&(name, weight)| (weight, part(name))).collect() }
+}
+
+/// The column of the classifier that belongs to each row.
+fn columns_of(dataset: &Dataset, named: &NamedClassifier) -> Result<Vec<usize>> {
+    let (names, classes) = (dataset.labels().names(), named.classifier.classes());
+    if let Classifier::Logits(logits) = &named.classifier
+        && logits.nrows() != dataset.embeddings().rows()
+    {
+        return Err(Error::RowCounts {
+            left: dataset.embeddings().origin().to_string(),
+            left_rows: dataset.embeddings().rows(),
+            right: named.path.clone(),
+            right_rows: logits.nrows(),
+            what: "row of logits",
+        });
+    }
+    if let Classifier::Head { weights, .. } = &named.classifier
+        && weights.ncols() != dataset.dimensions()
+    {
+        let shape = weights.shape().to_vec();
+        return Err(Error::Shape { name: named.path.clone(), expected: "a head of classes x dimensions", shape });
+    }
+    let column_of: Vec<usize> = match &named.columns {
+        None if classes == names.len() => (0..classes).collect(),
+        None => {
+            return Err(Error::setting(
+                format!("{} is for {classes} classes, and the labels have {}", named.path, names.len()),
+                "name the class of each column with --logit-labels",
+            ));
+        }
+        Some(columns) => {
+            if columns.len() != classes {
+                return Err(Error::setting(
+                    format!("{} names {} classes, and {} has {classes}", columns.origin(), columns.len(), named.path),
+                    "name each column once, in order",
+                ));
+            }
+            let known: Vec<Option<String>> =
+                (0..columns.len()).map(|column| columns.get(column).map(ToString::to_string)).collect();
+            let find = |name: String| {
+                let mut found = known.iter().enumerate().filter(|(_, known)| known.as_deref() == Some(&*name));
+                match (found.next(), found.next()) {
+                    (Some((column, _)), None) => Ok(column),
+                    (Some(_), Some(_)) => Err(Error::setting(
+                        format!("{} names the class '{name}' twice", columns.origin()),
+                        "name each column once",
+                    )),
+                    (None, _) => Err(Error::setting(
+                        format!("{} does not name the class '{name}'", columns.origin()),
+                        "every class of the labels needs a column",
+                    )),
+                }
+            };
+            names.iter().map(|name| find(name.to_string())).collect::<Result<_>>()?
+        }
+    };
+    Ok(dataset.labels().codes().iter().map(|&code| column_of[code as usize]).collect())
+}
+
+/// What one batch gives.
+struct BatchStep<'a, T> {
+    rows: &'a [usize],
+    step: HybridStep<T>,
+    alone: usize,
+}
+
+/// The mean over shuffled batches, each as if it were all there is.
+fn in_batches<T: Real>(
+    dataset: &Dataset,
+    hybrid: &Hybrid,
+    classifier: Option<(&Classifier, &[usize])>,
+    size: usize,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<(HybridStep<T>, Batches)> {
+    let mut order = shuffled(dataset.len(), seed);
+    let batches: Vec<&[usize]> = order
+        .chunks_mut(size.max(1))
+        .map(|rows| {
+            rows.sort_unstable();
+            &*rows
+        })
+        .collect();
+    let codes = dataset.labels().codes();
+    let has_two_classes = |rows: &[usize]| rows.iter().any(|&row| codes[row] != codes[rows[0]]);
+    let kept: Vec<&[usize]> = batches.iter().copied().filter(|rows| has_two_classes(rows)).collect();
+    if kept.is_empty() {
+        return Err(Error::setting("every batch has a single class", "take larger batches"));
+    }
+    let share = 1.0 / kept.len() as f64;
+    let mut total = HybridStep {
+        embeddings: LossAndGradient {
+            loss: 0.0,
+            gradient: Array2::from_elem((dataset.len(), dataset.dimensions()), T::default()),
+        },
+        parts: vec![(0.0, 0.0); hybrid.parts.len()],
+        classifier: None,
+    };
+    let (mut losses, mut alone, mut rows_kept) = (Vec::new(), 0, 0);
+    progress.begin("batches", kept.len() as u64);
+    for batches in kept.chunks(BATCHES_AT_ONCE) {
+        let compute = |rows: &&'_ [usize]| {
+            let batch = dataset.subset(rows);
+            let own = classifier.map(|(classifier, columns)| {
+                (classifier.of_rows(rows), rows.iter().map(|&row| columns[row]).collect::<Vec<usize>>())
+            });
+            let own = own.as_ref().map(|(classifier, columns)| (classifier, &columns[..]));
+            let step = hybrid.of_dataset::<T>(&batch, own, &Silent)?;
+            Ok((step, batch.labels().singletons()))
+        };
+        let steps: Vec<(HybridStep<T>, usize)> = batches.par_iter().map(compute).collect::<Result<_>>()?;
+        for (rows, (step, singletons)) in batches.iter().zip(steps) {
+            losses.push(step.embeddings.loss);
+            rows_kept += rows.len();
+            let batch = BatchStep { rows, step, alone: singletons };
+            alone += batch.alone;
+            add_batch(&mut total, batch, share, classifier.map(|(classifier, _)| classifier));
+        }
+        progress.advance(batches.len() as u64);
+    }
+    progress.end();
+    // Batches share no row, so that the squares of their norms add up.
+    total.parts.iter_mut().for_each(|(_, norm)| *norm = norm.sqrt());
+    let mean = total.embeddings.loss;
+    let variance = losses.iter().map(|loss| (loss - mean) * (loss - mean)).sum::<f64>() * share;
+    let told = Batches {
+        kept: kept.len(),
+        skipped: batches.len() - kept.len(),
+        standard_deviation: variance.sqrt(),
+        without_positive: alone as f64 / rows_kept as f64,
+    };
+    Ok((total, told))
+}
+
+/// Adds `share` of a batch; of the norms of the parts, the squares.
+fn add_batch<T: Real>(total: &mut HybridStep<T>, batch: BatchStep<'_, T>, share: f64, whole: Option<&Classifier>) {
+    let BatchStep { rows, step, .. } = batch;
+    total.embeddings.loss += share * step.embeddings.loss;
+    for ((loss, square), (part, norm)) in total.parts.iter_mut().zip(&step.parts) {
+        *loss += share * part;
+        *square += (share * norm) * (share * norm);
+    }
+    for (&row, values) in rows.iter().zip(step.embeddings.gradient.rows()) {
+        let mut target = total.embeddings.gradient.row_mut(row);
+        target.zip_mut_with(&values, |target, value| *target = T::from_f64(share * value.to_f64()));
+    }
+    let Some(gradient) = step.classifier else { return };
+    let sum = total.classifier.get_or_insert_with(|| match (&gradient, whole) {
+        (Classifier::Logits(_), Some(Classifier::Logits(logits))) => {
+            Classifier::Logits(Array2::zeros(logits.raw_dim()))
+        }
+        (Classifier::Head { weights, bias }, _) => {
+            Classifier::Head { weights: Array2::zeros(weights.raw_dim()), bias: Array1::zeros(bias.raw_dim()) }
+        }
+        (other, _) => other.clone(),
+    });
+    match (sum, gradient) {
+        (Classifier::Head { weights, bias }, Classifier::Head { weights: more, bias: more_bias }) => {
+            weights.scaled_add(share, &more);
+            bias.scaled_add(share, &more_bias);
+        }
+        (Classifier::Logits(sum), Classifier::Logits(more)) => {
+            for (&row, values) in rows.iter().zip(more.axis_iter(Axis(0))) {
+                sum.row_mut(row).scaled_add(share, &values);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn summary<T: Real>(gradient: &Array2<T>) -> GradientSummary {
+    GradientSummary {
+        norm: norm(gradient),
+        largest: gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs())),
+    }
+}
+
+fn by_class_and_row<T: Real>(dataset: &Dataset, gradient: &Array2<T>) -> (Vec<ClassGradient>, Vec<RowGradient>) {
+    let labels = dataset.labels();
+    let largest = gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
+    // Relative to the largest number, so that no square vanishes.
+    let relative = |value: &T| if largest > 0.0 { (value.to_f64() / largest).powi(2) } else { 0.0 };
+    let squares: Vec<f64> = gradient.rows().into_iter().map(|row| row.iter().map(relative).sum()).collect();
+    let mut by_class = vec![0.0; labels.classes()];
+    for (square, &code) in squares.iter().zip(labels.codes()) {
+        by_class[code as usize] += square;
+    }
+    let total: f64 = by_class.iter().sum();
+    let classes =
+        labels.names().iter().zip(labels.counts()).zip(by_class).map(|((name, &count), square)| ClassGradient {
+            label: name.to_string(),
+            count,
+            gradient_norm: largest * square.sqrt(),
+            share: (total > 0.0).then(|| square / total),
+        });
+    let mut order: Vec<usize> = (0..squares.len()).collect();
+    order.sort_by(|&left, &right| squares[right].total_cmp(&squares[left]));
+    let rows = order.into_iter().take(ROWS_TOLD).map(|row| RowGradient {
+        row: dataset.source_row(row),
+        label: labels.names()[labels.codes()[row] as usize].to_string(),
+        gradient_norm: largest * squares[row].sqrt(),
+    });
+    (classes.collect(), rows.collect())
+}
+
+/// The gradient in the shape of the stored embeddings.
+fn as_stored<T: Real>(dataset: &Dataset, gradient: Array2<T>) -> Array2<T> {
+    let stored = dataset.embeddings().rows();
+    if stored == dataset.len() {
+        return gradient;
+    }
+    let mut all = Array2::from_elem((stored, dataset.dimensions()), T::default());
+    for (row, values) in gradient.rows().into_iter().enumerate() {
+        all.row_mut(dataset.source_row(row)).assign(&values);
+    }
+    all
+}
+
+fn warnings(
+    dataset: &Dataset,
+    settings: &ObjectiveSettings,
+    classifier: Option<&NamedClassifier>,
+    batches: Option<Batches>,
+) -> Vec<String> {
+    let mut warnings = dataset.warnings().to_vec();
+    let labels = dataset.labels();
+    if labels.singletons() > 0 && (settings.has(LossName::Silhouette) || settings.has(LossName::Supcon)) {
+        warnings.push(format!(
+            "{} of {} classes have a single row, which is no anchor: it pushes others, and nothing pulls it",
+            labels.singletons(),
+            labels.classes()
+        ));
+    }
+    if settings.has(LossName::CrossEntropy)
+        && let Some(NamedClassifier { classifier: Classifier::Logits(_), .. }) = classifier
+    {
+        warnings.push(
+            "the gradient of the embeddings leaves cross-entropy out: logits do not say how they depend on the \
+             embeddings; give --head instead, or send the gradient of the logits backwards yourself"
+                .to_owned(),
+        );
+    }
+    if let Some(Batches { skipped, .. }) = batches.filter(|batches| batches.skipped > 0) {
+        warnings.push(format!("{skipped} batches have a single class: they are left out, and their gradient is 0"));
+    }
+    warnings
+}
