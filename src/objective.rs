@@ -10,9 +10,9 @@ use crate::data::{Dataset, Excluded, LabelColumn, Precision, RowChoice, shuffled
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::evaluation::{InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, Temperature, Timing};
-use crate::kernels::{ClassDistanceKernel, Real};
+use crate::kernels::{ClassDistanceKernel, Real, sort_by_class};
 use crate::losses::{
-    Classifier, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive, norm,
+    Classifier, GradientSquares, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive,
 };
 use crate::metrics::soft_silhouette::find_temperature;
 use crate::metrics::{SmoothMaximum, SoftMinimum};
@@ -261,7 +261,8 @@ pub fn differentiate<T: Real>(
         None => (hybrid.of_dataset::<T>(dataset, selected, progress)?, None),
     };
     let LossAndGradient { loss, gradient } = step.embeddings;
-    let (classes, largest_rows) = by_class_and_row(dataset, &gradient);
+    let squares = GradientSquares::of(&gradient);
+    let (classes, largest_rows) = by_class_and_row(dataset, &squares);
     let summary_of = |is_head: bool| match &step.classifier {
         Some(Classifier::Head { weights, .. }) if is_head => Some(summary(weights)),
         Some(Classifier::Logits(logits)) if !is_head => Some(summary(logits)),
@@ -302,7 +303,7 @@ pub fn differentiate<T: Real>(
                 (name.name().to_owned(), PartResult { weight: *weight, loss, gradient_norm })
             })
             .collect(),
-        gradient: summary(&gradient),
+        gradient: GradientSummary { norm: squares.norm(), largest: squares.largest },
         head_gradient: summary_of(true),
         logits_gradient: summary_of(false),
         classes,
@@ -514,36 +515,35 @@ fn add_batch<T: Real>(total: &mut HybridStep<T>, batch: BatchStep<'_, T>, share:
 }
 
 fn summary<T: Real>(gradient: &Array2<T>) -> GradientSummary {
-    GradientSummary {
-        norm: norm(gradient),
-        largest: gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs())),
-    }
+    let squares = GradientSquares::of(gradient);
+    GradientSummary { norm: squares.norm(), largest: squares.largest }
 }
 
-fn by_class_and_row<T: Real>(dataset: &Dataset, gradient: &Array2<T>) -> (Vec<ClassGradient>, Vec<RowGradient>) {
+fn by_class_and_row(dataset: &Dataset, squares: &GradientSquares) -> (Vec<ClassGradient>, Vec<RowGradient>) {
     let labels = dataset.labels();
-    let largest = gradient.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
-    // Relative to the largest number, so that no square vanishes.
-    let relative = |value: &T| if largest > 0.0 { (value.to_f64() / largest).powi(2) } else { 0.0 };
-    let squares: Vec<f64> = gradient.rows().into_iter().map(|row| row.iter().map(relative).sum()).collect();
-    let mut by_class = vec![0.0; labels.classes()];
-    for (square, &code) in squares.iter().zip(labels.codes()) {
-        by_class[code as usize] += square;
-    }
-    let total: f64 = by_class.iter().sum();
-    let classes =
-        labels.names().iter().zip(labels.counts()).zip(by_class).map(|((name, &count), square)| ClassGradient {
+    let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+    let total = squares.norm();
+    let classes = labels.names().iter().zip(starts.windows(2)).map(|(name, ends)| {
+        let norm = squares.norm_of(order[ends[0]..ends[1]].iter().copied());
+        ClassGradient {
             label: name.to_string(),
-            count,
-            gradient_norm: largest * square.sqrt(),
-            share: (total > 0.0).then(|| square / total),
-        });
-    let mut order: Vec<usize> = (0..squares.len()).collect();
-    order.sort_by(|&left, &right| squares[right].total_cmp(&squares[left]));
-    let rows = order.into_iter().take(ROWS_TOLD).map(|row| RowGradient {
+            count: ends[1] - ends[0],
+            gradient_norm: norm,
+            share: (total > 0.0).then(|| (norm / total).powi(2)),
+        }
+    });
+    let norms: Vec<f64> = (0..dataset.len()).map(|row| squares.norm_of(std::iter::once(row))).collect();
+    let mut order: Vec<usize> = (0..norms.len()).collect();
+    let larger = |left: &usize, right: &usize| norms[*right].total_cmp(&norms[*left]).then(left.cmp(right));
+    if order.len() > ROWS_TOLD {
+        order.select_nth_unstable_by(ROWS_TOLD, larger);
+        order.truncate(ROWS_TOLD);
+    }
+    order.sort_unstable_by(larger);
+    let rows = order.into_iter().map(|row| RowGradient {
         row: dataset.source_row(row),
         label: labels.names()[labels.codes()[row] as usize].to_string(),
-        gradient_norm: largest * squares[row].sqrt(),
+        gradient_norm: norms[row],
     });
     (classes.collect(), rows.collect())
 }

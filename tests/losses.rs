@@ -65,7 +65,7 @@ fn silhouette(case: &Value, temperature: f64) -> SoftSilhouette {
 #[test]
 fn losses_and_gradients_are_those_of_automatic_differentiation() {
     let golden = golden();
-    assert_eq!(golden.cases.len(), 28);
+    assert_eq!(golden.cases.len(), 30);
     for (case, expected) in golden.cases.iter().zip(golden.gradients.axis_iter(Axis(0))) {
         let (loss, gradient) = compute(case, &golden);
         let value = case["value"].as_f64().unwrap();

@@ -124,9 +124,17 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         square.iter().sum()
     }
 
-    /// The distances of a block to the classes of a panel by a float64 product.
+    /// The distances of a block to the classes of a panel by a float64 product; returns how many cancelled all the same.
     #[inline(always)]
-    fn widen(&self, exact: &[f64], first: usize, last: usize, wide: &mut Wide, squares: &[f64], distances: &mut [f64]) {
+    fn widen(
+        &self,
+        exact: &[f64],
+        first: usize,
+        last: usize,
+        wide: &mut Wide,
+        squares: &[f64],
+        distances: &mut [f64],
+    ) -> usize {
         let (d, panel) = (self.sums.dimensions(), last - first);
         wide.centred.resize(exact.len(), 0.0);
         for (exact, centred) in exact.chunks_exact(d).zip(wide.centred.chunks_exact_mut(d)) {
@@ -140,30 +148,71 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         wide.products.resize(distances.len(), 0.0);
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
         let constants = &self.constants[first..last];
+        let mut cancelled = 0;
         for ((products, distances), square) in
             wide.products.chunks_exact(panel).zip(distances.chunks_exact_mut(panel)).zip(squares)
         {
-            combine(*square, constants, products, distances, WIDE_CANCELLATION, f64::UNDERFLOW);
+            cancelled += combine(*square, constants, products, distances, WIDE_CANCELLATION, f64::UNDERFLOW);
+        }
+        cancelled
+    }
+
+    /// The mean distances of a block of rows to the classes from `first` on, a row after the other. `widened` takes the
+    /// float64 product from the start.
+    #[inline(always)]
+    fn panel(&self, rows: &BlockRows<'_, T>, first: usize, last: usize, widened: bool, buffers: &mut PanelBuffers<T>) {
+        let (d, panel) = (self.sums.dimensions(), last - first);
+        let PanelBuffers { products, distances, wide } = buffers;
+        distances.resize(rows.squares.len() * panel, 0.0);
+        let mut cancelled = 0;
+        if !widened {
+            products.resize(distances.len(), T::default());
+            multiply_transposed(rows.centred, &self.means[first * d..last * d], d, products);
+            let constants = &self.constants[first..last];
+            for ((products, distances), square) in
+                products.chunks_exact(panel).zip(distances.chunks_exact_mut(panel)).zip(rows.squares)
+            {
+                cancelled += combine(*square, constants, products, distances, T::CANCELLATION, T::UNDERFLOW);
+            }
+        }
+        if widened || (cancelled * WIDEN_SHARE > distances.len() && T::CANCELLATION > WIDE_CANCELLATION) {
+            cancelled = self.widen(rows.exact, first, last, wide, rows.squares, distances);
+        }
+        let codes = self.dataset.labels().codes();
+        for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
+            let row = rows.member(position);
+            let exact = &rows.exact[position * d..(position + 1) * d];
+            self.finish_row(row, codes[row] as usize, exact, first, distances, cancelled > 0);
         }
     }
 
-    /// Replaces what cancelled, puts the own class's distance in its place, and undoes the scale.
+    /// Undoes the scale, replaces what cancelled, and puts the own class's distance in its place.
     #[inline(always)]
-    fn finish_row(&self, row: usize, own: usize, exact: &[f64], first: usize, distances: &mut [f64]) {
+    fn finish_row(
+        &self,
+        row: usize,
+        own: usize,
+        exact: &[f64],
+        first: usize,
+        distances: &mut [f64],
+        has_cancelled: bool,
+    ) {
         let unscale = 1.0 / (self.centre.scale * self.centre.scale);
-        let half = if self.unit { 0.5 } else { 1.0 };
-        let factor = unscale * half;
-        for (position, distance) in distances.iter_mut().enumerate() {
-            let class = first + position;
-            *distance = if class == own {
-                self.own_distance(row, own, exact)
-            } else if distance.is_nan() {
-                self.exact_distance(exact, class)
-            } else if self.unit {
-                cosine_or_zero(*distance * factor)
-            } else {
-                *distance * factor
-            };
+        if self.unit {
+            let factor = unscale * 0.5;
+            distances.iter_mut().for_each(|distance| *distance = cosine_or_zero(*distance * factor));
+        } else {
+            distances.iter_mut().for_each(|distance| *distance *= unscale);
+        }
+        if has_cancelled {
+            for (position, distance) in distances.iter_mut().enumerate() {
+                if distance.is_nan() && first + position != own {
+                    *distance = self.exact_distance(exact, first + position);
+                }
+            }
+        }
+        if let Some(distance) = own.checked_sub(first).and_then(|own| distances.get_mut(own)) {
+            *distance = self.own_distance(row, own, exact);
         }
     }
 
@@ -227,7 +276,7 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         let BlockTask { kernel, fold, window, start, outputs, radius, workspace } = self;
         let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
         let codes = kernel.dataset.labels().codes();
-        let Workspace { members, source, exact, centred, squares, products, distances, wide } = workspace;
+        let Workspace { members, source, exact, centred, squares, buffers } = workspace;
         members.clear();
         members.extend((start..start + rows).map(|index| {
             let row = kernel.dataset.scored().position(index);
@@ -246,32 +295,12 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         }
         let mut states: Vec<F::State> =
             members.iter().zip(start..).map(|(&(_, own), index)| fold.start(index, own)).collect();
+        let block_rows = BlockRows { members: Some(members), start, exact, centred, squares };
         for first in (0..classes).step_by(PANEL_CLASSES) {
             let last = (first + PANEL_CLASSES).min(classes);
-            let panel = last - first;
-            products.resize(rows * panel, T::default());
-            multiply_transposed(centred, &kernel.means[first * d..last * d], d, products);
-            distances.resize(rows * panel, 0.0);
-            let constants = &kernel.constants[first..last];
-            let mut cancelled = 0;
-            for position in 0..rows {
-                cancelled += combine(
-                    squares[position],
-                    constants,
-                    &products[position * panel..(position + 1) * panel],
-                    &mut distances[position * panel..(position + 1) * panel],
-                    T::CANCELLATION,
-                    T::UNDERFLOW,
-                );
-            }
-            if cancelled * WIDEN_SHARE > rows * panel && T::CANCELLATION > WIDE_CANCELLATION {
-                kernel.widen(exact, first, last, wide, squares, distances);
-            }
-            for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
-                let exact = &exact[position * d..(position + 1) * d];
-                let (row, own) = members[position];
-                kernel.finish_row(row, own, exact, first, distances);
-                fold.absorb(&mut states[position], first, distances);
+            kernel.panel(&block_rows, first, last, false, buffers);
+            for (state, distances) in states.iter_mut().zip(buffers.distances.chunks_exact(last - first)) {
+                fold.absorb(state, first, distances);
             }
         }
         for (position, state) in states.into_iter().enumerate() {
@@ -363,12 +392,36 @@ const WIDE_CANCELLATION: f64 = 1e-6;
 
 #[derive(Default)]
 struct Workspace<T> {
-    /// Row and class of each row of the block.
+    /// The number of each row of the block among all rows, and its class.
     members: Vec<(usize, usize)>,
     source: Vec<T>,
     exact: Vec<f64>,
     centred: Vec<T>,
     squares: Vec<f64>,
+    buffers: PanelBuffers<T>,
+}
+
+/// A block of rows, as they are compared and as they are multiplied.
+struct BlockRows<'a, T> {
+    /// Row and class of each, where the rows do not follow each other.
+    members: Option<&'a [(usize, usize)]>,
+    /// The first row.
+    start: usize,
+    exact: &'a [f64],
+    centred: &'a [T],
+    squares: &'a [f64],
+}
+
+impl<T> BlockRows<'_, T> {
+    /// The number of a row of the block among all rows.
+    #[inline(always)]
+    fn member(&self, position: usize) -> usize {
+        self.members.map_or(self.start + position, |members| members[position].0)
+    }
+}
+
+#[derive(Default)]
+struct PanelBuffers<T> {
     products: Vec<T>,
     distances: Vec<f64>,
     wide: Wide,

@@ -58,6 +58,19 @@ pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T
     lanes.total(x_rest.iter().zip(y_rest).zip(z_rest).map(|((&x, &y), &z)| term(x, y, z)).sum())
 }
 
+/// The smallest value; infinity if there are none.
+#[inline(always)]
+pub(crate) fn minimum(values: &[f64]) -> f64 {
+    let mut lanes = [f64::INFINITY; 8];
+    let (chunks, rest) = values.as_chunks::<8>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value < lane { *value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f64::INFINITY, f64::min)
+}
+
 /// |x|^2.
 #[inline(always)]
 pub(crate) fn squared_norm<T: Element>(x: &[T]) -> f64 {

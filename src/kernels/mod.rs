@@ -25,7 +25,7 @@ use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-pub(crate) use dense::{RowScale, lane_sum, lane_sum_2};
+pub(crate) use dense::{RowScale, lane_sum, lane_sum_2, minimum};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
@@ -55,6 +55,10 @@ pub trait DistanceLoss: Sync {
     /// The part of a row of class `own` with these mean distances to all classes; `slopes` takes its derivatives by
     /// them. The distance to the own class is as in [`RowFold::absorb`].
     fn differentiate(&self, own: usize, distances: &[f64], slopes: &mut [f64]) -> f64;
+
+    /// A change of distances that changes the derivatives by about their own size: a temperature. Distances are
+    /// computed so accurately that their errors are small against it.
+    fn resolution(&self) -> f64;
 }
 
 /// Which statistics of classes are wanted beside the rows.

@@ -17,6 +17,9 @@ pub trait Real:
     /// The same for the distance of a single pair: the square root halves its error, and sums over pairs average it.
     const PAIR_CANCELLATION: f64;
 
+    /// The distance from 1 to the next number.
+    const EPSILON: f64;
+
     /// Squares below this are computed again too: products of their parts may underflow.
     const UNDERFLOW: f64;
 
@@ -30,6 +33,7 @@ pub trait Real:
 impl Real for f32 {
     const CANCELLATION: f64 = 0.2;
     const PAIR_CANCELLATION: f64 = 0.05;
+    const EPSILON: f64 = f32::EPSILON as f64;
     const UNDERFLOW: f64 = 1e-24;
 
     #[inline(always)]
@@ -46,6 +50,7 @@ impl Real for f32 {
 impl Real for f64 {
     const CANCELLATION: f64 = 1e-4;
     const PAIR_CANCELLATION: f64 = 1e-4;
+    const EPSILON: f64 = f64::EPSILON;
     const UNDERFLOW: f64 = 1e-280;
 
     #[inline(always)]

@@ -1,11 +1,12 @@
 //! The hybrid objective: a weighted sum of losses, as cross-entropy + silhouette + supervised contrastive in "Silhouette
 //! Loss" (arXiv:2604.08573).
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
+use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::Real;
+use crate::kernels::{Real, lane_sum};
 use crate::losses::{CenterLoss, CrossEntropy, LossAndGradient, SoftSilhouette, SupervisedContrastive};
 use crate::progress::Progress;
 
@@ -79,12 +80,9 @@ impl Hybrid {
         classifier: Option<(&Classifier, &[usize])>,
         progress: &dyn Progress,
     ) -> Result<HybridStep<T>> {
-        let shape = (dataset.len(), dataset.dimensions());
-        let mut step = HybridStep {
-            embeddings: LossAndGradient { loss: 0.0, gradient: Array2::from_elem(shape, T::default()) },
-            parts: Vec::new(),
-            classifier: None,
-        };
+        let mut sum: Option<LossAndGradient<T>> = None;
+        let mut parts = Vec::new();
+        let mut by_classifier = None;
         for (weight, part) in &self.parts {
             let found = match part {
                 Part::Silhouette(loss) => loss.of_dataset::<T>(dataset, progress)?,
@@ -102,18 +100,36 @@ impl Hybrid {
                         }
                         Classifier::Logits(logits) => *logits *= *weight,
                     }
-                    step.classifier = Some(gradient);
+                    by_classifier = Some(gradient);
                     found
                 }
             };
-            step.parts.push((found.loss, norm(&found.gradient)));
-            step.embeddings.loss += weight * found.loss;
-            step.embeddings.gradient.zip_mut_with(&found.gradient, |sum, value| {
-                *sum = T::from_f64(sum.to_f64() + weight * value.to_f64());
+            parts.push((found.loss, GradientSquares::of(&found.gradient).norm()));
+            sum = Some(match sum {
+                None => scaled(found, *weight),
+                Some(sum) => add(sum, &found, *weight),
             });
         }
-        Ok(step)
+        let shape = (dataset.len(), dataset.dimensions());
+        let nothing = || LossAndGradient { loss: 0.0, gradient: Array2::from_elem(shape, T::default()) };
+        Ok(HybridStep { embeddings: sum.unwrap_or_else(nothing), parts, classifier: by_classifier })
     }
+}
+
+fn scaled<T: Real>(mut part: LossAndGradient<T>, weight: f64) -> LossAndGradient<T> {
+    if weight != 1.0 {
+        part.loss *= weight;
+        part.gradient.par_mapv_inplace(|value| T::from_f64(weight * value.to_f64()));
+    }
+    part
+}
+
+fn add<T: Real>(mut sum: LossAndGradient<T>, part: &LossAndGradient<T>, weight: f64) -> LossAndGradient<T> {
+    sum.loss += weight * part.loss;
+    Zip::from(&mut sum.gradient).and(&part.gradient).par_for_each(|sum, value| {
+        *sum = T::from_f64(sum.to_f64() + weight * value.to_f64());
+    });
+    sum
 }
 
 fn cross_entropy<T: Real>(
@@ -144,14 +160,39 @@ fn cross_entropy<T: Real>(
     }
 }
 
-/// The Euclidean norm of all numbers.
-pub(crate) fn norm<T: Real>(matrix: &Array2<T>) -> f64 {
-    // Divided by the largest first, so that no square vanishes or overflows.
-    let largest = matrix.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
-    if largest == 0.0 {
-        return 0.0;
+/// The squares of a gradient, row by row.
+pub(crate) struct GradientSquares {
+    /// The largest number, without its sign.
+    pub(crate) largest: f64,
+    /// What numbers are multiplied by before they are squared, so that no square vanishes or overflows.
+    scale: f64,
+    rows: Vec<f64>,
+}
+
+impl GradientSquares {
+    pub(crate) fn of<T: Real>(gradient: &Array2<T>) -> Self {
+        let rows: Vec<ArrayView1<'_, T>> = gradient.rows().into_iter().collect();
+        let largest_of =
+            |row: &ArrayView1<'_, T>| row.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
+        let largest = rows.par_iter().with_min_len(256).map(largest_of).reduce(|| 0.0, f64::max);
+        let ordinary = largest == 0.0 || (1e-140..1e140).contains(&largest);
+        let scale = if ordinary { 1.0 } else { 1.0 / largest };
+        let squares = |row: &ArrayView1<'_, T>| {
+            let square = |value: T| (scale * value.to_f64()) * (scale * value.to_f64());
+            row.as_slice().map_or_else(|| row.iter().map(|&value| square(value)).sum(), |row| lane_sum(row, square))
+        };
+        GradientSquares { largest, scale, rows: rows.par_iter().with_min_len(256).map(squares).collect() }
     }
-    largest * matrix.iter().map(|value| (value.to_f64() / largest).powi(2)).sum::<f64>().sqrt()
+
+    /// The Euclidean norm of some rows.
+    pub(crate) fn norm_of(&self, rows: impl Iterator<Item = usize>) -> f64 {
+        rows.map(|row| self.rows[row]).sum::<f64>().sqrt() / self.scale
+    }
+
+    /// The Euclidean norm of all numbers.
+    pub(crate) fn norm(&self) -> f64 {
+        self.norm_of(0..self.rows.len())
+    }
 }
 
 #[cfg(test)]
@@ -161,6 +202,10 @@ mod tests {
     use crate::losses::dataset;
     use crate::losses::tests::{assert_gradient, set};
     use crate::progress::Silent;
+
+    fn norm(gradient: &Array2<f64>) -> f64 {
+        GradientSquares::of(gradient).norm()
+    }
 
     fn head() -> (Array2<f64>, Array1<f64>) {
         let weights = Array2::from_shape_fn((10, 4), |(class, j)| ((class * 7 + j * 3) % 11) as f64 / 11.0);

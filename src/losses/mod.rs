@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 pub use center::CenterLoss;
 pub use cross_entropy::{CrossEntropy, HeadGradients};
-pub(crate) use hybrid::norm;
+pub(crate) use hybrid::GradientSquares;
 pub use hybrid::{Classifier, ClassifierGradient, Hybrid, HybridStep, Part};
 pub use silhouette::SoftSilhouette;
 pub use supervised_contrastive::SupervisedContrastive;

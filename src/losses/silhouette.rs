@@ -5,7 +5,9 @@ use ndarray::ArrayView2;
 use crate::data::Dataset;
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::kernels::{ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient};
+use crate::kernels::{
+    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum,
+};
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
 use crate::metrics::{Competitors, RowScoreFold, SmoothMaximum, SoftMinimum, smooth_maximum};
@@ -114,10 +116,30 @@ impl DistanceLoss for Anchors<'_> {
             return 0.0;
         }
         let a = distances[own];
-        let mut competitors = Competitors::NONE;
-        competitors.absorb(&distances[..own], tau);
-        competitors.absorb(&distances[own + 1..], tau);
-        let b = competitors.soft_minimum(soft_minimum, tau);
+        let rate = 1.0 / tau;
+        let smallest = minimum(&distances[..own]).min(minimum(&distances[own + 1..]));
+        // The own class may be nearer than all others; it is taken out of the sums below.
+        for (slope, distance) in slopes.iter_mut().zip(distances) {
+            let excess = distance - smallest;
+            let excess = if excess > 0.0 { excess } else { 0.0 };
+            *slope = exp_and_exp_m1(-excess * rate).0;
+        }
+        slopes[own] = 0.0;
+        let total = lane_sum(slopes, |value| value);
+        let b = match soft_minimum {
+            SoftMinimum::Weighted => {
+                let weighted =
+                    lane_sum_2(slopes, distances, |exponential, distance| exponential * (distance - smallest));
+                smallest + weighted / total
+            }
+            SoftMinimum::Lse => {
+                // Of exp - 1, because where tau is large nothing of it is left in the exponentials.
+                let mut competitors = Competitors::NONE;
+                competitors.absorb(&distances[..own], tau);
+                competitors.absorb(&distances[own + 1..], tau);
+                competitors.soft_minimum(soft_minimum, tau)
+            }
+        };
         let largest = smooth_maximum(kind, a, b, tau);
         if largest <= 0.0 {
             slopes.fill(0.0);
@@ -131,20 +153,20 @@ impl DistanceLoss for Anchors<'_> {
         };
         let by_a = (1.0 + score * share) / largest;
         let by_b = -(1.0 - score * (1.0 - share)) / largest;
-        let (rate, smallest) = (1.0 / tau, competitors.smallest());
-        let by_weight = by_b / competitors.total();
-        for (slope, distance) in slopes.iter_mut().zip(distances) {
-            let excess = distance - smallest;
-            let excess = if excess > 0.0 { excess } else { 0.0 };
-            *slope = by_weight * exp_and_exp_m1(-excess * rate).0;
-        }
+        let by_weight = by_b / total;
         if soft_minimum == SoftMinimum::Weighted {
             for (slope, distance) in slopes.iter_mut().zip(distances) {
-                *slope *= 1.0 - (distance - b) * rate;
+                *slope *= by_weight * (1.0 - (distance - b) * rate);
             }
+        } else {
+            slopes.iter_mut().for_each(|slope| *slope *= by_weight);
         }
         slopes[own] = by_a;
         -score
+    }
+
+    fn resolution(&self) -> f64 {
+        self.loss.temperature
     }
 }
 

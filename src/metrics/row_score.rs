@@ -1,6 +1,6 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2};
+use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -102,16 +102,6 @@ impl Competitors {
         position
     }
 
-    /// The smallest distance.
-    pub(crate) fn smallest(&self) -> f64 {
-        self.smallest
-    }
-
-    /// The sum of exp(-(D - smallest) / tau) over the classes.
-    pub(crate) fn total(&self) -> f64 {
-        self.exponentials
-    }
-
     /// The soft minimum over the classes.
     pub(crate) fn soft_minimum(&self, kind: SoftMinimum, temperature: f64) -> f64 {
         match kind {
@@ -124,18 +114,6 @@ impl Competitors {
     pub(crate) fn effective(&self, temperature: f64) -> f64 {
         self.exponentials * (self.weighted / self.exponentials / temperature).exp()
     }
-}
-
-#[inline(always)]
-fn minimum(values: &[f64]) -> f64 {
-    let mut lanes = [f64::INFINITY; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value < lane { *value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).copied().fold(f64::INFINITY, f64::min)
 }
 
 impl RowFold for RowScoreFold<'_> {

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::data::Window;
 use crate::error::Result;
-use crate::kernels::closed_form::{BLOCK_ROWS, ClosedForm, PANEL_CLASSES, Wide};
+use crate::kernels::closed_form::{BLOCK_ROWS, BlockRows, ClosedForm, PANEL_CLASSES, PanelBuffers};
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
 use crate::kernels::gemm::{multiply, transposed_multiply};
 use crate::kernels::in_order::{blocks_at_once, for_each_block};
@@ -25,8 +25,8 @@ use crate::kernels::{DistanceLoss, Real};
 impl<T: Real> ClosedForm<'_, T> {
     /// The sum of the parts of all rows, and `factor` times its gradient.
     ///
-    /// Distances are computed in float64: small temperatures magnify their errors. The products of the gradient are of
-    /// type `T`, their sums over blocks float64.
+    /// The products are of type `T`, their sums over blocks float64. Where errors of float32 distances are not small
+    /// against the resolution of the loss, the distances are computed by a float64 product.
     ///
     /// # Errors
     /// What reading rows reports.
@@ -70,6 +70,20 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
+impl<T: Real> ClosedForm<'_, T> {
+    /// Whether errors of the product of these rows and the means would be seen at a resolution of distances.
+    #[inline(always)]
+    fn is_too_coarse_for(&self, resolution: f64, squares: &[f64]) -> bool {
+        let half = if self.unit { 0.5 } else { 1.0 };
+        let scaled = resolution * self.centre.scale * self.centre.scale / half;
+        let largest = squares.iter().chain(&self.constants).fold(0.0, |largest: f64, &value| largest.max(value));
+        T::EPSILON * largest > SEEN * scaled
+    }
+}
+
+/// Errors of distances below this share of the resolution change no derivative by more than 2e-6 of it.
+const SEEN: f64 = 2e-6;
+
 #[inline(always)]
 fn add<T: Real>(sums: &mut [f64], parts: &[T]) {
     for (sum, part) in sums.iter_mut().zip(parts) {
@@ -102,11 +116,10 @@ struct Workspace<T> {
     exact: Vec<f64>,
     centred: Vec<T>,
     squares: Vec<f64>,
-    panel_distances: Vec<f64>,
+    buffers: PanelBuffers<T>,
     distances: Vec<f64>,
     slopes: Vec<f64>,
     weights: Vec<T>,
-    wide: Wide,
 }
 
 impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
@@ -117,8 +130,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
         let BlockTask { kernel, loss, window, block, workspace } = self;
         let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
         let codes = kernel.dataset.labels().codes();
-        let Workspace { source, exact, centred, squares, panel_distances, distances, slopes, weights, wide } =
-            workspace;
+        let Workspace { source, exact, centred, squares, buffers, distances, slopes, weights } = workspace;
         exact.resize(rows * d, 0.0);
         centred.resize(rows * d, T::default());
         squares.resize(rows, 0.0);
@@ -128,14 +140,13 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
             squares[position] = kernel.centre_row(exact, &mut centred[position * d..(position + 1) * d]);
         }
         distances.resize(rows * classes, 0.0);
+        let block_rows = BlockRows { members: None, start: block.start, exact, centred, squares };
+        let widened = kernel.is_too_coarse_for(loss.resolution(), squares);
         for first in (0..classes).step_by(PANEL_CLASSES) {
             let last = (first + PANEL_CLASSES).min(classes);
-            panel_distances.resize(rows * (last - first), 0.0);
-            kernel.widen(exact, first, last, wide, squares, panel_distances);
-            for (position, panel) in panel_distances.chunks_exact_mut(last - first).enumerate() {
-                let row = block.start + position;
-                kernel.finish_row(row, codes[row] as usize, &exact[position * d..(position + 1) * d], first, panel);
-                distances[position * classes + first..position * classes + last].copy_from_slice(panel);
+            kernel.panel(&block_rows, first, last, widened, buffers);
+            for (row, panel) in buffers.distances.chunks_exact(last - first).enumerate() {
+                distances[row * classes + first..row * classes + last].copy_from_slice(panel);
             }
         }
         slopes.resize(classes, 0.0);

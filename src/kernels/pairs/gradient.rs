@@ -48,18 +48,15 @@ impl<T: Real> PairTiles<'_, T> {
     pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
         let (n, d, classes) = (self.order.len(), self.dataset.dimensions(), self.class_weights.len());
         let fold = Slopes { loss, classes };
-        let rows = self.pass(&fold, Wanted::default())?.rows;
+        let mut rows = self.pass(&fold, Wanted::default())?.rows;
         let total = rows.iter().map(|(part, _)| part).sum();
-        let mut slopes = vec![0.0; n * classes];
-        slopes.par_chunks_mut(classes).enumerate().for_each(|(position, slopes)| {
-            let (_, by_distance) = &rows[self.order[position]];
-            let own = self.class_of[position] as usize;
-            for (class, (slope, by_distance)) in slopes.iter_mut().zip(by_distance).enumerate() {
-                let others = self.class_weights[class] - f64::from(u8::from(class == own));
-                *slope = if others > 0.0 { factor * by_distance / others } else { 0.0 };
+        let mut slopes: Vec<Vec<f64>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row].1)).collect();
+        slopes.par_iter_mut().zip(&self.class_of).for_each(|(slopes, &own)| {
+            for (class, (slope, weight)) in slopes.iter_mut().zip(self.class_weights).enumerate() {
+                let others = if class == own as usize { weight - 1.0 } else { *weight };
+                *slope = if others > 0.0 { factor * *slope / others } else { 0.0 };
             }
         });
-        drop(rows);
         let mut sorted = vec![T::default(); n * d];
         self.progress.begin("gradient", n as u64 * n as u64);
         sorted.par_chunks_mut(TILE * d).zip(tiles(0..n)).for_each_init(
@@ -88,7 +85,8 @@ struct Buffers<T> {
 /// A tile of rows against all.
 struct RowsTask<'t, 'a, T> {
     kernel: &'t PairTiles<'a, T>,
-    slopes: &'t [f64],
+    /// For each row the derivatives by its mean distances, over the numbers of members.
+    slopes: &'t [Vec<f64>],
     rows: Range<usize>,
     gradient: &'t mut [T],
     buffers: &'t mut Buffers<T>,
@@ -101,7 +99,7 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
     fn run(self) {
         let RowsTask { kernel, slopes, rows, gradient, buffers } = self;
         let Buffers { workspace, column_slopes, product } = buffers;
-        let (d, classes) = (kernel.dataset.dimensions(), kernel.class_weights.len());
+        let d = kernel.dataset.dimensions();
         let mut sums = vec![0.0; rows.len() * d];
         let mut row_weights = vec![0.0; rows.len()];
         product.resize(rows.len() * d, T::default());
@@ -114,10 +112,10 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
                 let class = kernel.class_of[row] as usize;
                 if last_class != Some(class) {
                     column_slopes.clear();
-                    column_slopes.extend(columns.clone().map(|column| slopes[column * classes + class]));
+                    column_slopes.extend(slopes[columns.clone()].iter().map(|slopes| slopes[class]));
                     last_class = Some(class);
                 }
-                let own = &slopes[row * classes..(row + 1) * classes];
+                let own = &slopes[row];
                 let column_classes = &kernel.class_of[columns.clone()];
                 for ((weight, column_slope), &column_class) in
                     weights.iter_mut().zip(column_slopes.iter()).zip(column_classes)
@@ -138,7 +136,7 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
                 let distance = squared_distance(x, y).sqrt();
                 if distance > 0.0 {
                     let (class, other) = (kernel.class_of[row] as usize, kernel.class_of[column] as usize);
-                    let weight = (slopes[row * classes + other] + slopes[column * classes + class]) / distance;
+                    let weight = (slopes[row][other] + slopes[column][class]) / distance;
                     let target = &mut sums[(row - rows.start) * d..(row - rows.start + 1) * d];
                     for ((sum, x), y) in target.iter_mut().zip(x).zip(y) {
                         *sum += weight * (x.to_f64() - y.to_f64());
