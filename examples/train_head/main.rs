@@ -151,29 +151,31 @@ fn moments(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> (f64, f64)
 fn table(outcomes: &[Vec<Outcome>]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
-    table.set_header(["objective", "accuracy %", "k-NN %", "k-NN less CE", "silhouette", "ms a step"]);
+    table.set_header(["objective", "accuracy %", "less CE", "k-NN %", "less CE", "silhouette", "ms a step"]);
     for (objective, own) in Objective::ALL.iter().zip(outcomes) {
         let percent = |number: fn(&Outcome) -> f64| {
             let (mean, deviation) = moments(own, number);
             format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation)
         };
         let (silhouette, spread) = moments(own, |outcome| outcome.silhouette);
-        let paired: Vec<Outcome> = own
-            .iter()
-            .zip(&outcomes[0])
-            .map(|(own, base)| Outcome { knn_accuracy: own.knn_accuracy - base.knn_accuracy, ..*own })
-            .collect();
-        let (difference, deviation) = moments(&paired, |outcome| outcome.knn_accuracy);
-        let error = deviation / (own.len() as f64).sqrt();
+        let less_base = |number: fn(&Outcome) -> f64| {
+            if *objective == Objective::ALL[0] {
+                return String::new();
+            }
+            let n = own.len() as f64;
+            let differences: Vec<f64> =
+                own.iter().zip(&outcomes[0]).map(|(own, base)| number(own) - number(base)).collect();
+            let mean = differences.iter().sum::<f64>() / n;
+            let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+            let error = (squares / (n - 1.0).max(1.0) / n).sqrt();
+            format!("{:+.1} ({:.1})", 100.0 * mean, 100.0 * error)
+        };
         table.add_row([
             objective.name().to_owned(),
             percent(|outcome| outcome.accuracy),
+            less_base(|outcome| outcome.accuracy),
             percent(|outcome| outcome.knn_accuracy),
-            if *objective == Objective::ALL[0] {
-                String::new()
-            } else {
-                format!("{:+.1} ({:.1})", 100.0 * difference, 100.0 * error)
-            },
+            less_base(|outcome| outcome.knn_accuracy),
             format!("{silhouette:.3} ± {spread:.3}"),
             format!("{:.2}", moments(own, |outcome| outcome.milliseconds).0),
         ]);
