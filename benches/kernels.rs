@@ -75,6 +75,7 @@ const CASES: [(Distance, Precision, usize); 7] = [
 fn pass(bencher: Bencher, (distance, precision, classes): (Distance, Precision, usize), scored: bool) {
     let dataset = dataset(distance, classes);
     let fold = RowScoreFold {
+        precision,
         temperature: 0.1,
         softmin: SoftMinimum::Weighted,
         softmax: SmoothMaximum::Lse,

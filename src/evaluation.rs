@@ -348,6 +348,7 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         Temperature::Auto => find_temperature(dataset, &kernel)?,
     };
     let fold = RowScoreFold {
+        precision,
         temperature,
         softmin: settings.softmin,
         softmax: settings.softmax,

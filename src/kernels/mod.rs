@@ -27,6 +27,7 @@ use crate::progress::Progress;
 
 pub(crate) use dense::{RowScale, lane_sum, lane_sum_2, minimum};
 pub use exponential::exp_and_exp_m1;
+pub(crate) use exponential::rough_exp;
 pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub use real::Real;

@@ -10,7 +10,7 @@ use crate::kernels::{
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::{Competitors, RowScoreFold, SmoothMaximum, SoftMinimum, smooth_maximum};
+use crate::metrics::{Competitors, Exponentials, RowScoreFold, SmoothMaximum, SoftMinimum, smooth_maximum};
 use crate::progress::{Progress, Silent};
 
 /// The soft silhouette loss.
@@ -57,6 +57,7 @@ impl SoftSilhouette {
     pub fn loss<T: Real>(&self, embeddings: ArrayView2<'_, T>, labels: &[usize]) -> Result<f64> {
         let dataset = dataset(embeddings, labels, self.distance)?;
         let fold = RowScoreFold {
+            precision: T::PRECISION,
             temperature: checked_temperature(self.temperature)?,
             softmin: self.soft_minimum,
             softmax: self.smooth_maximum,
@@ -135,8 +136,8 @@ impl DistanceLoss for Anchors<'_> {
             SoftMinimum::Lse => {
                 // Of exp - 1, because where tau is large nothing of it is left in the exponentials.
                 let mut competitors = Competitors::NONE;
-                competitors.absorb(&distances[..own], tau);
-                competitors.absorb(&distances[own + 1..], tau);
+                competitors.absorb(&distances[..own], tau, Exponentials::WithDeficits);
+                competitors.absorb(&distances[own + 1..], tau, Exponentials::WithDeficits);
                 competitors.soft_minimum(soft_minimum, tau)
             }
         };

@@ -72,6 +72,7 @@ pub fn batch_loss(dataset: &Dataset, settings: &BatchSettings) -> Result<BatchLo
 
 fn loss(batch: &Dataset, settings: &BatchSettings) -> Result<f64> {
     let fold = RowScoreFold {
+        precision: settings.precision,
         temperature: settings.temperature,
         softmin: settings.softmin,
         softmax: settings.softmax,

@@ -11,6 +11,6 @@ pub mod silhouette;
 pub mod soft_silhouette;
 
 pub use list::{Family, METRICS, Metric, Scope, Selection};
-pub(crate) use row_score::Competitors;
+pub(crate) use row_score::{Competitors, Exponentials};
 pub use row_score::{RowScore, RowScoreFold};
 pub use soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};

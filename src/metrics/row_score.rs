@@ -1,6 +1,7 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum};
+use crate::data::{Element, Precision};
+use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum, rough_exp};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -23,6 +24,8 @@ pub struct RowScore {
 
 /// Folds the mean distances of a row into its [`RowScore`].
 pub struct RowScoreFold<'a> {
+    /// That of the distances: exponentials need no more.
+    pub precision: Precision,
     /// tau, in units of the distance.
     pub temperature: f64,
     pub softmin: SoftMinimum,
@@ -57,13 +60,24 @@ pub(crate) struct Competitors {
 /// Classes whose exponentials are taken in one loop.
 const BLOCK: usize = 128;
 
+/// What is wanted of the exponentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exponentials {
+    /// In float64, with what is missing to 1.
+    WithDeficits,
+    /// In float64.
+    Plain,
+    /// In float32: an error of 1e-7 in the weights moves the soft minimum by less than that of float32 distances.
+    Rough,
+}
+
 impl Competitors {
     pub(crate) const NONE: Competitors =
         Competitors { classes: 0, smallest: f64::INFINITY, exponentials: 0.0, deficits: 0.0, weighted: 0.0 };
 
     /// Adds classes; returns the position of the smallest distance if it is smaller than all before.
     #[inline(always)]
-    pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64) -> Option<usize> {
+    pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64, wanted: Exponentials) -> Option<usize> {
         let rate = -1.0 / temperature;
         let smallest = minimum(distances);
         let mut position = None;
@@ -79,27 +93,53 @@ impl Competitors {
             self.smallest = smallest;
         }
         // One plain loop for each step: a loop that did all of them would not become vector instructions.
-        let (mut excesses, mut exponentials, mut deficits) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+        let mut excesses = [0.0; BLOCK];
         for block in distances.chunks(BLOCK) {
             let excesses = &mut excesses[..block.len()];
             for (excess, distance) in excesses.iter_mut().zip(block) {
                 *excess = distance - self.smallest;
             }
-            let exponentials = &mut exponentials[..block.len()];
-            let deficits = &mut deficits[..block.len()];
-            for ((excess, exponential), deficit) in
-                excesses.iter().zip(exponentials.iter_mut()).zip(deficits.iter_mut())
-            {
-                let (value, less_one) = exp_and_exp_m1(excess * rate);
-                *exponential = value;
-                *deficit = -less_one;
+            match wanted {
+                Exponentials::WithDeficits => {
+                    let (mut exponentials, mut deficits) = ([0.0; BLOCK], [0.0; BLOCK]);
+                    let exponentials = &mut exponentials[..block.len()];
+                    let deficits = &mut deficits[..block.len()];
+                    for ((excess, exponential), deficit) in
+                        excesses.iter().zip(exponentials.iter_mut()).zip(deficits.iter_mut())
+                    {
+                        let (value, less_one) = exp_and_exp_m1(excess * rate);
+                        *exponential = value;
+                        *deficit = -less_one;
+                    }
+                    self.deficits += lane_sum(deficits, |value| value);
+                    self.add(exponentials, excesses);
+                }
+                Exponentials::Plain => {
+                    let mut exponentials = [0.0; BLOCK];
+                    let exponentials = &mut exponentials[..block.len()];
+                    for (excess, exponential) in excesses.iter().zip(exponentials.iter_mut()) {
+                        *exponential = exp_and_exp_m1(excess * rate).0;
+                    }
+                    self.add(exponentials, excesses);
+                }
+                Exponentials::Rough => {
+                    let mut exponentials = [0.0_f32; BLOCK];
+                    let exponentials = &mut exponentials[..block.len()];
+                    for (excess, exponential) in excesses.iter().zip(exponentials.iter_mut()) {
+                        *exponential = rough_exp((excess * rate) as f32);
+                    }
+                    self.add(exponentials, excesses);
+                }
             }
-            self.exponentials += lane_sum(exponentials, |value| value);
-            self.deficits += lane_sum(deficits, |value| value);
-            self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value * excess);
         }
         self.classes += distances.len();
         position
+    }
+
+    #[inline(always)]
+    fn add<T: Element>(&mut self, exponentials: &[T], excesses: &[f64]) {
+        self.exponentials += lane_sum(exponentials, |value| value.to_f64());
+        self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value.to_f64() * excess);
     }
 
     /// The soft minimum over the classes.
@@ -133,8 +173,14 @@ impl RowFold for RowScoreFold<'_> {
             }
             _ => (distances, &[][..]),
         };
+        let wanted = match (self.softmin, self.softmax, self.precision) {
+            (SoftMinimum::Lse, ..) => Exponentials::WithDeficits,
+            (SoftMinimum::Weighted, SmoothMaximum::Lse, Precision::F32) => Exponentials::Rough,
+            // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
+            (SoftMinimum::Weighted, ..) => Exponentials::Plain,
+        };
         for (first, distances) in [(first, before), (state.own + 1, after)] {
-            if let Some(position) = state.competitors.absorb(distances, self.temperature) {
+            if let Some(position) = state.competitors.absorb(distances, self.temperature, wanted) {
                 state.nearest = (first + position) as u32;
             }
         }
@@ -166,7 +212,13 @@ mod tests {
     fn fold(runs: &[&[f64]], own: usize, temperature: f64, softmin: SoftMinimum) -> RowScore {
         let classes = runs.iter().map(|run| run.len()).sum();
         let counts = vec![2; classes];
-        let fold = RowScoreFold { temperature, softmin, softmax: SmoothMaximum::Hard, counts: &counts };
+        let fold = RowScoreFold {
+            precision: Precision::F64,
+            temperature,
+            softmin,
+            softmax: SmoothMaximum::Hard,
+            counts: &counts,
+        };
         let mut state = fold.start(0, own);
         let mut first = 0;
         for run in runs {

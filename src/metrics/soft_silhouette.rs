@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::row_score::Competitors;
+use crate::metrics::row_score::{Competitors, Exponentials};
 
 /// The differentiable stand-in for the minimum over competing classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +81,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
             .par_iter()
             .map(|(weight, distances)| {
                 let mut competitors = Competitors::NONE;
-                competitors.absorb(distances, temperature);
+                competitors.absorb(distances, temperature, Exponentials::Plain);
                 (competitors.effective(temperature), *weight)
             })
             .collect();
@@ -188,8 +188,8 @@ impl RowFold for CountCompetitors {
             Some(own) => (&distances[..own], &distances[own + 1..]),
             None => (distances, &[][..]),
         };
-        competitors.absorb(before, self.temperature);
-        competitors.absorb(after, self.temperature);
+        competitors.absorb(before, self.temperature, Exponentials::Plain);
+        competitors.absorb(after, self.temperature, Exponentials::Plain);
     }
 
     fn finish(&self, (_, competitors): Self::State) -> f64 {
