@@ -151,7 +151,7 @@ fn table(result: &ObjectiveResult, limit: ClassLimit) -> String {
     let lines = result
         .largest_rows
         .iter()
-        .map(|row| vec![count(row.row), short(Some(row.gradient_norm)), fitted(&row.label, NAMES)]);
+        .map(|row| vec![row.row.to_string(), short(Some(row.gradient_norm)), fitted(&row.label, NAMES)]);
     page.push('\n');
     aligned(&mut page, vec!["row", "gradient norm", "class"], lines.collect(), 1);
     let notes = notes(result);
