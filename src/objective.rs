@@ -403,13 +403,6 @@ fn columns_of(dataset: &Dataset, named: &NamedClassifier) -> Result<Vec<usize>> 
     Ok(dataset.labels().codes().iter().map(|&code| column_of[code as usize]).collect())
 }
 
-/// What one batch gives.
-struct BatchStep<'a, T> {
-    rows: &'a [usize],
-    step: HybridStep<T>,
-    alone: usize,
-}
-
 /// The mean over shuffled batches, each as if it were all there is.
 fn in_batches<T: Real>(
     dataset: &Dataset,
@@ -458,9 +451,8 @@ fn in_batches<T: Real>(
         for (rows, (step, singletons)) in batches.iter().zip(steps) {
             losses.push(step.embeddings.loss);
             rows_kept += rows.len();
-            let batch = BatchStep { rows, step, alone: singletons };
-            alone += batch.alone;
-            add_batch(&mut total, batch, share, classifier.map(|(classifier, _)| classifier));
+            alone += singletons;
+            add_batch(&mut total, rows, step, share, classifier.map(|(classifier, _)| classifier));
         }
         progress.advance(batches.len() as u64);
     }
@@ -479,8 +471,13 @@ fn in_batches<T: Real>(
 }
 
 /// Adds `share` of a batch; of the norms of the parts, the squares.
-fn add_batch<T: Real>(total: &mut HybridStep<T>, batch: BatchStep<'_, T>, share: f64, whole: Option<&Classifier>) {
-    let BatchStep { rows, step, .. } = batch;
+fn add_batch<T: Real>(
+    total: &mut HybridStep<T>,
+    rows: &[usize],
+    step: HybridStep<T>,
+    share: f64,
+    whole: Option<&Classifier>,
+) {
     total.embeddings.loss += share * step.embeddings.loss;
     for ((loss, square), (part, norm)) in total.parts.iter_mut().zip(&step.parts) {
         *loss += share * part;
