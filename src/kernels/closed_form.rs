@@ -6,6 +6,7 @@
 mod gradient;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -13,17 +14,17 @@ use crate::data::{Dataset, Window};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::centre::Centre;
-use crate::kernels::centroids::{Centroids, cosine_or_zero, mean_length};
+use crate::kernels::centroids::{COSINE_ZERO, Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{RowScale, squared_distance};
+use crate::kernels::dense::{RowScale, squared_distance, squared_norm};
 use crate::kernels::gemm::multiply_transposed;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
 /// Rows and classes of one product.
-const BLOCK_ROWS: usize = 256;
-const PANEL_CLASSES: usize = 1024;
+const BLOCK_ROWS: usize = 512;
+const PANEL_CLASSES: usize = 512;
 
 /// A panel of a float32 block with a larger share of distances to repeat is repeated by a float64 product first.
 const WIDEN_SHARE: usize = 32;
@@ -38,6 +39,7 @@ pub(crate) struct ClosedForm<'a, T> {
     /// Centred and scaled class means, and |mean|^2 + V of each.
     means: Vec<T>,
     constants: Vec<f64>,
+    largest_constant: f64,
     /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
     lengths: Vec<Option<f64>>,
     /// The own distance of each row that holds almost all the weight of its class: it is the mean over the few others,
@@ -69,6 +71,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             sums,
             centre,
             means,
+            largest_constant: constants.iter().copied().fold(0.0, f64::max),
             constants,
             lengths,
             dominant: dominant_distances::<T>(dataset, unit)?,
@@ -103,143 +106,107 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         Ok(ClassDistances { rows: outputs, geometry })
     }
 
-    /// Centres and scales a row, and returns the square of the result.
+    /// A row made comparable, centred and scaled; returns the square of the result.
     #[inline(always)]
-    fn centre_row<U: Real>(&self, exact: &[f64], centred: &mut [U]) -> f64 {
-        let centre = &self.centre.vector[..exact.len()];
-        let mut square = [0.0; 8];
-        let value = |k: usize| (exact[k] - centre[k]) * self.centre.scale;
-        let whole = exact.len() / 8 * 8;
-        for start in (0..whole).step_by(8) {
-            for lane in 0..8 {
-                let value = value(start + lane);
-                centred[start + lane] = U::from_f64(value);
-                square[lane] += value * value;
-            }
+    fn centre_row<U: Real>(&self, row: &[T], scale: RowScale, centred: &mut [U]) -> f64 {
+        for ((target, value), centre) in centred.iter_mut().zip(row).zip(&self.centre.vector) {
+            *target = U::from_f64((scale.apply(value.to_f64()) - centre) * self.centre.scale);
         }
-        for (k, target) in centred.iter_mut().enumerate().skip(whole) {
-            *target = U::from_f64(value(k));
-            square[0] += value(k) * value(k);
-        }
-        square.iter().sum()
+        squared_norm(centred)
     }
 
-    /// The distances of a block to the classes of a panel by a float64 product; returns how many cancelled all the same.
+    /// The mean distances of a block of rows to the classes of a panel, a row after the other. `widened` takes a float64
+    /// product from the start.
     #[inline(always)]
-    fn widen(
-        &self,
-        exact: &[f64],
-        first: usize,
-        last: usize,
-        wide: &mut Wide,
-        squares: &[f64],
-        distances: &mut [f64],
-    ) -> usize {
-        let (d, panel) = (self.sums.dimensions(), last - first);
-        wide.centred.resize(exact.len(), 0.0);
-        for (exact, centred) in exact.chunks_exact(d).zip(wide.centred.chunks_exact_mut(d)) {
-            self.centre_row(exact, centred);
+    fn panel<'p>(
+        &'p self,
+        rows: &'p BlockRows<'p, T>,
+        panel: Range<usize>,
+        widened: bool,
+        buffers: &'p mut PanelBuffers<T>,
+    ) -> PanelRows<'p, 'a, T> {
+        let (d, count) = (self.sums.dimensions(), rows.squares.len());
+        let PanelBuffers { products, distances, again, .. } = buffers;
+        distances.resize(panel.len(), 0.0);
+        again.clear();
+        if widened {
+            again.extend(0..count);
+        } else {
+            products.resize(count * panel.len(), T::default());
+            multiply_transposed(rows.centred, &self.means[panel.start * d..panel.end * d], d, products);
+        }
+        PanelRows {
+            kernel: self,
+            rows,
+            limits: self.limits(T::CANCELLATION, T::UNDERFLOW, T::CEILING),
+            constants: &self.constants[panel.clone()],
+            panel,
+            buffers,
+            next: if widened { count } else { 0 },
+            cancelled: 0,
+            widened,
+        }
+    }
+
+    /// The products of some rows of a block with the means of a panel's classes, in float64.
+    #[inline(always)]
+    fn widen(&self, rows: &BlockRows<'_, T>, positions: &[usize], panel: &Range<usize>, wide: &mut Wide) {
+        let d = self.sums.dimensions();
+        wide.centred.resize(positions.len() * d, 0.0);
+        for (&position, centred) in positions.iter().zip(wide.centred.chunks_exact_mut(d)) {
+            self.centre_row(rows.source(position, d), rows.scales[position], centred);
         }
         wide.means.clear();
-        for class in first..last {
+        for class in panel.clone() {
             let mean = self.sums.mean_less(class, &self.centre.vector);
             wide.means.extend(mean.map(|value| value * self.centre.scale));
         }
-        wide.products.resize(distances.len(), 0.0);
+        wide.products.resize(positions.len() * panel.len(), 0.0);
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
-        let constants = &self.constants[first..last];
-        let mut cancelled = 0;
-        for ((products, distances), square) in
-            wide.products.chunks_exact(panel).zip(distances.chunks_exact_mut(panel)).zip(squares)
-        {
-            cancelled += combine(*square, constants, products, distances, WIDE_CANCELLATION, f64::UNDERFLOW);
-        }
-        cancelled
     }
 
-    /// The mean distances of a block of rows to the classes from `first` on, a row after the other. `widened` takes the
-    /// float64 product from the start.
-    #[inline(always)]
-    fn panel(&self, rows: &BlockRows<'_, T>, first: usize, last: usize, widened: bool, buffers: &mut PanelBuffers<T>) {
-        let (d, panel) = (self.sums.dimensions(), last - first);
-        let PanelBuffers { products, distances, wide } = buffers;
-        distances.resize(rows.squares.len() * panel, 0.0);
-        let mut cancelled = 0;
-        if !widened {
-            products.resize(distances.len(), T::default());
-            multiply_transposed(rows.centred, &self.means[first * d..last * d], d, products);
-            let constants = &self.constants[first..last];
-            for ((products, distances), square) in
-                products.chunks_exact(panel).zip(distances.chunks_exact_mut(panel)).zip(rows.squares)
-            {
-                cancelled += combine(*square, constants, products, distances, T::CANCELLATION, T::UNDERFLOW);
-            }
-        }
-        if widened || (cancelled * WIDEN_SHARE > distances.len() && T::CANCELLATION > WIDE_CANCELLATION) {
-            cancelled = self.widen(rows.exact, first, last, wide, rows.squares, distances);
-        }
-        let codes = self.dataset.labels().codes();
-        for (position, distances) in distances.chunks_exact_mut(panel).enumerate() {
-            let row = rows.member(position);
-            let exact = &rows.exact[position * d..(position + 1) * d];
-            self.finish_row(row, codes[row] as usize, exact, first, distances, cancelled > 0);
-        }
-    }
-
-    /// Undoes the scale, replaces what cancelled, and puts the own class's distance in its place.
-    #[inline(always)]
-    fn finish_row(
-        &self,
-        row: usize,
-        own: usize,
-        exact: &[f64],
-        first: usize,
-        distances: &mut [f64],
-        has_cancelled: bool,
-    ) {
-        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
-        if self.unit {
-            let factor = unscale * 0.5;
-            distances.iter_mut().for_each(|distance| *distance = cosine_or_zero(*distance * factor));
-        } else {
-            distances.iter_mut().for_each(|distance| *distance *= unscale);
-        }
-        if has_cancelled {
-            for (position, distance) in distances.iter_mut().enumerate() {
-                if distance.is_nan() && first + position != own {
-                    *distance = self.exact_distance(exact, first + position);
-                }
-            }
-        }
-        if let Some(distance) = own.checked_sub(first).and_then(|own| distances.get_mut(own)) {
-            *distance = self.own_distance(row, own, exact);
+    /// What the terms of distances are held against in a product of a precision.
+    fn limits(&self, cancellation: f64, underflow: f64, ceiling: f64) -> Limits {
+        let scale = self.centre.scale * self.centre.scale;
+        // What passes is then above the cosine distances that count as 0.
+        let zero = if self.unit { 4.0 * COSINE_ZERO * scale / cancellation } else { 0.0 };
+        Limits {
+            cancellation,
+            least: underflow.max(zero),
+            ceiling: if self.largest_constant < ceiling { ceiling } else { 0.0 },
+            unscale: if self.unit { 0.5 / scale } else { 1.0 / scale },
         }
     }
 
     /// The mean distance of a row to the others of its class; 0 for the only row.
     #[inline(always)]
-    fn own_distance(&self, row: usize, own: usize, exact: &[f64]) -> f64 {
+    fn own_distance(&self, row: usize, own: usize, squared: f64) -> f64 {
         let others = self.dataset.weight_of_others(row);
         if others == 0.0 {
             0.0
         } else if let Some(distance) = self.dominant.get(&row) {
             *distance
         } else {
-            self.exact_distance(exact, own) * (self.sums.weight[own] / others)
+            self.mean_distance(squared, own) * (self.sums.weight[own] / others)
         }
     }
 
-    /// D_ic by differences; for the own class over all rows, the row itself included.
+    /// D_ic by differences.
     #[inline(always)]
     fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
-        let squared = self.sums.squared_distance(exact, class) + self.sums.variance[class];
+        self.mean_distance(self.sums.squared_distance(exact, class), class)
+    }
+
+    /// The mean distance to all rows of a class from the squared distance to its mean.
+    #[inline(always)]
+    fn mean_distance(&self, squared: f64, class: usize) -> f64 {
+        let squared = squared + self.sums.variance[class];
         if self.unit { cosine_or_zero(0.5 * squared) } else { squared }
     }
 
-    /// The distance of a row to the mean of its class.
+    /// The distance of a row to the mean of its class from the square of the Euclidean one.
     #[inline(always)]
-    fn radius(&self, exact: &[f64], class: usize) -> Option<f64> {
-        let squared = self.sums.squared_distance(exact, class);
+    fn radius(&self, squared: f64, class: usize) -> Option<f64> {
         if !self.unit {
             return Some(squared);
         }
@@ -274,44 +241,31 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
     #[inline(always)]
     fn run(self) -> Result<()> {
         let BlockTask { kernel, fold, window, start, outputs, radius, workspace } = self;
-        let (rows, d, classes) = (outputs.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let codes = kernel.dataset.labels().codes();
-        let Workspace { members, source, exact, centred, squares, buffers } = workspace;
-        members.clear();
-        members.extend((start..start + rows).map(|index| {
-            let row = kernel.dataset.scored().position(index);
-            (row, codes[row] as usize)
-        }));
-        let block = window.rows(start..start + rows, source)?;
-        exact.resize(rows * d, 0.0);
-        centred.resize(rows * d, T::default());
-        squares.resize(rows, 0.0);
-        for (position, row) in block.chunks_exact(d).enumerate() {
-            let scale = RowScale::of(row, kernel.unit);
-            let exact = &mut exact[position * d..(position + 1) * d];
-            scale.apply_to(row, exact);
-            let centred = &mut centred[position * d..(position + 1) * d];
-            squares[position] = kernel.centre_row(exact, centred);
-        }
+        let scored = kernel.dataset.scored();
+        let positions = (start..start + outputs.len()).map(|index| scored.position(index));
+        let Workspace { source, block, buffers } = workspace;
+        let block = block.fill(kernel, window.rows(start..start + outputs.len(), source)?, positions);
         let mut states: Vec<F::State> =
-            members.iter().zip(start..).map(|(&(_, own), index)| fold.start(index, own)).collect();
-        let block_rows = BlockRows { members: Some(members), start, exact, centred, squares };
-        for first in (0..classes).step_by(PANEL_CLASSES) {
-            let last = (first + PANEL_CLASSES).min(classes);
-            kernel.panel(&block_rows, first, last, false, buffers);
-            for (state, distances) in states.iter_mut().zip(buffers.distances.chunks_exact(last - first)) {
-                fold.absorb(state, first, distances);
+            block.members.iter().zip(start..).map(|(&(_, own), index)| fold.start(index, own)).collect();
+        for panel in panels(kernel.sums.classes()) {
+            let mut rows = kernel.panel(&block, panel.clone(), false, buffers);
+            while let Some(position) = rows.next() {
+                fold.absorb(&mut states[position], panel.start, rows.distances());
             }
         }
-        for (position, state) in states.into_iter().enumerate() {
-            outputs[position] = fold.finish(state);
+        for (output, state) in outputs.iter_mut().zip(states) {
+            *output = fold.finish(state);
         }
-        for (position, radius) in radius.iter_mut().enumerate() {
-            let exact = &exact[position * d..(position + 1) * d];
-            *radius = kernel.radius(exact, members[position].1);
+        for (radius, (squared, (_, own))) in radius.iter_mut().zip(block.own_squares.iter().zip(block.members)) {
+            *radius = kernel.radius(*squared, *own);
         }
         Ok(())
     }
+}
+
+/// The classes in panels.
+fn panels(classes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..classes).step_by(PANEL_CLASSES).map(move |first| first..(first + PANEL_CLASSES).min(classes))
 }
 
 /// The mean distances of dominant rows to the others of their class, pair by pair, in two passes: one for the dominant
@@ -364,27 +318,142 @@ fn for_each_exact_row<T: Real>(
     })
 }
 
-/// Squared distances from the products of centred rows and means: square + constant - 2 product. What cancelled becomes
-/// NaN, and the number of these is returned.
-#[inline(always)]
-fn combine<U: Real>(
-    square: f64,
-    constants: &[f64],
-    products: &[U],
-    distances: &mut [f64],
-    cancellation: f64,
-    underflow: f64,
-) -> usize {
-    let mut cancelled = 0;
-    for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
-        let terms = square + constant;
-        let difference = terms - 2.0 * product.to_f64();
-        // Written so that NaN and infinity do not pass.
-        let passes = difference >= cancellation * terms && terms >= underflow && difference < f64::INFINITY;
-        *distance = if passes { difference } else { f64::NAN };
-        cancelled += usize::from(!passes);
+/// Goes through the rows of a block: in order, but those of which something cancelled come last.
+struct PanelRows<'p, 'a, T> {
+    kernel: &'p ClosedForm<'a, T>,
+    rows: &'p BlockRows<'p, T>,
+    panel: Range<usize>,
+    constants: &'p [f64],
+    limits: Limits,
+    buffers: &'p mut PanelBuffers<T>,
+    /// The next row; from the number of rows on, the next of those that are computed again.
+    next: usize,
+    /// Distances that have cancelled so far.
+    cancelled: usize,
+    /// Whether what is computed again comes from a float64 product.
+    widened: bool,
+}
+
+impl<T: Real> PanelRows<'_, '_, T> {
+    /// The position of the next row, whose distances are ready then.
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let (count, width) = (self.rows.squares.len(), self.panel.len());
+        while self.next < count {
+            let position = self.next;
+            self.next += 1;
+            let PanelBuffers { products, distances, again, .. } = &mut *self.buffers;
+            let products = &products[position * width..(position + 1) * width];
+            let cancelled = self.limits.combine(self.rows.squares[position], self.constants, products, distances);
+            if cancelled == 0 {
+                self.put_own(position);
+                return Some(position);
+            }
+            again.push(position);
+            self.cancelled += cancelled;
+        }
+        let place = self.next - count;
+        if place == 0 {
+            self.choose_width();
+        }
+        let position = *self.buffers.again.get(place)?;
+        self.next += 1;
+        self.repeat(place, position);
+        self.put_own(position);
+        Some(position)
     }
-    cancelled
+
+    /// The distances of the row that came last.
+    #[inline(always)]
+    fn distances(&self) -> &[f64] {
+        &self.buffers.distances
+    }
+
+    /// Decides by how much has cancelled whether the rows in question go through a float64 product.
+    fn choose_width(&mut self) {
+        let all = self.rows.squares.len() * self.panel.len();
+        self.widened |= self.cancelled * WIDEN_SHARE > all && T::CANCELLATION > WIDE_CANCELLATION;
+        if self.widened {
+            let PanelBuffers { again, wide, .. } = &mut *self.buffers;
+            self.kernel.widen(self.rows, again, &self.panel, wide);
+            self.limits = self.kernel.limits(WIDE_CANCELLATION, f64::UNDERFLOW, f64::CEILING);
+        }
+    }
+
+    /// The distances of a row of which something has cancelled.
+    #[inline(always)]
+    fn repeat(&mut self, place: usize, position: usize) {
+        let (d, width) = (self.kernel.sums.dimensions(), self.panel.len());
+        let PanelBuffers { products, distances, wide, exact, .. } = &mut *self.buffers;
+        let square = self.rows.squares[position];
+        if self.widened {
+            let products = &wide.products[place * width..(place + 1) * width];
+            self.limits.combine(square, self.constants, products, distances);
+        } else {
+            let products = &products[position * width..(position + 1) * width];
+            self.limits.combine(square, self.constants, products, distances);
+        }
+        let own = self.rows.members[position].1;
+        exact.resize(d, 0.0);
+        self.rows.scales[position].apply_to(self.rows.source(position, d), exact);
+        for (class, distance) in self.panel.clone().zip(distances.iter_mut()) {
+            if distance.is_nan() && class != own {
+                *distance = self.kernel.exact_distance(exact, class);
+            }
+        }
+    }
+
+    /// Puts the distance to the others of the row's class in its place, if that class is in the panel.
+    #[inline(always)]
+    fn put_own(&mut self, position: usize) {
+        let (row, own) = self.rows.members[position];
+        if let Some(distance) = own.checked_sub(self.panel.start).and_then(|own| self.buffers.distances.get_mut(own)) {
+            *distance = self.kernel.own_distance(row, own, self.rows.own_squares[position]);
+        }
+    }
+}
+
+/// When a difference of terms is a distance, and when too much of it has cancelled.
+struct Limits {
+    /// [`Real::CANCELLATION`] of the product.
+    cancellation: f64,
+    /// The least terms that count.
+    least: f64,
+    /// Terms below this leave no product infinite.
+    ceiling: f64,
+    /// From squares to distances.
+    unscale: f64,
+}
+
+impl Limits {
+    /// Distances from the products of a centred row and means: those of square + constant - 2 product. What cancelled
+    /// becomes NaN, and the number of these is returned.
+    #[inline(always)]
+    fn combine<U: Real>(&self, square: f64, constants: &[f64], products: &[U], distances: &mut [f64]) -> usize {
+        let Limits { cancellation, least, ceiling, unscale } = *self;
+        let mut cancelled = 0;
+        // Most rows are neither tiny nor huge, and one comparison is enough.
+        if square >= least && square < ceiling {
+            for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
+                let terms = square + constant;
+                let product = product.to_f64();
+                let difference = terms - (product + product);
+                let passes = difference >= cancellation * terms;
+                *distance = if passes { difference * unscale } else { f64::NAN };
+                cancelled += usize::from(!passes);
+            }
+            return cancelled;
+        }
+        for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
+            let terms = square + constant;
+            let difference = terms - 2.0 * product.to_f64();
+            // Written so that NaN and infinity do not pass.
+            let passes = difference >= cancellation * terms && terms >= least && difference < f64::INFINITY;
+            *distance = if passes { difference * unscale } else { f64::NAN };
+            cancelled += usize::from(!passes);
+        }
+        cancelled
+    }
 }
 
 /// [`Real::CANCELLATION`] of the float64 product that repeats a float32 one: errs by about 1e-9.
@@ -392,38 +461,91 @@ const WIDE_CANCELLATION: f64 = 1e-6;
 
 #[derive(Default)]
 struct Workspace<T> {
-    /// The number of each row of the block among all rows, and its class.
-    members: Vec<(usize, usize)>,
     source: Vec<T>,
-    exact: Vec<f64>,
+    block: BlockBuffers<T>,
+    buffers: PanelBuffers<T>,
+}
+
+/// What a block of rows is computed from.
+#[derive(Default)]
+struct BlockBuffers<T> {
+    members: Vec<(usize, usize)>,
+    scales: Vec<RowScale>,
     centred: Vec<T>,
     squares: Vec<f64>,
-    buffers: PanelBuffers<T>,
+    own_squares: Vec<f64>,
+    exact: Vec<f64>,
 }
 
 /// A block of rows, as they are compared and as they are multiplied.
 struct BlockRows<'a, T> {
-    /// Row and class of each, where the rows do not follow each other.
-    members: Option<&'a [(usize, usize)]>,
-    /// The first row.
-    start: usize,
-    exact: &'a [f64],
+    /// The number of each row among all rows, and its class.
+    members: &'a [(usize, usize)],
+    /// The rows as they are stored, and what makes them comparable.
+    source: &'a [T],
+    scales: &'a [RowScale],
     centred: &'a [T],
+    /// Squares of the lengths of the centred rows.
     squares: &'a [f64],
+    /// Squared distances to the means of their own classes.
+    own_squares: &'a [f64],
 }
 
 impl<T> BlockRows<'_, T> {
-    /// The number of a row of the block among all rows.
+    /// A row as it is stored.
+    fn source(&self, position: usize, d: usize) -> &[T] {
+        &self.source[position * d..(position + 1) * d]
+    }
+}
+
+impl<T: Real> BlockBuffers<T> {
+    /// Takes rows as they are stored, and their numbers.
     #[inline(always)]
-    fn member(&self, position: usize) -> usize {
-        self.members.map_or(self.start + position, |members| members[position].0)
+    fn fill<'b>(
+        &'b mut self,
+        kernel: &ClosedForm<'_, T>,
+        source: &'b [T],
+        numbers: impl Iterator<Item = usize>,
+    ) -> BlockRows<'b, T> {
+        let d = kernel.sums.dimensions();
+        let codes = kernel.dataset.labels().codes();
+        let BlockBuffers { members, scales, centred, squares, own_squares, exact } = self;
+        members.clear();
+        members.extend(numbers.map(|row| (row, codes[row] as usize)));
+        scales.clear();
+        centred.resize(source.len(), T::default());
+        squares.clear();
+        own_squares.clear();
+        exact.resize(d, 0.0);
+        let unscale = 1.0 / (kernel.centre.scale * kernel.centre.scale);
+        for ((row, centred), &(_, own)) in source.chunks_exact(d).zip(centred.chunks_exact_mut(d)).zip(&*members) {
+            let scale = RowScale::of(row, kernel.unit);
+            let square = kernel.centre_row(row, scale, centred);
+            // By differences, of which each is rounded as its terms are; where little is left of them, again in full.
+            let own_square = squared_distance(centred, &kernel.means[own * d..(own + 1) * d]);
+            let terms = square + kernel.constants[own];
+            let passes = own_square >= T::CANCELLATION * terms && terms >= T::UNDERFLOW && terms < T::CEILING;
+            own_squares.push(if passes {
+                own_square * unscale
+            } else {
+                scale.apply_to(row, exact);
+                kernel.sums.squared_distance(exact, own)
+            });
+            scales.push(scale);
+            squares.push(square);
+        }
+        BlockRows { members, source, scales, centred, squares, own_squares }
     }
 }
 
 #[derive(Default)]
 struct PanelBuffers<T> {
     products: Vec<T>,
+    /// Of one row.
     distances: Vec<f64>,
+    exact: Vec<f64>,
+    /// Positions of the rows of which something cancelled.
+    again: Vec<usize>,
     wide: Wide,
 }
 

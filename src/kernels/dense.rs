@@ -6,26 +6,48 @@ use crate::data::Element;
 
 const LANES: usize = 8;
 
+/// Groups of lanes that are summed side by side, so that no addition waits for the one before.
+const GROUPS: usize = 4;
+
 /// Sums in lanes, added up in a fixed order.
 #[derive(Default)]
-struct Lanes([f64; LANES]);
+struct Lanes([[f64; LANES]; GROUPS]);
 
 impl Lanes {
     #[inline(always)]
     fn total(self, rest: f64) -> f64 {
-        let lanes = self.0;
+        let [first, second, third, fourth] = self.0;
+        let mut lanes = [0.0; LANES];
+        for lane in 0..LANES {
+            lanes[lane] = (first[lane] + second[lane]) + (third[lane] + fourth[lane]);
+        }
         ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest
     }
+}
+
+/// Elements in chunks of all lanes, then of one group of lanes, then alone.
+#[inline(always)]
+fn in_chunks<T>(x: &[T]) -> (&[[[T; LANES]; GROUPS]], &[[T; LANES]], &[T]) {
+    let (groups, rest) = x.as_chunks::<LANES>();
+    let (chunks, groups) = groups.as_chunks::<GROUPS>();
+    (chunks, groups, rest)
 }
 
 /// The sum of `term` over the elements of a slice.
 #[inline(always)]
 pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
     let mut lanes = Lanes::default();
-    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (chunks, groups, rest) = in_chunks(x);
     for chunk in chunks {
-        for (sum, &value) in lanes.0.iter_mut().zip(chunk) {
-            *sum += term(value);
+        for (sums, group) in lanes.0.iter_mut().zip(chunk) {
+            for lane in 0..LANES {
+                sums[lane] += term(group[lane]);
+            }
+        }
+    }
+    for group in groups {
+        for lane in 0..LANES {
+            lanes.0[0][lane] += term(group[lane]);
         }
     }
     lanes.total(rest.iter().map(|&value| term(value)).sum())
@@ -35,10 +57,17 @@ pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
 #[inline(always)]
 pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U) -> f64) -> f64 {
     let mut lanes = Lanes::default();
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let ((x, x_groups, x_rest), (y, y_groups, y_rest)) = (in_chunks(x), in_chunks(y));
     for (x, y) in x.iter().zip(y) {
+        for group in 0..GROUPS {
+            for lane in 0..LANES {
+                lanes.0[group][lane] += term(x[group][lane], y[group][lane]);
+            }
+        }
+    }
+    for (x, y) in x_groups.iter().zip(y_groups) {
         for lane in 0..LANES {
-            lanes.0[lane] += term(x[lane], y[lane]);
+            lanes.0[0][lane] += term(x[lane], y[lane]);
         }
     }
     lanes.total(x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum())
@@ -48,11 +77,18 @@ pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U)
 #[inline(always)]
 pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T, f64, f64) -> f64) -> f64 {
     let mut lanes = Lanes::default();
-    let (x, x_rest) = x.as_chunks::<LANES>();
-    let ((y, y_rest), (z, z_rest)) = (y.as_chunks::<LANES>(), z.as_chunks::<LANES>());
+    let (x, x_groups, x_rest) = in_chunks(x);
+    let ((y, y_groups, y_rest), (z, z_groups, z_rest)) = (in_chunks(y), in_chunks(z));
     for ((x, y), z) in x.iter().zip(y).zip(z) {
+        for group in 0..GROUPS {
+            for lane in 0..LANES {
+                lanes.0[group][lane] += term(x[group][lane], y[group][lane], z[group][lane]);
+            }
+        }
+    }
+    for ((x, y), z) in x_groups.iter().zip(y_groups).zip(z_groups) {
         for lane in 0..LANES {
-            lanes.0[lane] += term(x[lane], y[lane], z[lane]);
+            lanes.0[0][lane] += term(x[lane], y[lane], z[lane]);
         }
     }
     lanes.total(x_rest.iter().zip(y_rest).zip(z_rest).map(|((&x, &y), &z)| term(x, y, z)).sum())
@@ -146,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_element_is_summed_once() {
-        for length in [0usize, 1, 7, 8, 9, 31] {
+        for length in [0usize, 1, 7, 8, 9, 31, 32, 41, 77] {
             let x: Vec<f64> = (1..=length).map(|k| k as f64).collect();
             let total = (length * (length + 1) / 2) as f64;
             assert_eq!(lane_sum(&x, |x| x), total);

@@ -23,6 +23,9 @@ pub trait Real:
     /// Squares below this are computed again too: products of their parts may underflow.
     const UNDERFLOW: f64;
 
+    /// Products of vectors of which the squares are below this are finite.
+    const CEILING: f64;
+
     /// |self|.
     fn magnitude(self) -> Self;
 
@@ -35,6 +38,7 @@ impl Real for f32 {
     const PAIR_CANCELLATION: f64 = 0.05;
     const EPSILON: f64 = f32::EPSILON as f64;
     const UNDERFLOW: f64 = 1e-24;
+    const CEILING: f64 = 1e37;
 
     #[inline(always)]
     fn magnitude(self) -> Self {
@@ -52,6 +56,7 @@ impl Real for f64 {
     const PAIR_CANCELLATION: f64 = 1e-4;
     const EPSILON: f64 = f64::EPSILON;
     const UNDERFLOW: f64 = 1e-280;
+    const CEILING: f64 = 1e300;
 
     #[inline(always)]
     fn magnitude(self) -> Self {

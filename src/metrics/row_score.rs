@@ -1,6 +1,6 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use crate::data::{Element, Precision};
+use crate::data::Precision;
 use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum, rough_exp};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
@@ -79,10 +79,18 @@ impl Competitors {
     #[inline(always)]
     pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64, wanted: Exponentials) -> Option<usize> {
         let rate = -1.0 / temperature;
-        let smallest = minimum(distances);
+        let (mut smallest, mut nearest) = (f64::INFINITY, 0);
+        for (index, block) in distances.chunks(BLOCK).enumerate() {
+            let of_block = minimum(block);
+            if of_block < smallest {
+                (smallest, nearest) = (of_block, index);
+            }
+        }
         let mut position = None;
         if smallest < self.smallest {
-            position = distances.iter().position(|&distance| distance == smallest);
+            let first = nearest * BLOCK;
+            position =
+                distances[first..].iter().position(|&distance| distance == smallest).map(|offset| first + offset);
             if self.classes > 0 {
                 let drop = self.smallest - smallest;
                 let (factor, factor_m1) = exp_and_exp_m1(drop * rate);
@@ -93,53 +101,55 @@ impl Competitors {
             self.smallest = smallest;
         }
         // One plain loop for each step: a loop that did all of them would not become vector instructions.
+        if wanted == Exponentials::Rough {
+            let (mut exponents, mut exponentials) = ([0.0_f32; BLOCK], [0.0_f32; BLOCK]);
+            for block in distances.chunks(BLOCK) {
+                let exponents = &mut exponents[..block.len()];
+                let exponentials = &mut exponentials[..block.len()];
+                for (exponent, distance) in exponents.iter_mut().zip(block) {
+                    let value = (distance - self.smallest) * rate;
+                    // The exponential is 0 from here on, and the product of both must be.
+                    *exponent = if value > NOTHING { value as f32 } else { NOTHING as f32 };
+                }
+                for (exponential, exponent) in exponentials.iter_mut().zip(&*exponents) {
+                    *exponential = rough_exp(*exponent);
+                }
+                let (sum, weighted) = rough_sums(exponentials, exponents);
+                self.exponentials += sum;
+                self.weighted -= temperature * weighted;
+            }
+            self.classes += distances.len();
+            return position;
+        }
         let mut excesses = [0.0; BLOCK];
         for block in distances.chunks(BLOCK) {
             let excesses = &mut excesses[..block.len()];
             for (excess, distance) in excesses.iter_mut().zip(block) {
                 *excess = distance - self.smallest;
             }
-            match wanted {
-                Exponentials::WithDeficits => {
-                    let (mut exponentials, mut deficits) = ([0.0; BLOCK], [0.0; BLOCK]);
-                    let exponentials = &mut exponentials[..block.len()];
-                    let deficits = &mut deficits[..block.len()];
-                    for ((excess, exponential), deficit) in
-                        excesses.iter().zip(exponentials.iter_mut()).zip(deficits.iter_mut())
-                    {
-                        let (value, less_one) = exp_and_exp_m1(excess * rate);
-                        *exponential = value;
-                        *deficit = -less_one;
-                    }
-                    self.deficits += lane_sum(deficits, |value| value);
-                    self.add(exponentials, excesses);
+            let mut exponentials = [0.0; BLOCK];
+            let exponentials = &mut exponentials[..block.len()];
+            if wanted == Exponentials::WithDeficits {
+                let mut deficits = [0.0; BLOCK];
+                let deficits = &mut deficits[..block.len()];
+                for ((excess, exponential), deficit) in
+                    excesses.iter().zip(exponentials.iter_mut()).zip(deficits.iter_mut())
+                {
+                    let (value, less_one) = exp_and_exp_m1(excess * rate);
+                    *exponential = value;
+                    *deficit = -less_one;
                 }
-                Exponentials::Plain => {
-                    let mut exponentials = [0.0; BLOCK];
-                    let exponentials = &mut exponentials[..block.len()];
-                    for (excess, exponential) in excesses.iter().zip(exponentials.iter_mut()) {
-                        *exponential = exp_and_exp_m1(excess * rate).0;
-                    }
-                    self.add(exponentials, excesses);
-                }
-                Exponentials::Rough => {
-                    let mut exponentials = [0.0_f32; BLOCK];
-                    let exponentials = &mut exponentials[..block.len()];
-                    for (excess, exponential) in excesses.iter().zip(exponentials.iter_mut()) {
-                        *exponential = rough_exp((excess * rate) as f32);
-                    }
-                    self.add(exponentials, excesses);
+                self.deficits += lane_sum(deficits, |value| value);
+            } else {
+                for (excess, exponential) in excesses.iter().zip(exponentials.iter_mut()) {
+                    *exponential = exp_and_exp_m1(excess * rate).0;
                 }
             }
+            self.exponentials += lane_sum(exponentials, |value| value);
+            self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value * excess);
         }
         self.classes += distances.len();
         position
-    }
-
-    #[inline(always)]
-    fn add<T: Element>(&mut self, exponentials: &[T], excesses: &[f64]) {
-        self.exponentials += lane_sum(exponentials, |value| value.to_f64());
-        self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value.to_f64() * excess);
     }
 
     /// The soft minimum over the classes.
@@ -154,6 +164,30 @@ impl Competitors {
     pub(crate) fn effective(&self, temperature: f64) -> f64 {
         self.exponentials * (self.weighted / self.exponentials / temperature).exp()
     }
+}
+
+/// exp of this is 0 in float32 as [`rough_exp`] computes it.
+const NOTHING: f64 = -88.0;
+
+/// The sums of exponentials and of their products with exponents, over a block. Float32 lanes of few terms each: their
+/// rounding is that of the terms.
+#[inline(always)]
+fn rough_sums(exponentials: &[f32], exponents: &[f32]) -> (f64, f64) {
+    const LANES: usize = 16;
+    let (mut sums, mut weighted) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    let (exponentials, last_exponentials) = exponentials.as_chunks::<LANES>();
+    let (exponents, last_exponents) = exponents.as_chunks::<LANES>();
+    for (exponentials, exponents) in exponentials.iter().zip(exponents) {
+        for lane in 0..LANES {
+            sums[lane] += exponentials[lane];
+            weighted[lane] += exponentials[lane] * exponents[lane];
+        }
+    }
+    for (lane, (exponential, exponent)) in last_exponentials.iter().zip(last_exponents).enumerate() {
+        sums[lane] += exponential;
+        weighted[lane] += exponential * exponent;
+    }
+    (lane_sum(&sums, f64::from), lane_sum(&weighted, f64::from))
 }
 
 impl RowFold for RowScoreFold<'_> {

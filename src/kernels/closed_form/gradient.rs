@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::data::Window;
 use crate::error::Result;
-use crate::kernels::closed_form::{BLOCK_ROWS, BlockRows, ClosedForm, PANEL_CLASSES, PanelBuffers};
+use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
 use crate::kernels::gemm::{multiply, transposed_multiply};
 use crate::kernels::in_order::{blocks_at_once, for_each_block};
@@ -113,9 +113,7 @@ struct BlockTask<'t, 'a, T, L> {
 #[derive(Default)]
 struct Workspace<T> {
     source: Vec<T>,
-    exact: Vec<f64>,
-    centred: Vec<T>,
-    squares: Vec<f64>,
+    block: BlockBuffers<T>,
     buffers: PanelBuffers<T>,
     distances: Vec<f64>,
     slopes: Vec<f64>,
@@ -129,26 +127,17 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
     fn run(self) -> Self::Output {
         let BlockTask { kernel, loss, window, block, workspace } = self;
         let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let codes = kernel.dataset.labels().codes();
-        let Workspace { source, exact, centred, squares, buffers, distances, slopes, weights } = workspace;
-        exact.resize(rows * d, 0.0);
-        centred.resize(rows * d, T::default());
-        squares.resize(rows, 0.0);
-        for (position, row) in window.rows(block.clone(), source)?.chunks_exact(d).enumerate() {
-            let exact = &mut exact[position * d..(position + 1) * d];
-            RowScale::of(row, kernel.unit).apply_to(row, exact);
-            squares[position] = kernel.centre_row(exact, &mut centred[position * d..(position + 1) * d]);
-        }
+        let Workspace { source, block: block_buffers, buffers, distances, slopes, weights } = workspace;
+        let block_rows = block_buffers.fill(kernel, window.rows(block.clone(), source)?, block.clone());
         distances.resize(rows * classes, 0.0);
-        let block_rows = BlockRows { members: None, start: block.start, exact, centred, squares };
-        let widened = kernel.is_too_coarse_for(loss.resolution(), squares);
-        for first in (0..classes).step_by(PANEL_CLASSES) {
-            let last = (first + PANEL_CLASSES).min(classes);
-            kernel.panel(&block_rows, first, last, widened, buffers);
-            for (row, panel) in buffers.distances.chunks_exact(last - first).enumerate() {
-                distances[row * classes + first..row * classes + last].copy_from_slice(panel);
+        let widened = kernel.is_too_coarse_for(loss.resolution(), block_rows.squares);
+        for panel in panels(classes) {
+            let mut panel_rows = kernel.panel(&block_rows, panel.clone(), widened, buffers);
+            while let Some(row) = panel_rows.next() {
+                distances[row * classes..][panel.clone()].copy_from_slice(panel_rows.distances());
             }
         }
+        let centred = block_rows.centred;
         slopes.resize(classes, 0.0);
         weights.resize(rows * classes, T::default());
         let mut parts = 0.0;
@@ -159,8 +148,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
         for (position, (distances, weights)) in
             distances.chunks_exact(classes).zip(weights.chunks_exact_mut(classes)).enumerate()
         {
-            let row = block.start + position;
-            let own = codes[row] as usize;
+            let (row, own) = block_rows.members[position];
             parts += loss.differentiate(own, distances, slopes);
             let others = kernel.dataset.weight_of_others(row);
             slopes[own] *= if others > 0.0 { kernel.sums.weight[own] / others } else { 0.0 };
@@ -217,7 +205,7 @@ impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
             let share = 1.0 / kernel.sums.weight[class];
             let scale = RowScale::of(row, kernel.unit);
             scale.apply_to(row, exact);
-            kernel.centre_row(exact, sum);
+            kernel.centre_row(row, scale, sum);
             let vectors = &vectors[class * d..(class + 1) * d];
             for ((sum, vector), part) in sum.iter_mut().zip(vectors).zip(&*gradient) {
                 *sum = factor * (part.to_f64() + share * (class_slopes[class] * *sum - vector));
