@@ -40,6 +40,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod detail;
 pub mod distance;
 pub mod error;
 pub mod evaluation;

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Score(Box<ScoreArguments>),
     /// A loss of embeddings with labels, and its exact gradient
     Grad(Box<GradArguments>),
+    /// A page for the browser: silhouettes, classes, what is confused with what, and what changed between checkpoints
+    Report(Box<ReportArguments>),
     /// What is in a file, and what of it can be embeddings or labels
     Inspect(InspectArguments),
     /// Every metric: name, range, direction, cost and source
@@ -132,7 +134,7 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
     pub(crate) format: Format,
 
-    /// Write the result to a file; the extension says how: .json .md .csv .txt; can be given several times
+    /// Write the result to a file; the extension says how: .json .md .csv .html .txt; can be given several times
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Vec<String>,
 
@@ -152,9 +154,66 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "COLUMN", help_heading = "Output")]
     pub(crate) sort: Option<String>,
 
+    /// Draw the silhouettes of the rows, class by class, below the table
+    #[arg(long, help_heading = "Output")]
+    pub(crate) plot: bool,
+
     /// Add the content hash of the embeddings (costs a read)
     #[arg(long, help_heading = "Output")]
     pub(crate) hash: bool,
+
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq report emb.npy -l labels.npy -o report.html
+  embq report step-1.npy step-2.npy step-3.npy -l labels.npy -o report.html
+  embq report emb.parquet -l label --text sentence --ids id -o report.html")]
+pub(crate) struct ReportArguments {
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// pattern or a directory is one input; several are checkpoints with the same rows
+    #[arg(value_name = "EMBEDDINGS", required = true, num_args = 1..)]
+    pub(crate) embeddings: Vec<String>,
+
+    /// Labels: a file with one a row, PATH:COLUMN, or a column of the embeddings' own file
+    #[arg(short, long, value_name = "LABELS")]
+    pub(crate) labels: String,
+
+    /// The page: one file that needs nothing else
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: String,
+
+    #[command(flatten)]
+    pub(crate) names: NameArguments,
+
+    /// The distance between two rows
+    #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]
+    pub(crate) distance: Distance,
+
+    #[command(flatten)]
+    pub(crate) soft: SoftArguments,
+
+    /// Seed of the subsample, and of the rows that are drawn
+    #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
+    pub(crate) seed: u64,
+
+    /// Precision of the products (default: float64 for float64 and wide integers, float32 for the rest)
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) precision: Option<PrecisionArgument>,
+
+    /// A positive weight for each row: a file with one a row, PATH:COLUMN, or a column of the embeddings' file
+    #[arg(long, value_name = "WEIGHTS", help_heading = "Rows")]
+    pub(crate) row_weights: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
+
+    /// Score only this many rows, drawn class by class; their distances stay exact over all rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
+    pub(crate) subsample: Option<u64>,
 
     #[command(flatten)]
     pub(crate) run: RunArguments,
@@ -202,6 +261,31 @@ pub(crate) struct RowArguments {
     /// Leave out classes with fewer rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
     pub(crate) min_class_size: Option<u64>,
+}
+
+/// What rows are called.
+#[derive(Debug, Args)]
+pub(crate) struct NameArguments {
+    /// What the rows say, shown beside suspicious rows: a file with one text a row, PATH:COLUMN, or a column of the
+    /// embeddings' file
+    #[arg(long, value_name = "TEXT", help_heading = "Rows")]
+    pub(crate) text: Option<String>,
+
+    /// What the rows are called, given as --text
+    #[arg(long, value_name = "IDS", help_heading = "Rows")]
+    pub(crate) ids: Option<String>,
+}
+
+impl NameArguments {
+    /// The inputs that they are read from.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &String> {
+        self.ids.iter().chain(&self.text)
+    }
+
+    /// The options that were given.
+    pub(crate) fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.ids.as_ref().map(|_| "--ids").into_iter().chain(self.text.as_ref().map(|_| "--text"))
+    }
 }
 
 /// How a command runs.

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2};
 
 use crate::cli::args::{GradArguments, LossArgument, saturated};
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, print, print_styled};
+use crate::cli::{Outcome, keep_inputs, print, print_styled};
 use crate::data::{Dataset, DatasetOptions, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
@@ -198,14 +198,7 @@ impl Outputs {
         check_distinct(files())?;
         let others = [&arguments.head, &arguments.bias, &arguments.logits, &arguments.logit_labels];
         let inputs = [&arguments.embeddings, &arguments.labels].into_iter().chain(others.into_iter().flatten());
-        for path in inputs.flat_map(|input| input::paths_of(input)) {
-            if let Some(file) = files().find(|file| file.is(Path::new(&path))) {
-                return Err(Error::setting(
-                    format!("{} is an input: the result would take its place", file.shown()),
-                    "give the output a path of its own",
-                ));
-            }
-        }
+        keep_inputs(files(), inputs)?;
         Ok(outputs)
     }
 

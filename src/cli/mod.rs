@@ -5,18 +5,23 @@ mod grad;
 mod inspect;
 mod interrupt;
 mod message;
+mod named_rows;
 mod progress;
+mod report;
 mod score;
 
 use std::any::Any;
 use std::io::Write;
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::CommandFactory;
 
 use crate::error::{Error, Result};
+use crate::input;
+use crate::report::output::OutputFile;
 use crate::report::{gradient, json, metric_list};
 
 pub use args::Arguments;
@@ -54,6 +59,7 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
     match arguments.command {
         Command::Score(score) => score::run(*score),
         Command::Grad(grad) => grad::run(*grad),
+        Command::Report(report) => report::run(*report),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
@@ -83,6 +89,40 @@ fn manual(page: &mut Vec<u8>) -> std::io::Result<()> {
         clap_mangen::Man::new(subcommand.clone()).title(name.to_uppercase()).render(page)?;
     }
     Ok(())
+}
+
+/// Checks that no output would take the place of an input.
+///
+/// # Errors
+/// The output that is an input.
+fn keep_inputs<'a>(
+    outputs: impl Iterator<Item = &'a OutputFile>,
+    inputs: impl Iterator<Item = &'a String>,
+) -> Result<()> {
+    let outputs: Vec<&OutputFile> = outputs.collect();
+    for path in inputs.flat_map(|input| input::paths_of(input)) {
+        if let Some(file) = outputs.iter().find(|file| file.is(Path::new(&path))) {
+            return Err(Error::setting(
+                format!("{} is an input: the result would take its place", file.shown()),
+                "give the output a path of its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The command line as a shell would read it again.
+fn command_line() -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
+    let quoted = |argument: String| {
+        if !argument.is_empty() && argument.chars().all(is_plain) {
+            argument
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    };
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(argument.to_string_lossy().into_owned()));
+    std::iter::once("embq".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes text to standard output, without its styles where these are not wanted.

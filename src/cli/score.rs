@@ -8,8 +8,9 @@ use ndarray::Array2;
 
 use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, message, print, print_styled};
+use crate::cli::{Outcome, command_line, keep_inputs, message, print, print_styled};
 use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
+use crate::detail::{MATRIX_CLASSES, RowNames, detail};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate};
@@ -19,7 +20,7 @@ use crate::metrics::{Family, Selection};
 use crate::report::matrix::{self, MatrixFormat};
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::rows::{RowFormat, RowTable};
-use crate::report::{ClassOrder, Format, View};
+use crate::report::{ClassOrder, Format, View, html, is_page, plot};
 
 pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {
@@ -29,6 +30,9 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
              compare, which is still to come",
         ));
     };
+    if arguments.plot && arguments.format != Format::Table {
+        return Err(Error::setting("--plot draws below the table", "leave --format out"));
+    }
     let settings = settings(&arguments)?;
     let gates = gates(&arguments, &settings)?;
     let labels = labellings(&arguments)?;
@@ -54,6 +58,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
             tell_of_long_work(dataset, &settings);
         }
         let started = Instant::now();
+        let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
         let Scored { mut evaluation, rows, matrix } = evaluate(dataset, &settings, &bars)?;
         if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
@@ -64,9 +69,13 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     }
 
     // All that can fail comes before the first file appears in its place.
-    let written = outputs.write(&results, &tables, &view)?;
+    let written = outputs.write(&results, &tables, &view, &bars)?;
     if !(arguments.run.quiet && outputs.any()) {
-        let text = arguments.format.render(&results, &view)?;
+        let mut text = arguments.format.render(&results, &view)?;
+        for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
+            let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
+            text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
+        }
         if arguments.format.is_styled() {
             print_styled(&text)?;
         } else {
@@ -96,8 +105,10 @@ fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
     for spec in &arguments.labels_from {
         labels.extend(input::labels_from(spec)?);
     }
+    let page = arguments.output.iter().find(|path| is_page(path));
     let tables = [("--rows-out", &arguments.rows_out), ("--matrix-out", &arguments.matrix_out)];
-    if let Some((option, _)) = tables.into_iter().find(|(_, path)| path.is_some())
+    let tables = tables.into_iter().filter(|(_, path)| path.is_some()).map(|(option, _)| option);
+    if let Some(option) = page.map(String::as_str).into_iter().chain(tables).next()
         && labels.len() > 1
     {
         return Err(Error::setting(
@@ -151,6 +162,7 @@ fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {
 /// Where results go beside standard output, checked before the work.
 struct Outputs {
     results: Vec<(OutputFile, Format)>,
+    pages: Vec<OutputFile>,
     rows: Option<(OutputFile, RowFormat)>,
     matrix: Option<(OutputFile, MatrixFormat)>,
 }
@@ -158,8 +170,11 @@ struct Outputs {
 impl Outputs {
     fn check(arguments: &ScoreArguments, labels: &[String]) -> Result<Self> {
         let result = |path: &String| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?));
+        let page = |path: &String| OutputFile::check(Path::new(path));
+        let (pages, results): (Vec<&String>, Vec<&String>) = arguments.output.iter().partition(|path| is_page(path));
         let outputs = Outputs {
-            results: arguments.output.iter().map(result).collect::<Result<_>>()?,
+            results: results.into_iter().map(result).collect::<Result<_>>()?,
+            pages: pages.into_iter().map(page).collect::<Result<_>>()?,
             rows: match &arguments.rows_out {
                 Some(path) => Some((OutputFile::check(Path::new(path))?, RowFormat::of_file(path)?)),
                 None => None,
@@ -170,20 +185,12 @@ impl Outputs {
             },
         };
         check_distinct(outputs.files())?;
-        let inputs = arguments.embeddings.iter().chain(labels).chain(&arguments.row_weights);
-        for path in inputs.flat_map(|input| input::paths_of(input)) {
-            if let Some(file) = outputs.files().find(|file| file.is(Path::new(&path))) {
-                return Err(Error::setting(
-                    format!("{} is an input: the result would take its place", file.shown()),
-                    "give the output a path of its own",
-                ));
-            }
-        }
+        keep_inputs(outputs.files(), arguments.embeddings.iter().chain(labels).chain(&arguments.row_weights))?;
         Ok(outputs)
     }
 
     fn files(&self) -> impl Iterator<Item = &OutputFile> {
-        let results = self.results.iter().map(|(file, _)| file);
+        let results = self.results.iter().map(|(file, _)| file).chain(&self.pages);
         let rows = self.rows.iter().map(|(file, _)| file);
         results.chain(rows).chain(self.matrix.iter().map(|(file, _)| file))
     }
@@ -192,8 +199,19 @@ impl Outputs {
         self.files().next().is_some()
     }
 
+    /// Whether a page is to show the distances between the classes.
+    fn want_map(&self, dataset: &Dataset) -> bool {
+        !self.pages.is_empty() && dataset.labels().classes() <= MATRIX_CLASSES
+    }
+
     /// Writes every file beside its place.
-    fn write(&self, results: &[Evaluation], tables: &[Tables<'_>], view: &View) -> Result<Vec<WrittenFile<'_>>> {
+    fn write(
+        &self,
+        results: &[Evaluation],
+        tables: &[Tables<'_>],
+        view: &View,
+        bars: &Bars,
+    ) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
         for (file, format) in &self.results {
             let mut text = format.render(results, view)?;
@@ -202,7 +220,14 @@ impl Outputs {
             }
             written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
         }
-        for Tables { dataset, rows, matrix } in tables {
+        for (result, Tables { dataset, rows, matrix }) in results.iter().zip(tables) {
+            if !self.pages.is_empty() {
+                let detail = detail(dataset, result, rows, matrix.as_ref(), RowNames::default(), bars)?;
+                let page = html::render(&detail, Some(&command_line()));
+                for file in &self.pages {
+                    written.push(file.write(|writer| Ok(writer.write_all(page.as_bytes())?))?);
+                }
+            }
             if let Some((file, format)) = &self.rows {
                 written.push(file.write(|writer| RowTable::new(dataset, rows).write(*format, writer))?);
             }

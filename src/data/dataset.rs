@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::value_scan::invalid_rows;
 use crate::data::{
-    Element, Embeddings, Label, LabelColumn, LabelType, Labels, Origin, Precision, SelectedRows, ValueScan, shuffled,
+    Element, Embeddings, Label, LabelColumn, LabelType, Labels, Origin, Precision, SelectedRows, ValueScan,
+    drawn_by_class,
 };
 use crate::distance::Distance;
 use crate::error::{Error, Result, choices};
@@ -547,33 +548,14 @@ fn kept_rows(
 /// # Errors
 /// Fewer rows than classes.
 fn subsample(labels: &Labels, wanted: usize, seed: u64) -> Result<Vec<usize>> {
-    let (rows, classes) = (labels.codes().len(), labels.classes());
+    let classes = labels.classes();
     if wanted < classes {
         return Err(Error::setting(
             format!("--subsample {wanted} is less than a row for each of the {classes} classes"),
             format!("take at least {classes}"),
         ));
     }
-    // One for each class, then the rest in proportion; what rounding leaves goes to the largest remainders.
-    let (spare, rest) = (wanted - classes, rows - classes);
-    let share = |class: usize| (labels.counts()[class] - 1) as u128 * spare as u128;
-    let mut quotas: Vec<usize> = (0..classes).map(|class| 1 + (share(class) / rest.max(1) as u128) as usize).collect();
-    let mut by_remainder: Vec<usize> = (0..classes).collect();
-    by_remainder.sort_by_key(|&class| std::cmp::Reverse(share(class) % rest.max(1) as u128));
-    let missing = wanted - quotas.iter().sum::<usize>();
-    for &class in by_remainder.iter().take(missing) {
-        quotas[class] += 1;
-    }
-    let mut positions: Vec<usize> = Vec::with_capacity(wanted);
-    for row in shuffled(rows, seed) {
-        let quota = &mut quotas[labels.codes()[row] as usize];
-        if *quota > 0 {
-            *quota -= 1;
-            positions.push(row);
-        }
-    }
-    positions.sort_unstable();
-    Ok(positions)
+    Ok(drawn_by_class(labels.codes(), labels.counts(), wanted, seed))
 }
 
 #[cfg(test)]

@@ -14,5 +14,5 @@ pub use embeddings::{Element, ElementType, Embeddings, InMemory, Origin, Precisi
 pub use labels::{Label, LabelColumn, LabelColumnBuilder, LabelType, Labels};
 pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
 pub use selected_rows::{SelectedRows, Window};
-pub(crate) use shuffle::shuffled;
+pub(crate) use shuffle::{drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;

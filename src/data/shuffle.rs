@@ -16,6 +16,32 @@ pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     order
 }
 
+/// Rows drawn at random, from each class in proportion to its size and at least one; in order. `wanted` is at least the
+/// number of classes and at most that of rows.
+pub(crate) fn drawn_by_class(codes: &[u32], counts: &[usize], wanted: usize, seed: u64) -> Vec<usize> {
+    let (rows, classes) = (codes.len(), counts.len());
+    // One for each class, then the rest in proportion; what rounding leaves goes to the largest remainders.
+    let (spare, rest) = (wanted - classes, rows - classes);
+    let share = |class: usize| (counts[class] - 1) as u128 * spare as u128;
+    let mut quotas: Vec<usize> = (0..classes).map(|class| 1 + (share(class) / rest.max(1) as u128) as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..classes).collect();
+    by_remainder.sort_by_key(|&class| std::cmp::Reverse(share(class) % rest.max(1) as u128));
+    let missing = wanted - quotas.iter().sum::<usize>();
+    for &class in by_remainder.iter().take(missing) {
+        quotas[class] += 1;
+    }
+    let mut drawn: Vec<usize> = Vec::with_capacity(wanted);
+    for row in shuffled(rows, seed) {
+        let quota = &mut quotas[codes[row] as usize];
+        if *quota > 0 {
+            *quota -= 1;
+            drawn.push(row);
+        }
+    }
+    drawn.sort_unstable();
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::report::numbers::{count, short};
-use crate::report::text::{fitted, fitted_path};
+use crate::report::blocks::bar;
+use crate::report::numbers::{count, percent, short};
+use crate::report::text::{fitted, fitted_path, width};
 
 /// One array or column of a file.
 pub struct Item<'a> {
@@ -26,7 +27,10 @@ pub struct Item<'a> {
 }
 
 /// Columns of a histogram's bars.
-const BAR: usize = 30;
+const BAR: usize = 28;
+
+/// Columns of a label at most.
+const NAME: usize = 24;
 
 /// The page for one file.
 pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String {
@@ -38,7 +42,11 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String
         let name = item.name.map(|name| fitted(name, 40) + "  ").unwrap_or_default();
         let _ = write!(page, "\n{name}{} {}", item.dtype, shape.join(" x "));
         if let Some((smallest, largest)) = item.range {
-            let _ = write!(page, "  from {} to {}", short(Some(smallest)), short(Some(largest)));
+            // Integers are told as they are.
+            let whole = !item.dtype.starts_with('f') && smallest.abs().max(largest.abs()) < 1e15;
+            let number =
+                |value: f64| if whole && value.fract() == 0.0 { value.to_string() } else { short(Some(value)) };
+            let _ = write!(page, "  from {} to {}", number(smallest), number(largest));
         }
         page.push('\n');
         for (number, what) in [(item.missing, "missing"), (item.nans, "NaN"), (item.infinities, "infinite")] {
@@ -58,11 +66,14 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String
             let _ = writeln!(page, "  {problem}");
         }
         let most = item.histogram.iter().map(|(_, rows)| *rows).max().unwrap_or(1).max(1);
-        for (label, rows) in &item.histogram {
-            let bar = "▇".repeat((rows * BAR).div_ceil(most));
-            let label = fitted(label, 24);
-            let gap = " ".repeat(24 - crate::report::text::width(&label));
-            let _ = writeln!(page, "    {label}{gap} {:>10} {bar}", count(*rows));
+        let rows = item.shape.first().copied().unwrap_or(0).max(1);
+        let names: Vec<String> = item.histogram.iter().map(|(label, _)| fitted(label, NAME)).collect();
+        let room = names.iter().map(|name| width(name)).max().unwrap_or(0);
+        for ((_, count_of), name) in item.histogram.iter().zip(&names) {
+            let gap = " ".repeat(room - width(name));
+            let share = percent(Some(*count_of as f64 / rows as f64));
+            let bar = bar((BAR * count_of) as f64 / most as f64);
+            let _ = writeln!(page, "    {name}{gap} {:>9} {share:>8}  {bar}", count(*count_of));
         }
         if item.more_labels > 0 {
             let _ = writeln!(page, "    and {} more", count(item.more_labels));

@@ -2,8 +2,10 @@
 //!
 //! Renderers are pure functions from a result to text; writing files is in [`output`] alone.
 
+mod blocks;
 pub mod csv;
 pub mod gradient;
+pub mod html;
 pub mod inspection;
 pub mod json;
 mod labellings;
@@ -12,6 +14,7 @@ pub mod matrix;
 pub mod metric_list;
 mod numbers;
 pub mod output;
+pub mod plot;
 pub mod rows;
 mod summary;
 pub mod table;
@@ -84,6 +87,11 @@ impl Format {
             Format::Csv => csv::render(results),
         }
     }
+}
+
+/// Whether a file of that name is to be a page for the browser, which is drawn from more than a result.
+pub fn is_page(path: &str) -> bool {
+    matches!(extension(path).as_deref(), Some("html" | "htm"))
 }
 
 /// The extension of a path in lower case.

@@ -9,7 +9,7 @@ use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
-use crate::report::{labellings, summary};
+use crate::report::{blocks, labellings, summary};
 
 /// Columns of the terminal that are used.
 pub(crate) const WIDTH: usize = 80;
@@ -182,12 +182,7 @@ fn grade(value: Option<f64>) -> Style {
 
 /// A bar from 0 to 1; empty for negative values.
 fn bar(value: Option<f64>) -> String {
-    const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = (value.unwrap_or(0.0).clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    if !eighths.is_multiple_of(8) {
-        bar.push(PARTS[eighths % 8]);
-    }
+    let mut bar = blocks::bar(value.unwrap_or(0.0).clamp(0.0, 1.0) * BAR as f64);
     let missing = BAR - width(&bar);
     bar.push_str(&"·".repeat(missing));
     bar

@@ -8,4 +8,5 @@ mod gates;
 mod grad;
 mod others;
 mod outputs;
+mod report;
 mod score;

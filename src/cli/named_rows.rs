@@ -1,0 +1,53 @@
+//! Embeddings and labels with what the rows are called.
+
+use crate::cli::args::NameArguments;
+use crate::data::LabelColumn;
+use crate::detail::RowNames;
+use crate::error::{Error, Result};
+use crate::input;
+
+/// One input with what its rows are called.
+pub(crate) struct NamedRows {
+    pub(crate) loaded: input::Loaded,
+    pub(crate) labels: LabelColumn,
+    pub(crate) names: RowNames,
+}
+
+impl NamedRows {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// What [`input::load`] reports, and ids or texts that are not one a row.
+    pub(crate) fn load(
+        embeddings: &str,
+        labels: &str,
+        weights: Option<&str>,
+        arguments: &NameArguments,
+    ) -> Result<Self> {
+        // Ids and texts are read as labels are: a value for each row.
+        let columns: Vec<&str> =
+            std::iter::once(labels).chain(arguments.ids.as_deref()).chain(arguments.text.as_deref()).collect();
+        let mut loaded = input::load(embeddings, &columns, weights)?;
+        let mut columns = std::mem::take(&mut loaded.labels).into_iter();
+        let mut next = |given: bool| if given { columns.next() } else { None };
+        let Some(labels) = next(true) else {
+            return Err(Error::setting("there are no labels", "name one file or column of labels"));
+        };
+        let ids = next(arguments.ids.is_some());
+        let texts = next(arguments.text.is_some());
+        for (column, what) in [(&ids, "id"), (&texts, "text")] {
+            if let Some(column) = column
+                && column.len() != loaded.embeddings.rows()
+            {
+                return Err(Error::RowCounts {
+                    left: loaded.embeddings.origin().to_string(),
+                    left_rows: loaded.embeddings.rows(),
+                    right: column.origin().to_string(),
+                    right_rows: column.len(),
+                    what,
+                });
+            }
+        }
+        Ok(NamedRows { loaded, labels, names: RowNames { ids, texts } })
+    }
+}

@@ -1,0 +1,107 @@
+//! `embq report`: from files to a page for the browser.
+
+use std::path::Path;
+
+use crate::cli::args::{ReportArguments, saturated};
+use crate::cli::named_rows::NamedRows;
+use crate::cli::progress::Bars;
+use crate::cli::{Outcome, command_line, keep_inputs, message};
+use crate::data::{Dataset, DatasetOptions, RowChoice};
+use crate::detail::{Checkpoint, MATRIX_CLASSES, RowNames, detail};
+use crate::error::{Error, Result};
+use crate::evaluation::{Scored, Settings, evaluate};
+use crate::report::output::OutputFile;
+use crate::report::{html, is_page};
+
+pub(crate) fn run(arguments: ReportArguments) -> Result<Outcome> {
+    let output = output(&arguments)?;
+    arguments.run.start_threads();
+    let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
+    let page = match &arguments.embeddings[..] {
+        [only] => one(&arguments, only, &bars)?,
+        several => compared(&arguments, several, &bars)?,
+    };
+    output.write(|writer| Ok(writer.write_all(page.as_bytes())?))?.publish()?;
+    if !arguments.run.quiet {
+        message::note(&format!("{} is written ({} kB)", output.shown(), page.len().div_ceil(1000)));
+    }
+    Ok(Outcome::Success)
+}
+
+fn output(arguments: &ReportArguments) -> Result<OutputFile> {
+    if !is_page(&arguments.output) {
+        let problem = format!("{}: a report is written as .html", arguments.output);
+        return Err(Error::setting(problem, "end the name in .html"));
+    }
+    let output = OutputFile::check(Path::new(&arguments.output))?;
+    let others = arguments.names.paths().chain(&arguments.row_weights);
+    keep_inputs(std::iter::once(&output), arguments.embeddings.iter().chain([&arguments.labels]).chain(others))?;
+    Ok(output)
+}
+
+/// The page of one input.
+fn one(arguments: &ReportArguments, embeddings: &str, bars: &Bars) -> Result<String> {
+    let (dataset, names) = load(arguments, embeddings)?;
+    let settings = Settings { matrix: dataset.labels().classes() <= MATRIX_CLASSES, ..settings(arguments) };
+    let Scored { evaluation, rows, matrix, .. } = evaluate(&dataset, &settings, bars)?;
+    let detail = detail(&dataset, &evaluation, &rows, matrix.as_ref(), names, bars)?;
+    Ok(html::render(&detail, Some(&command_line())))
+}
+
+/// The page of several checkpoints with the same rows.
+fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> Result<String> {
+    if let Some(option) = arguments.names.options().next() {
+        let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not list");
+        return Err(Error::setting(problem, "leave it out, or give one checkpoint"));
+    }
+    let mut checkpoints = Vec::new();
+    for (path, name) in embeddings.iter().zip(names(embeddings)) {
+        let (dataset, _) = load(arguments, path)?;
+        let Scored { evaluation, rows: scores, .. } = evaluate(&dataset, &settings(arguments), bars)?;
+        let classes = dataset.scored_members().map(|(code, _)| code).collect();
+        checkpoints.push(Checkpoint { name, evaluation, scores, classes });
+    }
+    Ok(html::render_checkpoints(&checkpoints, Some(&command_line())))
+}
+
+fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {
+    let weights = arguments.row_weights.as_deref();
+    let NamedRows { loaded, labels, names } =
+        NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names)?;
+    let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
+    let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
+    Ok((Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?, names))
+}
+
+fn settings(arguments: &ReportArguments) -> Settings {
+    Settings {
+        distance: arguments.distance,
+        temperature: arguments.soft.temperature,
+        softmin: arguments.soft.softmin.into(),
+        softmax: arguments.soft.softmax.into(),
+        precision: arguments.precision.map(Into::into),
+        seed: arguments.seed,
+        hash: true,
+        ..Settings::default()
+    }
+}
+
+/// What tells checkpoints apart: their file names, or the whole paths where some file names are the same.
+fn names(paths: &[String]) -> Vec<String> {
+    let file = |path: &String| path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned();
+    let files: Vec<String> = paths.iter().map(file).collect();
+    let distinct = files.iter().collect::<std::collections::HashSet<_>>().len() == files.len();
+    if distinct { files } else { paths.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_called_by_what_differs() {
+        let names = |paths: &[&str]| names(&paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(names(&["run/step-1.npy", "run/step-2.npy"]), ["step-1.npy", "step-2.npy"]);
+        assert_eq!(names(&["a/emb.npy", "b/emb.npy"]), ["a/emb.npy", "b/emb.npy"]);
+    }
+}

@@ -1,0 +1,198 @@
+//! An evaluated input with what a page shows of its rows and classes beside the numbers.
+
+use std::collections::HashMap;
+
+use ndarray::Array2;
+
+use crate::data::{Dataset, LabelColumn};
+use crate::error::Result;
+use crate::evaluation::{Evaluation, RowScores};
+use crate::metrics::class_order;
+use crate::metrics::projection::{Projection, Spectrum};
+use crate::metrics::suspects::Suspect;
+use crate::progress::Progress;
+
+/// Classes for which the matrix of class distances is worth its memory.
+pub const MATRIX_CLASSES: usize = 2_000;
+
+/// Classes that a map shows at most.
+const MAP_CLASSES: usize = 48;
+
+/// Pairs of classes that are told.
+const PAIRS_TOLD: usize = 12;
+
+/// Rows from which on a pair of classes is confused often enough to be told before others.
+const OFTEN: usize = 5;
+
+/// One input, evaluated: plain data, from which a page is drawn.
+#[derive(Clone, Debug)]
+pub struct Detail<'a> {
+    pub evaluation: &'a Evaluation,
+    /// What is known of each scored row; the columns below are of the same rows.
+    pub scores: &'a RowScores,
+    /// Class of each scored row, as a number in `evaluation.classes`.
+    pub classes: Vec<u32>,
+    /// Number of each scored row in the embeddings as stored.
+    pub numbers: Vec<usize>,
+    pub names: RowNames,
+    /// `None` where there are too many classes.
+    pub map: Option<ClassMap>,
+    pub confused: Vec<ConfusedPair>,
+    /// `None` for distances that are not of rows.
+    pub projection: Option<Projection>,
+    pub spectrum: Option<Spectrum>,
+    /// Most suspicious first.
+    pub suspects: Vec<Suspect>,
+}
+
+/// One of several evaluated inputs with the same rows.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// What tells it from the others.
+    pub name: String,
+    pub evaluation: Evaluation,
+    pub scores: RowScores,
+    /// Class of each scored row, as a number in `evaluation.classes`.
+    pub classes: Vec<u32>,
+}
+
+/// What the rows are called, by their numbers in the embeddings as stored.
+#[derive(Clone, Debug, Default)]
+pub struct RowNames {
+    pub ids: Option<LabelColumn>,
+    pub texts: Option<LabelColumn>,
+}
+
+impl RowNames {
+    /// The id of a row.
+    pub fn id(&self, row: usize) -> Option<String> {
+        self.ids.as_ref()?.get(row).map(ToString::to_string)
+    }
+
+    /// The text of a row.
+    pub fn text(&self, row: usize) -> Option<String> {
+        self.texts.as_ref()?.get(row).map(ToString::to_string)
+    }
+}
+
+/// Mean distances between some classes, in an order in which close ones stand together.
+#[derive(Clone, Debug)]
+pub struct ClassMap {
+    /// The classes, as numbers in `evaluation.classes`.
+    pub classes: Vec<usize>,
+    /// Their mean distances, in the same order; the diagonal is the one within the class.
+    pub distances: Array2<Option<f64>>,
+}
+
+/// Two classes and how many rows of each have a negative silhouette and the other as the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfusedPair {
+    /// Numbers in `evaluation.classes`.
+    pub classes: [usize; 2],
+    /// Rows of the first that lie closer to the second, and the other way round.
+    pub rows: [usize; 2],
+}
+
+impl ConfusedPair {
+    /// The share of the rows of both classes.
+    pub fn share(&self, evaluation: &Evaluation) -> f64 {
+        let rows: usize = self.classes.iter().map(|&class| evaluation.classes[class].count).sum();
+        self.rows.iter().sum::<usize>() as f64 / rows.max(1) as f64
+    }
+}
+
+/// Puts an evaluation together with what is drawn of it.
+///
+/// # Errors
+/// What reading rows reports.
+pub fn detail<'a>(
+    dataset: &Dataset,
+    evaluation: &'a Evaluation,
+    scores: &'a RowScores,
+    matrix: Option<&Array2<Option<f64>>>,
+    names: RowNames,
+    progress: &dyn Progress,
+) -> Result<Detail<'a>> {
+    let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
+    let numbers = dataset.scored().positions().map(|position| dataset.source_row(position)).collect();
+    let counts = confusion_counts(&classes, scores);
+    let confused = confused_pairs(evaluation, &counts);
+    let map = matrix.map(|matrix| class_map(evaluation, &confused, matrix));
+    let confused = confused.into_iter().take(PAIRS_TOLD).collect();
+    let _ = progress;
+    let (projection, spectrum, suspects) = (None, None, Vec::new());
+    Ok(Detail { evaluation, scores, classes, numbers, names, map, confused, projection, spectrum, suspects })
+}
+
+/// For each class and other class, the rows of negative silhouette that have it as the nearest.
+fn confusion_counts(classes: &[u32], scores: &RowScores) -> HashMap<(u32, u32), usize> {
+    let mut counts = HashMap::new();
+    for ((&class, &other), &silhouette) in classes.iter().zip(&scores.nearest_other).zip(&scores.silhouette) {
+        if silhouette < 0.0 {
+            *counts.entry((class, other)).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+/// All pairs of classes with confused rows: first those with several, largest share first.
+fn confused_pairs(evaluation: &Evaluation, counts: &HashMap<(u32, u32), usize>) -> Vec<ConfusedPair> {
+    let count = |class: u32, other: u32| counts.get(&(class, other)).copied().unwrap_or(0);
+    let mut pairs: Vec<ConfusedPair> = counts
+        .keys()
+        .filter(|(class, other)| class < other || count(*other, *class) == 0)
+        .map(|&(class, other)| ConfusedPair {
+            classes: [class as usize, other as usize],
+            rows: [count(class, other), count(other, class)],
+        })
+        .collect();
+    let often = |pair: &ConfusedPair| pair.rows.iter().sum::<usize>() >= OFTEN;
+    pairs.sort_by(|left, right| {
+        let shares = right.share(evaluation).total_cmp(&left.share(evaluation));
+        often(right).cmp(&often(left)).then(shares).then(left.classes.cmp(&right.classes))
+    });
+    pairs
+}
+
+/// The map of all classes, or of those that are confused most.
+fn class_map(evaluation: &Evaluation, confused: &[ConfusedPair], matrix: &Array2<Option<f64>>) -> ClassMap {
+    let all = evaluation.classes.len();
+    let mut chosen: Vec<usize> = if all <= MAP_CLASSES { (0..all).collect() } else { Vec::new() };
+    let mut is_chosen = vec![false; all];
+    let mut worst: Vec<usize> = (0..all).collect();
+    let silhouette = |class: usize| evaluation.classes[class].silhouette.unwrap_or(f64::INFINITY);
+    worst.sort_by(|&left, &right| silhouette(left).total_cmp(&silhouette(right)));
+    if chosen.is_empty() {
+        for class in confused.iter().flat_map(|pair| pair.classes).chain(worst) {
+            if chosen.len() < MAP_CLASSES && !is_chosen[class] {
+                is_chosen[class] = true;
+                chosen.push(class);
+            }
+        }
+        chosen.sort_unstable();
+    }
+    let among = |classes: &[usize]| {
+        Array2::from_shape_fn((classes.len(), classes.len()), |(row, column)| matrix[[classes[row], classes[column]]])
+    };
+    let classes: Vec<usize> = class_order(&among(&chosen)).into_iter().map(|place| chosen[place]).collect();
+    ClassMap { distances: among(&classes), classes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_counted_in_both_directions() {
+        let scores = RowScores {
+            silhouette: vec![-0.1, -0.2, 0.3, -0.1, -0.4],
+            nearest_other: vec![1, 1, 2, 0, 0],
+            ..RowScores::default()
+        };
+        let counts = confusion_counts(&[0, 0, 0, 1, 2], &scores);
+        assert_eq!(counts.get(&(0, 1)), Some(&2));
+        assert_eq!(counts.get(&(1, 0)), Some(&1));
+        assert_eq!(counts.get(&(2, 0)), Some(&1));
+        assert_eq!(counts.len(), 3);
+    }
+}

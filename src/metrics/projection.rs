@@ -1,0 +1,107 @@
+//! Rows on the directions in which they vary most (principal components), and how the variance is spread.
+
+use ndarray::{Array2, ArrayView2};
+
+/// Some rows in two dimensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    pub points: Vec<Point>,
+    /// The shares of the variance that the two directions hold.
+    pub shares: [f64; 2],
+}
+
+/// A row on the two directions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Its number among the scored rows.
+    pub row: usize,
+    pub x: f64,
+    pub y: f64,
+}
+
+/// Places of rows, less the mean of all, along directions of length 1 (one a row); 0 along one that there is not.
+pub fn places(rows: ArrayView2<'_, f64>, mean: &[f64], directions: &Array2<f64>) -> Vec<[f64; 2]> {
+    let along = |row: ndarray::ArrayView1<'_, f64>, direction: usize| match directions.rows().into_iter().nth(direction)
+    {
+        Some(direction) => {
+            row.iter().zip(mean).zip(direction).map(|((value, mean), part)| (value - mean) * part).sum::<f64>()
+        }
+        None => 0.0,
+    };
+    rows.rows().into_iter().map(|row| [along(row, 0), along(row, 1)]).collect()
+}
+
+/// The eigenvalues of the covariance of the rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spectrum {
+    /// Largest first; none is negative.
+    eigenvalues: Vec<f64>,
+    /// Rows that the covariance is of.
+    rows: usize,
+}
+
+impl Spectrum {
+    /// The spectrum of eigenvalues, largest first. What is below 0 is the rounding of 0.
+    pub fn new(eigenvalues: Vec<f64>, rows: usize) -> Self {
+        Spectrum { eigenvalues: eigenvalues.into_iter().map(|value| value.max(0.0)).collect(), rows }
+    }
+
+    /// d.
+    pub fn dimensions(&self) -> usize {
+        self.eigenvalues.len()
+    }
+
+    /// The singular values of the centred rows, largest first.
+    pub fn singular_values(&self) -> Vec<f64> {
+        self.eigenvalues.iter().map(|value| (value * self.rows as f64).sqrt()).collect()
+    }
+
+    /// The share of the variance that each direction holds; all 0 where there is none.
+    pub fn shares(&self) -> Vec<f64> {
+        let total: f64 = self.eigenvalues.iter().sum();
+        let share = |value: &f64| if total > 0.0 { value / total } else { 0.0 };
+        self.eigenvalues.iter().map(share).collect()
+    }
+
+    /// The share of the variance that the first directions hold together.
+    pub fn cumulative_shares(&self) -> Vec<f64> {
+        let mut held = 0.0;
+        let add = |share: f64| {
+            held += share;
+            f64::min(held, 1.0)
+        };
+        self.shares().into_iter().map(add).collect()
+    }
+
+    /// exp of the entropy of the shares; `None` where all rows coincide.
+    pub fn effective_rank(&self) -> Option<f64> {
+        let shares = self.shares();
+        let entropy = || -shares.iter().filter(|share| **share > 0.0).map(|share| share * share.ln()).sum::<f64>();
+        (shares.first().copied().unwrap_or(0.0) > 0.0).then(|| entropy().exp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_placed_along_directions() {
+        let rows = array![[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]];
+        let directions = array![[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]];
+        assert_eq!(places(rows.view(), &[1.0, 1.0, 1.0], &directions), [[2.0, 0.0], [-1.0, -1.0]]);
+        assert_eq!(places(rows.view(), &[0.0; 3], &array![[0.0, 1.0, 0.0]]), [[2.0, 0.0], [0.0, 0.0]]);
+    }
+
+    #[test]
+    fn shares_and_rank_follow_from_eigenvalues() {
+        let spectrum = Spectrum::new(vec![2.0, 2.0, -1e-17], 8);
+        assert_eq!(spectrum.cumulative_shares(), [0.5, 1.0, 1.0]);
+        assert_eq!(spectrum.singular_values(), [4.0, 4.0, 0.0]);
+        assert!((spectrum.effective_rank().unwrap() - 2.0).abs() < 1e-15);
+        let collapsed = Spectrum::new(vec![0.0, 0.0], 8);
+        assert_eq!((collapsed.effective_rank(), collapsed.shares()), (None, vec![0.0, 0.0]));
+    }
+}

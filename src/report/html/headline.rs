@@ -1,0 +1,136 @@
+//! The headline metrics, each with what it means.
+
+use maud::{Markup, html};
+
+use super::scale::px;
+use crate::evaluation::Evaluation;
+use crate::report::numbers::{percent, short};
+
+/// A number of the headline.
+struct Card {
+    title: &'static str,
+    metric: &'static str,
+    /// What it says, in one sentence.
+    meaning: &'static str,
+    /// The ends of a bar, for a number that lies between bounds.
+    bounds: Option<(f64, f64)>,
+    text: fn(Option<f64>) -> String,
+    /// What else is told beside it.
+    beside: &'static [(&'static str, &'static str)],
+}
+
+const CARDS: [Card; 6] = [
+    Card {
+        title: "Silhouette",
+        metric: "silhouette",
+        meaning: "How much nearer rows lie to their own class than to the nearest other one: 1 is perfect, 0 is on the \
+                  border, below 0 is nearer to the other.",
+        bounds: Some((-1.0, 1.0)),
+        text: short,
+        beside: &[("mean over classes", "silhouette_macro")],
+    },
+    Card {
+        title: "Soft silhouette",
+        metric: "soft_silhouette",
+        meaning: "The differentiable form, in which all other classes compete: what a training loss sees.",
+        bounds: Some((-1.0, 1.0)),
+        text: short,
+        beside: &[("mean over classes", "soft_silhouette_macro"), ("classes that compete", "effective_competitors")],
+    },
+    Card {
+        title: "Rows nearer to another class",
+        metric: "negative_share",
+        meaning: "The share of rows with a negative silhouette: on average they lie closer to another class than to \
+                  their own.",
+        bounds: Some((0.0, 1.0)),
+        text: percent,
+        beside: &[("mean over classes", "negative_share_macro")],
+    },
+    Card {
+        title: "Within classes",
+        metric: "intra_mean",
+        meaning: "The mean distance between two rows of one class: how compact classes are.",
+        bounds: None,
+        text: short,
+        beside: &[("mean over classes", "intra_mean_macro")],
+    },
+    Card {
+        title: "To the nearest class",
+        metric: "separation",
+        meaning: "The mean distance between the rows of a class and those of the class nearest to it: how far apart \
+                  classes are.",
+        bounds: None,
+        text: short,
+        beside: &[("margin over within", "margin")],
+    },
+    Card {
+        title: "Fisher ratio",
+        metric: "fisher_ratio",
+        meaning: "The spread of the class means over the spread of the rows around them: higher is clearer.",
+        bounds: None,
+        text: short,
+        beside: &[],
+    },
+];
+
+pub(super) fn cards(evaluation: &Evaluation) -> Markup {
+    let value = |metric: &str| evaluation.metrics.get(metric).copied();
+    html! {
+        div class="cards" {
+            @for card in &CARDS {
+                @if let Some(number) = value(card.metric) {
+                    div class="card" {
+                        h3 { (card.title) }
+                        p class="number" { (typeset(&(card.text)(number))) }
+                        @if let Some(interval) = evaluation.intervals.get(card.metric) {
+                            p class="interval" {
+                                "95 % interval " (typeset(&(card.text)(Some(interval[0])))) " to "
+                                (typeset(&(card.text)(Some(interval[1]))))
+                            }
+                        }
+                        @if let (Some(number), Some(bounds)) = (number, card.bounds) {
+                            (bar(number, evaluation.intervals.get(card.metric), bounds))
+                        }
+                        p class="meaning" { (card.meaning) }
+                        @for (title, metric) in card.beside {
+                            @if let Some(number) = value(metric) {
+                                p class="beside" { (title) " " b { (typeset(&beside_text(card, metric, number))) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Numbers beside a share are shares.
+fn beside_text(card: &Card, metric: &str, number: Option<f64>) -> String {
+    if metric.starts_with(card.metric) { (card.text)(number) } else { short(number) }
+}
+
+/// Where the number lies between its bounds, with its interval.
+fn bar(number: f64, interval: Option<&[f64; 2]>, (from, to): (f64, f64)) -> Markup {
+    let at = |value: f64| 200.0 * ((value - from) / (to - from)).clamp(0.0, 1.0);
+    let (zero, end) = (at(0.0), at(number));
+    // What goes from 0 to 1 here is a share of rows that nobody wants.
+    let is_bad = number < 0.0 || from == 0.0;
+    html! {
+        svg class="bar" viewBox="0 0 200 8" preserveAspectRatio="none" aria-hidden="true" {
+            rect class="track" x="0" y="2" width="200" height="4" {}
+            rect class=(if is_bad { "value negative" } else { "value" }) x=(px(zero.min(end))) y="2"
+                width=(px((end - zero).abs())) height="4" {}
+            @if let Some(&[low, high]) = interval {
+                rect class="spread" x=(px(at(low))) y="0" width=(px((at(high) - at(low)).max(1.0))) height="8" {}
+            }
+            @if from < 0.0 {
+                rect class="zero" x=(px(zero - 0.5)) y="0" width="1" height="8" {}
+            }
+        }
+    }
+}
+
+/// Numbers as they are typeset: with the minus sign that is as wide as a digit.
+pub(super) fn typeset(number: &str) -> String {
+    if number == "-" { "\u{2013}".to_owned() } else { number.replace('-', "\u{2212}") }
+}

@@ -1,0 +1,211 @@
+//! The page that a person looks at: one HTML file that needs nothing else.
+//!
+//! It is drawn from plain data. Texts of users reach it only as escaped parts of templates; the script on it only adds
+//! sorting, searching and hints to what is there without it.
+
+mod checkpoints;
+mod class_table;
+mod distribution;
+mod headline;
+mod heat_map;
+mod projection;
+mod provenance;
+mod scale;
+mod silhouette_plot;
+mod spectrum;
+mod suspects;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::detail::{Checkpoint, Detail};
+use crate::evaluation::Evaluation;
+use crate::report::summary::{notes, stands_out};
+use crate::report::table::subtitle;
+use crate::report::text::visible;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Nothing on the page may load anything.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+                      base-uri 'none'; form-action 'none'";
+
+/// A part of the page with a heading.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    content: Markup,
+}
+
+/// The page of one input. `command` is the command line that makes it again.
+pub fn render(detail: &Detail, command: Option<&str>) -> String {
+    let evaluation = &detail.evaluation;
+    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
+    // The end of the path is what tells files apart.
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    page(&visible(name), &subtitle(evaluation), &sections(detail, command)).into_string()
+}
+
+/// The page of several checkpoints, in their order. `command` is the command line that makes it again.
+pub fn render_checkpoints(checkpoints: &[Checkpoint], command: Option<&str>) -> String {
+    let name = |checkpoint: Option<&Checkpoint>| visible(checkpoint.map_or("", |checkpoint| &checkpoint.name));
+    let title = format!("{} to {}", name(checkpoints.first()), name(checkpoints.last()));
+    let common = checkpoints.first().map_or_else(String::new, |first| subtitle(&first.evaluation));
+    let subtitle = format!("{} checkpoints · {common}", checkpoints.len());
+    page(&title, &subtitle, &checkpoint_sections(checkpoints, command)).into_string()
+}
+
+fn checkpoint_sections(checkpoints: &[Checkpoint], command: Option<&str>) -> Vec<Section> {
+    let has_intervals = checkpoints.iter().any(|checkpoint| !checkpoint.evaluation.intervals.is_empty());
+    let lines = html! {
+        p {
+            "Each metric from the first checkpoint to the last."
+            @if has_intervals { " The band is the 95 % interval, where a metric has one." }
+        }
+        (checkpoints::lines(checkpoints))
+    };
+    let silhouettes = html! {
+        p {
+            "Every row as a bar, class by class, in the order of the last checkpoint: worst class first. The scale is the "
+            "same in all plots."
+        }
+        (checkpoints::silhouettes(checkpoints))
+    };
+    let origins = html! {
+        @for checkpoint in checkpoints {
+            h3 { bdi { (visible(&checkpoint.name)) } }
+            (provenance::section(&checkpoint.evaluation, None))
+        }
+        @if let Some(command) = command { (provenance::command(command)) }
+    };
+    vec![
+        Section { id: "metrics", title: "Metrics over checkpoints", content: lines },
+        Section {
+            id: "changes",
+            title: "What changed in the classes",
+            content: checkpoints::class_changes(checkpoints),
+        },
+        Section { id: "silhouettes", title: "Silhouettes side by side", content: silhouettes },
+        Section { id: "numbers", title: "All metrics", content: checkpoints::table(checkpoints) },
+        Section { id: "origin", title: "How this page was made", content: origins },
+    ]
+}
+
+fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
+    let evaluation = &detail.evaluation;
+    let series = silhouette_plot::series(evaluation, detail.scores);
+    let mut sections = vec![Section { id: "glance", title: "At a glance", content: glance(evaluation) }];
+    let mut add = |id, title, content| sections.push(Section { id, title, content });
+    if !series.is_empty() {
+        let content = html! {
+            p {
+                "Every row as a bar, class by class, worst class first: how far it reaches to the right is how well the row "
+                "sits in its class. Rows to the left of 0 lie closer to another class. The broken line is the mean."
+            }
+            (silhouette_plot::plots(detail, &series))
+        };
+        add("silhouettes", "Silhouettes", content);
+        let content = html! {
+            div class="pair" { (distribution::histogram(&series)) (distribution::classes(detail)) }
+        };
+        add("distribution", "Distribution", content);
+    }
+    add("classes", "Classes", class_table::table(evaluation));
+    if let Some(map) = &detail.map {
+        let content = html! {
+            p {
+                "Classes that lie close together stand side by side (average linkage). The diagonal is the distance within "
+                "a class: dark off the diagonal means that two classes are as close as rows of one."
+            }
+            div class="pair" { (heat_map::map(detail, map)) (heat_map::pairs(evaluation, &detail.confused)) }
+        };
+        add("neighbours", "Which classes are close", content);
+    }
+    if let Some(found) = &detail.projection {
+        add("projection", "Rows in two dimensions", projection::plot(detail, found));
+    }
+    if !detail.suspects.is_empty() {
+        let content = html! {
+            p {
+                "Rows whose surroundings speak against their label, most suspicious first: they lie closer to another class, "
+                "and their nearest rows have its label. Some are mislabelled, some are hard."
+            }
+            (suspects::table(detail, &detail.suspects))
+        };
+        add("suspects", "Suspicious rows", content);
+    }
+    if let Some(found) = &detail.spectrum {
+        let content = html! { (spectrum::sentence(found)) (spectrum::plots(found)) };
+        add("spectrum", "Spectrum", content);
+    }
+    add("metrics", "All metrics", class_table::all_metrics(evaluation));
+    add("origin", "How this page was made", provenance::section(evaluation, command));
+    sections
+}
+
+/// What a reader should know first.
+fn glance(evaluation: &Evaluation) -> Markup {
+    html! {
+        (headline::cards(evaluation))
+        @if let Some(line) = stands_out(evaluation) {
+            p class="lead" { (sentence(&line)) }
+        }
+        @for gate in &evaluation.gates {
+            p class=(if gate.failed { "gate failed" } else { "gate" }) {
+                b { @if gate.failed { "Gate failed: " } @else { "Gate held: " } }
+                code { (visible(&gate.expression)) } " (" (visible(&gate.detail)) ")"
+            }
+        }
+        @let notes = notes(evaluation);
+        @if !notes.is_empty() {
+            ul class="notes" { @for note in notes { li { (sentence(&visible(&note))) } } }
+        }
+    }
+}
+
+/// A line of the terminal as a sentence.
+fn sentence(line: &str) -> String {
+    let mut characters = line.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}
+
+fn page(title: &str, subtitle: &str, sections: &[Section]) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content=(concat!("embq ", env!("CARGO_PKG_VERSION")));
+                title { (title) " \u{00b7} embq" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a class="skip" href="#main" { "Skip to the content" }
+                header {
+                    div class="inner" {
+                        p class="mark" { "embq" span { " embedding report" } }
+                        h1 { bdi { (title) } }
+                        p class="subtitle" { (subtitle) }
+                        button type="button" id="scheme" hidden { "Dark" }
+                        nav aria-label="Sections" {
+                            ul { @for section in sections { li { a href=(format!("#{}", section.id)) { (section.title) } } } }
+                        }
+                    }
+                }
+                main id="main" {
+                    @for section in sections {
+                        section id=(section.id) aria-labelledby=(format!("{}-title", section.id)) {
+                            h2 id=(format!("{}-title", section.id)) { (section.title) }
+                            (section.content)
+                        }
+                    }
+                }
+                div id="hint" role="tooltip" hidden {}
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The page in a real browser: it is read, sorted, searched and pointed at, in both colour schemes.
+
+mod chromium;
+#[allow(dead_code)]
+#[path = "../cli/folder.rs"]
+mod folder;
+
+use std::fmt::Write as _;
+
+use chromium::Browser;
+use folder::{Folder, fixture};
+
+/// Rows of three columns around the places of their classes, and their labels, as CSV.
+fn table(labels: &[&str], rows: usize) -> String {
+    let mut text = "x,y,z,label,text\n".to_owned();
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24) - 0.5
+    };
+    for row in 0..rows {
+        let class = row % labels.len();
+        let angle = class as f64 * 2.399;
+        let (x, y, z) =
+            (angle.cos() + noise(), angle.sin() + noise(), 0.3 * class as f64 / labels.len() as f64 + noise());
+        let label = labels[class].replace('"', "\"\"");
+        let _ = writeln!(text, "{x},{y},{z},\"{label}\",\"row {row} of <b>{label}</b>\"");
+    }
+    text
+}
+
+/// The page of a table.
+fn report(folder: &Folder, csv: &str) {
+    folder.write("set.csv", csv);
+    let run = folder.embq(["report", "set.csv", "-l", "label", "--text", "text", "-o", "page.html"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
+}
+
+fn digits(folder: &Folder) {
+    let [embeddings, labels] = ["digits/embeddings.npy", "digits/labels.npy"].map(fixture);
+    folder.embq(["report", &embeddings, "-l", &labels, "-o", "page.html"]).success();
+}
+
+const FIRST_CLASS: &str = "document.querySelector('#classes tbody th').textContent";
+
+#[test]
+fn the_page_is_sorted_searched_and_pointed_at() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    digits(&folder);
+    browser.open(&folder.path("page.html"));
+
+    assert_eq!(browser.text("document.querySelector('h1').textContent"), "embeddings.npy");
+    assert_eq!(browser.text(FIRST_CLASS), "1", "worst first");
+    browser.click("#classes thead th:nth-child(1) button");
+    assert_eq!(browser.text(FIRST_CLASS), "0");
+    browser.click("#classes thead th:nth-child(1) button");
+    assert_eq!(browser.text(FIRST_CLASS), "9");
+    // By keyboard, too.
+    browser.value("document.querySelector('#classes thead th:nth-child(3) button').focus()");
+    browser.press("Enter");
+    assert_eq!(browser.text(FIRST_CLASS), "1");
+    let sorted = "document.querySelector('#classes thead th:nth-child(3)').getAttribute('aria-sort')";
+    assert_eq!(browser.text(sorted), "ascending");
+
+    browser.click("#classes .filter");
+    browser.write("7");
+    let shown = "Array.from(document.querySelectorAll('#classes tbody tr')).filter((row) => !row.hidden).length";
+    assert_eq!(browser.value(shown), 1);
+    assert_eq!(browser.text("document.querySelector('#classes .found').textContent"), "1 found");
+
+    browser.hover("#silhouettes .band");
+    let hint = "document.getElementById('hint').hidden ? '' : document.getElementById('hint').textContent";
+    let told = browser.text(hint);
+    assert!(told.starts_with("1: 182 rows, mean 0.0682"), "{told}");
+    browser.hover("#neighbours .heat rect");
+    assert!(browser.text(hint).starts_with("within "));
+    browser.hover("h2");
+    assert_eq!(browser.text(hint), "");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn both_colour_schemes_have_contrast() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    digits(&folder);
+    // The contrast of WCAG 2 between the text of elements and what lies behind it.
+    let contrast = "(() => {
+        const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+        const numbers = (colour) => {
+            canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+            return Array.from(canvas.getImageData(0, 0, 1, 1).data);
+        };
+        const light = (colour) => numbers(colour).slice(0, 3).map((n) => n / 255)
+            .map((n) => (n <= 0.03928 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, n, place) => sum + n * [0.2126, 0.7152, 0.0722][place], 0);
+        const behind = (element) => {
+            for (let one = element; one; one = one.parentElement) {
+                const colour = getComputedStyle(one).backgroundColor;
+                if (numbers(colour)[3] > 0) return colour;
+            }
+            return 'white';
+        };
+        let least = 21;
+        for (const element of document.querySelectorAll('p, h1, h2, h3, a, li, th, td, dt, dd, figcaption, label, button, svg text:not(.cell)')) {
+            if (!element.textContent.trim()) continue;
+            const style = getComputedStyle(element);
+            const ink = element instanceof SVGElement ? style.fill : style.color;
+            const [one, other] = [light(ink), light(behind(element))];
+            least = Math.min(least, (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05));
+        }
+        return least;
+    })()";
+    let page = "getComputedStyle(document.body).backgroundColor";
+    let mut colours = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        browser.open(&folder.path("page.html"));
+        colours.push(browser.text(page));
+        let least = browser.value(contrast).as_f64().unwrap();
+        assert!(least >= 4.5, "{scheme}: {least}");
+        // The button turns the scheme round, whatever the system prefers.
+        browser.click("#scheme");
+        let turned = browser.text(page);
+        assert_ne!(turned, colours[colours.len() - 1]);
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+    assert_ne!(colours[0], colours[1]);
+}
+
+#[test]
+fn labels_and_texts_are_shown_as_they_are() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    let long = "a very long label ".repeat(30);
+    let labels =
+        ["<script>alert(1)</script>", "שלום עולם", "\"><img src=x onerror=alert(2)>", long.trim(), "</title>&amp;"];
+    report(&folder, &table(&labels, 200));
+    for width in [1280, 390] {
+        browser.size(width, 844);
+        browser.open(&folder.path("page.html"));
+        let names =
+            browser.value("Array.from(document.querySelectorAll('#classes tbody th'), (cell) => cell.textContent)");
+        let names: Vec<&str> = names.as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        for label in labels {
+            assert!(names.contains(&label), "{label} in {names:?}");
+        }
+        assert_eq!(browser.value("document.querySelectorAll('img, body script').length"), 1, "only that of the page");
+        assert_eq!(browser.value("document.querySelectorAll('b b, td.text b').length"), 0);
+        assert!(!browser.overflows(), "{width}");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+}
+
+#[test]
+fn two_classes_and_a_class_of_one_row_have_a_page() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    for csv in
+        ["x,y,label,text\n1,0,a,one\n1,0.1,a,two\n0,1,b,three\n", "x,y,label,text\n1,0,a,\n1,0,a,\n1,0,b,\n1,0,b,\n"]
+    {
+        report(&folder, csv);
+        browser.open(&folder.path("page.html"));
+        assert_eq!(browser.value("document.querySelectorAll('#classes tbody tr').length"), 2);
+        let wrong = browser.value("document.querySelector('main').outerHTML.match(/NaN|Infinity/g)");
+        assert!(wrong.is_null(), "{wrong}");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_thousand_classes_have_a_page() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    let names: Vec<String> = (0..1_000).map(|class| format!("class {class}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    report(&folder, &table(&names, 4_000));
+    let page = folder.read("page.html");
+    assert!(page.len() < 2_000_000, "{}", page.len());
+    browser.open(&folder.path("page.html"));
+    assert_eq!(browser.value("document.querySelectorAll('#classes tbody tr').length"), 1_000);
+    assert_eq!(browser.value("document.querySelectorAll('#silhouettes figure:first-child .band').length"), 48);
+    browser.click("#classes thead th:nth-child(1) button");
+    assert_eq!(browser.text(FIRST_CLASS), "class 0");
+    assert!(!browser.overflows());
+    browser.size(390, 844);
+    browser.open(&folder.path("page.html"));
+    assert!(!browser.overflows());
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn the_page_reads_without_scripts() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    digits(&folder);
+    browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));
+    browser.open(&folder.path("page.html"));
+    // Nothing is offered that would do nothing, and hints are those of the browser.
+    assert_eq!(browser.value("document.querySelectorAll('#scheme[hidden], .tools[hidden]').length"), 2);
+    assert_eq!(browser.value("document.querySelectorAll('thead button').length"), 0);
+    assert!(browser.value("document.querySelectorAll('svg title').length").as_u64().unwrap() > 100);
+}
+
+#[test]
+fn several_checkpoints_have_a_page_of_their_own() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    let files = ["epoch00.npy", "epoch01.npy", "epoch10.npy"].map(|name| fixture(&format!("fashion_ckpt_2k/{name}")));
+    let labels = fixture("fashion_ckpt_2k/labels.npy");
+    let options = ["-l", &labels, "-o", "page.html"].map(str::to_owned);
+    folder.embq(std::iter::once("report".to_owned()).chain(files).chain(options)).success();
+    for width in [1280, 390] {
+        browser.size(width, 844);
+        browser.open(&folder.path("page.html"));
+        assert_eq!(browser.text("document.querySelector('h1').textContent"), "epoch00.npy to epoch10.npy");
+        assert_eq!(browser.value("document.querySelectorAll('#silhouettes figure').length"), 3);
+        assert_eq!(browser.value("document.querySelectorAll('#changes .gained, #changes .lost').length"), 10);
+        assert!(!browser.overflows(), "{width}");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+    browser.size(1280, 844);
+    browser.hover("#metrics .point");
+    let told = browser.text("document.getElementById('hint').textContent");
+    assert!(told.starts_with("epoch00.npy: "), "{told}");
+    // The identifiers of gradients belong to one plot each, or to plots that are alike.
+    let scheme = browser.value("getComputedStyle(document.querySelector('.silhouettes stop.above')).stopColor");
+    assert!(scheme.as_str().is_some_and(|colour| colour.starts_with("rgb")), "{scheme}");
+}
