@@ -446,7 +446,11 @@ impl Dataset {
 
     /// A choice of rows as a data set of its own, all of them scored; its classes are those that occur in it.
     pub fn subset(&self, rows: &[usize]) -> Self {
-        let labels = self.labels.subset(rows);
+        self.subset_with_labels(rows, self.labels.subset(rows))
+    }
+
+    /// As [`Dataset::subset`], with other labels for these rows.
+    pub(crate) fn subset_with_labels(&self, rows: &[usize], labels: Labels) -> Self {
         let weights = self.weights().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         let rows = self.rows.choose(rows);
         Dataset {

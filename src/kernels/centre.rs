@@ -88,7 +88,19 @@ impl Centre {
     /// # Errors
     /// What reading rows reports.
     pub(crate) fn of_rows<T: Real>(dataset: &Dataset) -> Result<Self> {
-        let mut sample = Sample::new(dataset.len(), dataset.dimensions(), false);
+        Centre::sampled::<T>(dataset, false)
+    }
+
+    /// The centre of the unit vectors of rows that can be read in any order.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn of_unit_rows<T: Real>(dataset: &Dataset) -> Result<Self> {
+        Centre::sampled::<T>(dataset, true)
+    }
+
+    fn sampled<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
+        let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
         let mut buffer = Vec::new();
         while let Some(row) = sample.next() {
             sample.take(row, dataset.rows::<T>(row..row + 1, &mut buffer)?);

@@ -141,7 +141,7 @@ impl<'a, T: Real> Centroids<'a, T> {
     }
 
     /// Calls `with` for each class and the squared distances of its mean to all means.
-    fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
+    pub(crate) fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
         let (classes, d) = (self.sums.classes(), self.sums.dimensions());
         let unscale = 1.0 / (self.scale * self.scale);
         let blocks: Vec<usize> = (0..classes).step_by(BLOCK_CLASSES).collect();

@@ -4,15 +4,20 @@
 //! classes at a time. So a consumer works alike for closed forms, which have all K values of a row at once, and for pair
 //! tiles, which never hold N x K numbers.
 
+mod all_pairs;
 mod between_classes;
+mod bounded_pairs;
 mod centre;
 mod centroids;
+mod class_means;
 mod class_sums;
 mod closed_form;
+mod covariance;
 mod dense;
 mod exponential;
 mod gemm;
 mod in_order;
+mod neighbours;
 mod pairs;
 mod precomputed;
 mod real;
@@ -25,11 +30,16 @@ use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
+pub(crate) use all_pairs::{PairStatistics, PairsWanted};
+pub(crate) use bounded_pairs::{BoundedPairs, Neighbour};
+pub(crate) use class_means::{ClassMeans, NearestMeans};
+pub use covariance::{Covariance, Eigen, covariance};
 pub(crate) use dense::{RowScale, lane_sum, lane_sum_2, minimum};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::rough_exp;
 pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
+pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
 pub(crate) use vectorized::{Vectorized, vectorized};
 

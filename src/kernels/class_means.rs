@@ -1,0 +1,384 @@
+//! Class means, and how rows lie to them: the geometry that centroid-based metrics are made of. Everything is float64.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Element, Precision};
+use crate::error::Result;
+use crate::kernels::centre::Centre;
+use crate::kernels::centroids::{COSINE_ZERO, Centroids, cosine_or_zero, mean_length};
+use crate::kernels::class_sums::ClassSums;
+use crate::kernels::dense::{RowScale, squared_norm};
+use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::progress::Progress;
+
+/// Rows and classes of one product.
+const BLOCK_ROWS: usize = 256;
+const PANEL_CLASSES: usize = 1024;
+
+/// A squared distance below this share of the terms that cancelled in it is computed again by differences.
+const CANCELLATION: f64 = 1e-6;
+
+/// The means of the classes: of the rows as they are, or of their unit vectors.
+pub(crate) struct ClassMeans<'a> {
+    dataset: &'a Dataset,
+    unit: bool,
+    progress: &'a dyn Progress,
+    sums: ClassSums,
+    centre: Centre,
+    /// K x d means less the centre, scaled, and the squares of their lengths.
+    means: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+/// How a row lies to the class means.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct NearestMeans {
+    /// The distance to the mean of the own class; `None` where it has no direction (cosine).
+    pub(crate) own: Option<f64>,
+    /// The distance to the nearest other mean, and its class.
+    pub(crate) other: Option<(f64, u32)>,
+}
+
+impl<'a> ClassMeans<'a> {
+    /// The means of the classes, or with `unit` those of the unit vectors of their rows, in one pass in which every
+    /// value is checked.
+    ///
+    /// # Errors
+    /// What reading rows reports, and values that have no distance.
+    pub(crate) fn new(dataset: &'a Dataset, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
+        let (sums, centre) = match dataset.embeddings().element_type().precision() {
+            Precision::F32 => ClassSums::with_centre::<f32>(dataset, unit, progress)?,
+            Precision::F64 => ClassSums::with_centre::<f64>(dataset, unit, progress)?,
+        };
+        let mut means = Vec::with_capacity(sums.classes() * sums.dimensions());
+        for class in 0..sums.classes() {
+            means.extend(sums.mean_less(class, &centre.vector).map(|value| value * centre.scale));
+        }
+        let squares = means.chunks_exact(sums.dimensions()).map(squared_norm).collect();
+        Ok(ClassMeans { dataset, unit, progress, sums, centre, means, squares })
+    }
+
+    /// K.
+    pub(crate) fn classes(&self) -> usize {
+        self.sums.classes()
+    }
+
+    /// For each class the mean squared distance of its rows to their mean.
+    pub(crate) fn variances(&self) -> &[f64] {
+        &self.sums.variance
+    }
+
+    /// trace(S_B) and trace(S_W), each class counting by its rows.
+    pub(crate) fn scatter(&self) -> (f64, f64) {
+        self.sums.scatter()
+    }
+
+    /// Whether all rows coincide; unit vectors up to their rounding.
+    pub(crate) fn collapsed(&self) -> bool {
+        let (between, within) = self.scatter();
+        let rounding = if self.unit { 2.0 * COSINE_ZERO * self.dataset.len() as f64 } else { 0.0 };
+        between + within <= rounding
+    }
+
+    /// Calls `with` for each class and the squared distances of its mean to all means, in parallel.
+    pub(crate) fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
+        Centroids::new(&self.sums, &self.means, self.centre.scale).for_each_class(with)
+    }
+
+    /// K x d: the means less their mean, in which every class counts alike.
+    pub(crate) fn centred(&self) -> Array2<f64> {
+        let (classes, d) = (self.sums.classes(), self.sums.dimensions());
+        let origin: Vec<f64> = (0..d).map(self.sums.mean(0)).collect();
+        let mut means: Vec<f64> = (0..classes).flat_map(|class| self.sums.mean_less(class, &origin)).collect();
+        for k in 0..d {
+            let column = || means.iter().skip(k).step_by(d);
+            let mean = column().sum::<f64>() / classes as f64;
+            means.iter_mut().skip(k).step_by(d).for_each(|value| *value -= mean);
+        }
+        Array2::from_shape_vec((classes, d), means).unwrap_or_default()
+    }
+
+    /// The squared distance of each row to the mean of its class.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn own_squares(&self) -> Result<Vec<f64>> {
+        let codes = self.dataset.labels().codes();
+        self.for_each_block("distances to class means", |start, rows, ()| {
+            vectorized(OwnSquares { sums: &self.sums, codes: &codes[start..], rows })
+        })
+    }
+
+    /// For each row the sum over some directions (r x d) of the squares of its difference to the mean of its class along
+    /// them.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn squares_along(&self, directions: &Array2<f64>) -> Result<Vec<f64>> {
+        let codes = self.dataset.labels().codes();
+        let (count, d) = directions.dim();
+        let directions: Vec<f64> = directions.iter().copied().collect();
+        self.for_each_block("rows along class means", |start, rows, products: &mut Vec<f64>| {
+            for (row, code) in rows.chunks_exact_mut(d).zip(&codes[start..]) {
+                let mean = self.sums.mean_less(*code as usize, &self.centre.vector);
+                for ((value, mean), centre) in row.iter_mut().zip(mean).zip(&self.centre.vector) {
+                    *value = (*value - centre) - mean;
+                }
+            }
+            products.resize(rows.len() / d * count, 0.0);
+            multiply_transposed(rows, &directions, d, products);
+            products.chunks_exact(count).map(squared_norm).collect()
+        })
+    }
+
+    /// The distances of each row to the mean of its class and to the nearest other mean: cosine distances to the
+    /// directions of the means if these are of unit vectors, else Manhattan or squared Euclidean ones.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn nearest(&self, manhattan: bool) -> Result<Vec<NearestMeans>> {
+        let codes = self.dataset.labels().codes();
+        let lengths: Vec<Option<f64>> = if self.unit {
+            (0..self.classes()).map(|class| mean_length(&self.sums, class)).collect()
+        } else {
+            Vec::new()
+        };
+        self.for_each_block("distances to class means", |start, rows, buffers: &mut Buffers| {
+            let codes = &codes[start..];
+            if manhattan {
+                vectorized(NearestByManhattan { sums: &self.sums, codes, rows })
+            } else {
+                self.nearest_by_product(codes, rows, &lengths, buffers)
+            }
+        })
+    }
+
+    fn nearest_by_product(
+        &self,
+        codes: &[u32],
+        rows: &mut [f64],
+        lengths: &[Option<f64>],
+        buffers: &mut Buffers,
+    ) -> Vec<NearestMeans> {
+        let (d, classes) = (self.sums.dimensions(), self.classes());
+        let Buffers { centred, squares, products } = buffers;
+        centred.clear();
+        squares.clear();
+        for row in rows.chunks_exact(d) {
+            let values =
+                row.iter().zip(&self.centre.vector).map(|(value, centre)| (value - centre) * self.centre.scale);
+            centred.extend(values);
+            squares.push(squared_norm(&centred[centred.len() - d..]));
+        }
+        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
+        let mut found = vec![NearestMeans::default(); squares.len()];
+        for first in (0..classes).step_by(PANEL_CLASSES) {
+            let last = (first + PANEL_CLASSES).min(classes);
+            products.resize(squares.len() * (last - first), 0.0);
+            multiply_transposed(centred, &self.means[first * d..last * d], d, products);
+            let lists = rows.chunks_exact(d).zip(products.chunks_exact(last - first)).zip(&*squares);
+            for ((((row, products), square), code), found) in lists.zip(codes).zip(&mut found) {
+                for ((class, product), class_square) in (first..).zip(products).zip(&self.squares[first..last]) {
+                    let terms = square + class_square;
+                    let difference = terms - 2.0 * product;
+                    // Written so that NaN and infinity do not pass.
+                    let passes = difference >= CANCELLATION * terms && difference < f64::INFINITY;
+                    let squared = if passes { difference * unscale } else { self.sums.squared_distance(row, class) };
+                    let distance = if self.unit { self.cosine(squared, class, lengths[class]) } else { Some(squared) };
+                    found.add(class as u32, *code, distance);
+                }
+            }
+        }
+        found
+    }
+
+    /// The cosine distance of a unit vector to the direction of a mean, from the squared distance to the mean.
+    fn cosine(&self, squared: f64, class: usize, length: Option<f64>) -> Option<f64> {
+        let length = length?;
+        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
+        let shortfall = self.sums.variance[class] / (1.0 + length);
+        Some(cosine_or_zero((squared - shortfall * shortfall) / (2.0 * length)))
+    }
+
+    /// Calls `with` for the rows of each block, or their unit vectors, in parallel; collects what it gives for each row.
+    fn for_each_block<W: Default + Send, R: Send>(
+        &self,
+        stage: &str,
+        with: impl Fn(usize, &mut [f64], &mut W) -> Vec<R> + Sync,
+    ) -> Result<Vec<R>> {
+        match self.dataset.embeddings().element_type().precision() {
+            Precision::F32 => self.for_each_block_of::<f32, W, R>(stage, with),
+            Precision::F64 => self.for_each_block_of::<f64, W, R>(stage, with),
+        }
+    }
+
+    fn for_each_block_of<T: Element, W: Default + Send, R: Send>(
+        &self,
+        stage: &str,
+        with: impl Fn(usize, &mut [f64], &mut W) -> Vec<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let mut results = Vec::with_capacity(self.dataset.len());
+        self.progress.begin(stage, self.dataset.len() as u64);
+        self.dataset.selected().for_each_window::<T>(|window| {
+            let starts: Vec<usize> = window.range().step_by(BLOCK_ROWS).collect();
+            let blocks: Vec<Vec<R>> = starts
+                .into_par_iter()
+                .map_init(Default::default, |(buffer, exact, workspace): &mut (Vec<T>, Vec<f64>, W), start| {
+                    let rows = start..(start + BLOCK_ROWS).min(window.range().end);
+                    let block = window.rows(rows.clone(), buffer)?;
+                    exact.resize(block.len(), 0.0);
+                    vectorized(Widen { block, dimensions: self.sums.dimensions(), unit: self.unit, exact });
+                    self.progress.advance(rows.len() as u64);
+                    Ok(with(start, exact, workspace))
+                })
+                .collect::<Result<_>>()?;
+            results.extend(blocks.into_iter().flatten());
+            Ok(())
+        })?;
+        self.progress.end();
+        Ok(results)
+    }
+}
+
+impl NearestMeans {
+    /// Takes the distance to a class into account. Classes come in order.
+    #[inline(always)]
+    fn add(&mut self, class: u32, own: u32, distance: Option<f64>) {
+        if class == own {
+            self.own = distance;
+        } else if let Some(distance) = distance
+            && self.other.is_none_or(|(nearest, _)| distance < nearest)
+        {
+            self.other = Some((distance, class));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Buffers {
+    centred: Vec<f64>,
+    squares: Vec<f64>,
+    products: Vec<f64>,
+}
+
+/// Rows, or their unit vectors, in float64.
+struct Widen<'t, T> {
+    block: &'t [T],
+    dimensions: usize,
+    unit: bool,
+    exact: &'t mut [f64],
+}
+
+impl<T: Element> Vectorized for Widen<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Widen { block, dimensions, unit, exact } = self;
+        for (row, exact) in block.chunks_exact(dimensions).zip(exact.chunks_exact_mut(dimensions)) {
+            RowScale::of(row, unit).apply_to(row, exact);
+        }
+    }
+}
+
+struct OwnSquares<'t> {
+    sums: &'t ClassSums,
+    codes: &'t [u32],
+    rows: &'t [f64],
+}
+
+impl Vectorized for OwnSquares<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let rows = self.rows.chunks_exact(self.sums.dimensions()).zip(self.codes);
+        rows.map(|(row, code)| self.sums.squared_distance(row, *code as usize)).collect()
+    }
+}
+
+struct NearestByManhattan<'t> {
+    sums: &'t ClassSums,
+    codes: &'t [u32],
+    rows: &'t [f64],
+}
+
+impl Vectorized for NearestByManhattan<'_> {
+    type Output = Vec<NearestMeans>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<NearestMeans> {
+        let rows = self.rows.chunks_exact(self.sums.dimensions()).zip(self.codes);
+        rows.map(|(row, code)| {
+            let mut found = NearestMeans::default();
+            for class in 0..self.sums.classes() {
+                found.add(class as u32, *code, Some(self.sums.manhattan_distance(row, class)));
+            }
+            found
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
+    use crate::distance::Distance;
+    use crate::progress::Silent;
+
+    fn dataset(values: Array2<f64>, labels: &[i128], distance: Distance) -> Dataset {
+        let mut column = LabelColumnBuilder::new(LabelType::Integer);
+        labels.iter().for_each(|&label| column.push_integer(label));
+        let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
+        Dataset::new(embeddings, &column.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+    }
+
+    fn square() -> Dataset {
+        let rows = ndarray::array![[0.0, 0.0], [2.0, 0.0], [5.0, 4.0], [5.0, 0.0], [5.0, 2.0]];
+        dataset(rows, &[0, 0, 1, 1, 1], Distance::Euclidean)
+    }
+
+    #[test]
+    fn rows_lie_to_means_as_worked_out_by_hand() {
+        let dataset = square();
+        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        // Means (1, 0) and (5, 2).
+        assert_eq!(means.own_squares().unwrap(), [1.0, 1.0, 4.0, 4.0, 0.0]);
+        let found = means.nearest(false).unwrap();
+        assert_eq!(found[0], NearestMeans { own: Some(1.0), other: Some((29.0, 1)) });
+        assert_eq!(found[3], NearestMeans { own: Some(4.0), other: Some((16.0, 0)) });
+        let found = means.nearest(true).unwrap();
+        assert_eq!(found[2], NearestMeans { own: Some(2.0), other: Some((8.0, 0)) });
+        assert_eq!(means.for_each_class(|class, squares| squares[1 - class]), [20.0, 20.0]);
+        assert_eq!(means.centred(), ndarray::array![[-2.0, -1.0], [2.0, 1.0]]);
+        let along = means.squares_along(&ndarray::array![[1.0, 0.0], [0.0, 2.0]]).unwrap();
+        assert_eq!(along, [1.0, 1.0, 16.0, 16.0, 0.0]);
+        assert!(!means.collapsed());
+    }
+
+    #[test]
+    fn cosine_distances_are_to_the_directions_of_means() {
+        let rows = ndarray::array![[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0], [-1.0, 0.0]];
+        let dataset = dataset(rows, &[0, 0, 1, 1], Distance::Cosine);
+        let found = ClassMeans::new(&dataset, true, &Silent).unwrap().nearest(false).unwrap();
+        let root = 0.5f64.sqrt();
+        let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-15;
+        assert!(close(found[0].own, 1.0 - root) && close(found[0].other.map(|other| other.0), 2.0));
+        assert!(close(found[2].own, 0.0) && close(found[2].other.map(|other| other.0), 1.0 + root));
+    }
+
+    #[test]
+    fn far_rows_and_many_blocks_lose_nothing() {
+        let rows = Array2::from_shape_fn((700, 3), |(i, j)| 1e7 + ((i * 37 + j * 11) % 64) as f64 / 64.0);
+        let labels: Vec<i128> = (0..700).map(|row| row % 5).collect();
+        let dataset = dataset(rows.clone(), &labels, Distance::Euclidean);
+        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        let near = means.nearest(false).unwrap();
+        for (own, near) in means.own_squares().unwrap().iter().zip(&near) {
+            assert!((own - near.own.unwrap()).abs() <= 1e-8 * own, "{own} {near:?}");
+        }
+    }
+}

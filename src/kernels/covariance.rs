@@ -1,0 +1,314 @@
+//! Mean and covariance of the rows, in one pass, and the eigenvalues of symmetric matrices.
+//!
+//! Products and sums are float64. The rows are taken less the mean of the first of them, so that a common offset does
+//! not cancel, and the matrix is summed tile by tile over blocks of rows in order.
+
+use std::ops::Range;
+
+use faer::Side;
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Element, Precision};
+use crate::error::{Error, Result};
+use crate::kernels::gemm::transposed_multiply;
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::progress::Progress;
+
+/// Rows of a block.
+const BLOCK_ROWS: usize = 1024;
+
+/// Dimensions of a side of a tile of the matrix.
+const TILE: usize = 128;
+
+/// Mean and covariance of all rows that take part, as they are given. Row weights do not count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Covariance {
+    /// N.
+    pub rows: usize,
+    /// The mean of each of the d dimensions.
+    pub mean: Vec<f64>,
+    /// d x d, divided by N.
+    pub matrix: Array2<f64>,
+}
+
+/// Computes mean and covariance in one pass over the rows.
+///
+/// # Errors
+/// What reading rows reports.
+pub fn covariance(dataset: &Dataset, progress: &dyn Progress) -> Result<Covariance> {
+    match dataset.embeddings().element_type().precision() {
+        Precision::F32 => of_rows::<f32>(dataset, progress),
+        Precision::F64 => of_rows::<f64>(dataset, progress),
+    }
+}
+
+fn of_rows<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> Result<Covariance> {
+    let (n, d) = (dataset.len(), dataset.dimensions());
+    let mut panels: Vec<Panel> = ranges(d).map(Panel::new).collect();
+    let count = panels.len();
+    let mut tiles: Vec<Tile> = (0..count)
+        .flat_map(|row| (row..count).map(move |column| (row, column)))
+        .map(|(row, column)| Tile {
+            row,
+            column,
+            sum: vec![0.0; panels[row].width() * panels[column].width()],
+            product: Vec::new(),
+        })
+        .collect();
+    let mut buffer = Vec::new();
+    progress.begin("covariance", n as u64);
+    dataset.selected().for_each_window::<T>(|window| {
+        for start in window.range().step_by(BLOCK_ROWS) {
+            let rows = start..(start + BLOCK_ROWS).min(window.range().end);
+            let block = window.rows(rows.clone(), &mut buffer)?;
+            panels.par_iter_mut().for_each(|panel| vectorized(Fill { panel, block, dimensions: d, first: start == 0 }));
+            let panels = &panels;
+            tiles.par_iter_mut().for_each(|tile| {
+                tile.product.resize(tile.sum.len(), 0.0);
+                let (left, right) = (&panels[tile.row].values, &panels[tile.column].values);
+                transposed_multiply(left, right, rows.len(), &mut tile.product);
+                for (sum, product) in tile.sum.iter_mut().zip(&tile.product) {
+                    *sum += product;
+                }
+            });
+            progress.advance(rows.len() as u64);
+        }
+        Ok(())
+    })?;
+    progress.end();
+    let share = 1.0 / n as f64;
+    let offset: Vec<f64> = panels.iter().flat_map(|panel| panel.sum.iter().map(|sum| sum * share)).collect();
+    let origin = panels.iter().flat_map(|panel| &panel.origin);
+    let mean = origin.zip(&offset).map(|(origin, offset)| origin + offset).collect();
+    let mut matrix = Array2::zeros((d, d));
+    for tile in &tiles {
+        let (rows, columns) = (&panels[tile.row].dimensions, &panels[tile.column].dimensions);
+        for (row, sums) in rows.clone().zip(tile.sum.chunks_exact(columns.len())) {
+            for (column, sum) in columns.clone().zip(sums) {
+                let value = sum * share - offset[row] * offset[column];
+                matrix[[row, column]] = value;
+                matrix[[column, row]] = value;
+            }
+        }
+    }
+    Ok(Covariance { rows: n, mean, matrix })
+}
+
+impl Covariance {
+    /// The mean of x x^T over the rows, uncentred.
+    pub fn second_moment(&self) -> Array2<f64> {
+        Array2::from_shape_fn(self.matrix.dim(), |(row, column)| {
+            self.matrix[[row, column]] + self.mean[row] * self.mean[column]
+        })
+    }
+}
+
+/// Eigenvalues of a symmetric matrix, largest first, and the vectors of the first of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eigen {
+    pub values: Vec<f64>,
+    /// One vector a row, of length 1. Its largest element is positive; of two as large, the first.
+    pub vectors: Array2<f64>,
+}
+
+impl Eigen {
+    /// The eigenvalues of a symmetric matrix and the vectors of the `vectors` largest. The axes of a principal component
+    /// analysis are those of [`Covariance::matrix`].
+    ///
+    /// # Errors
+    /// A matrix that is not square or holds values that are not finite.
+    pub fn of(matrix: &Array2<f64>, vectors: usize) -> Result<Self> {
+        let (rows, columns) = matrix.dim();
+        let largest = matrix
+            .iter()
+            .fold(0.0_f64, |largest, value| if value.is_nan() { *value } else { largest.max(value.abs()) });
+        let failed = || Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), tip: None };
+        if rows != columns || !largest.is_finite() {
+            return Err(failed());
+        }
+        if largest == 0.0 {
+            let vectors =
+                Array2::from_shape_fn((vectors.min(rows), rows), |(row, column)| f64::from(u8::from(row == column)));
+            return Ok(Eigen { values: vec![0.0; rows], vectors });
+        }
+        // Relative to the largest element, squares neither overflow nor vanish.
+        let relative = faer::Mat::from_fn(rows, rows, |row, column| matrix[[row, column]] / largest);
+        if vectors == 0 {
+            let values = relative.self_adjoint_eigenvalues(Side::Lower).map_err(|_| failed())?;
+            return Ok(Eigen {
+                values: values.into_iter().rev().map(|value| value * largest).collect(),
+                vectors: Array2::zeros((0, rows)),
+            });
+        }
+        let found = relative.self_adjoint_eigen(Side::Lower).map_err(|_| failed())?;
+        let values = found.S().column_vector();
+        let directions = found.U();
+        let mut vectors =
+            Array2::from_shape_fn((vectors.min(rows), rows), |(rank, k)| directions[(k, rows - 1 - rank)]);
+        for mut vector in vectors.rows_mut() {
+            let sign = vector.iter().fold(0.0_f64, |most, &value| if value.abs() > most.abs() { value } else { most });
+            if sign < 0.0 {
+                vector.mapv_inplace(|value| -value);
+            }
+        }
+        Ok(Eigen { values: (0..rows).rev().map(|index| values[index] * largest).collect(), vectors })
+    }
+}
+
+/// Some of the dimensions of a block of rows.
+struct Panel {
+    dimensions: Range<usize>,
+    /// What is subtracted from every row: the mean of the first block.
+    origin: Vec<f64>,
+    /// Sums of what remains.
+    sum: Vec<f64>,
+    /// The block, row after row.
+    values: Vec<f64>,
+}
+
+impl Panel {
+    fn new(dimensions: Range<usize>) -> Self {
+        let width = dimensions.len();
+        Panel { dimensions, origin: vec![0.0; width], sum: vec![0.0; width], values: Vec::new() }
+    }
+
+    fn width(&self) -> usize {
+        self.dimensions.len()
+    }
+}
+
+/// A part of the matrix: the panels that it is the product of.
+struct Tile {
+    row: usize,
+    column: usize,
+    sum: Vec<f64>,
+    product: Vec<f64>,
+}
+
+fn ranges(d: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..d).step_by(TILE).map(move |start| start..(start + TILE).min(d))
+}
+
+/// Takes the dimensions of a panel from a block of rows.
+struct Fill<'t, T> {
+    panel: &'t mut Panel,
+    block: &'t [T],
+    dimensions: usize,
+    first: bool,
+}
+
+impl<T: Element> Vectorized for Fill<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Fill { panel: Panel { dimensions, origin, sum, values }, block, dimensions: d, first } = self;
+        let rows = || block.chunks_exact(d).map(|row| &row[dimensions.clone()]);
+        if first {
+            for row in rows() {
+                for (origin, value) in origin.iter_mut().zip(row) {
+                    *origin += value.to_f64();
+                }
+            }
+            let share = 1.0 / (block.len() / d) as f64;
+            origin.iter_mut().for_each(|origin| *origin *= share);
+        }
+        let width = dimensions.len();
+        values.resize(block.len() / d * width, 0.0);
+        for (row, target) in rows().zip(values.chunks_exact_mut(width)) {
+            for (((target, value), origin), sum) in target.iter_mut().zip(row).zip(&*origin).zip(&mut *sum) {
+                *target = value.to_f64() - origin;
+                *sum += *target;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
+    use crate::distance::Distance;
+    use crate::progress::Silent;
+
+    fn dataset(values: Array2<f64>) -> Dataset {
+        let mut labels = LabelColumnBuilder::new(LabelType::Integer);
+        (0..values.nrows()).for_each(|row| labels.push_integer(row as i128 % 2));
+        let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
+        let labels = labels.finish(Origin::new("labels"));
+        Dataset::new(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap()
+    }
+
+    fn values(rows: usize, d: usize, offset: f64) -> Array2<f64> {
+        Array2::from_shape_fn((rows, d), |(i, j)| offset + ((i * 37 + j * 101 + i * j * 13) % 97) as f64 / 97.0)
+    }
+
+    #[test]
+    fn the_covariance_is_that_of_the_definition() {
+        for (rows, d) in [(3, 2), (BLOCK_ROWS + 7, 5), (300, TILE + 9)] {
+            let values = values(rows, d, 1e4);
+            let found = covariance(&dataset(values.clone()), &Silent).unwrap();
+            let mean: Vec<f64> =
+                (0..d).map(|j| 1e4 + values.column(j).iter().map(|x| x - 1e4).sum::<f64>() / rows as f64).collect();
+            for row in 0..d {
+                assert!((found.mean[row] - mean[row]).abs() < 1e-10);
+                for column in 0..d {
+                    let products = values.rows().into_iter().map(|x| (x[row] - mean[row]) * (x[column] - mean[column]));
+                    let expected = products.sum::<f64>() / rows as f64;
+                    assert!((found.matrix[[row, column]] - expected).abs() < 1e-11, "{row} {column}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eigenvalues_of_a_hand_worked_matrix() {
+        // [[2, 1], [1, 2]] has 3 along (1, 1) and 1 along (1, -1).
+        let matrix = ndarray::array![[2.0, 1.0], [1.0, 2.0]];
+        let eigen = Eigen::of(&matrix, 2).unwrap();
+        let root = 0.5f64.sqrt();
+        assert!((eigen.values[0] - 3.0).abs() < 1e-14 && (eigen.values[1] - 1.0).abs() < 1e-14);
+        for (found, expected) in eigen.vectors.iter().zip([root, root, root, -root]) {
+            assert!((found.abs() - expected.abs()).abs() < 1e-14);
+        }
+        assert!(eigen.vectors.row(0).iter().all(|&value| value > 0.0));
+        assert_eq!(Eigen::of(&matrix, 0).unwrap().values.len(), 2);
+        assert!(Eigen::of(&ndarray::array![[f64::NAN]], 1).is_err());
+        assert_eq!(Eigen::of(&Array2::zeros((2, 2)), 1).unwrap().vectors, ndarray::array![[1.0, 0.0]]);
+    }
+
+    #[test]
+    fn vectors_diagonalise_the_covariance() {
+        let found = covariance(&dataset(values(200, 12, 0.0)), &Silent).unwrap();
+        let eigen = Eigen::of(&found.matrix, 4).unwrap();
+        assert_eq!(eigen.vectors.dim(), (4, 12));
+        for (vector, value) in eigen.vectors.rows().into_iter().zip(&eigen.values) {
+            let image = found.matrix.dot(&vector);
+            for (image, element) in image.iter().zip(vector) {
+                assert!((image - value * element).abs() < 1e-14);
+            }
+        }
+        let trace: f64 = found.matrix.diag().sum();
+        assert!((eigen.values.iter().sum::<f64>() - trace).abs() < 1e-13);
+    }
+
+    #[test]
+    fn the_second_moment_is_uncentred() {
+        let found = covariance(&dataset(ndarray::array![[1.0, 0.0], [3.0, 2.0]]), &Silent).unwrap();
+        assert_eq!(found.second_moment(), ndarray::array![[5.0, 3.0], [3.0, 2.0]]);
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let dataset = dataset(values(BLOCK_ROWS + 300, TILE + 30, 0.5));
+        let compute = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let found = covariance(&dataset, &Silent).unwrap();
+                (Eigen::of(&found.matrix, 3).unwrap(), found)
+            })
+        };
+        assert_eq!(compute(1), compute(3));
+    }
+}
