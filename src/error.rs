@@ -63,7 +63,7 @@ pub enum Error {
         left_rows: usize,
         right: String,
         right_rows: usize,
-        /// What the right one holds: "label" or "weight".
+        /// What the right one holds: "label", "weight" or "batch".
         what: &'static str,
     },
 

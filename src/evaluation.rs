@@ -14,7 +14,10 @@ use crate::metrics::mean::{class_means, weighted_mean};
 use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
 use crate::metrics::silhouette::confusions;
 use crate::metrics::soft_silhouette::find_temperature;
-use crate::metrics::{Family, METRICS, RowScore, RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
+use crate::metrics::{
+    Companions, Family, METRICS, Measures, Measuring, Metric, RowScore, RowScoreFold, Scope, Selection, SharedWork,
+    SmoothMaximum, SoftMinimum, USUAL_KS, measure,
+};
 use crate::progress::Progress;
 
 /// The version of the JSON result that this program writes.
@@ -45,6 +48,14 @@ pub struct Settings {
     pub batch_size: Option<usize>,
     pub seed: u64,
     pub metrics: Selection,
+    /// The numbers k of neighbours or components that some metrics are given at, ascending.
+    pub ks: Vec<usize>,
+    /// Rows that `uniformity` takes its pairs from; `None` is all.
+    pub sample: Option<usize>,
+    /// Whether the batch of each row is known, so that metrics of batches inside labels are computed.
+    pub batch_labels: bool,
+    /// Whether the scores of rows are wanted, whatever the metrics.
+    pub rows: bool,
     /// Whether the K x K matrix of class distances is wanted.
     pub matrix: bool,
     /// Whether the content hash of the embeddings is wanted (costs a read).
@@ -54,10 +65,28 @@ pub struct Settings {
 impl Settings {
     /// Whether a result under these settings has the metric of that name.
     pub fn computes(&self, name: &str) -> bool {
-        let metric = METRICS.iter().find(|metric| metric.names().any(|known| known == name));
-        metric.is_some_and(|metric| {
-            self.metrics.contains(metric.id) && (metric.family != Family::Batch || self.batch_size.is_some())
+        Metric::named(name).is_some_and(|metric| {
+            self.metrics.contains(metric.id)
+                && metric.names(&self.ks).any(|known| known == name)
+                && (metric.family != Family::Batch || self.batch_size.is_some())
+                && (!metric.needs_batch_labels() || self.batch_labels)
         })
+    }
+
+    /// Whether rows are compared with classes.
+    fn compares_with_classes(&self) -> bool {
+        let families = [Family::Silhouette, Family::SoftSilhouette, Family::Separation];
+        self.rows
+            || self.matrix
+            || self.metrics.contains("asw_label")
+            || families.iter().any(|&family| self.metrics.any_of(family))
+    }
+
+    /// Whether rows are read in any order.
+    fn needs_random_access(&self) -> bool {
+        !self.distance.has_closed_form()
+            || (self.batch_size.is_some() && self.metrics.any_of(Family::Batch))
+            || METRICS.iter().any(|metric| metric.looks_at_pairs() && self.metrics.contains(metric.id))
     }
 }
 
@@ -71,7 +100,11 @@ impl Default for Settings {
             precision: None,
             batch_size: None,
             seed: 0,
-            metrics: Selection::all(),
+            metrics: Selection::usual(),
+            ks: USUAL_KS.to_vec(),
+            sample: None,
+            batch_labels: false,
+            rows: true,
             matrix: false,
             hash: false,
         }
@@ -188,6 +221,18 @@ pub struct SettingsUsed {
     pub precision: Precision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
+    /// The numbers of neighbours or components, where a metric is given at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ks: Vec<usize>,
+    /// Rows that `uniformity` takes its pairs from, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<usize>,
+    /// The rows among which neighbours were looked for, if not the rows themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<String>,
+    /// The file of the batch of each row, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_labels: Option<String>,
     /// The file of row weights, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_weights: Option<String>,
@@ -325,27 +370,63 @@ pub struct Scored {
 /// # Errors
 /// Fewer than two classes, more than N - 1, a data set made for another distance, `auto` without a solution, and what reading rows reports.
 pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress) -> Result<Scored> {
-    dataset.require_silhouette()?;
-    if settings.distance != dataset.distance() {
-        return Err(Error::setting(
-            format!("the data set was checked for {} distances, not {}", dataset.distance(), settings.distance),
-            "make the data set with the distance of the settings",
-        ));
+    evaluate_with(dataset, Companions::default(), settings, progress)
+}
+
+/// Evaluates a data set together with a gallery or the batches of its rows.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with(
+    dataset: &Dataset,
+    companions: Companions<'_>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Scored> {
+    let compares_with_classes = settings.compares_with_classes();
+    let of_classes = |family: &&Family| family.needs_classes() && settings.metrics.any_of(**family);
+    if compares_with_classes || Family::ALL.iter().any(|family| of_classes(&family)) {
+        dataset.require_silhouette()?;
+    }
+    for distance in std::iter::once(dataset).chain(companions.gallery).map(Dataset::distance) {
+        if settings.distance != distance {
+            return Err(Error::setting(
+                format!("the data set was checked for {distance} distances, not {}", settings.distance),
+                "make the data set with the distance of the settings",
+            ));
+        }
+    }
+    if let Some(batches) = companions.batches
+        && batches.len() != dataset.embeddings().rows()
+    {
+        return Err(Error::RowCounts {
+            left: dataset.embeddings().origin().to_string(),
+            left_rows: dataset.embeddings().rows(),
+            right: batches.origin().to_string(),
+            right_rows: batches.len(),
+            what: "batch",
+        });
     }
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
-    let batches = settings.batch_size.is_some() && settings.metrics.any_of(Family::Batch);
-    let in_order = settings.distance.has_closed_form() && !batches;
-    let in_memory;
-    let dataset = if in_order || dataset.embeddings().blocks().is_random_access() {
-        dataset
+    let mut in_memory = [None, None];
+    let [own_copy, gallery_copy] = &mut in_memory;
+    let dataset = in_any_order(dataset, settings.needs_random_access(), precision, own_copy)?;
+    let gallery = companions.gallery.map(|gallery| in_any_order(gallery, true, precision, gallery_copy)).transpose()?;
+    let companions = Companions { gallery, ..companions };
+    let automatic = settings.temperature == Temperature::Auto;
+    let kernel = if compares_with_classes || automatic {
+        Some(ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?)
     } else {
-        in_memory = dataset.in_memory(precision)?;
-        &in_memory
+        match precision {
+            Precision::F32 => dataset.check_values::<f32>()?,
+            Precision::F64 => dataset.check_values::<f64>()?,
+        }
+        None
     };
-    let kernel = ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?;
-    let temperature = match settings.temperature {
-        Temperature::Value(temperature) => temperature,
-        Temperature::Auto => find_temperature(dataset, &kernel)?,
+    let temperature = match (settings.temperature, &kernel) {
+        (Temperature::Value(temperature), _) => temperature,
+        (Temperature::Auto, Some(kernel)) => find_temperature(dataset, kernel)?,
+        (Temperature::Auto, None) => return Err(Error::setting("no temperature was looked for", "name one")),
     };
     let fold = RowScoreFold {
         precision,
@@ -355,7 +436,10 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         counts: dataset.labels().counts(),
     };
     let wanted = Wanted { geometry: settings.metrics.any_of(Family::Separation), matrix: settings.matrix };
-    let ClassDistances { rows: scores, geometry } = kernel.pass(&fold, wanted)?;
+    let ClassDistances { rows: scores, geometry } = match &kernel {
+        Some(kernel) if compares_with_classes => kernel.pass(&fold, wanted)?,
+        _ => ClassDistances { rows: Vec::new(), geometry: ClassGeometry::default() },
+    };
     let batch = match settings.batch_size {
         Some(size) if settings.metrics.any_of(Family::Batch) => Some(batch_loss(
             dataset,
@@ -371,14 +455,29 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         )?),
         _ => None,
     };
+    let measuring = Measuring {
+        selection: &settings.metrics,
+        precision,
+        ks: &settings.ks,
+        sample: settings.sample,
+        seed: settings.seed,
+    };
+    let scores_of_rows = compares_with_classes.then_some(&scores[..]);
+    let work = SharedWork::new(dataset, companions, measuring, scores_of_rows, progress);
+    let measures = measure(&work, &settings.metrics)?;
     let mut summary = Summary::new(dataset, settings);
-    summary.add_rows(&scores);
+    if compares_with_classes {
+        summary.add_rows(&scores);
+    }
     if wanted.geometry {
         summary.add_separation(&scores, &geometry);
     }
     if let Some(batch) = batch {
         summary.add_batches(&batch);
     }
+    let at_k = |name: &String| Metric::named(name).is_some_and(|metric| metric.scope == Scope::AtK);
+    let any_at_k = measures.values.iter().any(|(name, _)| at_k(name));
+    summary.add_measures(measures);
     let matrix = geometry.matrix.as_ref().map(|matrix| {
         let intra_mean = intra_means(dataset, &scores);
         Array2::from_shape_fn(matrix.dim(), |(class, other)| {
@@ -395,12 +494,16 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         settings: SettingsUsed {
             distance: settings.distance,
             temperature,
-            temperature_auto: settings.temperature == Temperature::Auto,
+            temperature_auto: automatic,
             softmin: settings.softmin,
             softmax: settings.softmax,
             seed: settings.seed,
             precision,
             batch_size: settings.batch_size,
+            ks: if any_at_k { settings.ks.clone() } else { Vec::new() },
+            sample: settings.sample.filter(|_| settings.metrics.contains("uniformity")),
+            gallery: companions.gallery.map(|gallery| gallery.embeddings().origin().to_string()),
+            batch_labels: companions.batches.map(|batches| batches.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),
         },
@@ -413,6 +516,19 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
         timing: None,
     };
     Ok(Scored { evaluation, rows: RowScores::new(&scores), matrix })
+}
+
+/// The data set, or its copy in memory if rows are needed in any order and their source has but one.
+fn in_any_order<'d>(
+    dataset: &'d Dataset,
+    needed: bool,
+    precision: Precision,
+    copy: &'d mut Option<Dataset>,
+) -> Result<&'d Dataset> {
+    if !needed || dataset.embeddings().blocks().is_random_access() {
+        return Ok(dataset);
+    }
+    Ok(copy.insert(dataset.in_memory(precision)?))
 }
 
 fn intra_means(dataset: &Dataset, scores: &[RowScore]) -> Vec<Option<f64>> {
@@ -458,7 +574,7 @@ impl<'a> Summary<'a> {
             classes: classes.collect(),
             warnings: dataset.warnings().to_vec(),
         };
-        if labels.singletons() > 0 {
+        if labels.singletons() > 0 && settings.compares_with_classes() {
             summary.warnings.push(format!(
                 "{} of {} classes have a single row: such a row scores 0 and has no a",
                 labels.singletons(),
@@ -594,6 +710,11 @@ impl<'a> Summary<'a> {
                 class.nearest_class = separation.nearest.map(|nearest| names[nearest.class as usize].to_string());
             }
         }
+    }
+
+    fn add_measures(&mut self, measures: Measures<'_>) {
+        self.metrics.extend(measures.values);
+        self.warnings.extend(measures.warnings);
     }
 
     fn add_batches(&mut self, batch: &BatchLoss) {

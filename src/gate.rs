@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::error::{Error, Result, closest};
 use crate::evaluation::{Evaluation, GateOutcome};
-use crate::metrics::METRICS;
+use crate::metrics::{METRICS, Metric, USUAL_KS};
 
 /// A comparison of a metric with a number. The gate fails when it is true.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl Gate {
                 return Err(wrong(expression, left.range, "there is no metric in the expression", tip));
             }
         };
-        if !known_names().any(|name| name == metric.text) {
+        if Metric::named(metric.text).is_none() {
             let names: Vec<String> = known_names().collect();
             let tip = match closest(metric.text, names.iter().map(String::as_str)) {
                 Some(name) => format!("did you mean '{name}'? embq metrics lists the names"),
@@ -161,7 +161,7 @@ impl<'e> Side<'e> {
 }
 
 fn known_names() -> impl Iterator<Item = String> {
-    METRICS.iter().flat_map(|metric| metric.names())
+    METRICS.iter().flat_map(|metric| metric.names(&USUAL_KS))
 }
 
 /// The error for a part of an expression, which is marked.

@@ -9,7 +9,7 @@ use common::{
 };
 use embq::distance::Distance;
 use embq::evaluation::{Scored, Settings};
-use embq::metrics::{SmoothMaximum, SoftMinimum};
+use embq::metrics::{Scope, SmoothMaximum, SoftMinimum};
 use ndarray::{Array2, array};
 use serde_json::Value;
 
@@ -437,8 +437,10 @@ fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
     for metric in embq::metrics::METRICS {
-        assert!(text.contains(&format!("| `{}` |", metric.id)), "no row for {} in docs/metrics.md", metric.id);
-        for name in metric.names() {
+        let at = if metric.scope == Scope::AtK { "@k" } else { "" };
+        let row = format!("| `{}{at}` |", metric.id);
+        assert!(text.contains(&row), "no row for {} in docs/metrics.md", metric.id);
+        for name in metric.names(&[]) {
             assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
         }
     }

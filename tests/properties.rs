@@ -10,7 +10,7 @@ use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silho
 use embq::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, RowBlocks, RowChoice};
 use embq::distance::Distance;
 use embq::evaluation::{Scored, Settings, Temperature, evaluate};
-use embq::metrics::{METRICS, Scope, SoftMinimum};
+use embq::metrics::{METRICS, Scope, Selection, SoftMinimum};
 use embq::progress::Silent;
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -205,25 +205,27 @@ proptest! {
     #[test]
     fn every_number_stays_in_its_range(data in data(), distance in any_distance(), form in 0usize..4, tau in -3..3i32) {
         let (softmin, softmax) = SOFT_FORMS[form];
-        let scored = evaluated(&data.values, &data.labels, &Settings {
+        let wanted = Settings {
             softmin,
             softmax,
             temperature: Temperature::Value(10f64.powi(tau)),
             batch_size: Some(7),
+            metrics: Selection::all(),
             ..settings(distance)
-        });
+        };
+        let scored = evaluated(&data.values, &data.labels, &wanted);
         for value in scored.rows.silhouette.iter().chain(&scored.rows.soft_silhouette) {
             prop_assert!((-1.0..=1.0).contains(value));
         }
         let classes = scored.evaluation.classes.len();
-        for metric in METRICS {
+        for metric in METRICS.iter().filter(|metric| !metric.needs_batch_labels()) {
             let (low, high) = bounds(metric.range, classes);
             // The mean of numbers on a bound may round to its other side.
             let slack = 1e-12 * classes as f64;
             let inside = |value: f64| {
                 low.is_none_or(|low| value >= low - slack) && high.is_none_or(|high| value <= high + slack)
             };
-            for name in metric.names() {
+            for name in metric.names(&wanted.ks) {
                 let value = scored.evaluation.metrics[&name];
                 prop_assert!(value.is_none_or(|value| value.is_finite() && inside(value)), "{}: {:?}", name, value);
             }

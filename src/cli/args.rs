@@ -77,6 +77,8 @@ Examples:
   embq score emb.parquet -l label --distance euclidean
   embq score data.csv:f0..f127 -l species -o result.json --rows-out rows.parquet
   embq score 'shards/*.parquet:embedding' --labels-from species,site
+  embq score emb.npy -l labels.npy --metrics retrieval,spectrum,collapse
+  embq score queries.npy -l q.txt --metrics retrieval --gallery base.npy --gallery-labels base.txt
   embq score emb.npy -l labels.npy --fail-if 'silhouette < 0.3' --fail-if 'negative_share > 10%'")]
 pub(crate) struct ScoreArguments {
     /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
@@ -99,15 +101,43 @@ pub(crate) struct ScoreArguments {
     #[command(flatten)]
     pub(crate) soft: SoftArguments,
 
-    /// Only these metrics or families (see `embq metrics`)
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "all", help_heading = "Measure")]
+    /// Only these metrics or families (see `embq metrics`), or all; `usual` are the silhouettes and separation
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "usual", help_heading = "Measure")]
     pub(crate) metrics: Vec<String>,
+
+    /// Numbers of neighbours or components, for the metrics that are given at some
+    #[arg(
+        long = "k",
+        value_name = "K,..",
+        value_delimiter = ',',
+        default_values = ["1", "5", "10"],
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Measure"
+    )]
+    pub(crate) ks: Vec<u64>,
+
+    /// Look for neighbours among these rows instead of among the embeddings themselves
+    #[arg(long, value_name = "EMBEDDINGS", requires = "gallery_labels", help_heading = "Measure")]
+    pub(crate) gallery: Option<String>,
+
+    /// The labels of the gallery: a file with one a row, PATH:COLUMN, or a column of the gallery's own file
+    #[arg(long, value_name = "LABELS", requires = "gallery", help_heading = "Measure")]
+    pub(crate) gallery_labels: Option<String>,
+
+    /// The batch of each row, for asw_batch and bras: a file with one a row, PATH:COLUMN, or a column of the
+    /// embeddings' own file
+    #[arg(long, visible_alias = "batch-labels", value_name = "LABELS", help_heading = "Measure")]
+    pub(crate) batch: Option<String>,
+
+    /// Take the pairs of uniformity from this many rows, drawn at random
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
+    pub(crate) sample: Option<u64>,
 
     /// Also the loss in shuffled batches of this many rows, as a training run sees it
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
     pub(crate) batch_size: Option<u64>,
 
-    /// Seed of the shuffle and of the subsample
+    /// Seed of the shuffle, of the sample and of the subsample
     #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
     pub(crate) seed: u64,
 

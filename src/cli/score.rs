@@ -13,10 +13,10 @@ use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
 use crate::detail::{MATRIX_CLASSES, RowNames, detail};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate};
+use crate::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
 use crate::gate::Gate;
 use crate::input;
-use crate::metrics::{Family, Selection};
+use crate::metrics::{Companions, Family, METRICS, Metric, Selection};
 use crate::report::matrix::{self, MatrixFormat};
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::rows::{RowFormat, RowTable};
@@ -42,7 +42,10 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
 
     let started = Instant::now();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let loaded = input::load(embeddings, &labels, arguments.row_weights.as_deref())?;
+    let specs: Vec<&str> = labels.iter().copied().chain(arguments.batch.as_deref()).collect();
+    let mut loaded = input::load(embeddings, &specs, arguments.row_weights.as_deref())?;
+    let batches = arguments.batch.is_some().then(|| loaded.labels.pop()).flatten();
+    let gallery = gallery(&arguments)?;
     let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
     let embeddings = Arc::new(loaded.embeddings);
@@ -50,6 +53,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
+    let companions = Companions { gallery: gallery.as_ref(), batches: batches.as_ref() };
     let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let mut results = Vec::new();
     let mut tables = Vec::new();
@@ -59,7 +63,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         }
         let started = Instant::now();
         let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
-        let Scored { mut evaluation, rows, matrix } = evaluate(dataset, &settings, &bars)?;
+        let Scored { mut evaluation, rows, matrix } = evaluate_with(dataset, companions, &settings, &bars)?;
         if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
         }
@@ -116,7 +120,25 @@ fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
             "run embq once for each",
         ));
     }
+    if arguments.gallery.is_some() && labels.len() > 1 {
+        let problem = format!("--gallery has the classes of one labelling, and {} are given", labels.len());
+        return Err(Error::setting(problem, "run embq once for each"));
+    }
     Ok(labels)
+}
+
+/// The rows among which neighbours are looked for, if they are others. The choice of rows by label is for both sides.
+fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
+    let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
+    let loaded = input::load(embeddings, &[labels], None)?;
+    let Some(column) = loaded.labels.first() else { return Ok(None) };
+    let choice = RowChoice {
+        drop_invalid: arguments.rows.drop_invalid,
+        drop_null_labels: arguments.rows.drop_null_labels,
+        ..Default::default()
+    };
+    let options = DatasetOptions { choice, ..Default::default() };
+    Dataset::new(loaded.embeddings, column, arguments.distance, &options).map(Some)
 }
 
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
@@ -134,6 +156,27 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
     if metrics.only(Family::Batch) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
     }
+    let mut ks: Vec<usize> = arguments.ks.iter().copied().map(saturated).collect();
+    ks.sort_unstable();
+    ks.dedup();
+    for name in arguments.metrics.iter().map(|name| name.trim()) {
+        let Some(metric) = Metric::named(name) else { continue };
+        if metric.needs_batch_labels() && arguments.batch.is_none() {
+            return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
+        }
+        if name.contains('@') && !metric.names(&ks).any(|known| known == name) {
+            return Err(Error::setting(format!("--metrics: {name} is not among the --k"), "add its number to --k"));
+        }
+    }
+    let asks = |wanted: fn(&Metric) -> bool| METRICS.iter().any(|metric| wanted(metric) && metrics.contains(metric.id));
+    let unused = [
+        (arguments.gallery.is_some() && !metrics.any_of(Family::Retrieval), "--gallery", "add --metrics retrieval"),
+        (arguments.batch.is_some() && !asks(Metric::needs_batch_labels), "--batch", "add --metrics single_cell"),
+        (arguments.sample.is_some() && !metrics.contains("uniformity"), "--sample", "add --metrics uniformity"),
+    ];
+    if let Some((_, option, tip)) = unused.into_iter().find(|(unused, _, _)| *unused) {
+        return Err(Error::setting(format!("{option}: no metric that is asked for uses it"), tip));
+    }
     Ok(Settings {
         distance: arguments.distance,
         temperature: arguments.soft.temperature,
@@ -143,6 +186,10 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         batch_size: arguments.batch_size.map(saturated),
         seed: arguments.seed,
         metrics,
+        ks,
+        sample: arguments.sample.map(saturated),
+        batch_labels: arguments.batch.is_some(),
+        rows: arguments.rows_out.is_some() || arguments.plot || arguments.output.iter().any(|path| is_page(path)),
         matrix: arguments.matrix_out.is_some(),
         hash: arguments.hash,
     })
@@ -152,7 +199,13 @@ fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {
     let gates: Vec<Gate> = arguments.fail_if.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
     for gate in &gates {
         if !settings.computes(gate.metric()) {
-            let tip = if gate.metric().starts_with("batch") { "add --batch-size" } else { "add it to --metrics" };
+            let metric = Metric::named(gate.metric());
+            let tip = match metric {
+                Some(metric) if metric.family == Family::Batch => "add --batch-size",
+                Some(metric) if metric.needs_batch_labels() => "add it to --metrics, and --batch",
+                Some(metric) if settings.metrics.contains(metric.id) => "add its number to --k",
+                _ => "add it to --metrics",
+            };
             return Err(Error::setting(format!("--fail-if: {} is not computed", gate.metric()), tip));
         }
     }
@@ -185,7 +238,9 @@ impl Outputs {
             },
         };
         check_distinct(outputs.files())?;
-        keep_inputs(outputs.files(), arguments.embeddings.iter().chain(labels).chain(&arguments.row_weights))?;
+        let beside = [&arguments.row_weights, &arguments.gallery, &arguments.gallery_labels, &arguments.batch];
+        let inputs = arguments.embeddings.iter().chain(labels).chain(beside.into_iter().flatten());
+        keep_inputs(outputs.files(), inputs)?;
         Ok(outputs)
     }
 

@@ -18,6 +18,8 @@ struct MetricEntry {
     title: &'static str,
     family: &'static str,
     by_class: bool,
+    /// Whether there is one number for each k, under `name@k`.
+    at_k: bool,
     range: &'static str,
     higher_is_better: Option<bool>,
     cost: &'static str,
@@ -31,6 +33,7 @@ impl From<&Metric> for MetricEntry {
             title: metric.title,
             family: metric.family.name(),
             by_class: metric.scope == Scope::PerClass,
+            at_k: metric.scope == Scope::AtK,
             range: metric.range,
             higher_is_better: metric.higher_is_better,
             cost: metric.cost,
@@ -50,12 +53,16 @@ pub fn table() -> String {
                 Some(false) => "lower is better",
                 None => "",
             };
-            let _ = writeln!(text, "  {:<24}{:<12}{better:<18}{}", metric.id, metric.range, metric.cost);
+            let at = if metric.scope == Scope::AtK { "@k" } else { "" };
+            let name = format!("{}{at}", metric.id);
+            let _ = writeln!(text, "  {name:<24}{:<12}{better:<18}{}", metric.range, metric.cost);
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }
     text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro.\n");
-    text.push_str("--metrics takes these names and those of the families. docs/metrics.md has the\nformulas.\n");
+    text.push_str("Those at k have a number for each k of --k, NAME@1, NAME@5, NAME@10.\n");
+    text.push_str("--metrics takes these names, those of the families, usual (the first four\nfamilies) and all. ");
+    text.push_str("docs/metrics.md has the formulas.\n");
     text
 }
 

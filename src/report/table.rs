@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
+use crate::metrics::{Family, Metric};
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
@@ -159,12 +160,59 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             let _ = writeln!(page, "  {}", known.join("   "));
         }
     }
+    by_family(page, evaluation);
     // Who asks for some metrics only wants to see all of these.
-    if evaluation.metrics.len() < FEW {
+    let usual = |name: &str| Metric::named(name).is_none_or(|metric| Family::USUAL.contains(&metric.family));
+    if evaluation.metrics.keys().filter(|name| usual(name)).count() < FEW {
         let in_bars = WITH_BAR.iter().flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
         let told: Vec<&str> = in_bars.chain(LINES.iter().copied().flatten()).map(|(_, name)| *name).collect();
-        for (name, number) in evaluation.metrics.iter().filter(|(name, _)| !told.contains(&name.as_str())) {
+        let untold = |name: &String| usual(name) && !told.contains(&name.as_str());
+        for (name, number) in evaluation.metrics.iter().filter(|(name, _)| untold(name)) {
             let _ = writeln!(page, "  {DIM}{name}{DIM:#} {}", text(name, *number));
+        }
+    }
+}
+
+/// Whether anything is shown of the families that are shown by default.
+fn usual_any(evaluation: &Evaluation) -> bool {
+    let usual = |name: &String| Metric::named(name).is_some_and(|metric| Family::USUAL.contains(&metric.family));
+    evaluation.metrics.keys().any(usual)
+}
+
+/// Columns of the name of a family.
+const FAMILY: usize = 14;
+
+/// A number, or a count of something.
+fn counted(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value.fract() == 0.0 && (2.0..1e15).contains(&value) => count(value as usize),
+        value => short(value),
+    }
+}
+
+/// The families that are not shown by default, each on as many lines as its numbers need.
+fn by_family(page: &mut String, evaluation: &Evaluation) {
+    for family in Family::ALL.into_iter().filter(|family| !Family::USUAL.contains(family)) {
+        let is_of_it = |name: &str| Metric::named(name).is_some_and(|metric| metric.family == family);
+        let mut column = 0;
+        for (name, value) in evaluation.metrics.iter().filter(|(name, _)| is_of_it(name)) {
+            let number = counted(*value);
+            let needed = width(name) + 1 + width(&number);
+            if column == 0 {
+                let _ = write!(page, "  {DIM}{:<FAMILY$}{DIM:#}", family.name());
+                column = 2 + FAMILY;
+            } else if column + 3 + needed > WIDTH {
+                let _ = write!(page, "\n{}", " ".repeat(2 + FAMILY));
+                column = 2 + FAMILY;
+            } else {
+                page.push_str("   ");
+                column += 3;
+            }
+            let _ = write!(page, "{DIM}{name}{DIM:#} {number}");
+            column += needed;
+        }
+        if column > 0 {
+            page.push('\n');
         }
     }
 }
@@ -190,11 +238,11 @@ fn bar(value: Option<f64>) -> String {
 
 fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
     let (classes, hidden) = view.classes(evaluation);
-    if classes.is_empty() {
-        return;
-    }
     let columns = columns(evaluation);
     let nearest = evaluation.metrics.contains_key("separation");
+    if classes.is_empty() || (columns.is_empty() && !usual_any(evaluation)) {
+        return;
+    }
     let mut rows: Vec<Vec<String>> = Vec::new();
     for class in &classes {
         let mut row = vec![count(class.count)];

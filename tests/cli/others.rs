@@ -138,7 +138,8 @@ fn metrics_are_listed() {
     let mut names = Vec::new();
     for metric in &listed {
         let name = metric["name"].as_str().unwrap();
-        assert!(table.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} in {table}");
+        let shown = if metric["at_k"] == true { format!("{name}@k") } else { name.to_owned() };
+        assert!(table.lines().any(|line| line.split_whitespace().next() == Some(&shown)), "{name} in {table}");
         for key in ["range", "cost", "source", "family"] {
             assert!(!metric[key].as_str().unwrap().is_empty(), "{key} of {name}");
         }
@@ -146,17 +147,22 @@ fn metrics_are_listed() {
         if metric["by_class"] == true {
             names.push(format!("{name}_macro"));
         }
+        if metric["at_k"] == true {
+            names.extend([1, 5, 10].map(|k| format!("{name}@{k}")));
+        }
     }
     // The names in a result are those in the list, and each can be asked for alone.
     let line = "emb.npy -l labels.npy --batch-size 3 --format json";
     let folder = Folder::with_set();
-    let json = folder.score(line).json();
+    let json = folder.score(&format!("{line} --metrics all")).json();
     for name in json["metrics"].as_object().unwrap().keys() {
         assert!(names.contains(name), "{name} is not listed");
     }
     for metric in listed {
         let name = metric["name"].as_str().unwrap();
-        let json = folder.score(&format!("{line} --metrics {name}")).json();
+        let batch = if ["asw_batch", "bras"].contains(&name) { "--batch labels.npy" } else { "" };
+        let json = folder.score(&format!("{line} --metrics {name} {batch}")).json();
+        let name = &if metric["at_k"] == true { format!("{name}@1") } else { name.to_owned() };
         assert!(json["metrics"].get(name).is_some(), "{name} in {}", json["metrics"]);
         let (low, high) = metric["range"].as_str().unwrap().split_once(", ").unwrap();
         if let (Some(value), Ok(low)) = (json["metrics"][name].as_f64(), low[1..].parse::<f64>()) {

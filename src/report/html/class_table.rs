@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::headline::typeset;
 use crate::evaluation::{ClassEvaluation, Evaluation};
+use crate::metrics::Metric;
 use crate::report::ClassLimit;
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns};
@@ -106,7 +107,7 @@ pub(super) fn all_metrics(evaluation: &Evaluation) -> Markup {
                 }
                 tbody {
                     @for (name, value) in &evaluation.metrics {
-                        @let known = crate::metrics::METRICS.iter().find(|metric| metric.names().any(|known| known == *name));
+                        @let known = Metric::named(name);
                         tr {
                             th scope="row" { code { (name) } }
                             td class="n" { (typeset(&short(*value))) }

@@ -1,0 +1,207 @@
+//! Neural collapse (Papyan, Han and Donoho 2020) and separability by class means; Euclidean, in float64.
+
+use ndarray::Array2;
+
+use crate::error::Result;
+use crate::kernels::{ClassMeans, Eigen};
+use crate::metrics::mean::class_means;
+use crate::metrics::shared::{Measured, Measures, SharedWork};
+use crate::metrics::validity::{NO_MEANS, coinciding, mean};
+
+/// Eigenvalues of the scatter between classes below this share of the largest are rounding.
+const RANK_SHARE: f64 = 1e-10;
+
+const SAME_MEANS: &str = "all class means coincide";
+
+pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let of_means = |number: fn(&SharedWork<'_>, &ClassMeans<'_>) -> Result<Measured>| -> Result<Measured> {
+        if work.is_precomputed() {
+            return Ok(Err(NO_MEANS.to_owned()));
+        }
+        number(work, work.means()?)
+    };
+    measures.add("nc1", || of_means(nc1))?;
+    measures.add("nc2", || of_means(|_, means| Ok(nc2(&means.centred()))))?;
+    measures.add("nc2_equinorm", || of_means(|_, means| Ok(equinorm(&means.centred()))))?;
+    measures.add("nc2_equiangular", || of_means(|_, means| Ok(equiangular(&means.centred()))))?;
+    measures.add("nc4", || of_means(nc4))?;
+    measures.add("cdnv", || of_means(|_, means| Ok(cdnv(means))))?;
+    measures.add("ncc_accuracy", || of_means(ncc_accuracy))
+}
+
+/// tr(pinv(S_B) S_W) / K, every class counting alike.
+fn nc1(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
+    let Some(directions) = whitening(&means.centred())? else {
+        return Ok(Err(SAME_MEANS.to_owned()));
+    };
+    let along = means.squares_along(&directions)?;
+    let codes = work.dataset.labels().codes().iter();
+    let by_class = class_means(means.classes(), codes.zip(along).map(|(&code, along)| (code, along, 1.0)));
+    let classes = means.classes() as f64;
+    Ok(mean(by_class.into_iter().flatten()).map(|trace| trace / classes))
+}
+
+/// The eigenvectors of S_B = M^T M / K, each over the square root of its eigenvalue; `None` if all eigenvalues are 0.
+fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
+    let (classes, d) = centred.dim();
+    let count = classes as f64;
+    let rank = (classes - 1).min(d);
+    let kept = |values: &[f64]| {
+        let least = values[0] * RANK_SHARE;
+        values.iter().take(rank).take_while(|&&value| value > least && value > 0.0).count()
+    };
+    // The same eigenvalues are those of M M^T / K; the smaller of the two is taken.
+    let mut directions = if classes <= d {
+        let eigen = Eigen::of(&(centred.dot(&centred.t()) / count), rank)?;
+        let kept = kept(&eigen.values);
+        let mut directions = eigen.vectors.slice(ndarray::s![..kept, ..]).dot(centred);
+        for (mut direction, value) in directions.rows_mut().into_iter().zip(&eigen.values) {
+            direction.mapv_inplace(|element| element / (value * count.sqrt()));
+        }
+        directions
+    } else {
+        let eigen = Eigen::of(&(centred.t().dot(centred) / count), rank)?;
+        let kept = kept(&eigen.values);
+        let mut directions = eigen.vectors.slice(ndarray::s![..kept, ..]).to_owned();
+        for (mut direction, value) in directions.rows_mut().into_iter().zip(&eigen.values) {
+            direction.mapv_inplace(|element| element / value.sqrt());
+        }
+        directions
+    };
+    if directions.nrows() == 0 {
+        return Ok(None);
+    }
+    // Laid out row after row.
+    directions = directions.as_standard_layout().into_owned();
+    Ok(Some(directions))
+}
+
+/// |G / |G|_F - (I - 11^T / K) / sqrt(K - 1)|_F with G the Gram matrix of the centred class means.
+///
+/// As these sum to 0, the product of the two matrices has the trace tr(G) / (|G|_F sqrt(K - 1)), and both have length 1.
+/// |G|_F is also the length of M^T M; the smaller of the two is taken.
+fn nc2(centred: &Array2<f64>) -> Measured {
+    let (classes, d) = centred.dim();
+    let gram = if classes <= d { centred.dot(&centred.t()) } else { centred.t().dot(centred) };
+    let length = gram.iter().map(|value| value * value).sum::<f64>().sqrt();
+    if length == 0.0 {
+        return Err(SAME_MEANS.to_owned());
+    }
+    let trace: f64 = gram.diag().sum();
+    let classes = classes as f64;
+    if classes as usize <= d {
+        // By differences: near 0 the difference of 2 and twice the trace would lose half of the digits.
+        let squares = gram.indexed_iter().map(|((row, column), value)| {
+            let simplex = (f64::from(u8::from(row == column)) - 1.0 / classes) / (classes - 1.0).sqrt();
+            (value / length - simplex).powi(2)
+        });
+        return Ok(squares.sum::<f64>().sqrt());
+    }
+    Ok((2.0 - 2.0 * trace / (length * (classes - 1.0).sqrt())).max(0.0).sqrt())
+}
+
+fn lengths(centred: &Array2<f64>) -> Vec<f64> {
+    centred.rows().into_iter().map(|row| row.dot(&row).sqrt()).collect()
+}
+
+/// The standard deviation over the mean of the lengths of the centred class means.
+fn equinorm(centred: &Array2<f64>) -> Measured {
+    deviation(lengths(centred).into_iter())
+        .and_then(|(mean, deviation)| if mean > 0.0 { Ok(deviation / mean) } else { Err(SAME_MEANS.to_owned()) })
+}
+
+/// The standard deviation over pairs of the cosines between the centred class means.
+fn equiangular(centred: &Array2<f64>) -> Measured {
+    let lengths = lengths(centred);
+    if lengths.contains(&0.0) {
+        return Err("a class mean lies at the mean of all".to_owned());
+    }
+    let cosines = (0..lengths.len()).flat_map(|class| {
+        let lengths = &lengths;
+        (0..class).map(move |other| centred.row(class).dot(&centred.row(other)) / (lengths[class] * lengths[other]))
+    });
+    deviation(cosines).map(|(_, deviation)| deviation)
+}
+
+/// Mean and standard deviation (ddof 0).
+fn deviation(values: impl Iterator<Item = f64>) -> std::result::Result<(f64, f64), String> {
+    let values: Vec<f64> = values.collect();
+    let centre = mean(values.iter().copied())?;
+    let variance = mean(values.iter().map(|value| (value - centre).powi(2)))?;
+    Ok((centre, variance.sqrt()))
+}
+
+/// The share of rows whose nearest class mean is that of their own class.
+fn nc4(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
+    if means.collapsed() {
+        return Ok(Err(SAME_MEANS.to_owned()));
+    }
+    let codes = work.dataset.labels().codes();
+    let rows = work.nearest_means()?.iter().zip(codes).map(|(row, &own)| {
+        let nearest = row.own.zip(row.other).is_none_or(|(distance, other)| (distance, own) <= other);
+        f64::from(u8::from(nearest))
+    });
+    Ok(mean(rows))
+}
+
+/// The same with a row left out of the mean of its class. Rows alone in their class have no such mean and do not count.
+fn ncc_accuracy(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
+    if means.collapsed() {
+        return Ok(Err(SAME_MEANS.to_owned()));
+    }
+    let labels = work.dataset.labels();
+    let rows = work.nearest_means()?.iter().zip(labels.codes()).filter_map(|(row, &own)| {
+        let count = labels.counts()[own as usize] as f64;
+        let (distance, other) = (row.own?, row.other?);
+        // Without the row the mean is n / (n - 1) times as far from it.
+        let stretch = count / (count - 1.0);
+        (count > 1.0).then(|| f64::from(u8::from((distance * stretch * stretch, own) <= other)))
+    });
+    Ok(mean(rows).map_err(|_| "every class has a single row".to_owned()))
+}
+
+/// The mean over pairs of classes of (V_c + V_c') / (2 |mu_c - mu_c'|^2) (Galanti, Gyorgy and Hutter 2022).
+fn cdnv(means: &ClassMeans<'_>) -> Measured {
+    let variances = means.variances();
+    let sums = means.for_each_class(|class, squared| {
+        let others = squared.iter().zip(variances).take(class);
+        others.map(|(squared, variance)| (variances[class] + variance) / (2.0 * squared)).sum::<f64>()
+    });
+    let classes = means.classes() as f64;
+    let total: f64 = sums.into_iter().sum();
+    if total.is_finite() { Ok(total / (0.5 * classes * (classes - 1.0))) } else { Err(coinciding()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simplex_has_collapsed() {
+        // Corners of an equilateral triangle around the origin.
+        let (half, root) = (0.5, 0.75f64.sqrt());
+        let triangle = ndarray::array![[1.0, 0.0], [-half, root], [-half, -root]];
+        assert!(nc2(&triangle).unwrap() < 1e-15);
+        assert!(equinorm(&triangle).unwrap() < 1e-15);
+        assert!(equiangular(&triangle).unwrap() < 1e-15);
+        // More classes than dimensions: means at 1, 0 and -1 on a line. G has 1 and -1 in its corners and length 2.
+        let line = ndarray::array![[1.0], [0.0], [-1.0]];
+        let expected = (2.0 - 2.0 * 2.0 / (2.0 * 2f64.sqrt())).sqrt();
+        assert!((nc2(&line).unwrap() - expected).abs() < 1e-15);
+        assert!((equinorm(&line).unwrap() - (2.0f64 / 9.0).sqrt() / (2.0 / 3.0)).abs() < 1e-15);
+        assert!(equiangular(&line).is_err() && nc2(&Array2::zeros((2, 2))).is_err());
+    }
+
+    #[test]
+    fn whitening_undoes_the_scatter_between_classes() {
+        for centred in [ndarray::array![[3.0, 0.0, 1.0], [-3.0, 0.0, -1.0]], ndarray::array![[2.0], [0.0], [-2.0]]] {
+            let count = centred.nrows() as f64;
+            let directions = whitening(&centred).unwrap().unwrap();
+            let along = centred.dot(&directions.t());
+            let scatter = along.t().dot(&along) / count;
+            assert_eq!(scatter.dim(), (1, 1));
+            assert!((scatter[[0, 0]] - 1.0).abs() < 1e-14);
+        }
+        assert!(whitening(&Array2::zeros((3, 4))).unwrap().is_none());
+    }
+}

@@ -1,0 +1,62 @@
+//! What contrastive training pulls at, on unit vectors: alignment, uniformity, and the supervised loss.
+
+use crate::error::Result;
+use crate::kernels::ClassMeans;
+use crate::metrics::shared::{Measured, Measures, SUPCON_TEMPERATURE, SharedWork};
+use crate::metrics::validity::mean;
+
+const ALONE: &str = "every class has a single row";
+
+pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    measures.add("alignment", || of_unit_vectors(work, &alignment))?;
+    measures.add("uniformity", || of_unit_vectors(work, &uniformity))?;
+    measures.add("supcon", || of_unit_vectors(work, &supcon))
+}
+
+/// A number of rows that all have a direction and do not all have the same.
+fn of_unit_vectors(
+    work: &SharedWork<'_>,
+    number: &dyn Fn(&SharedWork<'_>, &ClassMeans<'_>) -> Result<Measured>,
+) -> Result<Measured> {
+    if work.is_precomputed() {
+        return Ok(Err("a distance matrix has no unit vectors".to_owned()));
+    }
+    match work.unit_means()? {
+        None => Ok(Err("zero vectors have no direction".to_owned())),
+        Some(means) if means.collapsed() => Ok(Err("all rows point the same way".to_owned())),
+        Some(means) => number(work, means),
+    }
+}
+
+/// The mean over pairs of rows of one class of |z_i - z_j|^2 (Wang and Isola 2020). The pairs of a class of n rows and
+/// variance V have n^2 V in all.
+fn alignment(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
+    let counts = work.dataset.labels().counts().iter().map(|&count| count as f64);
+    let pairs: f64 = counts.clone().map(|count| 0.5 * count * (count - 1.0)).sum();
+    let total: f64 = counts.zip(means.variances()).map(|(count, variance)| count * count * variance).sum();
+    Ok(if pairs > 0.0 { Ok(total / pairs) } else { Err(ALONE.to_owned()) })
+}
+
+/// The logarithm of the mean over pairs of exp(-2 |z_i - z_j|^2) (Wang and Isola 2020).
+fn uniformity(work: &SharedWork<'_>, _: &ClassMeans<'_>) -> Result<Measured> {
+    let potential = work.unit_pairs()?.potential;
+    Ok(potential.map(f64::ln).ok_or_else(|| "there is no pair of rows".to_owned()))
+}
+
+/// The supervised contrastive loss (Khosla et al. 2020, L_out), over rows that have another of their class.
+///
+/// With z_i.z_a = 1 - d^2 / 2 it is, for each, the logarithm of the sum of exp(-d^2 / 2t) over all others and the mean of
+/// d^2 / 2t over those of the class, which is (d^2 to the class mean + V) n / (n - 1).
+fn supcon(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
+    let labels = work.dataset.labels();
+    if labels.singletons() == labels.classes() {
+        return Ok(Err(ALONE.to_owned()));
+    }
+    let own = means.own_squares()?;
+    let log_sums = &work.unit_pairs()?.log_sums;
+    let rows = labels.codes().iter().zip(own).zip(log_sums).filter_map(|((&code, own), log_sum)| {
+        let (count, variance) = (labels.counts()[code as usize] as f64, means.variances()[code as usize]);
+        (count > 1.0).then(|| log_sum + (own + variance) * count / (count - 1.0) / (2.0 * SUPCON_TEMPERATURE))
+    });
+    Ok(mean(rows))
+}

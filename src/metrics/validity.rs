@@ -1,0 +1,103 @@
+//! Cluster validity from class means, and from the extreme distances of pairs.
+
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::kernels::NearestMeans;
+use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::shared::{Measured, Measures, Reason, SharedWork};
+use crate::metrics::silhouette::silhouette;
+
+/// What is said where rows have no coordinates.
+pub(crate) const NO_MEANS: &str = "precomputed distances have no class means";
+
+/// What is said where every class is a point.
+pub(crate) const COLLAPSED: &str = "every row lies on its class mean";
+
+pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    measures.add("davies_bouldin", || davies_bouldin(work))?;
+    measures.add("calinski_harabasz", || calinski_harabasz(work))?;
+    measures.add("simplified_silhouette", || simplified_silhouette(work))?;
+    measures.add("dunn", || dunn(work))
+}
+
+/// The mean over classes of the largest (s_c + s_c') / |mu_c - mu_c'|, with s_c the mean distance of a class's rows to
+/// its mean (Davies and Bouldin 1979).
+fn davies_bouldin(work: &SharedWork<'_>) -> Result<Measured> {
+    if work.is_precomputed() {
+        return Ok(Err(NO_MEANS.to_owned()));
+    }
+    let means = work.means()?;
+    let codes = work.dataset.labels().codes().iter();
+    let radii =
+        class_means(means.classes(), codes.zip(work.own_squares()?).map(|(&code, own)| (code, own.sqrt(), 1.0)));
+    let radii: Vec<f64> = radii.into_iter().map(Option::unwrap_or_default).collect();
+    if radii.iter().all(|&radius| radius == 0.0) {
+        return Ok(Err(COLLAPSED.to_owned()));
+    }
+    let worst = means.for_each_class(|class, squared| {
+        let others = squared.iter().enumerate().filter(|&(other, _)| other != class);
+        others.map(|(other, squared)| (radii[class] + radii[other]) / squared.sqrt()).fold(0.0, larger)
+    });
+    // Two points at one place are 0 / 0 apart.
+    if worst.iter().any(|worst| !worst.is_finite()) {
+        return Ok(Err(coinciding()));
+    }
+    Ok(mean(worst))
+}
+
+/// The larger of two, or NaN if one is.
+fn larger(left: f64, right: f64) -> f64 {
+    if right.is_nan() || right > left { right } else { left }
+}
+
+/// What is said where two class means coincide.
+pub(crate) fn coinciding() -> Reason {
+    "the means of two classes coincide".to_owned()
+}
+
+/// The mean of numbers of which there is at least one.
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Measured {
+    weighted_mean(values.into_iter().map(|value| (value, 1.0))).ok_or_else(|| "no row has it".to_owned())
+}
+
+/// (trace(S_B) / (K - 1)) / (trace(S_W) / (N - K)) (Calinski and Harabasz 1974).
+fn calinski_harabasz(work: &SharedWork<'_>) -> Result<Measured> {
+    if work.is_precomputed() {
+        return Ok(Err(NO_MEANS.to_owned()));
+    }
+    let means = work.means()?;
+    let (between, within) = means.scatter();
+    let (rows, classes) = (work.dataset.len() as f64, means.classes() as f64);
+    if within == 0.0 {
+        return Ok(Err(COLLAPSED.to_owned()));
+    }
+    Ok(Ok(between / (classes - 1.0) / (within / (rows - classes))))
+}
+
+/// The silhouette with distances to class means instead of mean distances to rows.
+fn simplified_silhouette(work: &SharedWork<'_>) -> Result<Measured> {
+    if work.is_precomputed() {
+        return Ok(Err(NO_MEANS.to_owned()));
+    }
+    let root = work.dataset.distance() == Distance::Euclidean;
+    let score = |row: &NearestMeans| {
+        let (a, b) = (row.own?, row.other?.0);
+        let (a, b) = if root { (a.sqrt(), b.sqrt()) } else { (a, b) };
+        Some(silhouette(a, b, a.max(b)))
+    };
+    let rows = work.nearest_means_by_distance()?;
+    if rows.iter().all(|row| row.own == Some(0.0) && row.other.is_none_or(|(distance, _)| distance == 0.0)) {
+        return Ok(Err("all rows coincide".to_owned()));
+    }
+    let scores: Option<Vec<f64>> = rows.iter().map(score).collect();
+    Ok(scores.map_or_else(|| Err("a class mean has no direction".to_owned()), mean))
+}
+
+/// The smallest distance between two rows of different classes over the largest between two of one class (Dunn 1974).
+fn dunn(work: &SharedWork<'_>) -> Result<Measured> {
+    let extremes = work.pairs()?.extremes;
+    Ok(match (extremes.between, extremes.within) {
+        (Some(between), Some(within)) if within > 0.0 => Ok(between / within),
+        _ => Err("no two rows of a class lie apart".to_owned()),
+    })
+}

@@ -1,0 +1,137 @@
+//! The families that are computed when they are asked for.
+
+use crate::folder::{Folder, digits, fixture};
+
+/// Runs `embq score` on the digits with more arguments.
+fn on_digits(more: &str) -> String {
+    let folder = Folder::new();
+    folder.embq(digits().into_iter().chain(more.split_whitespace().map(str::to_owned))).success()
+}
+
+#[test]
+fn each_family_has_its_lines_in_the_table() {
+    let table = on_digits("--metrics validity,retrieval,spectrum,contrastive,collapse,asw_label");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    // Whose numbers these are is in tests/families.rs.
+    for start in ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell"] {
+        assert!(table.lines().any(|line| line.trim_start().starts_with(start)), "{start} in {table}");
+    }
+    for told in ["davies_bouldin 2.1517", "knn_accuracy@10 0.9855", "components_90 21 ", "queries 1,797"] {
+        assert!(table.contains(told), "{told} in {table}");
+    }
+    assert!(!table.contains("confused") && !table.contains("class  rows"), "{table}");
+}
+
+#[test]
+fn the_default_computes_none_of_them() {
+    let folder = Folder::with_set();
+    let usual = folder.score("emb.npy -l labels.npy --format json --no-timing").success();
+    assert!(!usual.contains("davies_bouldin") && !usual.contains("rankme") && !usual.contains("\"ks\""));
+    assert_eq!(folder.score("emb.npy -l labels.npy --format json --no-timing --metrics usual").success(), usual);
+    let all = folder.score("emb.npy -l labels.npy --format json --metrics all").json();
+    assert!(all["metrics"]["rankme"].is_number() && all["metrics"]["silhouette"].is_number());
+    assert!(all["metrics"].get("bras").is_none());
+}
+
+#[test]
+fn numbers_at_k_are_named_by_it() {
+    let folder = Folder::with_set();
+    let json = folder.score("emb.npy -l labels.npy --metrics recall,knn_accuracy --k 3,2,2 --format json").json();
+    let names: Vec<&String> = json["metrics"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["knn_accuracy@2", "knn_accuracy@3", "recall@2", "recall@3"]);
+    assert_eq!(json["settings"]["ks"], serde_json::json!([2, 3]));
+    let gate = |expression: &str| {
+        folder.embq(["score", "emb.npy", "-l", "labels.npy", "--metrics", "recall", "--fail-if", expression])
+    };
+    assert_eq!(gate("recall@1 < 1").code, Some(0));
+    assert_eq!(gate("recall@1 >= 1").code, Some(1));
+    for unknown in ["recall@7 < 1", "recall < 1", "recall@x < 1"] {
+        let run = gate(unknown);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{unknown}");
+    }
+    assert!(gate("recall@7 < 1").stderr.contains("add its number to --k"));
+}
+
+#[test]
+fn a_gallery_is_searched_instead_of_the_rows() {
+    let folder = Folder::with_set();
+    folder.matrix("base.npy", &[[0.0, 1.0], [1.0, 0.0]]);
+    folder.write("base.txt", "1\n0\n");
+    let line = "emb.npy -l labels.npy --metrics retrieval --k 1 --gallery base.npy --gallery-labels base.txt";
+    let json = folder.score(&format!("{line} --format json")).json();
+    assert_eq!(json["metrics"]["precision_at_1"], 1.0);
+    assert_eq!(json["metrics"]["queries"], 6.0);
+    assert_eq!(json["settings"]["gallery"], "base.npy");
+    folder.write("other.txt", "x\ny\n");
+    let run = folder.score(&line.replace("base.txt", "other.txt"));
+    assert!(run.stdout.contains("6 of 6 rows have no other of their class"), "{run:#?}");
+    folder.matrix("wide.npy", &[[0.0, 1.0, 0.0]]);
+    let run = folder.score(&line.replace("base.npy", "wide.npy").replace("base.txt", "one.txt"));
+    assert_eq!(run.code, Some(2));
+    folder.write("one.txt", "1\n");
+    let run = folder.score(&line.replace("base.npy", "wide.npy").replace("base.txt", "one.txt"));
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("emb.npy has 2 dimensions, the gallery 3"), "{}", run.stderr);
+}
+
+#[test]
+fn batches_inside_labels_come_from_a_file_or_a_column() {
+    let folder = Folder::with_set();
+    folder.write("batch.txt", "a\na\nb\nb\nb\na\n");
+    let line = "emb.npy -l labels.npy --metrics single_cell --batch batch.txt";
+    let json = folder.score(&format!("{line} --format json")).json();
+    assert!(json["metrics"]["bras"].is_number() && json["metrics"]["asw_batch"].is_number());
+    assert_eq!(json["settings"]["batch_labels"], "batch.txt");
+    folder.write("table.csv", "x,y,kind,lab\n1,0,p,a\n2,1,p,b\n3,0,p,a\n0,1,q,b\n0,2,q,a\n1,3,q,b\n");
+    let run = folder.score("table.csv:x..y -l kind --batch lab --metrics bras --format json");
+    assert!(run.json()["metrics"]["bras"].is_number());
+    folder.write("short.txt", "a\nb\n");
+    let run = folder.score(&line.replace("batch.txt", "short.txt"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("row counts differ"), "{}", run.stderr);
+}
+
+#[test]
+fn options_that_nothing_uses_are_refused() {
+    let folder = Folder::with_set();
+    folder.write("batch.txt", "a\na\nb\nb\nb\na\n");
+    for (more, tip) in [
+        ("--batch batch.txt", "add --metrics single_cell"),
+        ("--gallery emb.npy --gallery-labels labels.npy", "add --metrics retrieval"),
+        ("--sample 4", "add --metrics uniformity"),
+        ("--metrics bras", "add --batch"),
+        ("--metrics recall@7", "add its number to --k"),
+    ] {
+        let run = folder.score(&format!("emb.npy -l labels.npy {more}"));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{more}");
+        assert!(run.stderr.contains(tip), "{more}: {}", run.stderr);
+    }
+    let run = folder.score("emb.npy -l labels.npy --metrics retrieval --gallery emb.npy");
+    assert_eq!(run.code, Some(2));
+}
+
+#[test]
+fn a_sample_of_pairs_is_drawn_by_the_seed() {
+    let uniformity = |more: &str| {
+        let folder = Folder::new();
+        let [embeddings, labels] = ["uneven/embeddings.npy", "uneven/labels.npy"].map(fixture);
+        let line = format!("{embeddings} -l {labels} --metrics uniformity --format json {more}");
+        folder.score(&line).json()["metrics"]["uniformity"].as_f64().unwrap()
+    };
+    let exact = uniformity("");
+    assert_eq!(uniformity("--sample 100 --seed 3"), uniformity("--sample 100 --seed 3"));
+    assert_ne!(uniformity("--sample 100 --seed 3"), uniformity("--sample 100 --seed 4"));
+    assert_eq!(uniformity("--sample 600"), exact);
+    assert!((uniformity("--sample 300") - exact).abs() < 0.2);
+}
+
+#[test]
+fn neighbours_need_no_classes_to_compare() {
+    let folder = Folder::with_set();
+    folder.integers("one.npy", &[4; 6]);
+    let json = folder.score("emb.npy -l one.npy --metrics retrieval,spectrum --format json").json();
+    assert_eq!(json["metrics"]["precision_at_1"], 1.0);
+    let run = folder.score("emb.npy -l one.npy --metrics retrieval,validity");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("at least 2 classes"), "{}", run.stderr);
+}
