@@ -55,11 +55,13 @@ fn golden() -> Value {
 
 /// What a number of float32 input may be off by, as a share of the larger of itself and 1. Ranks of neighbours are those
 /// of float64 distances for either input.
-fn bound(name: &str, matrix: &Matrix) -> f64 {
+fn bound(name: &str, distance: Distance, matrix: &Matrix) -> f64 {
     let by_pairs = matches!(name, "uniformity" | "supcon") || name.starts_with("asw") || name == "bras";
     match (name, matrix) {
         // pytorch-metric-learning takes this mean in float32.
-        ("mrr", _) => 1e-7,
+        ("mrr", _) => 1e-6,
+        // Rows whose cosine distances differ by rounding alone may change places.
+        ("map_at_r", _) if distance == Distance::Cosine => 1e-6,
         // The smallest singular values are the square roots of eigenvalues near rounding.
         ("rankme" | "alpha", _) => 1e-6,
         (_, Matrix::F32(_)) if by_pairs => 1e-5,
@@ -68,11 +70,12 @@ fn bound(name: &str, matrix: &Matrix) -> f64 {
 }
 
 fn compare(found: &Scored, expected: &Value, matrix: &Matrix, place: &str, deviations: &mut Deviations) {
+    let distance = found.evaluation.settings.distance;
     for (name, expected) in expected.as_object().unwrap() {
         let expected = expected.as_f64().unwrap();
         match found.evaluation.metrics.get(name).copied().flatten() {
             Some(found) => {
-                let tolerance = bound(name, matrix) * expected.abs().max(1.0);
+                let tolerance = bound(name, distance, matrix) * expected.abs().max(1.0);
                 deviations.close(found, expected, tolerance, || format!("{place} {name}"));
             }
             None => deviations.holds(false, || format!("{place} {name} is missing: {:?}", found.evaluation.warnings)),
