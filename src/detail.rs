@@ -4,13 +4,16 @@ use std::collections::HashMap;
 
 use ndarray::Array2;
 
-use crate::data::{Dataset, LabelColumn};
+use crate::data::{Dataset, LabelColumn, drawn_by_class};
+use crate::distance::Distance;
 use crate::error::Result;
 use crate::evaluation::{Evaluation, RowScores};
+use crate::kernels::{Covariance, Eigen, covariance};
 use crate::metrics::class_order;
-use crate::metrics::projection::{Projection, Spectrum};
+use crate::metrics::projection::{Point, Projection, Spectrum, places};
 use crate::metrics::suspects::Suspect;
 use crate::progress::Progress;
+use crate::suspects::{NEIGHBOURS, suspects_of};
 
 /// Classes for which the matrix of class distances is worth its memory.
 pub const MATRIX_CLASSES: usize = 2_000;
@@ -20,6 +23,18 @@ const MAP_CLASSES: usize = 48;
 
 /// Pairs of classes that are told.
 const PAIRS_TOLD: usize = 12;
+
+/// Rows that are drawn in two dimensions; more where there are more classes.
+const POINTS: usize = 4_000;
+
+/// Dimensions up to which the rows are projected.
+const PROJECTED_DIMENSIONS: usize = 4_096;
+
+/// Rows up to which neighbours are looked for: that takes a time that grows with the square of the rows.
+const NEIGHBOUR_ROWS: usize = 20_000;
+
+/// Suspicious rows that are told.
+const SUSPECTS_TOLD: usize = 50;
 
 /// Rows from which on a pair of classes is confused often enough to be told before others.
 const OFTEN: usize = 5;
@@ -119,9 +134,57 @@ pub fn detail<'a>(
     let confused = confused_pairs(evaluation, &counts);
     let map = matrix.map(|matrix| class_map(evaluation, &confused, matrix));
     let confused = confused.into_iter().take(PAIRS_TOLD).collect();
-    let _ = progress;
-    let (projection, spectrum, suspects) = (None, None, Vec::new());
+    let components = principal_components(dataset, progress)?;
+    let projection = components.as_ref().map(|found| projection(dataset, &classes, found)).transpose()?;
+    let spectrum = components.map(|found| Spectrum::new(found.eigen.values, found.covariance.rows));
+    let neighbours = if dataset.len() <= NEIGHBOUR_ROWS { NEIGHBOURS } else { 0 };
+    let mut suspects = suspects_of(dataset, scores, neighbours, progress)?;
+    suspects.truncate(SUSPECTS_TOLD);
     Ok(Detail { evaluation, scores, classes, numbers, names, map, confused, projection, spectrum, suspects })
+}
+
+/// The directions in which the rows vary most.
+struct Components {
+    covariance: Covariance,
+    eigen: Eigen,
+}
+
+/// `None` where there are no rows to project, or so many dimensions that their eigenvalues take minutes.
+fn principal_components(dataset: &Dataset, progress: &dyn Progress) -> Result<Option<Components>> {
+    if dataset.distance() == Distance::Precomputed || dataset.dimensions() > PROJECTED_DIMENSIONS {
+        return Ok(None);
+    }
+    let covariance = covariance(dataset, progress)?;
+    // Numbers whose squares overflow have no covariance.
+    if !covariance.matrix.iter().all(|value| value.is_finite()) {
+        return Ok(None);
+    }
+    let eigen = Eigen::of(&covariance.matrix, 2)?;
+    Ok(Some(Components { covariance, eigen }))
+}
+
+/// Some rows of every class on the first two directions.
+fn projection(dataset: &Dataset, classes: &[u32], components: &Components) -> Result<Projection> {
+    let scored = dataset.scored();
+    let mut counts = vec![0; dataset.labels().classes()];
+    for &class in classes {
+        counts[class as usize] += 1;
+    }
+    let wanted = POINTS.max(counts.len()).min(classes.len());
+    let drawn = drawn_by_class(classes, &counts, wanted, 0);
+    let mut points = Vec::with_capacity(drawn.len());
+    let mut buffer = Vec::new();
+    scored.rows().choose(&drawn).for_each_window::<f64>(|window| {
+        let range = window.range();
+        let block = window.rows(range.clone(), &mut buffer)?;
+        let rows = block.chunks_exact(dataset.dimensions());
+        let places = places(rows, &components.covariance.mean, &components.eigen.vectors);
+        points.extend(drawn[range].iter().zip(places).map(|(&row, [x, y])| Point { row, x, y }));
+        Ok(())
+    })?;
+    let shares = Spectrum::new(components.eigen.values.clone(), classes.len()).shares();
+    let share = |direction: usize| shares.get(direction).copied().unwrap_or(0.0);
+    Ok(Projection { points, shares: [share(0), share(1)] })
 }
 
 /// For each class and other class, the rows of negative silhouette that have it as the nearest.

@@ -74,7 +74,7 @@ impl Settings {
     }
 
     /// Whether rows are compared with classes.
-    fn compares_with_classes(&self) -> bool {
+    pub(crate) fn compares_with_classes(&self) -> bool {
         let families = [Family::Silhouette, Family::SoftSilhouette, Family::Separation];
         self.rows
             || self.matrix
@@ -118,6 +118,8 @@ pub enum Kind {
     Score,
     /// A loss and its gradient.
     Grad,
+    /// Rows that are likely mislabelled.
+    Suspects,
     /// Several results.
     Set,
 }

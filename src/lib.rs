@@ -53,5 +53,6 @@ pub mod metrics;
 pub mod objective;
 pub mod progress;
 pub mod report;
+pub mod suspects;
 
 pub use error::{Error, Result};

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Grad(Box<GradArguments>),
     /// A page for the browser: silhouettes, classes, what is confused with what, and what changed between checkpoints
     Report(Box<ReportArguments>),
+    /// The rows that are most likely mislabelled, with the label that they look like
+    Suspects(Box<SuspectsArguments>),
     /// What is in a file, and what of it can be embeddings or labels
     Inspect(InspectArguments),
     /// Every metric: name, range, direction, cost and source
@@ -59,6 +61,7 @@ pub(crate) enum SchemaOf {
     #[default]
     Score,
     Grad,
+    Suspects,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +247,56 @@ pub(crate) struct ReportArguments {
     /// Score only this many rows, drawn class by class; their distances stay exact over all rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
     pub(crate) subsample: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq suspects emb.npy -l labels.npy
+  embq suspects emb.parquet -l label --text sentence --ids id -o suspects.csv
+  embq suspects emb.npy -l labels.npy --neighbours 20 --limit all")]
+pub(crate) struct SuspectsArguments {
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// pattern or a directory is one input; `-` is standard input
+    #[arg(value_name = "EMBEDDINGS")]
+    pub(crate) embeddings: String,
+
+    /// Labels: a file with one a row, PATH:COLUMN, or a column of the embeddings' own file
+    #[arg(short, long, value_name = "LABELS")]
+    pub(crate) labels: String,
+
+    /// The distance between two rows
+    #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]
+    pub(crate) distance: Distance,
+
+    /// How many nearest neighbours are asked for their labels
+    #[arg(short = 'k', long, value_name = "K", default_value_t = crate::suspects::NEIGHBOURS as u64, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Measure")]
+    pub(crate) neighbours: u64,
+
+    /// Precision of the products (default: float64 for float64 and wide integers, float32 for the rest)
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) precision: Option<PrecisionArgument>,
+
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
+
+    #[command(flatten)]
+    pub(crate) names: NameArguments,
+
+    /// What goes to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
+    pub(crate) format: Format,
+
+    /// Write the list to a file; the extension says how: .csv .json .md .txt; can be given several times
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Vec<String>,
+
+    /// How many rows the table shows; CSV and JSON have all
+    #[arg(long, value_name = "N|all", default_value = "20", value_parser = classes, help_heading = "Output")]
+    pub(crate) limit: ClassLimit,
 
     #[command(flatten)]
     pub(crate) run: RunArguments,

@@ -9,6 +9,7 @@ mod named_rows;
 mod progress;
 mod report;
 mod score;
+mod suspects;
 
 use std::any::Any;
 use std::io::Write;
@@ -22,7 +23,7 @@ use clap::CommandFactory;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::report::output::OutputFile;
-use crate::report::{gradient, json, metric_list};
+use crate::report::{gradient, json, metric_list, suspects as suspected};
 
 pub use args::Arguments;
 use args::{Command, ListFormat, SchemaOf};
@@ -60,10 +61,12 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
         Command::Score(score) => score::run(*score),
         Command::Grad(grad) => grad::run(*grad),
         Command::Report(report) => report::run(*report),
+        Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
         Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
+        Command::Schema { of: SchemaOf::Suspects } => print(suspected::schema()?.as_bytes()),
         Command::Schema { of: SchemaOf::Grad } => print(gradient::schema()?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

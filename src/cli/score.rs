@@ -37,6 +37,10 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let gates = gates(&arguments, &settings)?;
     let labels = labellings(&arguments)?;
     let outputs = Outputs::check(&arguments, &labels)?;
+    let draws = arguments.plot.then_some("--plot").or((!outputs.pages.is_empty()).then_some("a page"));
+    if let Some(what) = draws.filter(|_| !settings.compares_with_classes()) {
+        return Err(Error::setting(format!("{what} draws silhouettes"), "add silhouette to --metrics"));
+    }
     let view = view(&arguments, &settings)?;
     arguments.run.start_threads();
 

@@ -1,6 +1,6 @@
 //! Rows on the directions in which they vary most (principal components), and how the variance is spread.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 /// Some rows in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,15 +20,14 @@ pub struct Point {
 }
 
 /// Places of rows, less the mean of all, along directions of length 1 (one a row); 0 along one that there is not.
-pub fn places(rows: ArrayView2<'_, f64>, mean: &[f64], directions: &Array2<f64>) -> Vec<[f64; 2]> {
-    let along = |row: ndarray::ArrayView1<'_, f64>, direction: usize| match directions.rows().into_iter().nth(direction)
-    {
+pub fn places<'a>(rows: impl Iterator<Item = &'a [f64]>, mean: &[f64], directions: &Array2<f64>) -> Vec<[f64; 2]> {
+    let along = |row: &[f64], direction: usize| match directions.rows().into_iter().nth(direction) {
         Some(direction) => {
             row.iter().zip(mean).zip(direction).map(|((value, mean), part)| (value - mean) * part).sum::<f64>()
         }
         None => 0.0,
     };
-    rows.rows().into_iter().map(|row| [along(row, 0), along(row, 1)]).collect()
+    rows.map(|row| [along(row, 0), along(row, 1)]).collect()
 }
 
 /// The eigenvalues of the covariance of the rows.
@@ -89,10 +88,10 @@ mod tests {
 
     #[test]
     fn rows_are_placed_along_directions() {
-        let rows = array![[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]];
+        let rows: [&[f64]; 2] = [&[1.0, 2.0, 3.0], &[0.0, 0.0, 0.0]];
         let directions = array![[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]];
-        assert_eq!(places(rows.view(), &[1.0, 1.0, 1.0], &directions), [[2.0, 0.0], [-1.0, -1.0]]);
-        assert_eq!(places(rows.view(), &[0.0; 3], &array![[0.0, 1.0, 0.0]]), [[2.0, 0.0], [0.0, 0.0]]);
+        assert_eq!(places(rows.into_iter(), &[1.0, 1.0, 1.0], &directions), [[2.0, 0.0], [-1.0, -1.0]]);
+        assert_eq!(places(rows.into_iter(), &[0.0; 3], &array![[0.0, 1.0, 0.0]]), [[2.0, 0.0], [0.0, 0.0]]);
     }
 
     #[test]

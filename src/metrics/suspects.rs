@@ -24,9 +24,10 @@ pub struct Suspect {
     /// How strongly its surroundings speak against its label, in standard deviations; only the order means something.
     pub suspicion: f64,
     /// The share of its nearest neighbours that have the suggested label.
-    pub agreement: f64,
+    /// `None` where no neighbours were looked for.
+    pub agreement: Option<f64>,
     /// The share of its nearest neighbours that have its own.
-    pub own: f64,
+    pub own: Option<f64>,
 }
 
 /// What is known of the rows, column by column.
@@ -37,7 +38,7 @@ pub struct Rows<'a> {
     pub silhouettes: &'a [f64],
     /// The other class at the smallest mean distance.
     pub nearest_other: &'a [u32],
-    /// The nearest neighbours of each row, nearest first: as many for each row.
+    /// The nearest neighbours of each row, nearest first: as many for each row, or none at all.
     pub neighbours: &'a [LabelledNeighbour],
 }
 
@@ -83,13 +84,13 @@ pub fn suspects(rows: &Rows<'_>) -> Vec<Suspect> {
 struct Vote {
     suggested: u32,
     against: f64,
-    agreement: f64,
-    own: f64,
+    agreement: Option<f64>,
+    own: Option<f64>,
 }
 
 fn vote(neighbours: &[LabelledNeighbour], own: u32, nearest_other: u32) -> Vote {
     let (Some(first), Some(last)) = (neighbours.first(), neighbours.last()) else {
-        return Vote { suggested: nearest_other, against: 0.0, agreement: 0.0, own: 0.0 };
+        return Vote { suggested: nearest_other, against: 0.0, agreement: None, own: None };
     };
     let span = last.distance - first.distance;
     // In the order of their nearest rows, so that a tie goes to the class of the nearer one.
@@ -105,7 +106,7 @@ fn vote(neighbours: &[LabelledNeighbour], own: u32, nearest_other: u32) -> Vote 
         }
     }
     let total: f64 = sums.iter().map(|(_, sum, _)| sum).sum();
-    let share = |rows: usize| rows as f64 / neighbours.len() as f64;
+    let share = |rows: usize| Some(rows as f64 / neighbours.len() as f64);
     let (own_sum, own_rows) =
         sums.iter().find(|(class, _, _)| *class == own).map_or((0.0, 0), |&(_, sum, rows)| (sum, rows));
     let mut best: Option<(u32, f64, usize)> = None;
@@ -141,7 +142,7 @@ mod tests {
         let (half, last) = ((-0.5_f64).exp(), (-1.0_f64).exp());
         assert_eq!(vote.suggested, 1);
         assert!((vote.against - (1.0 - half) / (1.0 + half + last)).abs() < 1e-15);
-        assert_eq!((vote.agreement, vote.own), (1.0 / 3.0, 1.0 / 3.0));
+        assert_eq!((vote.agreement, vote.own), (Some(1.0 / 3.0), Some(1.0 / 3.0)));
     }
 
     #[test]
@@ -149,7 +150,7 @@ mod tests {
         let tied = vote(&neighbours(&[(2, 1.0), (1, 1.0), (0, 1.0)]), 0, 1);
         assert_eq!((tied.suggested, tied.against), (2, 0.0));
         let own_only = vote(&neighbours(&[(0, 1.0), (0, 2.0)]), 0, 3);
-        assert_eq!((own_only.suggested, own_only.against, own_only.agreement), (3, -1.0, 0.0));
+        assert_eq!((own_only.suggested, own_only.against, own_only.agreement), (3, -1.0, Some(0.0)));
         assert_eq!(vote(&[], 0, 3).suggested, 3);
     }
 
@@ -175,7 +176,7 @@ mod tests {
         };
         let found = suspects(&rows);
         assert_eq!(found.iter().map(|suspect| suspect.row).collect::<Vec<_>>(), [2, 1]);
-        assert_eq!((found[0].suggested, found[0].agreement, found[0].own), (1, 1.0, 0.0));
+        assert_eq!((found[0].suggested, found[0].agreement, found[0].own), (1, Some(1.0), Some(0.0)));
     }
 
     #[test]

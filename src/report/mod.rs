@@ -17,6 +17,7 @@ pub mod output;
 pub mod plot;
 pub mod rows;
 mod summary;
+pub mod suspects;
 pub mod table;
 mod tables;
 mod temporary;

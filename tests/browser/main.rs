@@ -228,3 +228,28 @@ fn several_checkpoints_have_a_page_of_their_own() {
     let scheme = browser.value("getComputedStyle(document.querySelector('.silhouettes stop.above')).stopColor");
     assert!(scheme.as_str().is_some_and(|colour| colour.starts_with("rgb")), "{scheme}");
 }
+#[test]
+fn points_tell_their_row_and_change_their_colours() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    digits(&folder);
+    browser.open(&folder.path("page.html"));
+    // The pointer is put on the first point.
+    let place = browser.value(
+        "(() => { const svg = document.querySelector('svg.points'); svg.scrollIntoView({block: 'center', behavior: \
+         'instant'}); const points = JSON.parse(svg.dataset.points); const at = new DOMPoint(points.x[5] / 10, \
+         points.y[5] / 10).matrixTransform(svg.getScreenCTM()); return [at.x, at.y, points.row[5]]; })()",
+    );
+    let move_to = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
+    browser.call("Input.dispatchMouseEvent", move_to);
+    let told = browser.text("document.getElementById('hint').textContent");
+    assert!(told.starts_with("row ") && told.contains("class ") && told.contains("silhouette "), "{told}");
+
+    let shown = |part: &str| format!("getComputedStyle(document.querySelector('.points .{part}')).display !== 'none'");
+    assert_eq!(browser.value(&shown("by-class")), true);
+    assert_eq!(browser.value(&shown("by-silhouette")), false);
+    browser.click("label[for=by-silhouette]");
+    assert_eq!(browser.value(&shown("by-class")), false);
+    assert_eq!(browser.value(&shown("by-silhouette")), true);
+    assert_eq!(browser.complaints(), [""; 0]);
+}

@@ -64,3 +64,53 @@ fn silhouettes_are_drawn_below_the_table() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("--plot draws below the table"), "{}", run.stderr);
 }
+
+#[test]
+fn suspects_are_listed_in_every_form() {
+    let folder = Folder::new();
+    // The third row lies among those of b.
+    folder.matrix(
+        "emb.npy",
+        &[[1.0, 0.1], [1.0, 0.2], [0.1, 1.1], [1.0, 0.0], [0.1, 1.0], [0.2, 1.0], [0.0, 1.0], [0.15, 1.0]],
+    );
+    folder.write("labels.txt", "a\na\na\na\nb\nb\nb\nb\n");
+    folder.write("names.csv", "id,text\nr0,x\nr1,x\nr2,\"<b>, \"\"odd\"\"\"\nr3,x\nr4,x\nr5,x\nr6,x\nr7,x\n");
+    let line = "suspects emb.npy -l labels.txt -k 3 --no-timing";
+    let run = |rest: &str| folder.embq(line.split_whitespace().chain(rest.split_whitespace())).success();
+    insta::assert_snapshot!(run(""));
+    let list: serde_json::Value = serde_json::from_str(&run("--format json --ids names.csv:id")).unwrap();
+    assert_eq!(list["kind"], "suspects");
+    let first = &list["suspects"][0];
+    assert_eq!((&first["row"], &first["id"]), (&2.into(), &"r2".into()));
+    assert_eq!((&first["label"], &first["suggested"]), (&"a".into(), &"b".into()));
+    assert_eq!(first["neighbours_suggested"], 1.0);
+    run("-q -o out.csv -o out.md --text names.csv:text");
+    let csv = folder.read("out.csv");
+    assert!(csv.starts_with("rank,row,label,suggested,suspicion,silhouette,"), "{csv}");
+    assert!(csv.contains("1,2,a,b,") && csv.contains("\"<b>, \"\"odd\"\"\""), "{csv}");
+    assert!(folder.read("out.md").contains("&lt;b&gt;"));
+    let schema: serde_json::Value = serde_json::from_str(&folder.embq(["schema", "suspects"]).success()).unwrap();
+    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&list));
+}
+
+#[test]
+fn flipped_labels_come_first() {
+    let folder = Folder::new();
+    let digits: Vec<String> =
+        fs::read_to_string(fixture("digits/labels.txt")).unwrap().lines().map(str::to_owned).collect();
+    let mut flipped = digits.clone();
+    let changed: Vec<usize> = (0..20).map(|place| 40 + 83 * place).collect();
+    for &row in &changed {
+        flipped[row] = digits[(row + 1..).find(|&other| digits[other] != digits[row]).unwrap()].clone();
+    }
+    folder.write("labels.txt", flipped.join("\n") + "\n");
+    let run = folder.embq(["suspects", &fixture("digits/embeddings.npy"), "-l", "labels.txt", "--format", "json"]);
+    let list = run.json();
+    let first: Vec<usize> =
+        list["suspects"].as_array().unwrap()[..30].iter().map(|row| row["row"].as_u64().unwrap() as usize).collect();
+    let found = changed.iter().filter(|row| first.contains(row)).count();
+    assert!(found >= 18, "{found} of 20");
+    let right = |row: &serde_json::Value| row["suggested"] == digits[row["row"].as_u64().unwrap() as usize].as_str();
+    let suggested = list["suspects"].as_array().unwrap()[..20].iter().filter(|row| right(row)).count();
+    assert!(suggested >= 17, "{suggested} of 20");
+}

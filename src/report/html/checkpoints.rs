@@ -17,7 +17,7 @@ const LINES: [(&str, &str); 8] = [
     ("Silhouette", "silhouette"),
     ("Soft silhouette", "soft_silhouette"),
     ("Rows nearer to another class", "negative_share"),
-    ("Mean over classes", "silhouette_macro"),
+    ("Silhouette, mean over classes", "silhouette_macro"),
     ("Within classes", "intra_mean"),
     ("To the nearest class", "separation"),
     ("Margin", "margin"),
@@ -249,7 +249,7 @@ pub(super) fn silhouettes(checkpoints: &[Checkpoint]) -> Markup {
     let hard = |checkpoint: &'_ Checkpoint| -> Vec<f64> { checkpoint.scores.silhouette.clone() };
     let layout = Layout::new(&last.evaluation, drawn.iter().flat_map(|&place| hard(&checkpoints[place])));
     html! {
-        div class="pair" {
+        div class="lines" {
             @for &place in &drawn {
                 @let checkpoint = &checkpoints[place];
                 @if let Some(hard) = series(&checkpoint.evaluation, &checkpoint.scores).first() {

@@ -23,7 +23,7 @@ impl Scale {
             (true, false) => (from - 0.5 * from.abs().max(1.0), to + 0.5 * to.abs().max(1.0)),
             _ => (0.0, 1.0),
         };
-        let step = step(to - from);
+        let step = step(to - from, end - start);
         Scale { from: (from / step).floor() * step, to: (to / step).ceil() * step, start, end }
     }
 
@@ -35,7 +35,7 @@ impl Scale {
 
     /// Round numbers from one end to the other.
     pub(super) fn ticks(&self) -> Vec<f64> {
-        let step = step(self.to - self.from);
+        let step = step(self.to - self.from, self.end - self.start);
         let (first, last) = ((self.from / step).ceil() as i64, (self.to / step).floor() as i64);
         // Beyond this, neighbouring ticks are the same number.
         if last.saturating_sub(first) > 100 {
@@ -45,11 +45,12 @@ impl Scale {
     }
 }
 
-/// A step of 1, 2 or 5 times a power of ten that gives four to nine ticks.
-fn step(span: f64) -> f64 {
-    let power = 10_f64.powf((span / 5.0).log10().floor());
+/// A step of 1, 2 or 5 times a power of ten that leaves room between the ticks on a length in pixels.
+fn step(span: f64, length: f64) -> f64 {
+    let most = (length.abs() / 26.0).clamp(3.0, 8.0);
+    let power = 10_f64.powf((span / most).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    steps.into_iter().find(|step| span / step <= 8.0).unwrap_or(10.0 * power)
+    steps.into_iter().find(|step| span / step <= most).unwrap_or(10.0 * power)
 }
 
 /// The number of a tick, without the noise of its product.
@@ -98,10 +99,10 @@ mod tests {
 
     #[test]
     fn scales_begin_and_end_at_ticks() {
-        let scale = Scale::over([-0.31, 0.74].into_iter(), 0.0, 100.0);
+        let scale = Scale::over([-0.31, 0.74].into_iter(), 0.0, 400.0);
         let ticks: Vec<String> = scale.ticks().into_iter().map(tick_text).collect();
         assert_eq!(ticks, ["\u{2212}0.4", "\u{2212}0.2", "0", "0.2", "0.4", "0.6", "0.8"]);
-        assert_eq!((px(scale.at(scale.from)), px(scale.at(scale.to))), (0.0, 100.0));
+        assert_eq!((px(scale.at(scale.from)), px(scale.at(scale.to))), (0.0, 400.0));
     }
 
     #[test]

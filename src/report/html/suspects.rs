@@ -14,7 +14,14 @@ const TEXT: usize = 240;
 pub(super) fn table(detail: &Detail, suspects: &[Suspect]) -> Markup {
     let label = |class: u32| visible(&detail.evaluation.classes[class as usize].label);
     let (ids, texts) = (detail.names.ids.is_some(), detail.names.texts.is_some());
+    let neighbours = suspects.iter().any(|suspect| suspect.agreement.is_some());
     html! {
+        @if !neighbours {
+            p class="aside" {
+                "There are too many rows to look for the neighbours of each here: the order is that of silhouettes alone. "
+                code { "embq suspects" } " asks the neighbours, too."
+            }
+        }
         div class="scroll" tabindex="0" role="region" aria-label="Suspicious rows" {
             table class="sortable" {
                 thead {
@@ -25,7 +32,7 @@ pub(super) fn table(detail: &Detail, suspects: &[Suspect]) -> Markup {
                         th scope="col" { "Label" }
                         th scope="col" { "Looks like" }
                         th scope="col" class="n" { "Silhouette" }
-                        th scope="col" class="n" { "Neighbours that agree" }
+                        @if neighbours { th scope="col" class="n" { "Neighbours that agree" } }
                         @if texts { th scope="col" { "Text" } }
                     }
                 }
@@ -39,7 +46,7 @@ pub(super) fn table(detail: &Detail, suspects: &[Suspect]) -> Markup {
                             td { bdi { (label(detail.classes[suspect.row])) } }
                             td { bdi { b { (label(suspect.suggested)) } } }
                             td class="n" { (typeset(&short(Some(detail.scores.silhouette[suspect.row])))) }
-                            td class="n" { (percent(Some(suspect.agreement))) }
+                            @if neighbours { td class="n" { (percent(suspect.agreement)) } }
                             @if texts { td class="text" { bdi { (excerpt(detail.names.text(row))) } } }
                         }
                     }

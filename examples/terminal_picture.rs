@@ -1,0 +1,13 @@
+//! What a terminal shows, as an SVG: `CLICOLOR_FORCE=1 embq score ... | cargo run --example terminal_picture -- 'COMMAND'`.
+
+use std::io::{Read, Write};
+
+fn main() -> std::io::Result<()> {
+    let mut shown = String::new();
+    for command in std::env::args().skip(1) {
+        shown.push_str(&format!("\u{1b}[1;32m$\u{1b}[0m {command}\n"));
+    }
+    std::io::stdin().read_to_string(&mut shown)?;
+    let picture = anstyle_svg::Term::new().render_svg(&shown);
+    std::io::stdout().write_all(picture.as_bytes())
+}

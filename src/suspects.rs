@@ -1,0 +1,152 @@
+//! The rows of a data set that are most likely mislabelled, as plain data.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Dataset, Excluded, Precision};
+use crate::detail::RowNames;
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::evaluation::{
+    InputDescription, Kind, LabelsDescription, RowScores, SCHEMA_VERSION, Scored, Settings, Timing, evaluate,
+};
+use crate::kernels::nearest_neighbours;
+use crate::metrics::Selection;
+use crate::metrics::suspects::{LabelledNeighbour, Rows, Suspect, suspects};
+use crate::progress::Progress;
+
+/// Nearest neighbours that are asked, unless told otherwise.
+pub const NEIGHBOURS: usize = 10;
+
+/// A row whose surroundings speak against its label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SuspectRow {
+    /// Its number in the embeddings as stored.
+    pub row: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub label: String,
+    /// The label of the class that it looks like.
+    pub suggested: String,
+    /// How strongly its surroundings speak against its label; only the order means something.
+    pub suspicion: f64,
+    pub silhouette: f64,
+    /// The share of its nearest neighbours that have the suggested label.
+    pub neighbours_suggested: f64,
+    /// The share of its nearest neighbours that have its own label.
+    pub neighbours_own: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// The settings that were in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SuspectSettings {
+    pub distance: Distance,
+    pub precision: Precision,
+    /// k: how many nearest neighbours were asked.
+    pub neighbours: usize,
+}
+
+/// The result of `embq suspects`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SuspectList {
+    pub kind: Kind,
+    pub schema_version: u32,
+    pub embq_version: String,
+    pub inputs: Vec<InputDescription>,
+    pub labels: LabelsDescription,
+    pub excluded: Excluded,
+    pub settings: SuspectSettings,
+    /// Rows that were looked at.
+    pub rows: usize,
+    /// The rows that lie closer to another class, or whose neighbours vote for another; most suspicious first.
+    pub suspects: Vec<SuspectRow>,
+    pub warnings: Vec<String>,
+    /// Left out by `--no-timing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+}
+
+/// The suspects among the scored rows of a data set, most suspicious first. With `k` of 0 no neighbours are asked.
+///
+/// # Errors
+/// Values that have no distance, and what reading rows reports.
+pub(crate) fn suspects_of(
+    dataset: &Dataset,
+    scores: &RowScores,
+    k: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Suspect>> {
+    let codes = dataset.labels().codes();
+    let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
+    let mut neighbours = Vec::new();
+    if k > 0 {
+        let found = nearest_neighbours(dataset, k, progress)?;
+        for row in dataset.scored().positions() {
+            let near = found.indices.row(row).into_iter().zip(found.distances.row(row));
+            neighbours
+                .extend(near.map(|(&near, &distance)| LabelledNeighbour { class: codes[near as usize], distance }));
+        }
+    }
+    Ok(suspects(&Rows {
+        classes: &classes,
+        silhouettes: &scores.silhouette,
+        nearest_other: &scores.nearest_other,
+        neighbours: &neighbours,
+    }))
+}
+
+/// Finds the rows that are most likely mislabelled, by the labels of their `k` nearest neighbours and their silhouettes.
+///
+/// # Errors
+/// What [`evaluate`] reports.
+pub fn find_suspects(
+    dataset: &Dataset,
+    precision: Option<Precision>,
+    k: usize,
+    names: &RowNames,
+    progress: &dyn Progress,
+) -> Result<SuspectList> {
+    let settings = Settings {
+        distance: dataset.distance(),
+        precision,
+        metrics: Selection::parse(["silhouette"])?,
+        ..Settings::default()
+    };
+    let Scored { evaluation, rows: scores, .. } = evaluate(dataset, &settings, progress)?;
+    let found = suspects_of(dataset, &scores, k, progress)?;
+    let label = |class: u32| evaluation.classes[class as usize].label.clone();
+    let codes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
+    let as_row = |suspect: Suspect| {
+        let row = dataset.source_row(dataset.scored().position(suspect.row));
+        SuspectRow {
+            row,
+            id: names.id(row),
+            label: label(codes[suspect.row]),
+            suggested: label(suspect.suggested),
+            suspicion: suspect.suspicion,
+            silhouette: scores.silhouette[suspect.row],
+            neighbours_suggested: suspect.agreement.unwrap_or_default(),
+            neighbours_own: suspect.own.unwrap_or_default(),
+            text: names.text(row),
+        }
+    };
+    Ok(SuspectList {
+        kind: Kind::Suspects,
+        schema_version: SCHEMA_VERSION,
+        embq_version: evaluation.embq_version,
+        inputs: evaluation.inputs,
+        labels: evaluation.labels,
+        excluded: evaluation.excluded,
+        settings: SuspectSettings {
+            distance: evaluation.settings.distance,
+            precision: evaluation.settings.precision,
+            neighbours: k.min(dataset.len() - 1),
+        },
+        rows: codes.len(),
+        suspects: found.into_iter().map(as_row).collect(),
+        warnings: evaluation.warnings,
+        timing: None,
+    })
+}
