@@ -301,25 +301,39 @@ impl Outputs {
 /// Seconds from which on pairwise work is announced.
 const LONG: f64 = 10.0;
 
-/// Pairwise work that will take long is announced with the closed form as the cure.
+/// Pairwise work that will take long is announced, with a cure where there is one.
 fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
     // Elements of a pair that one thread gets through in a second, by AVX2.
-    let speed = match settings.distance {
-        Distance::Euclidean => 2e10,
-        Distance::Manhattan => 8e9,
-        Distance::Cosine | Distance::SqEuclidean | Distance::Precomputed => return,
-    };
+    let speed = if settings.distance == Distance::Manhattan { 8e9 } else { 2e10 };
     let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
     let threads = rayon::current_num_threads() as f64;
     let scored = dataset.scored();
-    let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
-    let seconds = pairs * dimensions / (speed * threads);
-    if seconds > LONG {
+    let seconds = |pairs: f64| pairs * dimensions / (speed * threads);
+    let by_pairs = matches!(settings.distance, Distance::Euclidean | Distance::Manhattan);
+    let once = seconds(rows * rows / 2.0);
+    let of_rows = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { once };
+    if by_pairs && settings.compares_with_classes() && of_rows > LONG {
         let megabytes = 8.0 * rows * dimensions / 1e6 + 100.0;
         message::note(&format!(
-            "{} distances of {rows} rows will take about {seconds:.0} s and {megabytes:.0} MB; \
+            "{} distances of {rows} rows will take about {of_rows:.0} s and {megabytes:.0} MB; \
              --distance cosine or sqeuclidean need no pairs and take seconds, --subsample scores some rows",
             settings.distance
+        ));
+    }
+    let asks = |id: &str| settings.metrics.contains(id);
+    let work = [
+        ("retrieval", settings.metrics.any_of(Family::Retrieval), of_rows),
+        ("dunn", asks("dunn"), once),
+        ("uniformity", asks("uniformity") && settings.sample.is_none(), once),
+        ("supcon", asks("supcon"), 2.0 * once),
+    ];
+    let wanted = || work.iter().filter(|(_, wanted, _)| *wanted);
+    let total: f64 = wanted().map(|(_, _, seconds)| seconds).sum();
+    if total > LONG && settings.distance != Distance::Precomputed {
+        let names: Vec<&str> = wanted().map(|(name, _, _)| *name).collect();
+        message::note(&format!(
+            "{} look at all pairs of {rows} rows, which will take about {total:.0} s",
+            names.join(", ")
         ));
     }
 }

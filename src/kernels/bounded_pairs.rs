@@ -118,6 +118,24 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
         self.queries.is_none().then_some(query)
     }
 
+    /// The number of rows of the gallery.
+    pub(crate) fn gallery_rows(&self) -> usize {
+        self.gallery.dataset.len()
+    }
+
+    /// Whether the queries are the rows of the gallery and tiles hold products, the same for a pair in either order.
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.queries.is_none() && !self.gallery.centred.is_empty()
+    }
+
+    /// The products of some rows of the gallery with others.
+    pub(crate) fn product(&self, rows: &Range<usize>, columns: &Range<usize>, tile: &mut Vec<T>) {
+        let d = self.gallery.dataset.dimensions();
+        let values = |rows: &Range<usize>| &self.gallery.centred[rows.start * d..rows.end * d];
+        tile.resize(rows.len() * columns.len(), T::default());
+        multiply_transposed(values(rows), values(columns), d, tile);
+    }
+
     /// Hands over the tiles of a block of queries with the rows of the gallery from `first` on, in order.
     ///
     /// # Errors
@@ -326,7 +344,7 @@ impl<T> Default for Workspace<T> {
 pub(crate) struct PairTile<'t, T> {
     pub(crate) queries: &'t [usize],
     pub(crate) columns: Range<usize>,
-    values: &'t [T],
+    pub(crate) values: &'t [T],
 }
 
 impl<T: Real> PairTile<'_, T> {

@@ -4,6 +4,8 @@
 //! smallest become candidates. At the end the candidates' distances are computed by differences in float64 and ranked,
 //! ties by row number. So the ranks are those of float64 distances, whatever the products lost.
 
+use std::sync::{Mutex, PoisonError};
+
 use ndarray::Array2;
 use rayon::prelude::*;
 
@@ -19,6 +21,9 @@ const CHUNK: usize = 32;
 
 /// Candidates beyond the number wanted that are collected before the list is cut.
 const SPARE: usize = 64;
+
+/// Candidates that may be held at a time; with more, blocks of queries are finished one after the other.
+const HELD: usize = 1 << 24;
 
 /// The nearest rows of every row, nearest first; ties in the order of rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,30 +78,82 @@ impl<T: Real> BoundedPairs<'_, T> {
         wanted: impl Fn(usize) -> usize + Sync,
         with: impl Fn(usize, &[Neighbour]) -> R + Sync,
     ) -> Result<Vec<R>> {
+        let list_of = |query: &usize| Candidates::new(wanted(*query));
+        let rows = self.gallery_rows();
+        let held: usize = queries.iter().map(|&query| 2 * wanted(query) + SPARE).sum();
+        let each_pair_once = self.is_symmetric() && queries.iter().copied().eq(0..rows) && held <= HELD;
         self.progress.begin("neighbours", queries.len() as u64);
-        let blocks: Vec<Vec<R>> = queries
-            .par_chunks(TILE)
-            .map_init(Workspace::default, |workspace, queries| {
-                let mut lists: Vec<Candidates> = queries.iter().map(|&query| Candidates::new(wanted(query))).collect();
-                self.for_each_tile(queries, 0, workspace, |tile| {
-                    vectorized(Collect { pairs: self, tile, lists: &mut lists });
-                })?;
-                let mut results = Vec::with_capacity(queries.len());
-                for (&query, list) in queries.iter().zip(&mut lists) {
-                    self.cut(query, list);
-                    let mut found =
-                        self.distances(query, list.rows.iter().map(|candidate| candidate.row), workspace)?;
-                    found.sort_unstable_by(Neighbour::order);
-                    found.truncate(list.wanted);
-                    results.push(with(query, &found));
-                    *list = Candidates::default();
-                }
-                self.progress.advance(queries.len() as u64);
-                Ok(results)
-            })
-            .collect::<Result<_>>()?;
+        let blocks: Vec<Vec<R>> = if each_pair_once {
+            let lists = self.candidates_of_all(queries.iter().map(list_of).collect());
+            let blocks = queries.par_chunks(TILE).zip(lists);
+            blocks
+                .map_init(Workspace::default, |workspace, (queries, mut lists)| {
+                    self.finish(queries, &mut lists, &with, workspace)
+                })
+                .collect::<Result<_>>()?
+        } else {
+            queries
+                .par_chunks(TILE)
+                .map_init(Workspace::default, |workspace, queries| {
+                    let mut lists: Vec<Candidates> = queries.iter().map(list_of).collect();
+                    self.for_each_tile(queries, 0, workspace, |tile| {
+                        vectorized(Collect { pairs: self, tile, lists: &mut lists });
+                    })?;
+                    self.progress.advance(queries.len() as u64);
+                    self.finish(queries, &mut lists, &with, workspace)
+                })
+                .collect::<Result<_>>()?
+        };
         self.progress.end();
         Ok(blocks.into_iter().flatten().collect())
+    }
+
+    /// The candidates of all rows, by blocks: each pair of rows is multiplied once, and considered for both. In which
+    /// order the tiles come does not matter, because the candidates hold the nearest rows in any order.
+    fn candidates_of_all(&self, lists: Vec<Candidates>) -> Vec<Vec<Candidates>> {
+        let rows = lists.len();
+        let mut lists = lists.into_iter();
+        let blocks: Vec<Mutex<Vec<Candidates>>> =
+            (0..rows.div_ceil(TILE)).map(|_| Mutex::new(lists.by_ref().take(TILE).collect())).collect();
+        let count = blocks.len();
+        let tiles: Vec<(usize, usize)> =
+            (0..count).flat_map(|block| (block..count).map(move |other| (block, other))).collect();
+        let range = |block: usize| block * TILE..((block + 1) * TILE).min(rows);
+        let lists_of = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
+        tiles.par_iter().for_each_init(Vec::new, |values, &(block, other)| {
+            let (queries, columns) = (range(block), range(other));
+            self.product(&queries, &columns, values);
+            let queries: Vec<usize> = queries.collect();
+            let tile = PairTile { queries: &queries, columns, values };
+            vectorized(Collect { pairs: self, tile: &tile, lists: &mut lists_of(block) });
+            if other != block {
+                vectorized(CollectColumns { pairs: self, tile: &tile, lists: &mut lists_of(other) });
+            }
+            if other + 1 == count {
+                self.progress.advance(queries.len() as u64);
+            }
+        });
+        blocks.into_iter().map(|lists| lists.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+
+    /// Ranks the candidates of some queries by their exact distances.
+    fn finish<R>(
+        &self,
+        queries: &[usize],
+        lists: &mut [Candidates],
+        with: &impl Fn(usize, &[Neighbour]) -> R,
+        workspace: &mut Workspace<T>,
+    ) -> Result<Vec<R>> {
+        let mut results = Vec::with_capacity(queries.len());
+        for (&query, list) in queries.iter().zip(lists) {
+            self.cut(query, list);
+            let mut found = self.distances(query, list.rows.iter().map(|candidate| candidate.row), workspace)?;
+            found.sort_unstable_by(Neighbour::order);
+            found.truncate(list.wanted);
+            results.push(with(query, &found));
+            *list = Candidates::default();
+        }
+        Ok(results)
     }
 
     /// For each query and a row of the gallery at its exact distance, the number of rows that come before it in the
@@ -136,6 +193,14 @@ impl<T: Real> BoundedPairs<'_, T> {
         let others = rows.iter().filter(|&&row| Some(row) != own).map(|&row| row as u32);
         let found = self.distances(query, others, &mut Workspace::default())?;
         Ok(found.into_iter().min_by(Neighbour::order))
+    }
+
+    /// Cuts a list that has grown too long.
+    #[inline(always)]
+    fn shorten(&self, query: usize, list: &mut Candidates) {
+        self.cut(query, list);
+        // Of many equal distances a cut leaves most: the next one waits for as many again.
+        list.limit = list.limit.max(2 * list.rows.len());
     }
 
     /// Lowers the bound of a list to what is known, and drops the candidates beyond it.
@@ -223,10 +288,57 @@ impl<T: Real> Vectorized for Collect<'_, '_, T> {
                     list.rows.push(Candidate { lower: lower.to_f64(), row: row as u32 });
                 }
                 if list.rows.len() >= list.limit {
-                    pairs.cut(query, list);
+                    pairs.shorten(query, list);
                     bound = T::from_f64(list.bound);
-                    // Of many equal distances a cut leaves most: the next one waits for as many again.
-                    list.limit = list.limit.max(2 * list.rows.len());
+                }
+            }
+        }
+    }
+}
+
+/// Adds to the lists of the columns of a tile what it has for them, as if they were the queries.
+struct CollectColumns<'t, 'a, T> {
+    pairs: &'t BoundedPairs<'a, T>,
+    tile: &'t PairTile<'t, T>,
+    lists: &'t mut [Candidates],
+}
+
+impl<T: Real> Vectorized for CollectColumns<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let CollectColumns { pairs, tile, lists } = self;
+        let mut bounds = [T::default(); TILE];
+        let bounds = &mut bounds[..lists.len()];
+        for (bound, list) in bounds.iter_mut().zip(&*lists) {
+            *bound = T::from_f64(list.bound);
+        }
+        for (row, values) in tile.rows() {
+            let Some(&[square]) = pairs.lower_squares(&(row..row + 1)) else { continue };
+            for (index, values) in values.chunks(CHUNK).enumerate() {
+                let places = index * CHUNK..index * CHUNK + values.len();
+                let bounds = &mut bounds[places.clone()];
+                // NaN is not beyond the bound.
+                let beyond: u32 = values
+                    .iter()
+                    .zip(&*bounds)
+                    .map(|(value, bound)| u32::from(square - (*value + *value) > *bound))
+                    .sum();
+                if beyond as usize == values.len() {
+                    continue;
+                }
+                for ((value, bound), place) in values.iter().zip(bounds).zip(places) {
+                    let lower = square - (*value + *value);
+                    if lower > *bound {
+                        continue;
+                    }
+                    let list = &mut lists[place];
+                    list.rows.push(Candidate { lower: lower.to_f64(), row: row as u32 });
+                    if list.rows.len() >= list.limit {
+                        pairs.shorten(tile.columns.start + place, list);
+                        *bound = T::from_f64(list.bound);
+                    }
                 }
             }
         }
