@@ -8,6 +8,6 @@ fn main() -> std::io::Result<()> {
         shown.push_str(&format!("\u{1b}[1;32m$\u{1b}[0m {command}\n"));
     }
     std::io::stdin().read_to_string(&mut shown)?;
-    let picture = anstyle_svg::Term::new().render_svg(&shown);
+    let picture = anstyle_svg::Term::new().palette(anstyle_svg::WIN10_CONSOLE).render_svg(&shown);
     std::io::stdout().write_all(picture.as_bytes())
 }

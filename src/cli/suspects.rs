@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
         }
         written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
     }
-    if !(arguments.run.quiet && !outputs.is_empty()) {
+    if !arguments.run.quiet || outputs.is_empty() {
         let text = suspects::render(&list, arguments.format, arguments.limit)?;
         if arguments.format.is_styled() {
             print_styled(&text)?;

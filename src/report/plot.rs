@@ -19,7 +19,7 @@ const MEAN: usize = 8;
 const LINES: usize = 44;
 
 const NEGATIVE: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
-const POSITIVE: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Blue)));
+const POSITIVE: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
 
 /// Where numbers lie among the columns of the bars; 0 is the left border of a column.
 struct Axis {

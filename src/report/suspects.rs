@@ -50,8 +50,10 @@ fn found(list: &SuspectList) -> String {
     if list.suspects.is_empty() {
         return "no row lies closer to another class, and no neighbours vote for another label".to_owned();
     }
+    let (lie, first) =
+        if list.suspects.len() == 1 { ("lies", "") } else { ("lie", "; the first are the most likely mislabelled") };
     format!(
-        "{} of {} rows lie closer to another class or among rows of another; the first are the most likely mislabelled",
+        "{} of {} rows {lie} closer to another class or among rows of another{first}",
         count(list.suspects.len()),
         count(list.rows)
     )

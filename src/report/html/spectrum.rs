@@ -49,11 +49,21 @@ fn singular_values(spectrum: &Spectrum) -> Markup {
             figcaption { "Singular values, largest first" }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
                 aria-label=(format!("{} singular values from {}", values.len(), short(Some(largest)))) {
-                (axis_left(&up, LEFT, WIDTH - 8.0, |log| short(Some(10_f64.powf(log)))))
+                (axis_left(&up, LEFT, WIDTH - 8.0, |log| size(10_f64.powf(log))))
                 (axis_below(&across, BOTTOM, BOTTOM))
                 path class="outline" d=(line(corners(logs.len()).into_iter().map(|place| (across.at(place as f64 + 1.0), up.at(logs[place]))))) {}
             }
         }
+    }
+}
+
+/// A singular value with about two digits: it is read off an axis.
+fn size(value: f64) -> String {
+    match value {
+        value if (10.0..1e4).contains(&value) => format!("{value:.0}"),
+        value if (1.0..10.0).contains(&value) => format!("{value:.1}"),
+        value if (0.1..1.0).contains(&value) => format!("{value:.2}"),
+        value => format!("{value:.0e}"),
     }
 }
 
