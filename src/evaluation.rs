@@ -9,6 +9,7 @@ use crate::data::{Dataset, Excluded, LabelType, Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
+use crate::losses::SoftSilhouette;
 use crate::metrics::batch::{BatchLoss, BatchSettings, batch_loss};
 use crate::metrics::mean::{class_means, weighted_mean};
 use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
@@ -19,9 +20,14 @@ use crate::metrics::{
     SmoothMaximum, SoftMinimum, USUAL_KS, measure,
 };
 use crate::progress::Progress;
+use crate::statistics::{Strata, bootstrap_intervals, normal_interval};
+use crate::uncertainty::{ClassUncertainty, RowInfluence, Silhouette, Uncertainty};
 
 /// The version of the JSON result that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Numbers that the terms of classes may take; with more, a comparison of classes knows their spreads alone.
+const KEPT_CLASS_TERMS: usize = 1 << 26;
 
 /// How many of the classes that a class is confused with are told.
 const CONFUSIONS_TOLD: usize = 5;
@@ -58,6 +64,10 @@ pub struct Settings {
     pub rows: bool,
     /// Whether the K x K matrix of class distances is wanted.
     pub matrix: bool,
+    /// Whether intervals are wanted (costs a few passes more).
+    pub intervals: bool,
+    /// Whether what the rows give to the silhouettes of classes is to be kept, for a comparison.
+    pub class_terms: bool,
     /// Whether the content hash of the embeddings is wanted (costs a read).
     pub hash: bool,
 }
@@ -85,6 +95,7 @@ impl Settings {
     /// Whether rows are read in any order.
     fn needs_random_access(&self) -> bool {
         !self.distance.has_closed_form()
+            || self.intervals
             || (self.batch_size.is_some() && self.metrics.any_of(Family::Batch))
             || METRICS.iter().any(|metric| metric.looks_at_pairs() && self.metrics.contains(metric.id))
     }
@@ -106,6 +117,8 @@ impl Default for Settings {
             batch_labels: false,
             rows: true,
             matrix: false,
+            intervals: false,
+            class_terms: false,
             hash: false,
         }
     }
@@ -120,6 +133,8 @@ pub enum Kind {
     Grad,
     /// Rows that are likely mislabelled.
     Suspects,
+    /// Candidates against a baseline.
+    Compare,
     /// Several results.
     Set,
 }
@@ -258,7 +273,12 @@ pub struct ClassEvaluation {
     /// Rows of the class.
     pub count: usize,
     pub silhouette: Option<f64>,
+    /// How far chance moves it, where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silhouette_uncertainty: Option<ClassUncertainty>,
     pub soft_silhouette: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_silhouette_uncertainty: Option<ClassUncertainty>,
     /// Share of rows with a negative silhouette.
     pub negative_share: Option<f64>,
     pub intra_mean: Option<f64>,
@@ -278,11 +298,13 @@ pub struct ClassEvaluation {
 }
 
 impl ClassEvaluation {
-    /// The number of that name, where the class has one: the ids of the metrics given by class, and `count`.
+    /// The number of that name, where the class has one: the ids of the metrics given by class, `count`, and half of
+    /// the width of the interval as `silhouette_half_width`.
     pub fn value(&self, name: &str) -> Option<Option<f64>> {
         Some(match name {
             "count" => Some(self.count as f64),
             "silhouette" => self.silhouette,
+            "silhouette_half_width" => self.silhouette_uncertainty.map(|known| known.half_width()),
             "soft_silhouette" => self.soft_silhouette,
             "negative_share" => self.negative_share,
             "intra_mean" => self.intra_mean,
@@ -299,15 +321,45 @@ impl ClassEvaluation {
     }
 }
 
+impl ClassEvaluation {
+    /// How far chance moves the metric of that name, where that is known.
+    pub fn uncertainty(&self, name: &str) -> Option<ClassUncertainty> {
+        match name {
+            "silhouette" => self.silhouette_uncertainty,
+            "soft_silhouette" => self.soft_silhouette_uncertainty,
+            _ => None,
+        }
+    }
+}
+
 /// The outcome of one `--fail-if` expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GateOutcome {
     /// The expression as written.
     pub expression: String,
+    /// The checkpoint that it was checked for, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
     /// Whether the gate failed: the expression was true, or a metric in it is undefined.
     pub failed: bool,
     /// What decided, in words.
     pub detail: String,
+    /// What was compared with what, in the order of the expression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<GateComparison>,
+}
+
+/// One comparison of a gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateComparison {
+    /// As written: a number, or something that has one.
+    pub left: String,
+    pub left_value: Option<f64>,
+    pub operator: String,
+    pub right: String,
+    pub right_value: Option<f64>,
+    /// Whether it is true; null where a side is undefined.
+    pub holds: Option<bool>,
 }
 
 /// Seconds that the work took.
@@ -332,9 +384,12 @@ pub struct Evaluation {
     /// For each metric given by class, the number of classes where it is undefined, where there are any.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub undefined_classes: IndexMap<String, usize>,
-    /// Interval of each metric that has one, where asked for.
+    /// 95 % interval of each metric that has one, where asked for.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub intervals: IndexMap<String, [f64; 2]>,
+    /// Standard error of each metric that has an interval.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub standard_errors: IndexMap<String, f64>,
     /// In label order.
     pub classes: Vec<ClassEvaluation>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -356,6 +411,8 @@ pub struct RowScores {
     pub soft_silhouette: Vec<f64>,
     /// Code of the nearest other class.
     pub nearest_other: Vec<u32>,
+    /// Where intervals were asked for.
+    pub influence: Option<RowInfluence>,
 }
 
 /// An evaluation with what is too large for it.
@@ -365,12 +422,17 @@ pub struct Scored {
     pub rows: RowScores,
     /// K x K mean distances between classes (diagonal: within the class, NaN-free: `None` where undefined).
     pub matrix: Option<Array2<Option<f64>>>,
+    /// Where intervals were asked for: for each metric that has one a term for each row, whose sum the metric is.
+    pub terms: IndexMap<String, Vec<f64>>,
+    /// The same for the hard and the soft silhouette of each class, where they were asked for and memory allows it.
+    pub class_terms: Vec<[Vec<f32>; 2]>,
 }
 
 /// Evaluates a data set.
 ///
 /// # Errors
-/// Fewer than two classes, more than N - 1, a data set made for another distance, `auto` without a solution, and what reading rows reports.
+/// Fewer than two classes, more than N - 1, a data set made for another distance, `auto` without a solution, intervals of
+/// a subsample, and what reading rows reports.
 pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress) -> Result<Scored> {
     evaluate_with(dataset, Companions::default(), settings, progress)
 }
@@ -477,6 +539,26 @@ pub fn evaluate_with(
     if let Some(batch) = batch {
         summary.add_batches(&batch);
     }
+    let mut rows = RowScores::new(&scores);
+    let mut terms = IndexMap::new();
+    let mut class_terms = Vec::new();
+    let (mut intervals, mut standard_errors) = (IndexMap::new(), IndexMap::new());
+    if let Some(kernel) = kernel.as_ref().filter(|_| settings.intervals) {
+        let soft = SoftSilhouette {
+            temperature,
+            distance: settings.distance,
+            soft_minimum: settings.softmin,
+            smooth_maximum: settings.softmax,
+        };
+        let numbers = 2 * dataset.len() * dataset.labels().classes();
+        if settings.class_terms && numbers <= KEPT_CLASS_TERMS {
+            class_terms = vec![Default::default(); dataset.labels().classes()];
+        }
+        let uncertainty = summary.add_uncertainty(kernel, &soft, &geometry, &mut class_terms)?;
+        (intervals, standard_errors) = summary.intervals(&uncertainty.terms);
+        terms = uncertainty.terms;
+        rows.influence = Some(uncertainty.rows);
+    }
     let at_k = |name: &String| Metric::named(name).is_some_and(|metric| metric.scope == Scope::AtK);
     let any_at_k = measures.values.iter().any(|(name, _)| at_k(name));
     summary.add_measures(measures);
@@ -511,13 +593,14 @@ pub fn evaluate_with(
         },
         metrics: summary.metrics,
         undefined_classes: summary.undefined_classes,
-        intervals: IndexMap::new(),
+        intervals,
+        standard_errors,
         classes: summary.classes,
         gates: Vec::new(),
         warnings: summary.warnings,
         timing: None,
     };
-    Ok(Scored { evaluation, rows: RowScores::new(&scores), matrix })
+    Ok(Scored { evaluation, rows, matrix, terms, class_terms })
 }
 
 /// The data set, or its copy in memory if rows are needed in any order and their source has but one.
@@ -546,6 +629,7 @@ impl RowScores {
             silhouette: scores.iter().map(|score| score.silhouette).collect(),
             soft_silhouette: scores.iter().map(|score| score.soft_silhouette).collect(),
             nearest_other: scores.iter().map(|score| score.nearest_other).collect(),
+            influence: None,
         }
     }
 }
@@ -717,6 +801,58 @@ impl<'a> Summary<'a> {
     fn add_measures(&mut self, measures: Measures<'_>) {
         self.metrics.extend(measures.values);
         self.warnings.extend(measures.warnings);
+    }
+
+    /// Finds the influence of the rows, and what chance does to the silhouettes of the classes.
+    fn add_uncertainty(
+        &mut self,
+        kernel: &ClassDistanceKernel<'_>,
+        soft: &SoftSilhouette,
+        geometry: &ClassGeometry,
+        class_terms: &mut [[Vec<f32>; 2]],
+    ) -> Result<Uncertainty> {
+        let dataset = self.dataset;
+        let labels = dataset.labels();
+        let strata = Strata::new(labels.codes(), labels.counts(), dataset.weights());
+        let classes: Vec<usize> = (0..labels.classes()).collect();
+        let mut errors = vec![[0.0; 2]; labels.classes()];
+        let uncertainty =
+            Uncertainty::new(dataset, kernel, soft, &geometry.nearest, &classes, &mut |kind, class, terms| {
+                errors[class][kind as usize] = strata.standard_error(terms);
+                if let Some(kept) = class_terms.get_mut(class) {
+                    kept[kind as usize] = terms.iter().map(|&term| term as f32).collect();
+                }
+            })?;
+        let deviations = [&uncertainty.rows.silhouette, &uncertainty.rows.soft_silhouette];
+        let deviations = deviations.map(|influence| strata.deviations(influence));
+        let of_class = |kind: Silhouette, code: usize, mean: Option<f64>| {
+            let standard_error = errors[code][kind as usize];
+            mean.map(|mean| ClassUncertainty {
+                interval: normal_interval(mean, standard_error),
+                standard_error,
+                deviation: deviations[kind as usize][code],
+            })
+        };
+        for (code, class) in self.classes.iter_mut().enumerate() {
+            class.silhouette_uncertainty = of_class(Silhouette::Hard, code, class.silhouette);
+            class.soft_silhouette_uncertainty = of_class(Silhouette::Soft, code, class.soft_silhouette);
+        }
+        Ok(uncertainty)
+    }
+
+    /// The intervals and standard errors of the metrics that were asked for.
+    fn intervals(&self, terms: &IndexMap<String, Vec<f64>>) -> (IndexMap<String, [f64; 2]>, IndexMap<String, f64>) {
+        let labels = self.dataset.labels();
+        let strata = Strata::new(labels.codes(), labels.counts(), self.dataset.weights());
+        let known = self.metrics.iter().filter_map(|(name, value)| Some((name, (*value)?, terms.get(name)?)));
+        let (names, all_terms): (Vec<_>, Vec<&[f64]>) =
+            known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();
+        let intervals = bootstrap_intervals(&all_terms, &strata, self.settings.seed);
+        let interval = |(&(name, value), interval): (&(&String, f64), &[f64; 2])| {
+            ((*name).clone(), interval.map(|end| value + end))
+        };
+        let error = |(&(name, _), terms): (&(&String, f64), &&[f64])| ((*name).clone(), strata.standard_error(terms));
+        (names.iter().zip(&intervals).map(interval).collect(), names.iter().zip(&all_terms).map(error).collect())
     }
 
     fn add_batches(&mut self, batch: &BatchLoss) {

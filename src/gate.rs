@@ -1,24 +1,43 @@
-//! Gates: expressions over the names of metrics that make a run fail.
+//! Gates: expressions over the numbers of a result that make a run fail.
+//!
+//! ```text
+//! expression = expression "or" expression | expression "and" expression | "not" expression | "(" expression ")"
+//!            | value ("<" | "<=" | ">" | ">=" | "==" | "!=") value
+//! value      = number ["%"] | target | "delta(" target ")" | "relative(" target ")"
+//!            | "lower(" interval ")" | "upper(" interval ")" | "min_class(" name ")" | "max_class(" name ")"
+//! target     = name | "class(" text ")." name
+//! interval   = target | "delta(" target ")"
+//! ```
+
+mod lexer;
 
 use std::fmt;
+use std::ops::Range;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::error::{Error, Result, closest};
-use crate::evaluation::{Evaluation, GateOutcome};
-use crate::metrics::{METRICS, Metric, USUAL_KS};
+use crate::error::{Error, Result, choices, closest};
+use crate::evaluation::{ClassEvaluation, Evaluation, GateComparison, GateOutcome};
+use crate::metrics::{METRICS, Metric, Scope, USUAL_KS};
+use lexer::{Spanned, Token};
 
-/// A comparison of a metric with a number. The gate fails when it is true.
+/// An expression that makes a run fail when it is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
     expression: String,
-    metric: String,
-    comparison: Comparison,
-    threshold: f64,
+    condition: Condition,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Condition {
+    Any(Vec<Condition>),
+    All(Vec<Condition>),
+    Not(Box<Condition>),
+    Compare(Value, Operator, Value),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
+enum Operator {
     Less,
     LessOrEqual,
     Greater,
@@ -27,106 +46,249 @@ enum Comparison {
     NotEqual,
 }
 
-impl Comparison {
+impl Operator {
     /// Longer operators first, so that `<=` is not read as `<`.
-    const ALL: [(&'static str, Comparison); 6] = [
-        ("<=", Comparison::LessOrEqual),
-        (">=", Comparison::GreaterOrEqual),
-        ("==", Comparison::Equal),
-        ("!=", Comparison::NotEqual),
-        ("<", Comparison::Less),
-        (">", Comparison::Greater),
+    const ALL: [(&'static str, Operator); 6] = [
+        ("<=", Operator::LessOrEqual),
+        (">=", Operator::GreaterOrEqual),
+        ("==", Operator::Equal),
+        ("!=", Operator::NotEqual),
+        ("<", Operator::Less),
+        (">", Operator::Greater),
     ];
+
+    fn name(self) -> &'static str {
+        Operator::ALL.into_iter().find(|(_, operator)| *operator == self).map_or("", |(name, _)| name)
+    }
 
     fn holds(self, left: f64, right: f64) -> bool {
         match self {
-            Comparison::Less => left < right,
-            Comparison::LessOrEqual => left <= right,
-            Comparison::Greater => left > right,
-            Comparison::GreaterOrEqual => left >= right,
-            Comparison::Equal => left == right,
-            Comparison::NotEqual => left != right,
-        }
-    }
-
-    /// The comparison with its sides exchanged.
-    fn mirrored(self) -> Self {
-        match self {
-            Comparison::Less => Comparison::Greater,
-            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-            Comparison::Greater => Comparison::Less,
-            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-            same => same,
+            Operator::Less => left < right,
+            Operator::LessOrEqual => left <= right,
+            Operator::Greater => left > right,
+            Operator::GreaterOrEqual => left >= right,
+            Operator::Equal => left == right,
+            Operator::NotEqual => left != right,
         }
     }
 }
 
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Number(f64),
+    Quantity(Quantity),
+}
+
+/// Something that a result may have a number for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Quantity {
+    Metric(Target),
+    /// Candidate minus baseline.
+    Delta(Target),
+    /// That over |baseline|.
+    Relative(Target),
+    /// An end of an interval: that of a metric, or of the difference to the baseline.
+    End {
+        upper: bool,
+        of: Target,
+        difference: bool,
+    },
+    /// The smallest or largest value of a metric over the classes that have one.
+    Extreme {
+        largest: bool,
+        metric: String,
+    },
+}
+
+impl Quantity {
+    /// The name of the metric that it is made of.
+    pub fn metric(&self) -> &str {
+        match self {
+            Quantity::Metric(target)
+            | Quantity::Delta(target)
+            | Quantity::Relative(target)
+            | Quantity::End { of: target, .. } => &target.metric,
+            Quantity::Extreme { metric, .. } => metric,
+        }
+    }
+
+    /// Whether it compares with a baseline.
+    pub fn needs_baseline(&self) -> bool {
+        matches!(self, Quantity::Delta(_) | Quantity::Relative(_) | Quantity::End { difference: true, .. })
+    }
+
+    /// Whether it is the end of an interval.
+    pub fn needs_intervals(&self) -> bool {
+        matches!(self, Quantity::End { .. })
+    }
+}
+
+/// A metric of the whole input, or of a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub class: Option<String>,
+    pub metric: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.class {
+            Some(class) => write!(formatter, "class({class:?}).{}", self.metric),
+            None => formatter.write_str(&self.metric),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Quantity::Metric(target) => write!(formatter, "{target}"),
+            Quantity::Delta(target) => write!(formatter, "delta({target})"),
+            Quantity::Relative(target) => write!(formatter, "relative({target})"),
+            Quantity::End { upper, of, difference } => {
+                let end = if *upper { "upper" } else { "lower" };
+                if *difference { write!(formatter, "{end}(delta({of}))") } else { write!(formatter, "{end}({of})") }
+            }
+            Quantity::Extreme { largest, metric } => {
+                write!(formatter, "{}({metric})", if *largest { "max_class" } else { "min_class" })
+            }
+        }
+    }
+}
+
+/// What a gate looks at.
+pub trait Subject {
+    /// The number of a quantity; `None` where it is undefined.
+    fn number(&self, quantity: &Quantity) -> Option<f64>;
+
+    /// The labels of its classes.
+    fn classes(&self) -> Vec<&str>;
+}
+
+impl Evaluation {
+    /// The class of a label.
+    pub fn class(&self, label: &str) -> Option<&ClassEvaluation> {
+        self.classes.iter().find(|class| class.label == label)
+    }
+
+    fn interval(&self, target: &Target) -> Option<[f64; 2]> {
+        match &target.class {
+            Some(label) => self.class(label)?.uncertainty(&target.metric).map(|known| known.interval),
+            None => self.intervals.get(&target.metric).copied(),
+        }
+    }
+
+    /// The number of a metric of the whole input or of a class.
+    pub fn target(&self, target: &Target) -> Option<f64> {
+        match &target.class {
+            Some(label) => self.class(label)?.value(&target.metric).flatten(),
+            None => self.metrics.get(&target.metric).copied().flatten(),
+        }
+    }
+}
+
+impl Subject for Evaluation {
+    fn number(&self, quantity: &Quantity) -> Option<f64> {
+        match quantity {
+            Quantity::Metric(target) => self.target(target),
+            Quantity::End { upper, of, difference: false } => {
+                self.interval(of).map(|[low, high]| if *upper { high } else { low })
+            }
+            Quantity::Extreme { largest, metric } => {
+                let values = self.classes.iter().filter_map(|class| class.value(metric).flatten());
+                if *largest { values.max_by(f64::total_cmp) } else { values.min_by(f64::total_cmp) }
+            }
+            Quantity::Delta(_) | Quantity::Relative(_) | Quantity::End { difference: true, .. } => None,
+        }
+    }
+
+    fn classes(&self) -> Vec<&str> {
+        self.classes.iter().map(|class| class.label.as_str()).collect()
+    }
+}
+
 impl Gate {
-    /// Reads `NAME OP NUMBER` or `NUMBER OP NAME`; a number may end in `%`.
+    /// Reads an expression.
     ///
     /// # Errors
-    /// What is wrong with the expression, with a mark under the place.
+    /// What is wrong with it, with a mark under the place.
     pub fn parse(expression: &str) -> Result<Self> {
-        let operator = expression
-            .char_indices()
-            .find_map(|(at, _)| {
-                let rest = &expression[at..];
-                Comparison::ALL.into_iter().find(|(text, _)| rest.starts_with(text)).map(|found| (at, found))
-            })
-            .ok_or_else(|| {
-                let name = expression.trim();
-                let problem = format!("'{name}' is not a comparison");
-                wrong(expression, 0..expression.len(), &problem, "write for example 'silhouette < 0.3'")
-            })?;
-        let (at, (text, comparison)) = operator;
-        let left = Side::new(expression, 0..at);
-        let right = Side::new(expression, at + text.len()..expression.len());
-        let (metric, comparison, number) = match (left.number(), right.number()) {
-            (None, Some(number)) => (left, comparison, number),
-            (Some(number), None) => (right, comparison.mirrored(), number),
-            (None, None) => {
-                let problem = format!("'{}' is not a number", right.text);
-                return Err(wrong(
-                    expression,
-                    right.range,
-                    &problem,
-                    "compare a metric with a number such as 0.3 or 10%",
-                ));
-            }
-            (Some(_), Some(_)) => {
-                let tip = "compare a metric with a number: embq metrics lists the names";
-                return Err(wrong(expression, left.range, "there is no metric in the expression", tip));
+        let mut parser = Parser { expression, tokens: lexer::tokens(expression)?, place: 0 };
+        let condition = parser.any()?;
+        parser.end()?;
+        Ok(Gate { expression: expression.trim().to_owned(), condition })
+    }
+
+    /// What the gate looks at, in the order of the expression.
+    pub fn quantities(&self) -> Vec<&Quantity> {
+        let mut quantities = Vec::new();
+        self.condition.for_each(&mut |left, _, right| {
+            quantities.extend([left, right].into_iter().filter_map(|value| match value {
+                Value::Quantity(quantity) => Some(quantity),
+                Value::Number(_) => None,
+            }));
+        });
+        quantities
+    }
+
+    /// Whether the gate holds for a result. Something undefined in it fails it.
+    pub fn check(&self, subject: &dyn Subject) -> GateOutcome {
+        let mut comparisons = Vec::new();
+        let mut told: Vec<String> = Vec::new();
+        let mut undefined = false;
+        let mut number = |value: &Value| match value {
+            Value::Number(number) => (number.to_string(), Some(*number)),
+            Value::Quantity(quantity) => {
+                let number = subject.number(quantity);
+                let line = match number {
+                    Some(number) => format!("{quantity} is {number}"),
+                    None => format!("{quantity} is undefined{}", unknown_class(quantity, subject)),
+                };
+                undefined |= number.is_none();
+                if !told.contains(&line) {
+                    told.push(line);
+                }
+                (quantity.to_string(), number)
             }
         };
-        if Metric::named(metric.text).is_none() {
-            let names: Vec<String> = known_names().collect();
-            let tip = match closest(metric.text, names.iter().map(String::as_str)) {
-                Some(name) => format!("did you mean '{name}'? embq metrics lists the names"),
-                None => "embq metrics lists the names".to_owned(),
-            };
-            let problem = format!("unknown metric '{}'", metric.text);
-            return Err(wrong(expression, metric.range, &problem, &tip));
+        self.condition.for_each(&mut |left, operator, right| {
+            let ((left, left_value), (right, right_value)) = (number(left), number(right));
+            comparisons.push(GateComparison {
+                left,
+                left_value,
+                operator: operator.name().to_owned(),
+                right,
+                right_value,
+                holds: left_value.zip(right_value).map(|(left, right)| operator.holds(left, right)),
+            });
+        });
+        let mut outcomes = comparisons.iter().map(|comparison| comparison.holds.unwrap_or(false));
+        let holds = self.condition.holds(&mut outcomes);
+        GateOutcome {
+            expression: self.expression.clone(),
+            checkpoint: None,
+            failed: undefined || holds,
+            detail: told.join(", "),
+            comparisons,
         }
-        Ok(Gate {
-            expression: expression.trim().to_owned(),
-            metric: metric.text.to_owned(),
-            comparison,
-            threshold: number,
-        })
     }
+}
 
-    /// The name of the metric that the gate looks at.
-    pub fn metric(&self) -> &str {
-        &self.metric
-    }
-
-    /// Whether the gate holds for a result. An undefined metric fails it.
-    pub fn check(&self, evaluation: &Evaluation) -> GateOutcome {
-        let (failed, detail) = match evaluation.metrics.get(&self.metric).copied().flatten() {
-            Some(value) => (self.comparison.holds(value, self.threshold), format!("{} is {value}", self.metric)),
-            None => (true, format!("{} is undefined", self.metric)),
-        };
-        GateOutcome { expression: self.expression.clone(), failed, detail }
+fn unknown_class(quantity: &Quantity, subject: &dyn Subject) -> String {
+    let (Quantity::Metric(target)
+    | Quantity::Delta(target)
+    | Quantity::Relative(target)
+    | Quantity::End { of: target, .. }) = quantity
+    else {
+        return String::new();
+    };
+    let classes = subject.classes();
+    match &target.class {
+        Some(label) if !classes.contains(&label.as_str()) => {
+            let close = closest(label, classes).map(|name| format!(", but '{name}'")).unwrap_or_default();
+            format!(": there is no class '{label}'{close}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -136,36 +298,257 @@ impl fmt::Display for Gate {
     }
 }
 
-/// One side of a comparison, and where it stands.
-struct Side<'e> {
-    text: &'e str,
-    range: std::ops::Range<usize>,
-}
-
-impl<'e> Side<'e> {
-    fn new(expression: &'e str, range: std::ops::Range<usize>) -> Self {
-        let whole = &expression[range.clone()];
-        let text = whole.trim();
-        let start = range.start + (whole.len() - whole.trim_start().len());
-        Side { text, range: start..start + text.len() }
+impl Condition {
+    /// Visits every comparison, in the order of the expression.
+    fn for_each<'c>(&'c self, visit: &mut dyn FnMut(&'c Value, Operator, &'c Value)) {
+        match self {
+            Condition::Any(parts) | Condition::All(parts) => parts.iter().for_each(|part| part.for_each(visit)),
+            Condition::Not(part) => part.for_each(visit),
+            Condition::Compare(left, operator, right) => visit(left, *operator, right),
+        }
     }
 
-    fn number(&self) -> Option<f64> {
-        let (digits, divisor) = match self.text.strip_suffix('%') {
-            Some(digits) => (digits.trim_end(), 100.0),
-            None => (self.text, 1.0),
+    /// Whether it is true, given whether each comparison is, in the order of the expression.
+    fn holds(&self, comparisons: &mut dyn Iterator<Item = bool>) -> bool {
+        match self {
+            // All parts are asked, so that each takes its own comparisons.
+            Condition::Any(parts) => parts.iter().fold(false, |any, part| part.holds(comparisons) | any),
+            Condition::All(parts) => parts.iter().fold(true, |all, part| part.holds(comparisons) & all),
+            Condition::Not(part) => !part.holds(comparisons),
+            Condition::Compare(..) => comparisons.next().unwrap_or(false),
+        }
+    }
+}
+
+/// How deep parentheses and `not` may lie inside each other.
+const DEEPEST: usize = 50;
+
+/// Functions of a value, as they are written.
+const FUNCTIONS: [&str; 7] = ["delta", "relative", "lower", "upper", "class", "min_class", "max_class"];
+
+struct Parser<'e> {
+    expression: &'e str,
+    tokens: Vec<Spanned<'e>>,
+    place: usize,
+}
+
+impl<'e> Parser<'e> {
+    fn next_is(&self, token: &Token<'_>) -> bool {
+        self.tokens.get(self.place).is_some_and(|(next, _)| next == token)
+    }
+
+    fn take(&mut self, token: &Token<'_>) -> bool {
+        let found = self.next_is(token);
+        self.place += usize::from(found);
+        found
+    }
+
+    /// Where the next token stands; behind the last, the end of the text.
+    fn here(&self) -> Range<usize> {
+        let end = self.expression.trim_end().len();
+        self.tokens.get(self.place).map_or(end..end, |(_, range)| range.clone())
+    }
+
+    /// What the next token is called in a message.
+    fn found(&self) -> String {
+        match self.expression.get(self.here()) {
+            Some("") | None => "the end".to_owned(),
+            Some(text) => format!("'{text}'"),
+        }
+    }
+
+    fn wrong(&self, range: Range<usize>, problem: &str, tip: &str) -> Error {
+        wrong(self.expression, range, problem, tip)
+    }
+
+    fn expect(&mut self, token: &Token<'_>, what: &str) -> Result<()> {
+        if self.take(token) {
+            return Ok(());
+        }
+        let problem = format!("expected {what}, found {}", self.found());
+        Err(self.wrong(self.here(), &problem, "write for example 'delta(silhouette) < -0.01 and negative_share > 10%'"))
+    }
+
+    fn end(&self) -> Result<()> {
+        if self.place == self.tokens.len() {
+            return Ok(());
+        }
+        let problem = format!("expected 'and', 'or' or the end, found {}", self.found());
+        Err(self.wrong(self.here(), &problem, "one comparison follows another after 'and' or 'or'"))
+    }
+
+    fn any(&mut self) -> Result<Condition> {
+        let mut parts = vec![self.all()?];
+        while self.take(&Token::Word("or")) {
+            parts.push(self.all()?);
+        }
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Condition::Any(parts) })
+    }
+
+    fn all(&mut self) -> Result<Condition> {
+        let mut parts = vec![self.not()?];
+        while self.take(&Token::Word("and")) {
+            parts.push(self.not()?);
+        }
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Condition::All(parts) })
+    }
+
+    fn not(&mut self) -> Result<Condition> {
+        let opened =
+            self.tokens[..self.place].iter().filter(|(token, _)| matches!(token, Token::Open | Token::Word("not")));
+        if opened.count() > DEEPEST {
+            return Err(self.wrong(self.here(), "the expression is nested too deeply", "split it into several gates"));
+        }
+        if self.take(&Token::Word("not")) {
+            return Ok(Condition::Not(Box::new(self.not()?)));
+        }
+        if self.take(&Token::Open) {
+            let inner = self.any()?;
+            self.expect(&Token::Close, "')'")?;
+            return Ok(inner);
+        }
+        self.comparison()
+    }
+
+    fn comparison(&mut self) -> Result<Condition> {
+        let start = self.here().start;
+        let left = self.value()?;
+        let operator = match self.tokens.get(self.place) {
+            Some((Token::Operator(text), _)) => Operator::ALL.into_iter().find(|(name, _)| name == text),
+            _ => None,
         };
-        // `inf` and `nan` are numbers to the parser, but not to a person.
-        digits.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number / divisor)
+        let Some((_, operator)) = operator else {
+            let end = self.tokens[..self.place].last().map_or(start, |(_, range)| range.end);
+            let text = &self.expression[start..end];
+            let problem = if self.place == self.tokens.len() {
+                format!("'{text}' is not a comparison")
+            } else {
+                format!("expected a comparison after '{text}', found {}", self.found())
+            };
+            let range = if self.place == self.tokens.len() { start..end } else { self.here() };
+            return Err(self.wrong(range, &problem, "write for example 'silhouette < 0.3'"));
+        };
+        self.place += 1;
+        let right = self.value()?;
+        if let (Value::Number(_), Value::Number(_)) = (&left, &right) {
+            let end = self.tokens[..self.place].last().map_or(start, |(_, range)| range.end);
+            let tip = "compare a metric with a number: embq metrics lists the names";
+            return Err(self.wrong(start..end, "there is no metric in the comparison", tip));
+        }
+        Ok(Condition::Compare(left, operator, right))
+    }
+
+    fn value(&mut self) -> Result<Value> {
+        if let Some((Token::Number(number), _)) = self.tokens.get(self.place) {
+            let number = *number;
+            self.place += 1;
+            return Ok(Value::Number(if self.take(&Token::Percent) { number / 100.0 } else { number }));
+        }
+        self.quantity().map(Value::Quantity)
+    }
+
+    fn word(&self) -> Option<&'e str> {
+        match self.tokens.get(self.place) {
+            Some((Token::Word(word), _)) if !matches!(*word, "and" | "or" | "not") => Some(word),
+            _ => None,
+        }
+    }
+
+    fn quantity(&mut self) -> Result<Quantity> {
+        let function = self.word().filter(|_| matches!(self.tokens.get(self.place + 1), Some((Token::Open, _))));
+        let quantity = match function {
+            Some("class") | None => return self.target().map(Quantity::Metric),
+            Some(function) => {
+                if !FUNCTIONS.contains(&function) {
+                    let names = FUNCTIONS.map(str::to_owned);
+                    let problem = format!("unknown function '{function}'");
+                    return Err(self.wrong(self.here(), &problem, &choices(Some(function), &names)));
+                }
+                self.place += 2;
+                match function {
+                    "delta" => Quantity::Delta(self.target()?),
+                    "relative" => Quantity::Relative(self.target()?),
+                    "min_class" | "max_class" => {
+                        Quantity::Extreme { largest: function == "max_class", metric: self.name(true)? }
+                    }
+                    _ => self.end_of_interval(function == "upper")?,
+                }
+            }
+        };
+        self.expect(&Token::Close, "')'")?;
+        Ok(quantity)
+    }
+
+    fn end_of_interval(&mut self, upper: bool) -> Result<Quantity> {
+        let difference = self.word() == Some("delta");
+        if difference {
+            self.place += 1;
+            self.expect(&Token::Open, "'('")?;
+        }
+        let of = self.target()?;
+        if difference {
+            self.expect(&Token::Close, "')'")?;
+        }
+        Ok(Quantity::End { upper, of, difference })
+    }
+
+    fn target(&mut self) -> Result<Target> {
+        let of_class = self.word() == Some("class");
+        if !of_class {
+            return Ok(Target { class: None, metric: self.name(false)? });
+        }
+        self.place += 1;
+        self.expect(&Token::Open, "'('")?;
+        let Some((Token::Text(class), _)) = self.tokens.get(self.place) else {
+            let problem = format!("expected the label of a class in quotes, found {}", self.found());
+            return Err(self.wrong(self.here(), &problem, "write for example class(\"cat\").silhouette"));
+        };
+        let class = Some((*class).to_owned());
+        self.place += 1;
+        self.expect(&Token::Close, "')'")?;
+        self.expect(&Token::Dot, "'.' and a metric")?;
+        Ok(Target { class, metric: self.name(true)? })
+    }
+
+    /// The name of a metric, of those given by class where `by_class`.
+    fn name(&mut self, by_class: bool) -> Result<String> {
+        let Some(word) = self.word() else {
+            let problem = match self.tokens.get(self.place) {
+                None => "a number or a metric is missing".to_owned(),
+                Some(_) => format!("expected a number or a metric, found {}", self.found()),
+            };
+            return Err(self.wrong(self.here(), &problem, "embq metrics lists the names"));
+        };
+        let names = if by_class { names_by_class() } else { names() };
+        let known = if by_class { names.iter().any(|name| name == word) } else { Metric::named(word).is_some() };
+        if !known {
+            let tip = match closest(word, names.iter().map(String::as_str)) {
+                Some(name) => format!("did you mean '{name}'? embq metrics lists the names"),
+                None => "embq metrics lists the names".to_owned(),
+            };
+            let by_class = by_class && self::names().iter().any(|name| name == word);
+            let problem =
+                if by_class { format!("'{word}' is not given by class") } else { format!("unknown metric '{word}'") };
+            return Err(self.wrong(self.here(), &problem, &tip));
+        }
+        self.place += 1;
+        Ok(word.to_owned())
     }
 }
 
-fn known_names() -> impl Iterator<Item = String> {
-    METRICS.iter().flat_map(|metric| metric.names(&USUAL_KS))
+/// The names of the metrics of the whole input.
+fn names() -> Vec<String> {
+    METRICS.iter().flat_map(|metric| metric.names(&USUAL_KS)).collect()
+}
+
+/// The names of what classes have.
+fn names_by_class() -> Vec<String> {
+    let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass).map(|metric| metric.id);
+    by_class.chain(["count"]).map(str::to_owned).collect()
 }
 
 /// The error for a part of an expression, which is marked.
-fn wrong(expression: &str, range: std::ops::Range<usize>, problem: &str, tip: &str) -> Error {
+fn wrong(expression: &str, range: Range<usize>, problem: &str, tip: &str) -> Error {
     let before = " ".repeat(expression[..range.start].width());
     let marks = "^".repeat(expression[range].width().max(1));
     Error::setting(format!("--fail-if: {problem}\n    {expression}\n    {before}{marks}"), tip)
@@ -175,14 +558,63 @@ fn wrong(expression: &str, range: std::ops::Range<usize>, problem: &str, tip: &s
 mod tests {
     use super::*;
 
+    /// Everything that is asked for is 0.25, but for what is undefined.
+    struct Quarter;
+
+    impl Subject for Quarter {
+        fn number(&self, quantity: &Quantity) -> Option<f64> {
+            let undefined = Quantity::Metric(Target { class: None, metric: "ratio".to_owned() });
+            (*quantity != undefined).then_some(0.25)
+        }
+
+        fn classes(&self) -> Vec<&str> {
+            vec!["cat", "dog"]
+        }
+    }
+
+    fn failed(expression: &str) -> bool {
+        Gate::parse(expression).unwrap().check(&Quarter).failed
+    }
+
     #[test]
-    fn both_orders_and_percentages_are_read() {
-        let gate = Gate::parse("silhouette<0.3").unwrap();
-        assert_eq!((gate.metric(), gate.comparison, gate.threshold), ("silhouette", Comparison::Less, 0.3));
-        let gate = Gate::parse(" 10 % <= negative_share ").unwrap();
-        assert_eq!(gate.metric(), "negative_share");
-        assert_eq!((gate.comparison, gate.threshold), (Comparison::GreaterOrEqual, 0.1));
-        assert_eq!(Gate::parse("margin_macro != -1e-3").unwrap().threshold, -1e-3);
+    fn comparisons_hold_or_not() {
+        for (expression, expected) in [
+            ("silhouette<0.3", true),
+            ("silhouette < 25%", false),
+            (" 10 % <= negative_share ", true),
+            ("margin_macro != -1e-3", true),
+            ("-.5 > margin", false),
+            ("silhouette == soft_silhouette", true),
+            ("silhouette >= 0.25 and silhouette <= 0.25", true),
+            ("silhouette > 1 or mean_a > 1 or mean_b < 1", true),
+            ("silhouette > 1 and mean_a > 1 or mean_b < 1", true),
+            ("silhouette > 1 and (mean_a > 1 or mean_b < 1)", false),
+            ("not silhouette > 1", true),
+            ("not (silhouette > 1 or mean_b < 1)", false),
+            ("not not mean_b < 1", true),
+            ("ratio > 0", true),
+            ("not ratio > 0", true),
+            ("ratio > 0 and silhouette > 1", true),
+            ("delta(silhouette) < -0.01", false),
+            ("relative(class(\"cat\").silhouette) < 30%", true),
+            ("lower(silhouette) < 0.3 and upper(delta(silhouette)) < 0.3", true),
+            ("class('dog').intra_mean < 0.1", false),
+            ("min_class(silhouette) < 0.3", true),
+            ("max_class(count) < 0.1", false),
+        ] {
+            assert_eq!(failed(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_told_as_they_are_written() {
+        let text = "class(\"a \\\"b\\\"\").silhouette < upper(delta(margin)) or min_class(count) < 2";
+        let gate = Gate::parse(text).unwrap();
+        let told: Vec<String> = gate.quantities().iter().map(|quantity| quantity.to_string()).collect();
+        assert_eq!(told, ["class(\"a \\\"b\\\"\").silhouette", "upper(delta(margin))", "min_class(count)"]);
+        let outcome = Gate::parse("class('cats').silhouette < 0 or ratio < 2").unwrap().check(&Quarter);
+        assert_eq!(outcome.detail, "class(\"cats\").silhouette is 0.25, ratio is undefined");
+        assert_eq!(outcome.comparisons[1].holds, None);
     }
 
     #[test]
@@ -194,10 +626,36 @@ mod tests {
         let (text, tip) = message("  silhuette < 0.3");
         assert!(text.ends_with("\n      silhuette < 0.3\n      ^^^^^^^^^"), "{text}");
         assert!(tip.contains("'silhouette'"), "{tip}");
-        assert!(message("silhouette").0.contains("not a comparison"));
-        assert!(message("silhouette < high").0.contains("'high' is not a number"));
-        assert!(message("silhouette < nan").0.contains("'nan' is not a number"));
-        assert!(message("1 < 2").0.contains("no metric"));
-        assert!(message("< 2").0.contains("unknown metric ''"));
+        let (text, tip) = message("silhouette < 0.3 and dleta(silhouette) < 0");
+        assert!(text.ends_with("\n                         ^^^^^"), "{text}");
+        assert!(tip.contains("did you mean 'delta'?"), "{tip}");
+        for (expression, problem) in [
+            ("silhouette", "'silhouette' is not a comparison"),
+            ("silhouette < high", "unknown metric 'high'"),
+            ("silhouette < nan", "unknown metric 'nan'"),
+            ("silhouette < 1e999", "not a finite number"),
+            ("1 < 2", "no metric"),
+            ("< 2", "expected a number or a metric, found '<'"),
+            ("silhouette <", "a number or a metric is missing"),
+            ("silhouette = 2", "unexpected '='"),
+            ("silhouette < 2 3", "expected 'and', 'or' or the end, found '3'"),
+            ("silhouette < 2 and", "a number or a metric is missing"),
+            ("(silhouette < 2", "expected ')', found the end"),
+            ("delta(silhouette < 2", "expected ')', found '<'"),
+            ("silhouette 2", "expected a comparison after 'silhouette', found '2'"),
+            ("class(cat).silhouette < 2", "the label of a class in quotes"),
+            ("class('cat') < 2", "expected '.' and a metric"),
+            ("class('cat').mean_a < 2", "'mean_a' is not given by class"),
+            ("class('cat < 2", "the quote is not closed"),
+            ("min_class(fisher_ratio) < 2", "'fisher_ratio' is not given by class"),
+            ("and < 2", "expected a number or a metric, found 'and'"),
+            ("", "a number or a metric is missing"),
+            ("silhouette < 2 # 漢", "unexpected '#'"),
+        ] {
+            let (text, _) = message(expression);
+            assert!(text.contains(problem), "{expression}: {text}");
+        }
+        let deep = format!("{}silhouette < 1{}", "(".repeat(1000), ")".repeat(1000));
+        assert!(message(&deep).0.contains("nested too deeply"));
     }
 }

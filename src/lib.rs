@@ -39,6 +39,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod cli;
+pub mod comparison;
 pub mod data;
 pub mod detail;
 pub mod distance;
@@ -53,6 +54,8 @@ pub mod metrics;
 pub mod objective;
 pub mod progress;
 pub mod report;
+pub mod statistics;
 pub mod suspects;
+pub mod uncertainty;
 
 pub use error::{Error, Result};

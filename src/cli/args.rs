@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::ci::CiArguments;
 use crate::data::{Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::closest;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Report(Box<ReportArguments>),
     /// The rows that are most likely mislabelled, with the label that they look like
     Suspects(Box<SuspectsArguments>),
+    /// Checkpoints against a baseline: what changed, and whether that can be chance
+    Compare(Box<CompareArguments>),
     /// What is in a file, and what of it can be embeddings or labels
     Inspect(InspectArguments),
     /// Every metric: name, range, direction, cost and source
@@ -60,6 +63,7 @@ pub(crate) enum ListFormat {
 pub(crate) enum SchemaOf {
     #[default]
     Score,
+    Compare,
     Grad,
     Suspects,
 }
@@ -140,7 +144,11 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
     pub(crate) batch_size: Option<u64>,
 
-    /// Seed of the shuffle, of the sample and of the subsample
+    /// Also 95 % intervals of the silhouettes and of mean distances
+    #[arg(long, conflicts_with = "subsample", help_heading = "Measure")]
+    pub(crate) intervals: bool,
+
+    /// Seed of the shuffle, of the sample, of the subsample and of the intervals
     #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
     pub(crate) seed: u64,
 
@@ -162,6 +170,9 @@ pub(crate) struct ScoreArguments {
     /// Exit with code 1 if this is true, such as 'silhouette < 0.3'; can be given several times
     #[arg(long, value_name = "EXPR", help_heading = "Gates")]
     pub(crate) fail_if: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) ci: CiArguments,
 
     /// What goes to standard output
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
@@ -522,6 +533,122 @@ pub(crate) struct GradArguments {
     pub(crate) run: RunArguments,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq compare main.npy new.npy -l labels.npy
+  embq compare main.npy new.npy -l labels.npy --fail-if 'upper(delta(silhouette)) < 0'
+  embq compare main.json new.npy -l labels.npy --fail-if 'delta(soft_silhouette) < -1%'
+  embq compare checkpoints/ -l labels.npy
+  embq compare checkpoints/*.npy -l labels.npy --select best --by soft_silhouette
+Without paths, embq.toml names the inputs and the gates.")]
+pub(crate) struct CompareArguments {
+    /// The baseline, then the candidates: embeddings as for embq score; a folder means the checkpoints in it. The
+    /// baseline can also be a result of embq score: JSON, or its rows as Parquet
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) checkpoints: Vec<String>,
+
+    /// Labels of every checkpoint: a file with one a row, PATH:COLUMN, or a column of each checkpoint's own file
+    #[arg(short, long, value_name = "LABELS")]
+    pub(crate) labels: Option<String>,
+
+    /// Labels of one checkpoint; can be given several times
+    #[arg(long, value_name = "FILE=LABELS")]
+    pub(crate) labels_for: Vec<String>,
+
+    /// What a checkpoint is called; can be given several times
+    #[arg(long, value_name = "FILE=NAME")]
+    pub(crate) name: Vec<String>,
+
+    /// Pair rows by a column of ids instead of by position
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) key: Option<String>,
+
+    /// Inputs, options and gates of the project [default: embq.toml, where no checkpoint is named]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<String>,
+
+    /// Compare also what differs in settings, labels or rows
+    #[arg(long)]
+    pub(crate) allow_mismatch: bool,
+
+    /// The distance between two rows [default: cosine, or that of a stored baseline]
+    #[arg(long, value_name = "DISTANCE", value_parser = distance(), help_heading = "Measure")]
+    pub(crate) distance: Option<Distance>,
+
+    /// Temperature of the soft silhouette; `auto` is found on the baseline [default: 0.1, or that of a stored baseline]
+    #[arg(long, value_name = "TAU|auto", value_parser = temperature, help_heading = "Measure")]
+    pub(crate) temperature: Option<Temperature>,
+
+    /// The soft minimum over competing classes
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) softmin: Option<SoftMinimumArgument>,
+
+    /// The smooth maximum of a and b
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) softmax: Option<SmoothMaximumArgument>,
+
+    /// Only these metrics or families (see `embq metrics`)
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "Measure")]
+    pub(crate) metrics: Vec<String>,
+
+    /// Also the loss in shuffled batches of this many rows, as a training run sees it
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(2..), help_heading = "Measure")]
+    pub(crate) batch_size: Option<u64>,
+
+    /// Seed of the shuffle, of intervals and of p-values [default: 0]
+    #[arg(long, value_name = "SEED", help_heading = "Measure")]
+    pub(crate) seed: Option<u64>,
+
+    /// Precision of the products (default: float64 for float64 and wide integers, float32 for the rest)
+    #[arg(long, value_enum, help_heading = "Measure")]
+    pub(crate) precision: Option<PrecisionArgument>,
+
+    /// A positive weight for each row: a file with one a row, PATH:COLUMN, or a column of each checkpoint's file
+    #[arg(long, value_name = "WEIGHTS", help_heading = "Rows")]
+    pub(crate) row_weights: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
+
+    /// Exit with code 1 if this is true for any candidate, such as 'delta(silhouette) < -0.01'; can be given several
+    /// times
+    #[arg(long, value_name = "EXPR", help_heading = "Gates")]
+    pub(crate) fail_if: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) ci: CiArguments,
+
+    /// Print nothing but the path of the best checkpoint
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Output")]
+    pub(crate) select: Option<Select>,
+
+    /// The metric that decides which is best [default: silhouette]
+    #[arg(long, value_name = "METRIC", requires = "select", help_heading = "Output")]
+    pub(crate) by: Option<String>,
+
+    /// What goes to standard output
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
+    pub(crate) format: Format,
+
+    /// Write the result to a file; the extension says how: .json .md .csv .txt; can be given several times
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Vec<String>,
+
+    /// How many of the classes that gained and lost most are shown
+    #[arg(long, value_name = "N|all", default_value = "5", value_parser = classes, help_heading = "Output")]
+    pub(crate) classes: ClassLimit,
+
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// Which checkpoint is to be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Select {
+    Best,
+}
+
 /// A loss, or the weighted sum of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LossArgument {
@@ -600,7 +727,7 @@ fn format() -> impl clap::builder::TypedValueParser<Value = Format> {
         .map(|name| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or_default())
 }
 
-fn temperature(text: &str) -> Result<Temperature, String> {
+pub(crate) fn temperature(text: &str) -> Result<Temperature, String> {
     if text == "auto" {
         return Ok(Temperature::Auto);
     }

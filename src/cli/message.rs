@@ -50,6 +50,12 @@ pub(crate) fn failed_gate(expression: &str, detail: &str) {
     say(&format!("{red}gate failed:{red:#} {} ({})", shown(expression), shown(detail)));
 }
 
+/// A failed gate as GitHub Actions takes it from the output of a job.
+pub(crate) fn annotation(text: &str) {
+    let text = shown(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    say(&format!("::error title=embq gate::{text}"));
+}
+
 /// Says it, line by line. What comes from files and arguments is in `line` only after [`shown`].
 fn say(line: &str) {
     // Nobody is left to tell when standard error is closed.

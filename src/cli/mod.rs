@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 mod args;
+mod ci;
+mod compare;
 mod grad;
 mod inspect;
 mod interrupt;
@@ -23,7 +25,7 @@ use clap::CommandFactory;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::report::output::OutputFile;
-use crate::report::{gradient, json, metric_list, suspects as suspected};
+use crate::report::{comparison, gradient, json, metric_list, suspects as suspected};
 
 pub use args::Arguments;
 use args::{Command, ListFormat, SchemaOf};
@@ -62,11 +64,13 @@ fn dispatch(arguments: Arguments) -> Result<Outcome> {
         Command::Grad(grad) => grad::run(*grad),
         Command::Report(report) => report::run(*report),
         Command::Suspects(suspects) => suspects::run(*suspects),
+        Command::Compare(compare) => compare::run(*compare),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
         Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
         Command::Schema { of: SchemaOf::Suspects } => print(suspected::schema()?.as_bytes()),
+        Command::Schema { of: SchemaOf::Compare } => print(comparison::schema()?.as_bytes()),
         Command::Schema { of: SchemaOf::Grad } => print(gradient::schema()?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -7,14 +7,15 @@ use std::time::Instant;
 use ndarray::Array2;
 
 use crate::cli::args::{ScoreArguments, saturated};
+use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, keep_inputs, message, print, print_styled};
 use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
 use crate::detail::{MATRIX_CLASSES, RowNames, detail};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
-use crate::gate::Gate;
+use crate::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
+use crate::gate::{Gate, Quantity};
 use crate::input;
 use crate::metrics::{Companions, Family, METRICS, Metric, Selection};
 use crate::report::matrix::{self, MatrixFormat};
@@ -27,7 +28,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
             "one input in several files is a quoted pattern, such as 'part-*.npy'; several checkpoints are for embq \
-             compare, which is still to come",
+             compare",
         ));
     };
     if arguments.plot && arguments.format != Format::Table {
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         }
         let started = Instant::now();
         let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
-        let Scored { mut evaluation, rows, matrix } = evaluate_with(dataset, companions, &settings, &bars)?;
+        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, companions, &settings, &bars)?;
         if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
         }
@@ -93,11 +94,19 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     for file in written {
         file.publish()?;
     }
-    let failed: Vec<_> = results.iter().flat_map(|result| &result.gates).filter(|gate| gate.failed).collect();
-    for gate in &failed {
-        message::failed_gate(&gate.expression, &gate.detail);
-    }
-    Ok(if failed.is_empty() { Outcome::Success } else { Outcome::GateFailed })
+    let gates = all_gates(&results);
+    outputs.ci.tell(|| Format::Markdown.render(&results, &view), &gates)?;
+    let failed = gates.iter().any(|gate| gate.failed);
+    Ok(if failed { Outcome::GateFailed } else { Outcome::Success })
+}
+
+/// The gates of all labellings; of several, each with the labels that it was checked for.
+fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
+    let gates = results.iter().flat_map(|result| {
+        let labels = (results.len() > 1).then(|| result.labels.name());
+        result.gates.iter().map(move |gate| GateOutcome { checkpoint: labels.clone(), ..gate.clone() })
+    });
+    gates.collect()
 }
 
 /// What one labelling leaves behind beside its result.
@@ -195,25 +204,42 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         batch_labels: arguments.batch.is_some(),
         rows: arguments.rows_out.is_some() || arguments.plot || arguments.output.iter().any(|path| is_page(path)),
         matrix: arguments.matrix_out.is_some(),
+        intervals: arguments.intervals,
+        class_terms: false,
         hash: arguments.hash,
     })
 }
 
 fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {
     let gates: Vec<Gate> = arguments.fail_if.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
-    for gate in &gates {
-        if !settings.computes(gate.metric()) {
-            let metric = Metric::named(gate.metric());
-            let tip = match metric {
-                Some(metric) if metric.family == Family::Batch => "add --batch-size",
-                Some(metric) if metric.needs_batch_labels() => "add it to --metrics, and --batch",
-                Some(metric) if settings.metrics.contains(metric.id) => "add its number to --k",
-                _ => "add it to --metrics",
-            };
-            return Err(Error::setting(format!("--fail-if: {} is not computed", gate.metric()), tip));
+    for quantity in gates.iter().flat_map(Gate::quantities) {
+        if quantity.needs_baseline() {
+            return Err(Error::setting(format!("--fail-if: {quantity} needs a baseline"), "embq compare has one"));
         }
+        check_computed(quantity, settings)?;
     }
     Ok(gates)
+}
+
+/// Checks that a result under these settings has a number for what a gate looks at.
+///
+/// # Errors
+/// A metric or an interval that is not computed.
+pub(crate) fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
+    if quantity.needs_intervals() && !settings.intervals {
+        return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), "add --intervals"));
+    }
+    let metric = quantity.metric();
+    if metric != "count" && !settings.computes(metric) {
+        let tip = match Metric::named(metric) {
+            Some(known) if known.family == Family::Batch => "add --batch-size",
+            Some(known) if known.needs_batch_labels() => "add it to --metrics, and --batch",
+            Some(known) if settings.metrics.contains(known.id) => "add its number to --k",
+            _ => "add it to --metrics",
+        };
+        return Err(Error::setting(format!("--fail-if: {metric} is not computed"), tip));
+    }
+    Ok(())
 }
 
 /// Where results go beside standard output, checked before the work.
@@ -222,6 +248,7 @@ struct Outputs {
     pages: Vec<OutputFile>,
     rows: Option<(OutputFile, RowFormat)>,
     matrix: Option<(OutputFile, MatrixFormat)>,
+    ci: CiOutputs,
 }
 
 impl Outputs {
@@ -240,6 +267,7 @@ impl Outputs {
                 Some(path) => Some((OutputFile::check(Path::new(path))?, MatrixFormat::of_file(path)?)),
                 None => None,
             },
+            ci: CiOutputs::check(&arguments.ci)?,
         };
         check_distinct(outputs.files())?;
         let beside = [&arguments.row_weights, &arguments.gallery, &arguments.gallery_labels, &arguments.batch];
@@ -251,7 +279,7 @@ impl Outputs {
     fn files(&self) -> impl Iterator<Item = &OutputFile> {
         let results = self.results.iter().map(|(file, _)| file).chain(&self.pages);
         let rows = self.rows.iter().map(|(file, _)| file);
-        results.chain(rows).chain(self.matrix.iter().map(|(file, _)| file))
+        results.chain(rows).chain(self.matrix.iter().map(|(file, _)| file)).chain(self.ci.files())
     }
 
     fn any(&self) -> bool {
@@ -279,6 +307,7 @@ impl Outputs {
             }
             written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
         }
+        written.extend(self.ci.write("embq score", &all_gates(results))?);
         for (result, Tables { dataset, rows, matrix }) in results.iter().zip(tables) {
             if !self.pages.is_empty() {
                 let detail = detail(dataset, result, rows, matrix.as_ref(), RowNames::default(), bars)?;

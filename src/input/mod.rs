@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use array::ArrayFile;
 use shards::Opened;
 use source::{Location, Source};
+pub use source::{checkpoints_in, sort_naturally};
 use table::Table;
 
 /// Every format, in the order in which their contents are looked for.

@@ -148,8 +148,48 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     }
 }
 
+/// The checkpoints in a directory, in natural order: its files of formats that hold embeddings, and its directories, each
+/// with the selector behind the path if there is one. `None` for what is no directory. `taken` are files that are
+/// something else; hidden files and those that begin with `_` do not count.
+///
+/// # Errors
+/// A directory that cannot be read, or holds none.
+pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>>> {
+    let is_directory = |path: &str| path != STDIN && Path::new(path).is_dir();
+    let splits = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], &spec[colon..]));
+    let Some((directory, selector)) = std::iter::once((spec, "")).chain(splits).find(|(path, _)| is_directory(path))
+    else {
+        return Ok(None);
+    };
+    let taken: Vec<PathBuf> = taken.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let failed = |source| Error::io(directory, "open", source);
+    let mut checkpoints = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let (Some(shown), Some(name)) = (path.to_str(), path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        let extension = extension(name);
+        let holds_embeddings = !matches!(extension.as_str(), "json" | "txt")
+            && FORMATS.iter().any(|format| format.extensions.contains(&extension.as_str()));
+        let is_taken = || fs::canonicalize(&path).is_ok_and(|path| taken.contains(&path));
+        if !name.starts_with(['.', '_']) && (path.is_dir() || holds_embeddings) && !is_taken() {
+            checkpoints.push(format!("{shown}{selector}"));
+        }
+    }
+    if checkpoints.is_empty() {
+        return Err(Error::Malformed {
+            name: directory.to_owned(),
+            problem: "the directory holds no checkpoint that embq reads".to_owned(),
+            tip: Some("name files of embeddings".to_owned()),
+        });
+    }
+    sort_naturally(&mut checkpoints);
+    Ok(Some(checkpoints))
+}
+
 /// `part-9` comes before `part-10`.
-fn sort_naturally(files: &mut [String]) {
+pub fn sort_naturally(files: &mut [String]) {
     files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
 }
 

@@ -4,6 +4,7 @@
 //! centred rows and means; what cancelled in it is computed again by differences.
 
 mod gradient;
+mod influence;
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -17,6 +17,7 @@ mod dense;
 mod exponential;
 mod gemm;
 mod in_order;
+mod influence;
 mod neighbours;
 mod pairs;
 mod precomputed;
@@ -39,6 +40,7 @@ pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::rough_exp;
 pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
+pub(crate) use influence::{ClassInfluence, Influence};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
 pub(crate) use vectorized::{Vectorized, vectorized};
@@ -176,6 +178,26 @@ impl<'a> ClassDistanceKernel<'a> {
             Route::PairsF32(kernel) => kernel.pass(fold, wanted),
             Route::PairsF64(kernel) => kernel.pass(fold, wanted),
             Route::Precomputed(kernel) => kernel.pass(fold, wanted),
+        }
+    }
+
+    /// The influence of every row on the means of scores that see rows only through their mean distances; `with` takes
+    /// it for the means of single classes. All rows are scored.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn influence<L: DistanceLoss>(
+        &self,
+        scores: &[L],
+        classes: &[usize],
+        with: ClassInfluence<'_>,
+    ) -> Result<Vec<Influence>> {
+        match &self.route {
+            Route::ClosedF32(kernel) => kernel.influence(scores, classes, with),
+            Route::ClosedF64(kernel) => kernel.influence(scores, classes, with),
+            Route::PairsF32(kernel) => kernel.influence(scores, classes, with),
+            Route::PairsF64(kernel) => kernel.influence(scores, classes, with),
+            Route::Precomputed(kernel) => kernel.influence(scores, classes, with),
         }
     }
 }

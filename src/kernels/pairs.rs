@@ -6,6 +6,7 @@
 //! classes: what is complete goes into the fold, and its memory is used again. Rows so see the classes in order.
 
 mod gradient;
+mod influence;
 
 use std::ops::Range;
 

@@ -1,5 +1,7 @@
 //! Distances that the user computed: one pass over the rows of the matrix.
 
+mod influence;
+
 use rayon::prelude::*;
 
 use crate::data::Dataset;

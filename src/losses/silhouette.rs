@@ -82,6 +82,13 @@ impl SoftSilhouette {
         self.of_dataset(&dataset(embeddings, labels, self.distance)?, &Silent)
     }
 
+    /// The negative score of a row of class `own` with these mean distances to all classes, of which there are `counts`
+    /// rows; `slopes` takes its derivatives by them.
+    #[inline(always)]
+    pub(crate) fn differentiate_row(&self, counts: &[usize], own: usize, distances: &[f64], slopes: &mut [f64]) -> f64 {
+        Anchors { loss: self, counts }.differentiate(own, distances, slopes)
+    }
+
     /// As [`SoftSilhouette::loss_and_gradient`], of a data set made for the distance of this loss. Where every row is
     /// alone in its class the loss is 1 and its gradient 0.
     ///

@@ -6,7 +6,7 @@ use crate::metrics::{METRICS, Scope};
 use crate::report::numbers::exact;
 
 /// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
-/// empty. With several labellings, the column `labels` before them names each.
+/// empty. The ends of an interval are `lower(NAME)` and `upper(NAME)`. With several labellings, the column `labels` before them names each.
 ///
 /// # Errors
 /// None that a result can cause.
@@ -32,6 +32,9 @@ fn rows(evaluation: &Evaluation, write: &mut dyn FnMut([&str; 4]) -> csv::Result
     let mut write = |record: [&str; 4]| write(record).map_err(failed);
     for (name, number) in &evaluation.metrics {
         write(["overall", "", name, &value(*number)])?;
+        if let Some(interval) = evaluation.intervals.get(name) {
+            ends("overall", "", name, *interval, &mut write)?;
+        }
     }
     let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass);
     let asked_for: Vec<&str> =
@@ -40,7 +43,24 @@ fn rows(evaluation: &Evaluation, write: &mut dyn FnMut([&str; 4]) -> csv::Result
         write(["class", &class.label, "count", &class.count.to_string()])?;
         for name in &asked_for {
             write(["class", &class.label, name, &value(class.value(name).flatten())])?;
+            if let Some(uncertainty) = class.uncertainty(name) {
+                ends("class", &class.label, name, uncertainty.interval, &mut write)?;
+            }
         }
+    }
+    Ok(())
+}
+
+/// The ends of an interval, under the names that gates give them.
+fn ends(
+    scope: &str,
+    label: &str,
+    name: &str,
+    interval: [f64; 2],
+    write: &mut impl FnMut([&str; 4]) -> Result<()>,
+) -> Result<()> {
+    for (end, value) in ["lower", "upper"].into_iter().zip(interval) {
+        write([scope, label, &format!("{end}({name})"), &exact(value)])?;
     }
     Ok(())
 }

@@ -43,9 +43,18 @@ fn compared(text: &mut String, results: &[Evaluation], view: &View) {
 
 fn one(text: &mut String, evaluation: &Evaluation, view: &View) {
     let _ = writeln!(text, "{}\n", escaped(&subtitle(evaluation)));
-    text.push_str("| metric | value |\n|---|---:|\n");
-    for (name, value) in &evaluation.metrics {
-        let _ = writeln!(text, "| {name} | {} |", short(*value));
+    if evaluation.intervals.is_empty() {
+        text.push_str("| metric | value |\n|---|---:|\n");
+        for (name, value) in &evaluation.metrics {
+            let _ = writeln!(text, "| {name} | {} |", short(*value));
+        }
+    } else {
+        text.push_str("| metric | value | 95 % interval |\n|---|---:|---|\n");
+        for (name, value) in &evaluation.metrics {
+            let interval = evaluation.intervals.get(name);
+            let interval = interval.map(|[low, high]| format!("{} to {}", short(Some(*low)), short(Some(*high))));
+            let _ = writeln!(text, "| {name} | {} | {} |", short(*value), interval.unwrap_or_default());
+        }
     }
     let (classes, hidden) = view.classes(evaluation);
     let columns = columns(evaluation);

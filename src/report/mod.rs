@@ -3,11 +3,13 @@
 //! Renderers are pure functions from a result to text; writing files is in [`output`] alone.
 
 mod blocks;
+pub mod comparison;
 pub mod csv;
 pub mod gradient;
 pub mod html;
 pub mod inspection;
 pub mod json;
+pub mod junit;
 mod labellings;
 pub mod markdown;
 pub mod matrix;

@@ -96,6 +96,15 @@ impl OutputFile {
     }
 }
 
+/// Adds text to the end of a file that others write to, too.
+///
+/// # Errors
+/// What the file system reports.
+pub fn append(path: &Path, text: &str) -> Result<()> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| problem(path, error))
+}
+
 /// Checks that no two outputs are the same file.
 ///
 /// # Errors

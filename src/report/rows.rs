@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use indexmap::IndexMap;
 use polars::prelude::{Column, NamedFrom, Series};
 use py_literal::Value;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::report::numbers::exact;
 use crate::report::output::WriteResult;
 use crate::report::tables::write_parquet;
 use crate::report::{extension, unknown_extension};
+use crate::uncertainty::RowInfluence;
 
 /// A file format for rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +29,8 @@ pub enum RowFormat {
 /// The scores of the rows with their labels.
 ///
 /// The columns are `row` (its number in the embeddings as stored), `label`, `a` (null for the only row of a class), `b`,
-/// `silhouette`, `soft_silhouette` and `nearest_other` (a label). Labels keep their type where the format has it:
+/// `silhouette`, `soft_silhouette` and `nearest_other` (a label), and where intervals were asked for the influence values.
+/// Labels keep their type where the format has it:
 /// integers are 64 bits wide, and text where one does not fit.
 pub struct RowTable<'a> {
     dataset: &'a Dataset,
@@ -51,6 +54,17 @@ impl RowFormat {
         }
     }
 }
+
+/// A column of influence values.
+type InfluenceColumn = (&'static str, fn(&RowInfluence) -> &[f64]);
+
+/// Every column of influence values.
+pub(crate) const INFLUENCE: [InfluenceColumn; 4] = [
+    ("silhouette_influence", |influence| &influence.silhouette),
+    ("silhouette_macro_influence", |influence| &influence.silhouette_macro),
+    ("soft_silhouette_influence", |influence| &influence.soft_silhouette),
+    ("soft_silhouette_macro_influence", |influence| &influence.soft_silhouette_macro),
+];
 
 /// The class labels in the type of a column.
 pub(crate) enum LabelValues {
@@ -129,6 +143,8 @@ struct JsonRow {
     silhouette: f64,
     soft_silhouette: f64,
     nearest_other: serde_json::Value,
+    #[serde(flatten)]
+    influence: IndexMap<&'static str, f64>,
 }
 
 impl<'a> RowTable<'a> {
@@ -153,12 +169,17 @@ impl<'a> RowTable<'a> {
         }
     }
 
+    /// Names and values of the influence columns; none where no intervals were asked for.
+    fn influence(&self) -> impl Iterator<Item = (&'static str, &[f64])> {
+        self.scores.influence.iter().flat_map(|influence| INFLUENCE.iter().map(|(name, of)| (*name, of(influence))))
+    }
+
     fn write_parquet(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
         let scores = self.scores;
         let rows: Vec<u64> = self.rows.iter().map(|&(row, _)| row as u64).collect();
         let codes: Vec<u32> = self.rows.iter().map(|&(_, code)| code).collect();
         let numbers = |name: &str, values: &[f64]| Column::from(Series::new(name.into(), values));
-        let columns = vec![
+        let mut columns: Vec<Column> = vec![
             Series::new("row".into(), rows).into(),
             labels.column("label", &codes),
             Series::new("a".into(), &scores.a).into(),
@@ -167,6 +188,7 @@ impl<'a> RowTable<'a> {
             numbers("soft_silhouette", &scores.soft_silhouette),
             labels.column("nearest_other", &scores.nearest_other),
         ];
+        columns.extend(self.influence().map(|(name, values)| numbers(name, values)));
         write_parquet(columns, writer)
     }
 
@@ -174,17 +196,19 @@ impl<'a> RowTable<'a> {
         let names: Vec<String> = self.dataset.labels().names().iter().map(ToString::to_string).collect();
         let scores = self.scores;
         let mut writer = csv::Writer::from_writer(writer);
-        writer.write_record(["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"])?;
+        let titles = ["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"];
+        writer.write_record(titles.into_iter().chain(self.influence().map(|(name, _)| name)))?;
         for (index, &(row, code)) in self.rows.iter().enumerate() {
-            writer.write_record([
-                &row.to_string(),
-                &names[code as usize],
-                &scores.a[index].map(exact).unwrap_or_default(),
-                &exact(scores.b[index]),
-                &exact(scores.silhouette[index]),
-                &exact(scores.soft_silhouette[index]),
-                &names[scores.nearest_other[index] as usize],
-            ])?;
+            let cells = [
+                row.to_string(),
+                names[code as usize].clone(),
+                scores.a[index].map(exact).unwrap_or_default(),
+                exact(scores.b[index]),
+                exact(scores.silhouette[index]),
+                exact(scores.soft_silhouette[index]),
+                names[scores.nearest_other[index] as usize].clone(),
+            ];
+            writer.write_record(cells.into_iter().chain(self.influence().map(|(_, values)| exact(values[index]))))?;
         }
         Ok(writer.flush()?)
     }
@@ -200,6 +224,7 @@ impl<'a> RowTable<'a> {
                 silhouette: scores.silhouette[index],
                 soft_silhouette: scores.soft_silhouette[index],
                 nearest_other: labels.json(scores.nearest_other[index]),
+                influence: self.influence().map(|(name, values)| (name, values[index])).collect(),
             };
             serde_json::to_writer(&mut *writer, &line)?;
             writer.write_all(b"\n")?;
@@ -212,16 +237,18 @@ impl<'a> RowTable<'a> {
         let (label_type, label_bytes) = labels.npy();
         let field =
             |name: &str, kind: &str| Value::Tuple(vec![Value::String(name.to_owned()), Value::String(kind.to_owned())]);
+        let mut fields = vec![
+            field("row", "<i8"),
+            field("label", &label_type),
+            field("a", "<f8"),
+            field("b", "<f8"),
+            field("silhouette", "<f8"),
+            field("soft_silhouette", "<f8"),
+            field("nearest_other", &label_type),
+        ];
+        fields.extend(self.influence().map(|(name, _)| field(name, "<f8")));
         let header = ndarray_npy::npy::header::Header {
-            type_descriptor: Value::List(vec![
-                field("row", "<i8"),
-                field("label", &label_type),
-                field("a", "<f8"),
-                field("b", "<f8"),
-                field("silhouette", "<f8"),
-                field("soft_silhouette", "<f8"),
-                field("nearest_other", &label_type),
-            ]),
+            type_descriptor: Value::List(fields),
             layout: ndarray_npy::npy::header::Layout::Standard,
             shape: vec![self.rows.len()],
         };
@@ -235,6 +262,9 @@ impl<'a> RowTable<'a> {
                 writer.write_all(&number.to_le_bytes())?;
             }
             writer.write_all(&label_bytes[scores.nearest_other[index] as usize])?;
+            for (_, values) in self.influence() {
+                writer.write_all(&values[index].to_le_bytes())?;
+            }
         }
         Ok(())
     }

@@ -113,6 +113,9 @@ pub(crate) fn columns(evaluation: &Evaluation) -> Vec<Column> {
     .into_iter()
     .filter(|column| evaluation.metrics.contains_key(column.metric))
     .collect();
+    if evaluation.classes.iter().any(|class| class.silhouette_uncertainty.is_some()) {
+        columns.insert(1, column("±", "silhouette_half_width", short));
+    }
     for metric in METRICS.iter().filter(|metric| metric.scope == Scope::PerClass) {
         let shown = columns.iter().any(|column| column.metric == metric.id);
         if columns.len() < COLUMNS && !shown && evaluation.metrics.contains_key(metric.id) {

@@ -150,6 +150,15 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             }
         }
         page.push('\n');
+        let titles = std::iter::once(("95 % interval", name)).chain(beside.iter().copied());
+        let told = titles.filter_map(|(title, name)| {
+            let [low, high] = evaluation.intervals.get(name)?;
+            Some(format!("{DIM}{title}{DIM:#} {} to {}", short(Some(*low)), short(Some(*high))))
+        });
+        let told: Vec<String> = told.take(2).collect();
+        if !told.is_empty() {
+            let _ = writeln!(page, "    {}", told.join("   "));
+        }
     }
     for line in LINES {
         let known: Vec<String> = line

@@ -346,8 +346,10 @@ fn gates_that_say_nothing() {
         ^^^^^^^^^
       tip: did you mean 'silhouette'? embq metrics lists the names
     ");
-    gated("silhouette < high", &["'high' is not a number", "\n    silhouette < high\n                 ^^^^\n"]);
+    gated("silhouette < high", &["unknown metric 'high'", "\n    silhouette < high\n                 ^^^^\n"]);
     gated("silhouette", &["'silhouette' is not a comparison", "silhouette < 0.3"]);
+    gated("lower(silhouette) < 0.1", &["lower(silhouette) needs intervals", "add --intervals"]);
+    gated("delta(silhouette) < 0.1", &["delta(silhouette) needs a baseline", "embq compare"]);
     gated("batch_loss > 1", &["batch_loss is not computed", "add --batch-size"]);
     let line = "emb.npy -l labels.npy --metrics silhouette --fail-if margin<1";
     refused(&folder, line, &["margin is not computed", "add it to --metrics"]);

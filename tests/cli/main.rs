@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod broken_files;
+mod compare;
 mod families;
 mod folder;
 mod formats;

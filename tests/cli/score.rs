@@ -406,3 +406,57 @@ fn formats_and_layouts_of_the_same_numbers_score_the_same() {
         assert_eq!(json["labels"]["blake3"], expected["labels"]["blake3"], "{line}");
     }
 }
+
+#[test]
+fn intervals_are_in_every_form_of_the_result() {
+    let folder = Folder::new();
+    let run = |options: &str| {
+        let options = options.split_whitespace().map(str::to_owned);
+        folder.embq(digits().into_iter().chain(["--intervals".to_owned()]).chain(options))
+    };
+    let json = run("--format json --no-timing -o result.csv -o result.md --rows-out rows.csv").json();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let metric = |name: &str| number(&json["metrics"][name]);
+    let [low, high] = [0, 1].map(|end| number(&json["intervals"]["silhouette"][end]));
+    assert!(low < metric("silhouette") && metric("silhouette") < high && high - low < 0.03, "{low} {high}");
+    let width = 2.0 * 1.96 * number(&json["standard_errors"]["silhouette"]);
+    assert!(((high - low) / width - 1.0).abs() < 0.1, "{low} {high} {width}");
+    let losses = [0, 1].map(|end| 1.0 - number(&json["intervals"]["soft_silhouette_loss"][end]));
+    let softs = [0, 1].map(|end| number(&json["intervals"]["soft_silhouette"][end]));
+    assert!((losses[0] - softs[1]).abs() < 1e-12 && (losses[1] - softs[0]).abs() < 1e-12);
+    let class = &json["classes"][0];
+    let known = &class["silhouette_uncertainty"];
+    assert!(number(&known["interval"][0]) < number(&class["silhouette"]), "{class}");
+    assert!(number(&known["deviation"]) > number(&known["standard_error"]), "{class}");
+
+    let csv = folder.read("result.csv");
+    assert!(csv.contains(&format!("overall,,lower(silhouette),{low:?}\n")), "{csv}");
+    assert!(csv.contains("class,0,upper(soft_silhouette),"), "{csv}");
+    assert!(folder.read("result.md").contains("| silhouette | 0.2665 | 0.2"), "{}", folder.read("result.md"));
+    let rows = folder.read("rows.csv");
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let column = rows.headers().unwrap().iter().position(|name| name == "silhouette_influence").unwrap();
+    let values: Vec<f64> = rows.records().map(|row| row.unwrap()[column].parse().unwrap()).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    assert!((mean - metric("silhouette")).abs() < 1e-9, "{mean}");
+
+    let table = run("").success();
+    assert!(table.contains("95 % interval 0.2") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.contains("rows  silhouette       ±"), "{table}");
+    assert_eq!(run("--fail-if lower(silhouette)>0.25").code, Some(1));
+    assert_eq!(run("--fail-if upper(silhouette)<0.26").code, Some(0));
+}
+
+#[test]
+fn rows_with_intervals_are_written_in_every_format() {
+    let folder = Folder::with_set();
+    for extension in ["parquet", "csv", "jsonl", "npy"] {
+        folder.score(&format!("emb.npy -l labels.npy --intervals --rows-out rows.{extension}")).success();
+        let bytes = std::fs::read(folder.path(&format!("rows.{extension}"))).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains("soft_silhouette_macro_influence"), "{extension}");
+    }
+    let run = folder.score("emb.npy -l labels.npy --intervals --subsample 4");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--subsample"), "{}", run.stderr);
+}

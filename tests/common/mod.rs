@@ -4,6 +4,7 @@
 
 pub mod oracle;
 pub mod random;
+pub mod simulation;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,167 @@
+//! Baselines that were scored before: a result in JSON, or the scores of the rows as Parquet.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+
+use crate::comparison::{Measured, MeasuredRows};
+use crate::data::{Excluded, Labels};
+use crate::error::{Error, Result};
+use crate::evaluation::{
+    ClassEvaluation, Evaluation, InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, SettingsUsed,
+};
+use crate::input;
+use crate::metrics::mean::{class_means, weighted_mean};
+
+fn extension(path: &str) -> String {
+    Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// The result of `embq score` in a JSON file; `None` for another file.
+///
+/// # Errors
+/// A JSON file that is no such result.
+pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
+    if extension(path) != "json" || !Path::new(path).is_file() {
+        return Ok(None);
+    }
+    let malformed =
+        |problem: String, tip: &str| Error::Malformed { name: path.to_owned(), problem, tip: Some(tip.to_owned()) };
+    let again = "write it with embq score EMBEDDINGS -l LABELS --intervals -o result.json";
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| malformed(format!("it is not a result of embq score: {error}"), again))?;
+    match value["kind"].as_str() {
+        Some("score") => {}
+        Some("set") => {
+            return Err(malformed(
+                "it holds the results of several labellings".to_owned(),
+                "score with one labelling, to compare with it",
+            ));
+        }
+        _ => return Err(malformed("it is not a result of embq score".to_owned(), again)),
+    }
+    if value["schema_version"].as_u64() != Some(u64::from(SCHEMA_VERSION)) {
+        let problem = format!("its schema version is {}, not {SCHEMA_VERSION}", value["schema_version"]);
+        return Err(malformed(problem, again));
+    }
+    let evaluation = serde_json::from_value(value)
+        .map_err(|error| malformed(format!("it is not a result of embq score: {error}"), again))?;
+    Ok(Some(evaluation))
+}
+
+/// The metrics whose influence values a file of rows holds, with the columns of scores and of influence values.
+const COLUMNS: [(&str, &str, bool); 4] = [
+    ("silhouette", "silhouette_influence", false),
+    ("silhouette_macro", "silhouette_macro_influence", true),
+    ("soft_silhouette", "soft_silhouette_influence", false),
+    ("soft_silhouette_macro", "soft_silhouette_macro_influence", true),
+];
+
+/// Whether a file holds the scores of rows that `embq score --rows-out` wrote as Parquet.
+pub(super) fn are_rows(path: &str) -> bool {
+    matches!(extension(path).as_str(), "parquet" | "pq")
+        && Path::new(path).is_file()
+        && input::numbers(&format!("{path}:silhouette")).is_ok()
+        && input::labels(&format!("{path}:nearest_other")).is_ok()
+}
+
+/// The scores of rows, under the settings of the candidates, which they do not hold themselves.
+///
+/// # Errors
+/// Rows that were written without intervals, and what reading reports.
+pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
+    let column = |name: &str| input::numbers(&format!("{path}:{name}"));
+    if column("silhouette_influence").is_err() {
+        return Err(Error::Malformed {
+            name: path.to_owned(),
+            problem: "these rows have no influence values, without which they cannot be compared".to_owned(),
+            tip: Some("write them with embq score EMBEDDINGS -l LABELS --intervals --rows-out rows.parquet".to_owned()),
+        });
+    }
+    if settings.row_weights.is_some() {
+        return Err(Error::setting(
+            format!("{path}: rows do not hold their weights, so that there is no comparison with --row-weights"),
+            "name the baseline's embeddings",
+        ));
+    }
+    let label_column = input::labels(&format!("{path}:label"))?;
+    let labels = Labels::from_column(&label_column, 0..label_column.len())?;
+    let numbers: Vec<usize> = column("row")?.into_iter().map(|row| row as usize).collect();
+    let n = numbers.len();
+    let classes = labels.classes();
+    let mut metrics = IndexMap::new();
+    let mut terms = IndexMap::new();
+    for (name, influence, by_class) in COLUMNS {
+        let influence = column(influence)?;
+        let share = |row: usize| {
+            let count = labels.counts()[labels.codes()[row] as usize];
+            if by_class { 1.0 / (classes * count) as f64 } else { 1.0 / n as f64 }
+        };
+        let values: Vec<f64> = influence.iter().enumerate().map(|(row, value)| value * share(row)).collect();
+        terms.insert(name.to_owned(), values);
+    }
+    let mut evaluations: Vec<ClassEvaluation> = labels
+        .names()
+        .iter()
+        .zip(labels.counts())
+        .map(|(name, &count)| ClassEvaluation { label: name.to_string(), count, ..Default::default() })
+        .collect();
+    for name in ["silhouette", "soft_silhouette"] {
+        let scores = column(name)?;
+        let means = class_means(classes, labels.codes().iter().zip(&scores).map(|(&code, &score)| (code, score, 1.0)));
+        metrics.insert(name.to_owned(), weighted_mean(scores.iter().map(|&score| (score, 1.0))));
+        let over_classes = weighted_mean(means.iter().flatten().map(|&mean| (mean, 1.0)));
+        metrics.insert(format!("{name}_macro"), over_classes);
+        for (class, mean) in evaluations.iter_mut().zip(means) {
+            match name {
+                "silhouette" => class.silhouette = mean,
+                _ => class.soft_silhouette = mean,
+            }
+        }
+    }
+    let evaluation = Evaluation {
+        kind: Kind::Score,
+        schema_version: SCHEMA_VERSION,
+        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        inputs: vec![InputDescription {
+            path: path.to_owned(),
+            selector: None,
+            dtype: "rows".to_owned(),
+            rows: n,
+            dimensions: 0,
+            columns: Vec::new(),
+            blake3: None,
+        }],
+        labels: LabelsDescription {
+            path: path.to_owned(),
+            selector: Some("label".to_owned()),
+            label_type: label_column.label_type(),
+            classes,
+            singletons: labels.singletons(),
+            blake3: labels.blake3(),
+        },
+        excluded: Excluded::default(),
+        settings: settings.clone(),
+        metrics,
+        undefined_classes: IndexMap::new(),
+        intervals: IndexMap::new(),
+        standard_errors: IndexMap::new(),
+        classes: evaluations,
+        gates: Vec::new(),
+        warnings: vec![
+            "rows do not tell under which settings they were scored: they are taken to be those of the candidates"
+                .to_owned(),
+        ],
+        timing: None,
+    };
+    let rows = MeasuredRows {
+        numbers,
+        codes: labels.codes().to_vec(),
+        counts: labels.counts().to_vec(),
+        weights: None,
+        terms,
+        class_terms: Vec::new(),
+    };
+    Ok(Measured { evaluation, rows: Some(rows) })
+}

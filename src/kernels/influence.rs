@@ -1,0 +1,204 @@
+//! How much a row moves the mean of a score of rows: by its own score, and by what the mean distances of all other rows
+//! to its class owe to it.
+//!
+//! A sum over anchors i of w_i s_i, with w the weights and s the scores, changes with a little more of row j of class c by
+//! w_j times its influence
+//!
+//! ```text
+//! s_j + sum over i != j of H_ic (d_ij - D_ic),   H_ic = w_i ds_i/dD_ic / (weight of the members of c that D_ic is over)
+//! ```
+//!
+//! without s_j where j is no anchor. Every D_ic is a mean over the rows of c, so that the weighted mean of the second part
+//! over a class is 0: a route only has to find sum_i H_ic d_ij up to a constant for each class, which is taken away here.
+
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::kernels::{DistanceLoss, RowFold};
+
+/// Rows whose scores are summed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Anchors {
+    /// All, by their weights.
+    All,
+    /// All, each class over its weight.
+    EachClass,
+    /// Those of a class, by their weights.
+    Class(usize),
+}
+
+impl Anchors {
+    /// What the rows of a class count here.
+    pub(crate) fn share(self, class: usize, class_weights: &[f64]) -> f64 {
+        match self {
+            Anchors::All => 1.0,
+            Anchors::EachClass => 1.0 / class_weights[class],
+            Anchors::Class(own) => f64::from(u8::from(own == class)),
+        }
+    }
+}
+
+/// For each class the groups that its rows are anchors of, with their shares.
+pub(crate) fn shares_by_class(groups: &[Anchors], class_weights: &[f64]) -> Vec<Vec<(usize, f64)>> {
+    let shares = |class: usize| {
+        let shares = groups.iter().enumerate().map(|(group, anchors)| (group, anchors.share(class, class_weights)));
+        shares.filter(|(_, share)| *share != 0.0).collect()
+    };
+    (0..class_weights.len()).map(shares).collect()
+}
+
+/// The influence of every row on sums of one score, in row order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Influence {
+    /// On the sum over all rows by their weights.
+    pub(crate) overall: Vec<f64>,
+    /// On the sum over classes of their means.
+    pub(crate) by_class: Vec<f64>,
+}
+
+/// Takes the influence of every row on the sum over the rows of a class by their weights: the number of the score, the
+/// class, and the values.
+pub(crate) type ClassInfluence<'s> = &'s mut dyn FnMut(usize, usize, &[f64]);
+
+/// What a route finds for one score.
+pub(crate) struct Sums {
+    /// s_j and H_jc D_jc with c the class of j, of the anchors.
+    pub(crate) scores: Vec<f64>,
+    pub(crate) own: Vec<f64>,
+    /// For each group of anchors and each row the sum over i of H_ic d_ij, up to a constant for each class.
+    pub(crate) values: Vec<Vec<f64>>,
+}
+
+impl Sums {
+    pub(crate) fn new(rows: usize, groups: usize) -> Self {
+        Sums { scores: vec![0.0; rows], own: vec![0.0; rows], values: vec![vec![0.0; rows]; groups] }
+    }
+
+    /// The influence on each group.
+    fn influence(self, dataset: &Dataset, groups: &[Anchors]) -> Vec<Vec<f64>> {
+        let Sums { scores, own, mut values } = self;
+        let class_weights = dataset.class_weights();
+        let codes = dataset.labels().codes();
+        for (values, group) in values.iter_mut().zip(groups) {
+            let shares: Vec<f64> = (0..class_weights.len()).map(|class| group.share(class, class_weights)).collect();
+            let mut means = vec![0.0; class_weights.len()];
+            for (row, value) in values.iter_mut().enumerate() {
+                let class = codes[row] as usize;
+                // The row is no member of the class that its own distance is a mean over.
+                *value += shares[class] * own[row];
+                means[class] += dataset.weight(row) * *value;
+            }
+            for (mean, weight) in means.iter_mut().zip(class_weights) {
+                *mean /= weight;
+            }
+            for ((value, &class), score) in values.iter_mut().zip(codes).zip(&scores) {
+                *value += shares[class as usize] * score - means[class as usize];
+            }
+        }
+        values
+    }
+}
+
+/// Asks a route for all anchors and then for single classes, at most `at_once` of them at a time.
+pub(crate) fn influence(
+    dataset: &Dataset,
+    classes: &[usize],
+    at_once: usize,
+    mut sums: impl FnMut(&[Anchors]) -> Result<Vec<Sums>>,
+    with: ClassInfluence<'_>,
+) -> Result<Vec<Influence>> {
+    let mut panels = classes.chunks(at_once.max(1));
+    let first = panels.next().unwrap_or_default();
+    let of_classes = |panel: &[usize]| panel.iter().copied().map(Anchors::Class).collect::<Vec<_>>();
+    let groups = [vec![Anchors::All, Anchors::EachClass], of_classes(first)].concat();
+    let mut influences = Vec::new();
+    for (score, sums) in sums(&groups)?.into_iter().enumerate() {
+        let mut values = sums.influence(dataset, &groups).into_iter();
+        let overall = values.next().unwrap_or_default();
+        let by_class = values.next().unwrap_or_default();
+        for (&class, values) in first.iter().zip(values) {
+            with(score, class, &values);
+        }
+        influences.push(Influence { overall, by_class });
+    }
+    for panel in panels {
+        let groups = of_classes(panel);
+        for (score, sums) in sums(&groups)?.into_iter().enumerate() {
+            for (&class, values) in panel.iter().zip(sums.influence(dataset, &groups)) {
+                with(score, class, &values);
+            }
+        }
+    }
+    Ok(influences)
+}
+
+/// The derivatives of the score of a row by its mean distances: most scores depend on few of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowSlopes {
+    pub(crate) score: f64,
+    /// The derivative by the mean distance to the own class, times that distance.
+    pub(crate) own: f64,
+    /// The classes of `slopes`, in order; empty where all classes are there.
+    classes: Vec<u32>,
+    slopes: Vec<f64>,
+}
+
+impl RowSlopes {
+    fn new<L: DistanceLoss>(score: &L, own: usize, distances: &[f64]) -> Self {
+        let mut slopes = vec![0.0; distances.len()];
+        let score = score.differentiate(own, distances, &mut slopes);
+        let own = slopes[own] * distances[own];
+        let classes: Vec<u32> =
+            slopes.iter().zip(0..).filter(|(slope, _)| **slope != 0.0).map(|(_, class)| class).collect();
+        if 2 * classes.len() >= slopes.len() {
+            return RowSlopes { score, own, classes: Vec::new(), slopes };
+        }
+        let slopes = classes.iter().map(|&class| slopes[class as usize]).collect();
+        RowSlopes { score, own, classes, slopes }
+    }
+
+    /// The derivative by the mean distance to a class.
+    #[inline(always)]
+    pub(crate) fn get(&self, class: usize) -> f64 {
+        if self.classes.is_empty() {
+            return self.slopes.get(class).copied().unwrap_or(0.0);
+        }
+        self.classes.binary_search(&(class as u32)).map_or(0.0, |position| self.slopes[position])
+    }
+
+    /// From derivatives to H: those over the weights of the members that the distances are means over.
+    pub(crate) fn weigh(&mut self, dataset: &Dataset, row: usize) {
+        let own = dataset.labels().codes()[row] as usize;
+        let weight = dataset.weight(row);
+        let factor = |class: usize| {
+            let members = if class == own { dataset.weight_of_others(row) } else { dataset.class_weights()[class] };
+            if members > 0.0 { weight / members } else { 0.0 }
+        };
+        self.own *= factor(own);
+        for (position, slope) in self.slopes.iter_mut().enumerate() {
+            *slope *= factor(self.classes.get(position).map_or(position, |&class| class as usize));
+        }
+    }
+}
+
+/// Keeps the mean distances of a row until all are there, and then the slopes of every score.
+pub(crate) struct SlopesFold<'l, L> {
+    pub(crate) scores: &'l [L],
+    pub(crate) classes: usize,
+}
+
+impl<L: DistanceLoss> RowFold for SlopesFold<'_, L> {
+    type State = (usize, Vec<f64>);
+    type Output = Vec<RowSlopes>;
+
+    fn start(&self, _index: usize, own: usize) -> Self::State {
+        (own, Vec::with_capacity(self.classes))
+    }
+
+    fn absorb(&self, state: &mut Self::State, _first: usize, distances: &[f64]) {
+        state.1.extend_from_slice(distances);
+    }
+
+    fn finish(&self, (own, distances): Self::State) -> Self::Output {
+        self.scores.iter().map(|score| RowSlopes::new(score, own, &distances)).collect()
+    }
+}

@@ -1,0 +1,23 @@
+//! What chance can do to a number that is a sum of terms of rows: intervals, p-values, and their correction for several
+//! tests.
+//!
+//! Rows are drawn class by class, as many as the class has: the numbers of rows of the classes are not a matter of chance
+//! here.
+
+mod bootstrap;
+mod holm;
+mod normal;
+mod sign_flip;
+mod strata;
+
+pub use bootstrap::bootstrap_intervals;
+pub use holm::holm;
+pub use normal::{normal_interval, normal_p_value};
+pub use sign_flip::sign_flip_p_value;
+pub use strata::Strata;
+
+/// How sure intervals are.
+pub const LEVEL: f64 = 0.95;
+
+/// Draws of a resampling.
+pub const DRAWS: usize = 2000;
