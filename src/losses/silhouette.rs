@@ -2,11 +2,11 @@
 
 use ndarray::ArrayView2;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum,
+    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum, rough_exp,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
@@ -101,7 +101,7 @@ impl SoftSilhouette {
             return Err(Error::setting(problem, "make the data set with the distance of the loss"));
         }
         checked_temperature(self.temperature)?;
-        let anchors = Anchors { loss: self, counts: dataset.labels().counts() };
+        let anchors = Anchors { loss: self, precision: T::PRECISION, counts: dataset.labels().counts() };
         let share = 1.0 / dataset.len() as f64;
         let (sum, gradient) = gradient(dataset, &anchors, share, progress)?;
         Ok(LossAndGradient { loss: 1.0 + share * sum, gradient })
@@ -111,6 +111,8 @@ impl SoftSilhouette {
 /// -s_i of every row whose class has others.
 struct Anchors<'a> {
     loss: &'a SoftSilhouette,
+    /// That of the products, and of the exponentials.
+    precision: Precision,
     /// Rows of each class.
     counts: &'a [usize],
 }
@@ -129,8 +131,11 @@ impl DistanceLoss for Anchors<'_> {
         // The own class may be nearer than all others; it is taken out of the sums below.
         for (slope, distance) in slopes.iter_mut().zip(distances) {
             let excess = distance - smallest;
-            let excess = if excess > 0.0 { excess } else { 0.0 };
-            *slope = exp_and_exp_m1(-excess * rate).0;
+            *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
+        }
+        match self.precision {
+            Precision::F32 => slopes.iter_mut().for_each(|slope| *slope = rough_exp(*slope as f32).into()),
+            Precision::F64 => slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0),
         }
         slopes[own] = 0.0;
         let total = lane_sum(slopes, |value| value);
