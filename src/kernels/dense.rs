@@ -17,17 +17,17 @@ impl Lanes {
     #[inline(always)]
     fn total(self, rest: f64) -> f64 {
         let [first, second, third, fourth] = self.0;
-        let mut lanes = [0.0; LANES];
-        for lane in 0..LANES {
-            lanes[lane] = (first[lane] + second[lane]) + (third[lane] + fourth[lane]);
-        }
+        let lanes: [f64; LANES] =
+            std::array::from_fn(|lane| (first[lane] + second[lane]) + (third[lane] + fourth[lane]));
         ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest
     }
 }
 
 /// Elements in chunks of all lanes, then of one group of lanes, then alone.
+type Chunks<'a, T> = (&'a [[[T; LANES]; GROUPS]], &'a [[T; LANES]], &'a [T]);
+
 #[inline(always)]
-fn in_chunks<T>(x: &[T]) -> (&[[[T; LANES]; GROUPS]], &[[T; LANES]], &[T]) {
+fn in_chunks<T>(x: &[T]) -> Chunks<'_, T> {
     let (groups, rest) = x.as_chunks::<LANES>();
     let (chunks, groups) = groups.as_chunks::<GROUPS>();
     (chunks, groups, rest)
@@ -40,14 +40,14 @@ pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
     let (chunks, groups, rest) = in_chunks(x);
     for chunk in chunks {
         for (sums, group) in lanes.0.iter_mut().zip(chunk) {
-            for lane in 0..LANES {
-                sums[lane] += term(group[lane]);
+            for (sum, &value) in sums.iter_mut().zip(group) {
+                *sum += term(value);
             }
         }
     }
     for group in groups {
-        for lane in 0..LANES {
-            lanes.0[0][lane] += term(group[lane]);
+        for (sum, &value) in lanes.0[0].iter_mut().zip(group) {
+            *sum += term(value);
         }
     }
     lanes.total(rest.iter().map(|&value| term(value)).sum())

@@ -86,7 +86,7 @@ impl SoftSilhouette {
     /// rows; `slopes` takes its derivatives by them.
     #[inline(always)]
     pub(crate) fn differentiate_row(&self, counts: &[usize], own: usize, distances: &[f64], slopes: &mut [f64]) -> f64 {
-        Anchors { loss: self, counts }.differentiate(own, distances, slopes)
+        Anchors { loss: self, precision: Precision::F64, counts }.differentiate(own, distances, slopes)
     }
 
     /// As [`SoftSilhouette::loss_and_gradient`], of a data set made for the distance of this loss. Where every row is
@@ -133,9 +133,11 @@ impl DistanceLoss for Anchors<'_> {
             let excess = distance - smallest;
             *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
         }
-        match self.precision {
-            Precision::F32 => slopes.iter_mut().for_each(|slope| *slope = rough_exp(*slope as f32).into()),
-            Precision::F64 => slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0),
+        if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
+            slopes.iter_mut().for_each(|slope| *slope = rough_exp(*slope as f32).into());
+        } else {
+            // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
+            slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);
         }
         slopes[own] = 0.0;
         let total = lane_sum(slopes, |value| value);
