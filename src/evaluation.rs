@@ -500,7 +500,7 @@ pub fn evaluate_with(
         counts: dataset.labels().counts(),
     };
     let wanted = Wanted { geometry: settings.metrics.any_of(Family::Separation), matrix: settings.matrix };
-    let ClassDistances { rows: scores, geometry } = match &kernel {
+    let ClassDistances { rows: scores, mut geometry } = match &kernel {
         Some(kernel) if compares_with_classes => kernel.pass(&fold, wanted)?,
         _ => ClassDistances { rows: Vec::new(), geometry: ClassGeometry::default() },
     };
@@ -535,6 +535,8 @@ pub fn evaluate_with(
     }
     if wanted.geometry {
         summary.add_separation(&scores, &geometry);
+        // Nothing else asks for it, and it is as long as what follows.
+        geometry.radius = Vec::new();
     }
     if let Some(batch) = batch {
         summary.add_batches(&batch);
