@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::args::{ReportArguments, saturated};
+use crate::cli::compare::checkpoints;
 use crate::cli::named_rows::NamedRows;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, keep_inputs, message};
@@ -55,7 +56,8 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> 
         return Err(Error::setting(problem, "leave it out, or give one checkpoint"));
     }
     let mut checkpoints = Vec::new();
-    for (path, name) in embeddings.iter().zip(names(embeddings)) {
+    let paths: Vec<&str> = embeddings.iter().map(String::as_str).collect();
+    for (path, name) in embeddings.iter().zip(checkpoints::names(&paths)) {
         let (dataset, _) = load(arguments, path)?;
         let Scored { evaluation, rows: scores, .. } = evaluate(&dataset, &settings(arguments), bars)?;
         let classes = dataset.scored_members().map(|(code, _)| code).collect();
@@ -82,26 +84,8 @@ fn settings(arguments: &ReportArguments) -> Settings {
         precision: arguments.precision.map(Into::into),
         seed: arguments.seed,
         hash: true,
+        // A subsample has none: its distances are to rows that are not drawn again.
+        intervals: arguments.subsample.is_none(),
         ..Settings::default()
-    }
-}
-
-/// What tells checkpoints apart: their file names, or the whole paths where some file names are the same.
-fn names(paths: &[String]) -> Vec<String> {
-    let file = |path: &String| path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned();
-    let files: Vec<String> = paths.iter().map(file).collect();
-    let distinct = files.iter().collect::<std::collections::HashSet<_>>().len() == files.len();
-    if distinct { files } else { paths.to_vec() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checkpoints_are_called_by_what_differs() {
-        let names = |paths: &[&str]| names(&paths.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(names(&["run/step-1.npy", "run/step-2.npy"]), ["step-1.npy", "step-2.npy"]);
-        assert_eq!(names(&["a/emb.npy", "b/emb.npy"]), ["a/emb.npy", "b/emb.npy"]);
     }
 }

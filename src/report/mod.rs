@@ -69,6 +69,7 @@ impl Format {
             Some("md" | "markdown") => Ok(Format::Markdown),
             Some("csv") => Ok(Format::Csv),
             Some("txt") => Ok(Format::Table),
+            Some("html") => Err(unknown_extension(path, "embq report writes pages, of one or of several checkpoints")),
             _ => Err(unknown_extension(path, "a result is written as .json, .md, .csv or .txt")),
         }
     }

@@ -48,7 +48,7 @@ pub(super) fn assignment<'a>(option: &str, text: &'a str, checkpoints: &[Input])
 }
 
 /// A name for each path: the shortest end of it that no other has.
-pub(super) fn names(paths: &[&str]) -> Vec<String> {
+pub(in crate::cli) fn names(paths: &[&str]) -> Vec<String> {
     let parts = |path: &str| -> Vec<String> {
         path.split(['/', '\\']).filter(|part| *part != ".").map(str::to_owned).collect()
     };

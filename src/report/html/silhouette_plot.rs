@@ -73,7 +73,8 @@ impl<'a> Layout<'a> {
         let value = |class: &ClassEvaluation| class.silhouette.or(class.soft_silhouette).unwrap_or(f64::INFINITY);
         let mut classes: Vec<&ClassEvaluation> = evaluation.classes.iter().collect();
         classes.sort_by(|left, right| value(left).total_cmp(&value(right)));
-        let hidden = classes.len().saturating_sub(DRAWN);
+        // The mark for what is left out takes the room of two classes: fewer are drawn instead.
+        let hidden = Some(classes.len().saturating_sub(DRAWN)).filter(|&hidden| hidden > 2).unwrap_or(0);
         if hidden > 0 {
             classes.drain(DRAWN / 2..classes.len() - DRAWN / 2);
         }
