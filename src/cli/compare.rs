@@ -1,6 +1,6 @@
 //! `embq compare`: from checkpoints to what changed.
 
-mod checkpoints;
+pub(super) mod checkpoints;
 mod config;
 mod stored;
 
@@ -15,7 +15,7 @@ use crate::cli::args::{
 };
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, print, print_styled};
+use crate::cli::{Outcome, print, print_as, write_as};
 use crate::comparison::{Checkpoint, Comparison, Measured, difference, higher_is_better, mismatches};
 use crate::data::{Dataset, DatasetOptions, Label, LabelColumn, RowChoice};
 use crate::error::{Error, Result, choices};
@@ -58,11 +58,7 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
         print(format!("{}\n", plan.inputs[place].path).as_bytes())?;
     } else if !(arguments.run.quiet && outputs.any()) {
         let text = comparison::render(&found, arguments.format, arguments.classes)?;
-        if arguments.format.is_styled() {
-            print_styled(&text)?;
-        } else {
-            print(text.as_bytes())?;
-        }
+        print_as(arguments.format, &text)?;
     }
     for file in written {
         file.publish()?;
@@ -479,11 +475,7 @@ impl Outputs {
     fn write(&self, found: &Comparison, arguments: &CompareArguments) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
         for (file, format) in &self.results {
-            let mut text = comparison::render(found, *format, arguments.classes)?;
-            if format.is_styled() {
-                text = anstream::adapter::strip_str(&text).to_string();
-            }
-            written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
+            written.push(write_as(*format, file, &comparison::render(found, *format, arguments.classes)?)?);
         }
         written.extend(self.ci.write("embq compare", &found.gates)?);
         Ok(written)

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2};
 
 use crate::cli::args::{GradArguments, LossArgument, saturated};
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, keep_inputs, print, print_styled};
+use crate::cli::{Outcome, keep_inputs, print_as, write_as};
 use crate::data::{Dataset, DatasetOptions, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
@@ -161,11 +161,7 @@ impl Run<'_> {
         let written = outputs.write(&found, arguments)?;
         if !arguments.run.quiet {
             let text = gradient::render(&found.result, arguments.format, arguments.classes)?;
-            if arguments.format.is_styled() {
-                print_styled(&text)?;
-            } else {
-                print(text.as_bytes())?;
-            }
+            print_as(arguments.format, &text)?;
         }
         for file in written {
             file.publish()?;
@@ -214,11 +210,7 @@ impl Outputs {
     ) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
         for (file, format) in &self.results {
-            let mut text = gradient::render(&found.result, *format, arguments.classes)?;
-            if format.is_styled() {
-                text = anstream::adapter::strip_str(&text).to_string();
-            }
-            written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
+            written.push(write_as(*format, file, &gradient::render(&found.result, *format, arguments.classes)?)?);
         }
         if let Some(file) = &self.gradient {
             written.push(file.write(|writer| gradient::write_array(&found.gradient, writer))?);

@@ -20,12 +20,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use anstream::adapter::strip_str;
 use clap::CommandFactory;
 
 use crate::error::{Error, Result};
 use crate::input;
-use crate::report::output::OutputFile;
-use crate::report::{comparison, gradient, json, metric_list, suspects as suspected};
+use crate::report::output::{OutputFile, WrittenFile};
+use crate::report::{Format, comparison, gradient, json, metric_list, suspects as suspected};
 
 pub use args::Arguments;
 use args::{Command, ListFormat, SchemaOf};
@@ -137,6 +138,17 @@ fn print_styled(text: &str) -> Result<Outcome> {
     let mut stream = anstream::stdout().lock();
     let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
     printed(written)
+}
+
+/// Writes a result to standard output.
+fn print_as(format: Format, text: &str) -> Result<Outcome> {
+    if format.is_styled() { print_styled(text) } else { print(text.as_bytes()) }
+}
+
+/// Writes a result beside its place, without styles.
+fn write_as<'f>(format: Format, file: &'f OutputFile, text: &str) -> Result<WrittenFile<'f>> {
+    let plain = if format.is_styled() { strip_str(text).to_string() } else { text.to_owned() };
+    file.write(|writer| Ok(writer.write_all(plain.as_bytes())?))
 }
 
 /// Writes bytes to standard output as they are.

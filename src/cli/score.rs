@@ -9,7 +9,7 @@ use ndarray::Array2;
 use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, command_line, keep_inputs, message, print, print_styled};
+use crate::cli::{Outcome, command_line, keep_inputs, message, print_as, write_as};
 use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
 use crate::detail::{MATRIX_CLASSES, RowNames, detail};
 use crate::distance::Distance;
@@ -85,11 +85,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
             let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
             text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
         }
-        if arguments.format.is_styled() {
-            print_styled(&text)?;
-        } else {
-            print(text.as_bytes())?;
-        }
+        print_as(arguments.format, &text)?;
     }
     for file in written {
         file.publish()?;
@@ -301,11 +297,7 @@ impl Outputs {
     ) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
         for (file, format) in &self.results {
-            let mut text = format.render(results, view)?;
-            if format.is_styled() {
-                text = anstream::adapter::strip_str(&text).to_string();
-            }
-            written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
+            written.push(write_as(*format, file, &format.render(results, view)?)?);
         }
         written.extend(self.ci.write("embq score", &all_gates(results))?);
         for (result, Tables { dataset, rows, matrix }) in results.iter().zip(tables) {

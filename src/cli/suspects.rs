@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::cli::args::{SuspectsArguments, saturated};
 use crate::cli::named_rows::NamedRows;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, keep_inputs, print, print_styled};
+use crate::cli::{Outcome, keep_inputs, print_as, write_as};
 use crate::data::{Dataset, DatasetOptions};
 use crate::error::Result;
 use crate::evaluation::Timing;
@@ -42,19 +42,11 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     // All that can fail comes before the first file appears in its place.
     let mut written = Vec::new();
     for (file, format) in &outputs {
-        let mut text = suspects::render(&list, *format, arguments.limit)?;
-        if format.is_styled() {
-            text = anstream::adapter::strip_str(&text).to_string();
-        }
-        written.push(file.write(|writer| Ok(writer.write_all(text.as_bytes())?))?);
+        written.push(write_as(*format, file, &suspects::render(&list, *format, arguments.limit)?)?);
     }
     if !arguments.run.quiet || outputs.is_empty() {
         let text = suspects::render(&list, arguments.format, arguments.limit)?;
-        if arguments.format.is_styled() {
-            print_styled(&text)?;
-        } else {
-            print(text.as_bytes())?;
-        }
+        print_as(arguments.format, &text)?;
     }
     for file in written {
         file.publish()?;
