@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexSet;
 use ndarray::Array2;
 
 use crate::data::{Dataset, LabelColumn, drawn_by_class};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::evaluation::{Evaluation, RowScores};
-use crate::kernels::{Covariance, Eigen, covariance};
+use crate::kernels::{Eigen, covariance};
 use crate::metrics::class_order;
 use crate::metrics::projection::{Point, Projection, Spectrum, places};
 use crate::metrics::suspects::Suspect;
@@ -136,7 +137,7 @@ pub fn detail<'a>(
     let confused = confused.into_iter().take(PAIRS_TOLD).collect();
     let components = principal_components(dataset, progress)?;
     let projection = components.as_ref().map(|found| projection(dataset, &classes, found)).transpose()?;
-    let spectrum = components.map(|found| Spectrum::new(found.eigen.values, found.covariance.rows));
+    let spectrum = components.map(|found| found.spectrum);
     let neighbours = if dataset.len() <= NEIGHBOUR_ROWS { NEIGHBOURS } else { 0 };
     let mut suspects = suspects_of(dataset, scores, neighbours, progress)?;
     suspects.truncate(SUSPECTS_TOLD);
@@ -145,8 +146,10 @@ pub fn detail<'a>(
 
 /// The directions in which the rows vary most.
 struct Components {
-    covariance: Covariance,
-    eigen: Eigen,
+    mean: Vec<f64>,
+    /// Of length 1, one a row.
+    directions: Array2<f64>,
+    spectrum: Spectrum,
 }
 
 /// `None` where there are no rows to project, or so many dimensions that their eigenvalues take minutes.
@@ -159,8 +162,9 @@ fn principal_components(dataset: &Dataset, progress: &dyn Progress) -> Result<Op
     if !covariance.matrix.iter().all(|value| value.is_finite()) {
         return Ok(None);
     }
-    let eigen = Eigen::of(&covariance.matrix, 2)?;
-    Ok(Some(Components { covariance, eigen }))
+    let Eigen { values, vectors } = Eigen::of(&covariance.matrix, 2)?;
+    let spectrum = Spectrum::new(values, covariance.rows);
+    Ok(Some(Components { mean: covariance.mean, directions: vectors, spectrum }))
 }
 
 /// Some rows of every class on the first two directions.
@@ -178,11 +182,11 @@ fn projection(dataset: &Dataset, classes: &[u32], components: &Components) -> Re
         let range = window.range();
         let block = window.rows(range.clone(), &mut buffer)?;
         let rows = block.chunks_exact(dataset.dimensions());
-        let places = places(rows, &components.covariance.mean, &components.eigen.vectors);
+        let places = places(rows, &components.mean, &components.directions);
         points.extend(drawn[range].iter().zip(places).map(|(&row, [x, y])| Point { row, x, y }));
         Ok(())
     })?;
-    let shares = Spectrum::new(components.eigen.values.clone(), classes.len()).shares();
+    let shares = components.spectrum.shares();
     let share = |direction: usize| shares.get(direction).copied().unwrap_or(0.0);
     Ok(Projection { points, shares: [share(0), share(1)] })
 }
@@ -220,18 +224,12 @@ fn confused_pairs(evaluation: &Evaluation, counts: &HashMap<(u32, u32), usize>) 
 /// The map of all classes, or of those that are confused most.
 fn class_map(evaluation: &Evaluation, confused: &[ConfusedPair], matrix: &Array2<Option<f64>>) -> ClassMap {
     let all = evaluation.classes.len();
-    let mut chosen: Vec<usize> = if all <= MAP_CLASSES { (0..all).collect() } else { Vec::new() };
-    let mut is_chosen = vec![false; all];
-    let mut worst: Vec<usize> = (0..all).collect();
-    let silhouette = |class: usize| evaluation.classes[class].silhouette.unwrap_or(f64::INFINITY);
-    worst.sort_by(|&left, &right| silhouette(left).total_cmp(&silhouette(right)));
-    if chosen.is_empty() {
-        for class in confused.iter().flat_map(|pair| pair.classes).chain(worst) {
-            if chosen.len() < MAP_CLASSES && !is_chosen[class] {
-                is_chosen[class] = true;
-                chosen.push(class);
-            }
-        }
+    let mut chosen: Vec<usize> = (0..all).collect();
+    if all > MAP_CLASSES {
+        let silhouette = |class: usize| evaluation.classes[class].silhouette.unwrap_or(f64::INFINITY);
+        chosen.sort_by(|&left, &right| silhouette(left).total_cmp(&silhouette(right)));
+        let by_interest: IndexSet<usize> = confused.iter().flat_map(|pair| pair.classes).chain(chosen).collect();
+        chosen = by_interest.into_iter().take(MAP_CLASSES).collect();
         chosen.sort_unstable();
     }
     let among = |classes: &[usize]| {

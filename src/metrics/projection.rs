@@ -2,6 +2,8 @@
 
 use ndarray::Array2;
 
+use crate::metrics::spectrum::{entropy, shares};
+
 /// Some rows in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
@@ -57,9 +59,7 @@ impl Spectrum {
 
     /// The share of the variance that each direction holds; all 0 where there is none.
     pub fn shares(&self) -> Vec<f64> {
-        let total: f64 = self.eigenvalues.iter().sum();
-        let share = |value: &f64| if total > 0.0 { value / total } else { 0.0 };
-        self.eigenvalues.iter().map(share).collect()
+        if self.is_empty() { vec![0.0; self.dimensions()] } else { shares(&self.eigenvalues) }
     }
 
     /// The share of the variance that the first directions hold together.
@@ -74,9 +74,12 @@ impl Spectrum {
 
     /// exp of the entropy of the shares; `None` where all rows coincide.
     pub fn effective_rank(&self) -> Option<f64> {
-        let shares = self.shares();
-        let entropy = || -shares.iter().filter(|share| **share > 0.0).map(|share| share * share.ln()).sum::<f64>();
-        (shares.first().copied().unwrap_or(0.0) > 0.0).then(|| entropy().exp())
+        (!self.is_empty()).then(|| entropy(&shares(&self.eigenvalues)).exp())
+    }
+
+    /// Whether all rows coincide.
+    fn is_empty(&self) -> bool {
+        self.eigenvalues.first().is_none_or(|&largest| largest <= 0.0)
     }
 }
 

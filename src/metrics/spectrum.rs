@@ -56,13 +56,14 @@ fn rankme(work: &SharedWork<'_>) -> Result<Measured> {
     Ok(Ok(entropy(&shares).exp()))
 }
 
-fn shares(values: &[f64]) -> Vec<f64> {
+/// The share of each value in the sum of all, which is not 0.
+pub(super) fn shares(values: &[f64]) -> Vec<f64> {
     let sum: f64 = values.iter().sum();
     values.iter().map(|value| value / sum).collect()
 }
 
 /// -sum p log p, with 0 log 0 = 0.
-fn entropy(shares: &[f64]) -> f64 {
+pub(super) fn entropy(shares: &[f64]) -> f64 {
     -shares.iter().filter(|&&share| share > 0.0).map(|share| share * share.ln()).sum::<f64>()
 }
 
