@@ -18,7 +18,7 @@ use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{COSINE_ZERO, Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{RowScale, squared_distance, squared_norm};
-use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
@@ -39,6 +39,7 @@ pub(crate) struct ClosedForm<'a, T> {
     centre: Centre,
     /// Centred and scaled class means, and |mean|^2 + V of each.
     means: Vec<T>,
+    packed_means: Packed<T>,
     constants: Vec<f64>,
     largest_constant: f64,
     /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
@@ -71,6 +72,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             progress,
             sums,
             centre,
+            packed_means: Packed::of(&means, d),
             means,
             largest_constant: constants.iter().copied().fold(0.0, f64::max),
             constants,
@@ -126,7 +128,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         widened: bool,
         buffers: &'p mut PanelBuffers<T>,
     ) -> PanelRows<'p, 'a, T> {
-        let (d, count) = (self.sums.dimensions(), rows.squares.len());
+        let count = rows.squares.len();
         let PanelBuffers { products, distances, again, .. } = buffers;
         distances.resize(panel.len(), 0.0);
         again.clear();
@@ -134,7 +136,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             again.extend(0..count);
         } else {
             products.resize(count * panel.len(), T::default());
-            multiply_transposed(rows.centred, &self.means[panel.start * d..panel.end * d], d, products);
+            multiply_packed(rows.centred, &self.packed_means, panel.clone(), products);
         }
         PanelRows {
             kernel: self,

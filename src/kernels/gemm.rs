@@ -1,16 +1,92 @@
 //! The matrix product, by the `gemm` crate: SIMD width chosen at run time, one thread.
+//!
+//! The crate packs its factors anew in each call. Where one of them is the same in many products, or lies in rows whose
+//! products are taken with other rows, [`Packed`] lays it out once, so that the crate has but to copy it.
+
+use std::ops::Range;
 
 use gemm::Parallelism;
 
 use crate::kernels::Real;
+
+/// Rows that lie together in [`Packed`]: what the widest microkernel takes.
+pub(crate) const PANEL: usize = 64;
+
+/// Rows laid out as the microkernel reads the right factor of a product: in panels, the values of a panel's rows side by
+/// side for each of the k dimensions. The last panel ends in zeros.
+pub(crate) struct Packed<T> {
+    k: usize,
+    rows: usize,
+    panels: Vec<[T; PANEL]>,
+}
+
+impl<T> Default for Packed<T> {
+    fn default() -> Self {
+        Packed { k: 1, rows: 0, panels: Vec::new() }
+    }
+}
+
+impl<T: Real> Packed<T> {
+    /// Lays out n x k values.
+    pub(crate) fn of(rows: &[T], k: usize) -> Self {
+        let mut packed = Packed::default();
+        packed.fill(rows, k);
+        packed
+    }
+
+    /// Lays out other n x k values in the same memory.
+    pub(crate) fn fill(&mut self, rows: &[T], k: usize) {
+        (self.k, self.rows) = (k, rows.len() / k);
+        self.panels.resize(self.rows.div_ceil(PANEL) * k, [T::default(); PANEL]);
+        for (panel, rows) in self.panels.chunks_exact_mut(k).zip(rows.chunks(PANEL * k)) {
+            lay_out(rows, k, panel);
+        }
+    }
+
+    /// The panels in order, each with the k dimensions of its rows.
+    pub(crate) fn panels(&self) -> std::slice::ChunksExact<'_, [T; PANEL]> {
+        self.panels.chunks_exact(self.k)
+    }
+}
+
+/// Lays out at most `PANEL` rows.
+fn lay_out<T: Real>(rows: &[T], k: usize, panel: &mut [[T; PANEL]]) {
+    /// Dimensions that are taken together: a cache line of float32.
+    const DEPTH: usize = 16;
+    let last = rows.len() / k;
+    for (step, dimensions) in panel.chunks_mut(DEPTH).enumerate() {
+        let first = step * DEPTH;
+        for (lane, row) in rows.chunks_exact(k).enumerate() {
+            for (target, value) in dimensions.iter_mut().zip(&row[first..]) {
+                target[lane] = *value;
+            }
+        }
+        dimensions.iter_mut().for_each(|lanes| lanes[last..].fill(T::default()));
+    }
+}
+
+/// `out` (m x n) = `left` (m x k) times the transpose of the rows `columns` of `right`, which are n and start with a
+/// panel.
+///
+/// # Panics
+/// If the shapes do not match.
+pub(crate) fn multiply_packed<T: Real>(left: &[T], right: &Packed<T>, columns: Range<usize>, out: &mut [T]) {
+    let (m, n, k) = (left.len() / right.k, columns.len(), right.k);
+    assert!(columns.start.is_multiple_of(PANEL) && columns.end <= right.rows, "columns do not match");
+    assert_eq!(out.len(), m * n, "shapes do not match");
+    for (panel, start) in right.panels().skip(columns.start / PANEL).zip((0..n).step_by(PANEL)) {
+        let panel = Factor { values: panel.as_flattened(), row_stride: PANEL, column_stride: 1 };
+        product((m, PANEL.min(n - start), k), Factor::of_rows(left, k), panel, &mut out[start..], n);
+    }
+}
 
 /// `out` (m x n) = `left` (m x k) times the transpose of `right` (n x k), all in row order.
 ///
 /// # Panics
 /// If the slices do not have these shapes.
 pub(crate) fn multiply_transposed<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]) {
-    let (m, n) = (left.len() / k, right.len() / k);
-    product((m, n, k), (left, Layout::Rows), (right, Layout::Columns), out);
+    let n = right.len() / k;
+    multiply_packed(left, &Packed::of(right, k), 0..n, out);
 }
 
 /// `out` (m x n) = `left` (m x k) times `right` (k x n), all in row order.
@@ -19,7 +95,7 @@ pub(crate) fn multiply_transposed<T: Real>(left: &[T], right: &[T], k: usize, ou
 /// If the slices do not have these shapes.
 pub(crate) fn multiply<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (left.len() / k, right.len() / k);
-    product((m, n, k), (left, Layout::Rows), (right, Layout::Rows), out);
+    product((m, n, k), Factor::of_rows(left, k), Factor::of_rows(right, n), out, n);
 }
 
 /// `out` (m x n) = the transpose of `left` (k x m) times `right` (k x n), all in row order.
@@ -28,35 +104,48 @@ pub(crate) fn multiply<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]
 /// If the slices do not have these shapes.
 pub(crate) fn transposed_multiply<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]) {
     let (m, n) = (left.len() / k, right.len() / k);
-    product((m, n, k), (left, Layout::Columns), (right, Layout::Rows), out);
+    product((m, n, k), Factor::of_columns(left, m), Factor::of_rows(right, n), out, n);
 }
 
-/// How a factor lies in memory.
+/// A factor as it lies in memory.
 #[derive(Clone, Copy)]
-enum Layout {
-    /// Row after row.
-    Rows,
-    /// Column after column: its transpose lies row after row.
-    Columns,
+struct Factor<'a, T> {
+    values: &'a [T],
+    /// How far apart neighbours in a column and in a row are.
+    row_stride: usize,
+    column_stride: usize,
 }
 
-impl Layout {
-    /// How far apart neighbours in a column and in a row of a rows x columns matrix are.
-    fn strides(self, rows: usize, columns: usize) -> (isize, isize) {
-        match self {
-            Layout::Rows => (columns as isize, 1),
-            Layout::Columns => (1, rows as isize),
-        }
+impl<'a, T> Factor<'a, T> {
+    /// Row after row.
+    fn of_rows(values: &'a [T], columns: usize) -> Self {
+        Factor { values, row_stride: columns, column_stride: 1 }
+    }
+
+    /// Column after column: its transpose lies row after row.
+    fn of_columns(values: &'a [T], rows: usize) -> Self {
+        Factor { values, row_stride: 1, column_stride: rows }
+    }
+
+    /// Whether the elements of a rows x columns matrix all lie inside the slice.
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0
+            || columns == 0
+            || (rows - 1) * self.row_stride + (columns - 1) * self.column_stride < self.values.len()
     }
 }
 
-/// `out` (m x n) = `left` (m x k) times `right` (k x n).
+/// The first n columns of `out`, of which a row has `width`, become `left` (m x k) times `right` (k x n).
 #[allow(unsafe_code)]
-fn product<T: Real>((m, n, k): (usize, usize, usize), left: (&[T], Layout), right: (&[T], Layout), out: &mut [T]) {
-    let ((left, left_layout), (right, right_layout)) = (left, right);
-    assert!(left.len() == m * k && right.len() == k * n && out.len() == m * n, "shapes do not match");
-    let (left_rows, left_columns) = left_layout.strides(m, k);
-    let (right_rows, right_columns) = right_layout.strides(k, n);
+fn product<T: Real>(
+    (m, n, k): (usize, usize, usize),
+    left: Factor<'_, T>,
+    right: Factor<'_, T>,
+    out: &mut [T],
+    width: usize,
+) {
+    let fits = n <= width && Factor::of_rows(out, width).holds(m, n);
+    assert!(left.holds(m, k) && right.holds(k, n) && fits, "shapes do not match");
     let zero = T::default();
     let one = T::from_f64(1.0);
     // SAFETY: the assertion above makes every element that these shapes and strides reach lie inside its slice; `out`
@@ -68,14 +157,14 @@ fn product<T: Real>((m, n, k): (usize, usize, usize), left: (&[T], Layout), righ
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
+            width as isize,
             false,
-            left.as_ptr(),
-            left_columns,
-            left_rows,
-            right.as_ptr(),
-            right_columns,
-            right_rows,
+            left.values.as_ptr(),
+            left.column_stride as isize,
+            left.row_stride as isize,
+            right.values.as_ptr(),
+            right.column_stride as isize,
+            right.row_stride as isize,
             zero,
             one,
             false,
@@ -97,6 +186,23 @@ mod tests {
         let mut out = [f64::NAN; 6];
         multiply_transposed(&left, &right, 3, &mut out);
         assert_eq!(out, [4.0, 2.0, 12.0, 10.0, 5.0, 30.0]);
+    }
+
+    #[test]
+    fn packed_rows_give_the_product_of_any_columns() {
+        let (m, n, k) = (3, 2 * PANEL + 5, 33);
+        let value = |index: usize| ((index * 37) % 19) as f64 - 9.0;
+        let left: Vec<f64> = (0..m * k).map(value).collect();
+        let right: Vec<f64> = (0..n * k).map(|index| value(index + 5)).collect();
+        let mut packed = Packed::of(&right[..k], k);
+        packed.fill(&right, k);
+        for columns in [0..n, PANEL..n, PANEL..2 * PANEL, 2 * PANEL..n, 0..7] {
+            let mut out = vec![f64::NAN; m * columns.len()];
+            multiply_packed(&left, &packed, columns.clone(), &mut out);
+            let pairs = left.chunks_exact(k).flat_map(|x| right[columns.start * k..columns.end * k].chunks_exact(k).map(move |y| (x, y)));
+            let expected: Vec<f64> = pairs.map(|(x, y)| x.iter().zip(y).map(|(x, y)| x * y).sum()).collect();
+            assert_eq!(out, expected, "{columns:?}");
+        }
     }
 
     #[test]

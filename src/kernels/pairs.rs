@@ -21,7 +21,7 @@ use crate::kernels::centre::Centre;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
-use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Nearest, Real, RowFold, Wanted, sort_by_class};
 use crate::progress::Progress;
@@ -367,9 +367,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             classes: column_classes,
             columns: columns.clone(),
         };
-        if self.distance == Distance::Manhattan {
-            self.transpose(columns.clone(), &mut workspace.transposed);
-        }
+        self.lay_out(&columns, &mut workspace.packed);
         for row_tile in tiles(rows.clone()) {
             let diagonal = row_tile.start == columns.start;
             vectorized(FillTile { kernel: self, rows: row_tile.clone(), columns: columns.clone(), workspace });
@@ -389,18 +387,11 @@ impl<'a, T: Real> PairTiles<'a, T> {
         sums
     }
 
-    /// Lays out columns in groups, the values of a group side by side for each dimension; the last group ends in zeros.
-    fn transpose(&self, columns: Range<usize>, transposed: &mut Vec<[T; GROUP]>) {
+    /// Lays out the columns of the tiles that come next.
+    fn lay_out(&self, columns: &Range<usize>, packed: &mut Packed<T>) {
         let d = self.dataset.dimensions();
-        transposed.clear();
-        transposed.resize(columns.len().div_ceil(GROUP) * d, [T::default(); GROUP]);
-        for (position, column) in columns.enumerate() {
-            let (group, lane) = (position / GROUP, position % GROUP);
-            let values = &self.rows[column * d..(column + 1) * d];
-            for (target, value) in transposed[group * d..(group + 1) * d].iter_mut().zip(values) {
-                target[lane] = *value;
-            }
-        }
+        let values = if self.distance == Distance::Manhattan { &self.rows } else { &self.centred };
+        packed.fill(&values[columns.start * d..columns.end * d], d);
     }
 
     /// The distance of one pair by differences, times the scale.
@@ -458,7 +449,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 }
 
-/// Computes the distances of one tile, times the scale. Those that cancelled are 0 and listed.
+/// Computes the distances of one tile, times the scale, of columns that are laid out. Those that cancelled are 0 and listed.
 struct FillTile<'t, 'a, T> {
     kernel: &'t PairTiles<'a, T>,
     rows: Range<usize>,
@@ -473,32 +464,26 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
     fn run(self) {
         let FillTile { kernel, rows, columns, workspace } = self;
         let d = kernel.dataset.dimensions();
-        let Workspace { tile, cancelled, transposed, .. } = workspace;
+        let Workspace { tile, cancelled, packed, .. } = workspace;
         cancelled.clear();
         tile.resize(rows.len() * columns.len(), T::default());
         if kernel.distance == Distance::Manhattan {
             for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
                 let x = &kernel.rows[row * d..(row + 1) * d];
-                let groups = distances.chunks_mut(GROUP).zip(transposed.chunks_exact(d));
-                for (group, (distances, columns_of_group)) in groups.enumerate() {
-                    let sums = manhattan(x, columns_of_group);
+                for (group, (distances, panel)) in distances.chunks_mut(PANEL).zip(packed.panels()).enumerate() {
+                    let sums = manhattan(x, panel);
                     for (lane, (distance, sum)) in distances.iter_mut().zip(sums).enumerate() {
                         let finite = sum.to_f64().is_finite();
                         *distance = if finite { sum } else { T::default() };
                         if !finite {
-                            cancelled.push((row as u32, (columns.start + group * GROUP + lane) as u32));
+                            cancelled.push((row as u32, (columns.start + group * PANEL + lane) as u32));
                         }
                     }
                 }
             }
             return;
         }
-        multiply_transposed(
-            &kernel.centred[rows.start * d..rows.end * d],
-            &kernel.centred[columns.start * d..columns.end * d],
-            d,
-            tile,
-        );
+        multiply_packed(&kernel.centred[rows.start * d..rows.end * d], packed, 0..columns.len(), tile);
         let two = T::from_f64(2.0);
         let cancellation = T::from_f64(T::PAIR_CANCELLATION);
         let underflow = T::from_f64(T::UNDERFLOW);
@@ -633,24 +618,21 @@ fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
     rows.clone().step_by(TILE).map(|start| start..(start + TILE).min(rows.end)).collect()
 }
 
-/// Columns whose Manhattan distances are summed side by side, one in each lane.
-const GROUP: usize = 64;
-
 /// Dimensions that are summed before the sum joins the total: float32 sums so lose little however many there are.
 const DEPTH: usize = 64;
 
-/// The sums of |x_k - y_k| for a group of columns y, in the precision of the rows.
+/// The sums of |x_k - y_k| for a panel of columns y, in the precision of the rows.
 #[inline(always)]
-fn manhattan<T: Real>(x: &[T], columns: &[[T; GROUP]]) -> [T; GROUP] {
-    let mut totals = [T::default(); GROUP];
+fn manhattan<T: Real>(x: &[T], columns: &[[T; PANEL]]) -> [T; PANEL] {
+    let mut totals = [T::default(); PANEL];
     for (x, columns) in x.chunks(DEPTH).zip(columns.chunks(DEPTH)) {
-        let mut sums = [T::default(); GROUP];
+        let mut sums = [T::default(); PANEL];
         for (x, column) in x.iter().zip(columns) {
-            for lane in 0..GROUP {
+            for lane in 0..PANEL {
                 sums[lane] += (*x - column[lane]).magnitude();
             }
         }
-        for lane in 0..GROUP {
+        for lane in 0..PANEL {
             totals[lane] += sums[lane];
         }
     }
@@ -660,8 +642,8 @@ fn manhattan<T: Real>(x: &[T], columns: &[[T; GROUP]]) -> [T; GROUP] {
 struct Workspace<T> {
     tile: Vec<T>,
     cancelled: Vec<(u32, u32)>,
-    /// The columns of a tile in groups, dimension after dimension, for Manhattan.
-    transposed: Vec<[T; GROUP]>,
+    /// The columns of a tile.
+    packed: Packed<T>,
     column_sums: Vec<f64>,
     means: Vec<f64>,
 }
@@ -671,7 +653,7 @@ impl<T> Default for Workspace<T> {
         Workspace {
             tile: Vec::new(),
             cancelled: Vec::new(),
-            transposed: Vec::new(),
+            packed: Packed::default(),
             column_sums: Vec::new(),
             means: Vec::new(),
         }

@@ -104,6 +104,7 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
         let mut row_weights = vec![0.0; rows.len()];
         product.resize(rows.len() * d, T::default());
         for columns in tiles(0..kernel.order.len()) {
+            kernel.lay_out(&columns, &mut workspace.packed);
             vectorized(FillTile { kernel, rows: rows.clone(), columns: columns.clone(), workspace });
             let width = columns.len();
             let mut last_class = None;

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::influence::{
     Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, influence, shares_by_class,
@@ -95,9 +94,7 @@ impl<T: Real> Vectorized for ColumnsTask<'_, '_, T> {
         let mut values = vec![0.0; series * width];
         let mut sums = vec![0.0; width];
         let classes = kernel.class_of[columns.start] as usize..kernel.class_of[columns.end - 1] as usize + 1;
-        if kernel.distance == Distance::Manhattan {
-            kernel.transpose(columns.clone(), &mut workspace.transposed);
-        }
+        kernel.lay_out(&columns, &mut workspace.packed);
         for rows in tiles(0..kernel.order.len()) {
             vectorized(FillTile { kernel, rows: rows.clone(), columns: columns.clone(), workspace });
             let mut start = rows.start;
