@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{COSINE_ZERO, Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{RowScale, squared_distance, squared_norm};
+use crate::kernels::dense::{RowScale, minimum, squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
@@ -177,6 +177,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             cancellation,
             least: underflow.max(zero),
             ceiling: if self.largest_constant < ceiling { ceiling } else { 0.0 },
+            largest_constant: self.largest_constant,
             unscale: if self.unit { 0.5 / scale } else { 1.0 / scale },
         }
     }
@@ -424,6 +425,7 @@ struct Limits {
     least: f64,
     /// Terms below this leave no product infinite.
     ceiling: f64,
+    largest_constant: f64,
     /// From squares to distances.
     unscale: f64,
 }
@@ -433,20 +435,18 @@ impl Limits {
     /// becomes NaN, and the number of these is returned.
     #[inline(always)]
     fn combine<U: Real>(&self, square: f64, constants: &[f64], products: &[U], distances: &mut [f64]) -> usize {
-        let Limits { cancellation, least, ceiling, unscale } = *self;
-        let mut cancelled = 0;
-        // Most rows are neither tiny nor huge, and one comparison is enough.
+        let Limits { cancellation, least, ceiling, largest_constant, unscale } = *self;
+        // Most rows are neither tiny nor huge, and nothing cancels in them: a limit for all of their terms is enough.
         if square >= least && square < ceiling {
-            for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
-                let terms = square + constant;
+            for ((constant, product), distance) in constants.iter().zip(products).zip(&mut *distances) {
                 let product = product.to_f64();
-                let difference = terms - (product + product);
-                let passes = difference >= cancellation * terms;
-                *distance = if passes { difference * unscale } else { f64::NAN };
-                cancelled += usize::from(!passes);
+                *distance = ((square + constant) - (product + product)) * unscale;
             }
-            return cancelled;
+            if minimum(distances) >= cancellation * (square + largest_constant) * unscale {
+                return 0;
+            }
         }
+        let mut cancelled = 0;
         for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
             let terms = square + constant;
             let difference = terms - 2.0 * product.to_f64();

@@ -37,7 +37,7 @@ pub(crate) use class_means::{ClassMeans, NearestMeans};
 pub use covariance::{Covariance, Eigen, covariance};
 pub(crate) use dense::{RowScale, lane_sum, lane_sum_2, minimum};
 pub use exponential::exp_and_exp_m1;
-pub(crate) use exponential::rough_exp;
+pub(crate) use exponential::{ROUGH_LEAST, rough_exp2};
 pub(crate) use gemm::{multiply, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{ClassInfluence, Influence};

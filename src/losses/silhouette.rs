@@ -1,12 +1,14 @@
 //! The soft silhouette as a loss: 1 - the mean of s_i, after "Silhouette Loss" (arXiv:2604.08573).
 
+use std::f64::consts::LOG2_E;
+
 use ndarray::ArrayView2;
 
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum, rough_exp,
+    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum, rough_exp2,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
@@ -134,7 +136,7 @@ impl DistanceLoss for Anchors<'_> {
             *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
         }
         if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
-            slopes.iter_mut().for_each(|slope| *slope = rough_exp(*slope as f32).into());
+            slopes.iter_mut().for_each(|slope| *slope = rough_exp2((*slope * LOG2_E) as f32).into());
         } else {
             // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
             slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);

@@ -1,7 +1,9 @@
 //! What the silhouettes need of the mean distances of one row.
 
+use std::f64::consts::{LN_2, LOG2_E};
+
 use crate::data::Precision;
-use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum, rough_exp};
+use crate::kernels::{ROUGH_LEAST, RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum, rough_exp2};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -102,6 +104,7 @@ impl Competitors {
         }
         // One plain loop for each step: a loop that did all of them would not become vector instructions.
         if wanted == Exponentials::Rough {
+            let rate = rate * LOG2_E;
             let (mut exponents, mut exponentials) = ([0.0_f32; BLOCK], [0.0_f32; BLOCK]);
             for block in distances.chunks(BLOCK) {
                 let exponents = &mut exponents[..block.len()];
@@ -109,14 +112,14 @@ impl Competitors {
                 for (exponent, distance) in exponents.iter_mut().zip(block) {
                     let value = (distance - self.smallest) * rate;
                     // The exponential is 0 from here on, and the product of both must be.
-                    *exponent = if value > NOTHING { value as f32 } else { NOTHING as f32 };
+                    *exponent = if value > NOTHING { value as f32 } else { ROUGH_LEAST };
                 }
                 for (exponential, exponent) in exponentials.iter_mut().zip(&*exponents) {
-                    *exponential = rough_exp(*exponent);
+                    *exponential = rough_exp2(*exponent);
                 }
                 let (sum, weighted) = rough_sums(exponentials, exponents);
                 self.exponentials += sum;
-                self.weighted -= temperature * weighted;
+                self.weighted -= temperature * LN_2 * weighted;
             }
             self.classes += distances.len();
             return position;
@@ -166,10 +169,10 @@ impl Competitors {
     }
 }
 
-/// exp of this is 0 in float32 as [`rough_exp`] computes it.
-const NOTHING: f64 = -88.0;
+/// [`ROUGH_LEAST`] in float64.
+const NOTHING: f64 = ROUGH_LEAST as f64;
 
-/// The sums of exponentials and of their products with exponents, over a block. Float32 lanes of few terms each: their
+/// The sums of exponentials and of their products with exponents to the base 2, over a block. Float32 lanes of few terms each: their
 /// rounding is that of the terms.
 #[inline(always)]
 fn rough_sums(exponentials: &[f32], exponents: &[f32]) -> (f64, f64) {
@@ -180,12 +183,12 @@ fn rough_sums(exponentials: &[f32], exponents: &[f32]) -> (f64, f64) {
     for (exponentials, exponents) in exponentials.iter().zip(exponents) {
         for lane in 0..LANES {
             sums[lane] += exponentials[lane];
-            weighted[lane] += exponentials[lane] * exponents[lane];
+            weighted[lane] = exponentials[lane].mul_add(exponents[lane], weighted[lane]);
         }
     }
     for (lane, (exponential, exponent)) in last_exponentials.iter().zip(last_exponents).enumerate() {
         sums[lane] += exponential;
-        weighted[lane] += exponential * exponent;
+        weighted[lane] = exponential.mul_add(*exponent, weighted[lane]);
     }
     (lane_sum(&sums, f64::from), lane_sum(&weighted, f64::from))
 }
