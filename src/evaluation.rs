@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
 use crate::losses::SoftSilhouette;
 use crate::metrics::batch::{BatchLoss, BatchSettings, batch_loss};
-use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::mean::class_means;
+use crate::metrics::row_means::RowMeans;
 use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
-use crate::metrics::silhouette::confusions;
 use crate::metrics::soft_silhouette::find_temperature;
 use crate::metrics::{
     Companions, Family, METRICS, Measures, Measuring, Metric, RowScore, RowScoreFold, Scope, Selection, SharedWork,
@@ -400,7 +400,7 @@ pub struct Evaluation {
     pub timing: Option<Timing>,
 }
 
-/// What is known of each row, column by column; N values each.
+/// What is known of each row, column by column; N values each, or none where rows were not asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowScores {
     /// Mean distance to the own class; `None` for the only row of a class.
@@ -530,18 +530,22 @@ pub fn evaluate_with(
     let work = SharedWork::new(dataset, companions, measuring, scores_of_rows, progress);
     let measures = measure(&work, &settings.metrics)?;
     let mut summary = Summary::new(dataset, settings);
-    if compares_with_classes {
-        summary.add_rows(&scores);
+    let (row_means, separations) = rayon::join(
+        || compares_with_classes.then(|| RowMeans::new(dataset, &scores)),
+        || wanted.geometry.then(|| class_separations(dataset, &scores, &geometry)),
+    );
+    if let Some(row_means) = row_means {
+        summary.add_rows(row_means);
     }
-    if wanted.geometry {
-        summary.add_separation(&scores, &geometry);
+    if let Some(separations) = separations {
+        summary.add_separation(&separations, &geometry);
         // Nothing else asks for it, and it is as long as what follows.
         geometry.radius = Vec::new();
     }
     if let Some(batch) = batch {
         summary.add_batches(&batch);
     }
-    let mut rows = RowScores::new(&scores);
+    let mut rows = if settings.rows { RowScores::new(&scores) } else { RowScores::default() };
     let mut terms = IndexMap::new();
     let mut class_terms = Vec::new();
     let (mut intervals, mut standard_errors) = (IndexMap::new(), IndexMap::new());
@@ -711,29 +715,19 @@ impl<'a> Summary<'a> {
         }
     }
 
-    fn add_rows(&mut self, scores: &[RowScore]) {
-        let dataset = self.dataset;
-        let classes = dataset.labels().classes();
-        let rows = || scores.iter().zip(dataset.scored_members()).map(|(score, (code, weight))| (score, code, weight));
-        let by_class = |value: fn(&RowScore) -> f64| {
-            class_means(classes, rows().map(|(score, code, weight)| (code, value(score), weight)))
-        };
-        // A mean of class means would round once more, so means over rows are taken over rows.
-        let over_rows = |value: fn(&RowScore) -> f64| weighted_mean(rows().map(|(score, _, w)| (value(score), w)));
+    fn add_rows(&mut self, rows: RowMeans) {
         let always = "no row takes part";
-
-        self.per_class("silhouette", by_class(|row| row.silhouette), |class, value| class.silhouette = value, always);
-        self.replace("silhouette", over_rows(|row| row.silhouette));
-        let mean_a = weighted_mean(rows().filter_map(|(score, _, weight)| Some((score.a?, weight))));
-        self.overall("mean_a", mean_a, "every class has a single row");
-        self.overall("mean_b", over_rows(|row| row.b), always);
-        let negative = |row: &RowScore| f64::from(u8::from(row.silhouette < 0.0));
-        self.per_class("negative_share", by_class(negative), |class, value| class.negative_share = value, always);
-        self.replace("negative_share", over_rows(negative));
+        let silhouette = rows.silhouette;
+        self.per_class("silhouette", silhouette.by_class, |class, value| class.silhouette = value, always);
+        self.replace("silhouette", silhouette.over_rows);
+        self.overall("mean_a", rows.a, "every class has a single row");
+        self.overall("mean_b", rows.b, always);
+        let negative = rows.negative_share;
+        self.per_class("negative_share", negative.by_class, |class, value| class.negative_share = value, always);
+        self.replace("negative_share", negative.over_rows);
         if self.asked_for("negative_share") || self.asked_for("silhouette") {
-            let names = dataset.labels().names();
-            let confusions = confusions(dataset.scored_members(), scores, classes);
-            for (class, confused) in self.classes.iter_mut().zip(confusions) {
+            let names = self.dataset.labels().names();
+            for (class, confused) in self.classes.iter_mut().zip(rows.confusions) {
                 let told = confused
                     .into_iter()
                     .take(CONFUSIONS_TOLD)
@@ -742,12 +736,11 @@ impl<'a> Summary<'a> {
             }
         }
 
-        let soft = by_class(|row| row.soft_silhouette);
-        self.per_class("soft_silhouette", soft, |class, value| class.soft_silhouette = value, always);
-        let soft = over_rows(|row| row.soft_silhouette);
-        self.replace("soft_silhouette", soft);
-        self.overall("soft_silhouette_loss", soft.map(|soft| 1.0 - soft), always);
-        self.overall("effective_competitors", over_rows(|row| row.effective_competitors), always);
+        let soft = rows.soft_silhouette;
+        self.per_class("soft_silhouette", soft.by_class, |class, value| class.soft_silhouette = value, always);
+        self.replace("soft_silhouette", soft.over_rows);
+        self.overall("soft_silhouette_loss", soft.over_rows.map(|soft| 1.0 - soft), always);
+        self.overall("effective_competitors", rows.effective_competitors, always);
     }
 
     /// Puts the mean over rows in the place of the mean of class means, where the metric was asked for.
@@ -757,8 +750,7 @@ impl<'a> Summary<'a> {
         }
     }
 
-    fn add_separation(&mut self, scores: &[RowScore], geometry: &ClassGeometry) {
-        let separations = class_separations(self.dataset, scores, geometry);
+    fn add_separation(&mut self, separations: &[ClassSeparation], geometry: &ClassGeometry) {
         let single = "every class has a single row";
         let means = if self.settings.distance == Distance::Precomputed {
             "precomputed distances have no class means"
@@ -794,7 +786,7 @@ impl<'a> Summary<'a> {
         self.overall("fisher_ratio", fisher_ratio(geometry), collapsed);
         if self.asked_for("separation") {
             let names = self.dataset.labels().names();
-            for (class, separation) in self.classes.iter_mut().zip(&separations) {
+            for (class, separation) in self.classes.iter_mut().zip(separations) {
                 class.nearest_class = separation.nearest.map(|nearest| names[nearest.class as usize].to_string());
             }
         }

@@ -19,9 +19,11 @@ mod gemm;
 mod in_order;
 mod influence;
 mod neighbours;
+mod pair_geometry;
 mod pairs;
 mod precomputed;
 mod real;
+mod sorted_dimensions;
 mod vectorized;
 
 use ndarray::Array2;
@@ -43,6 +45,7 @@ pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{ClassInfluence, Influence};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
+use sorted_dimensions::SortedDimensions;
 pub(crate) use vectorized::{Vectorized, vectorized};
 
 /// What is kept of the mean distances of a row to all classes.
@@ -135,6 +138,7 @@ enum Route<'a> {
     ClosedF64(closed_form::ClosedForm<'a, f64>),
     PairsF32(pairs::PairTiles<'a, f32>),
     PairsF64(pairs::PairTiles<'a, f64>),
+    Sorted(SortedDimensions<'a>),
     Precomputed(precomputed::Precomputed<'a>),
 }
 
@@ -157,6 +161,9 @@ impl<'a> ClassDistanceKernel<'a> {
             (Distance::Cosine | Distance::SqEuclidean, Precision::F64) => {
                 Route::ClosedF64(closed_form::ClosedForm::new(dataset, distance, progress)?)
             }
+            (Distance::Manhattan, _) if SortedDimensions::pays(dataset, precision) => {
+                Route::Sorted(SortedDimensions::new(dataset, precision, progress)?)
+            }
             (Distance::Euclidean | Distance::Manhattan, Precision::F32) => {
                 Route::PairsF32(pairs::PairTiles::new(dataset, distance, progress)?)
             }
@@ -177,6 +184,7 @@ impl<'a> ClassDistanceKernel<'a> {
             Route::ClosedF64(kernel) => kernel.pass(fold, wanted),
             Route::PairsF32(kernel) => kernel.pass(fold, wanted),
             Route::PairsF64(kernel) => kernel.pass(fold, wanted),
+            Route::Sorted(kernel) => kernel.pass(fold, wanted),
             Route::Precomputed(kernel) => kernel.pass(fold, wanted),
         }
     }
@@ -197,6 +205,7 @@ impl<'a> ClassDistanceKernel<'a> {
             Route::ClosedF64(kernel) => kernel.influence(scores, classes, with),
             Route::PairsF32(kernel) => kernel.influence(scores, classes, with),
             Route::PairsF64(kernel) => kernel.influence(scores, classes, with),
+            Route::Sorted(kernel) => kernel.influence(scores, classes, with),
             Route::Precomputed(kernel) => kernel.influence(scores, classes, with),
         }
     }

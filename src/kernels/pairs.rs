@@ -18,12 +18,11 @@ use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::between_classes::BetweenClasses;
 use crate::kernels::centre::Centre;
-use crate::kernels::centroids::Centroids;
-use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
+use crate::kernels::dense::{lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
+use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{ClassDistances, ClassGeometry, Nearest, Real, RowFold, Wanted, sort_by_class};
+use crate::kernels::{ClassDistances, Nearest, Real, RowFold, Wanted, sort_by_class};
 use crate::progress::Progress;
 
 /// Rows of a tile's side.
@@ -187,7 +186,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
         for (state, &row) in running.states.into_iter().zip(&self.order) {
             rows[row] = fold.finish(state);
         }
-        let geometry = self.geometry(pairs.nearest, pairs.matrix, wanted)?;
+        let between = (pairs.nearest, pairs.matrix);
+        let geometry = pair_geometry::<T>(self.dataset, self.distance, self.progress, between, wanted)?;
         Ok(ClassDistances { rows, geometry })
     }
 
@@ -222,8 +222,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
         }
         self.progress.end();
-        let (nearest, matrix) = between.finish();
-        Ok(ClassDistances { rows, geometry: self.geometry(nearest, matrix, wanted)? })
+        let geometry = pair_geometry::<T>(self.dataset, self.distance, self.progress, between.finish(), wanted)?;
+        Ok(ClassDistances { rows, geometry })
     }
 
     /// Cuts the sorted rows into panels and strips. A function of the class sizes alone, so that sums are added in the
@@ -403,49 +403,6 @@ impl<'a, T: Real> PairTiles<'a, T> {
             Distance::Manhattan => manhattan_distance(x, y),
             _ => squared_distance(x, y).sqrt() * self.scale,
         }
-    }
-
-    fn geometry(
-        &self,
-        nearest: Vec<Option<Nearest>>,
-        matrix: Option<Array2<f64>>,
-        wanted: Wanted,
-    ) -> Result<ClassGeometry> {
-        let mut geometry = ClassGeometry { nearest, matrix, ..Default::default() };
-        if !wanted.geometry {
-            return Ok(geometry);
-        }
-        let (sums, centre) = ClassSums::with_centre::<T>(self.dataset, false, self.progress)?;
-        let (d, classes) = (sums.dimensions(), sums.classes());
-        let mut means = Vec::with_capacity(classes * d);
-        for class in 0..classes {
-            means.extend(sums.mean_less(class, &centre.vector).map(|value| T::from_f64(value * centre.scale)));
-        }
-        geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(self.distance);
-        geometry.scatter = Some(sums.scatter());
-        let scored = self.dataset.scored_by_class();
-        // The scored rows are the last of the order, which are all of them where all are scored.
-        let first = self.order.len() - scored.len();
-        let radii: Vec<f64> = self.rows[first * d..]
-            .par_chunks(d)
-            .zip(&self.class_of[first..])
-            .map_init(
-                || vec![0.0; d],
-                |exact, (row, &class)| {
-                    RowScale::ONE.apply_to(row, exact);
-                    match self.distance {
-                        Distance::Manhattan => sums.manhattan_distance(exact, class as usize),
-                        _ => sums.squared_distance(exact, class as usize).sqrt(),
-                    }
-                },
-            )
-            .collect();
-        geometry.radius = vec![None; scored.len()];
-        for (radius, index) in radii.into_iter().zip(scored) {
-            geometry.radius[index] = Some(radius);
-        }
-        geometry.variance = sums.variance.iter().copied().map(Some).collect();
-        Ok(geometry)
     }
 }
 

@@ -10,6 +10,7 @@ mod list;
 pub mod mean;
 pub mod projection;
 mod retrieval;
+pub mod row_means;
 mod row_score;
 pub mod separation;
 mod shared;

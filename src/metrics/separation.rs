@@ -46,6 +46,24 @@ impl ClassSeparation {
 /// The statistics of every class.
 pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
     let classes = dataset.labels().classes();
+    let ((intra_mean, a_std), (radius_mean, radius_max)) =
+        rayon::join(|| own_distances(dataset, scores), || radii(dataset, geometry));
+    (0..classes)
+        .map(|class| ClassSeparation {
+            intra_mean: intra_mean[class],
+            a_std: a_std[class],
+            radius_mean: radius_mean[class],
+            radius_max: radius_max[class],
+            variance: geometry.variance[class],
+            nearest: geometry.nearest[class],
+            centroid_separation: geometry.centroid_separation[class],
+        })
+        .collect()
+}
+
+/// Mean and standard deviation of a by class.
+fn own_distances(dataset: &Dataset, scores: &[RowScore]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
+    let classes = dataset.labels().classes();
     let a = || {
         let rows = dataset.scored_members().zip(scores);
         rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)))
@@ -66,28 +84,24 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
         }),
     );
     let a_std = relative_variance.iter().zip(&largest).map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
-    let a_std: Vec<Option<f64>> = a_std.collect();
+    let a_std = a_std.collect();
+    (intra_mean, a_std)
+}
+
+/// Mean and largest radius by class.
+fn radii(dataset: &Dataset, geometry: &ClassGeometry) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
+    let classes = dataset.labels().classes();
     let radii = || {
         let rows = dataset.scored_members().zip(&geometry.radius);
         rows.filter_map(|((code, weight), radius)| Some((code, (*radius)?, weight)))
     };
-    let radius_mean = class_means(classes, radii());
-    let mut radius_max: Vec<Option<f64>> = vec![None; classes];
+    let mean = class_means(classes, radii());
+    let mut largest: Vec<Option<f64>> = vec![None; classes];
     for (code, radius, _) in radii() {
-        let largest = &mut radius_max[code as usize];
+        let largest = &mut largest[code as usize];
         *largest = Some(largest.map_or(radius, |largest| largest.max(radius)));
     }
-    (0..classes)
-        .map(|class| ClassSeparation {
-            intra_mean: intra_mean[class],
-            a_std: a_std[class],
-            radius_mean: radius_mean[class],
-            radius_max: radius_max[class],
-            variance: geometry.variance[class],
-            nearest: geometry.nearest[class],
-            centroid_separation: geometry.centroid_separation[class],
-        })
-        .collect()
+    (mean, largest)
 }
 
 /// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.

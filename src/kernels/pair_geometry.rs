@@ -1,0 +1,84 @@
+//! Statistics of classes for distances whose means over rows do not follow from class means.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::Dataset;
+use crate::distance::Distance;
+use crate::error::Result;
+use crate::kernels::centroids::Centroids;
+use crate::kernels::class_sums::ClassSums;
+use crate::kernels::dense::RowScale;
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::{ClassGeometry, Nearest, Real, Wanted};
+use crate::progress::Progress;
+
+/// Rows of one task.
+const BLOCK_ROWS: usize = 512;
+
+/// Adds what follows from class means to the nearest classes and the matrix that the pairs gave.
+///
+/// # Errors
+/// What reading rows reports.
+pub(crate) fn pair_geometry<T: Real>(
+    dataset: &Dataset,
+    distance: Distance,
+    progress: &dyn Progress,
+    (nearest, matrix): (Vec<Option<Nearest>>, Option<Array2<f64>>),
+    wanted: Wanted,
+) -> Result<ClassGeometry> {
+    let mut geometry = ClassGeometry { nearest, matrix, ..Default::default() };
+    if !wanted.geometry {
+        return Ok(geometry);
+    }
+    let (sums, centre) = ClassSums::with_centre::<T>(dataset, false, progress)?;
+    let (d, classes) = (sums.dimensions(), sums.classes());
+    let mut means = Vec::with_capacity(classes * d);
+    for class in 0..classes {
+        means.extend(sums.mean_less(class, &centre.vector).map(|value| T::from_f64(value * centre.scale)));
+    }
+    geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(distance);
+    geometry.scatter = Some(sums.scatter());
+    geometry.variance = sums.variance.iter().copied().map(Some).collect();
+    let (codes, scored) = (dataset.labels().codes(), dataset.scored());
+    geometry.radius = vec![None; scored.len()];
+    scored.rows().for_each_window::<T>(|window| {
+        let range = window.range();
+        let blocks = geometry.radius[range.clone()].par_chunks_mut(BLOCK_ROWS).enumerate();
+        blocks.try_for_each_init(Vec::new, |buffer, (block, radii)| {
+            let start = range.start + block * BLOCK_ROWS;
+            let rows = window.rows(start..start + radii.len(), buffer)?;
+            let classes = (start..).map(|index| codes[scored.position(index)] as usize);
+            vectorized(Radii { sums: &sums, distance, rows, classes, radii });
+            Ok(())
+        })
+    })?;
+    Ok(geometry)
+}
+
+/// The distances of rows to the means of their classes.
+struct Radii<'t, T, C> {
+    sums: &'t ClassSums,
+    distance: Distance,
+    rows: &'t [T],
+    classes: C,
+    radii: &'t mut [Option<f64>],
+}
+
+impl<T: Real, C: Iterator<Item = usize>> Vectorized for Radii<'_, T, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Radii { sums, distance, rows, classes, radii } = self;
+        let d = sums.dimensions();
+        let mut exact = vec![0.0; d];
+        for ((radius, row), class) in radii.iter_mut().zip(rows.chunks_exact(d)).zip(classes) {
+            RowScale::ONE.apply_to(row, &mut exact);
+            *radius = Some(match distance {
+                Distance::Manhattan => sums.manhattan_distance(&exact, class),
+                _ => sums.squared_distance(&exact, class).sqrt(),
+            });
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Manhattan distances dimension by dimension, without looking at pairs.
+//!
+//! With the values of a dimension in order, the absolute differences of a value to those of a class follow from sums over
+//! the rows of the class that came before it. With r the median of the class, W and S the sums over its rows of the
+//! weights w_j and of w_j (x_j - r), and W_<, S_< the same sums over the rows that came before,
+//!
+//! ```text
+//! sum_j w_j |x - x_j|  =  (x - r) (2 W_< - W) + (S - 2 S_<)
+//! ```
+//!
+//! Around the median the terms together are at most three times the sum, so nothing of it cancels: the sums have float64
+//! accuracy whatever the type of the rows. All of it takes N K d operations and N d log N for sorting; pairs take N^2 d.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Precision};
+use crate::error::Result;
+use crate::kernels::influence::{ClassInfluence, Influence};
+use crate::kernels::pair_geometry::pair_geometry;
+use crate::kernels::pairs::PairTiles;
+use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::{ClassDistances, DistanceLoss, Nearest, Real, RowFold, Wanted};
+use crate::progress::Progress;
+
+/// Classes whose sums of a row lie side by side.
+const PANEL: usize = 16;
+
+/// Dimensions that are sorted at a time.
+const DIMENSIONS: usize = 16;
+
+/// Rows that are gathered, or handed to the fold, at a time.
+const BLOCK_ROWS: usize = 8192;
+
+/// Numbers that the sums of rows to classes may take. With more classes, the dimensions are sorted again.
+const HELD: usize = 1 << 26;
+
+/// Dimensions whose sums are kept apart where there are too few panels to keep threads busy.
+const STREAMS: usize = 4;
+
+/// What a pair, a sorted value and a value's meeting with a panel cost for each dimension, in nanoseconds of a core as
+/// measured; only their ratios matter.
+const PAIR_COST: [f64; 2] = [0.044, 0.088];
+const SORT_COST: [f64; 2] = [30.0, 60.0];
+const SWEEP_COST: f64 = 5.0;
+
+/// Sums of one panel of classes and one stream of dimensions, for every row.
+type Sums = Vec<[f64; PANEL]>;
+
+/// The rows of one dimension.
+struct Dimension<T> {
+    /// Values with their rows, in ascending order.
+    sorted: Vec<(T, u32)>,
+    /// r and S of each class.
+    medians: Vec<f64>,
+    totals: Vec<f64>,
+}
+
+/// Mean Manhattan distances of rows to classes from sorted dimensions.
+pub(crate) struct SortedDimensions<'a> {
+    dataset: &'a Dataset,
+    precision: Precision,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> SortedDimensions<'a> {
+    /// Whether sorting dimensions is expected to take less time than going through pairs. A function of the sizes alone.
+    pub(crate) fn pays(dataset: &Dataset, precision: Precision) -> bool {
+        let (rows, scored) = (dataset.len() as f64, dataset.scored());
+        let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
+        let panels = dataset.labels().classes().div_ceil(PANEL);
+        let groups = panels.div_ceil(panels_at_once(dataset.len()));
+        let double = usize::from(precision == Precision::F64);
+        let sorting = rows * (groups as f64 * SORT_COST[double] + panels as f64 * SWEEP_COST);
+        // Rows are numbered in 32 bits here.
+        sorting < pairs * PAIR_COST[double] && u32::try_from(dataset.len()).is_ok()
+    }
+
+    /// # Errors
+    /// Values that have no distance, and what reading rows reports.
+    pub(crate) fn new(dataset: &'a Dataset, precision: Precision, progress: &'a dyn Progress) -> Result<Self> {
+        match precision {
+            Precision::F32 => dataset.check_values::<f32>()?,
+            Precision::F64 => dataset.check_values::<f64>()?,
+        }
+        Ok(SortedDimensions { dataset, precision, progress })
+    }
+
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        match self.precision {
+            Precision::F32 => self.pass_in::<f32, F>(fold, wanted),
+            Precision::F64 => self.pass_in::<f64, F>(fold, wanted),
+        }
+    }
+
+    /// The influence of every row by pairs: what a row gives to others depends on all of them.
+    pub(crate) fn influence<L: DistanceLoss>(
+        &self,
+        scores: &[L],
+        classes: &[usize],
+        with: ClassInfluence<'_>,
+    ) -> Result<Vec<Influence>> {
+        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        match self.precision {
+            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores, classes, with),
+            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores, classes, with),
+        }
+    }
+
+    fn pass_in<T: Real + radsort::Key, F: RowFold>(
+        &self,
+        fold: &F,
+        wanted: Wanted,
+    ) -> Result<ClassDistances<F::Output>> {
+        let (n, d, classes) = (self.dataset.len(), self.dataset.dimensions(), self.dataset.labels().classes());
+        let (codes, scored) = (self.dataset.labels().codes(), self.dataset.scored());
+        let start = |index| fold.start(index, codes[scored.position(index)] as usize);
+        let mut states: Vec<F::State> = (0..scored.len()).map(start).collect();
+        let mut between = Between::new(self.dataset, wanted);
+        let panels: Vec<usize> = (0..classes).step_by(PANEL).collect();
+        let groups: Vec<&[usize]> = panels.chunks(panels_at_once(n)).collect();
+        self.progress.begin("sorted dimensions", (groups.len() * d) as u64);
+        for panels in groups {
+            let sums = self.sums::<T>(panels)?;
+            for (&first, sums) in panels.iter().zip(&sums) {
+                let last = (first + PANEL).min(classes);
+                states.par_chunks_mut(BLOCK_ROWS).enumerate().for_each(|(block, states)| {
+                    for (index, state) in (block * BLOCK_ROWS..).zip(states) {
+                        let row = scored.position(index);
+                        fold.absorb(state, first, &self.means(row, first, &sums[row])[..last - first]);
+                    }
+                });
+                between.add(first, last, |row| self.means(row, first, &sums[row]));
+            }
+        }
+        self.progress.end();
+        let rows = states.into_iter().map(|state| fold.finish(state)).collect();
+        let (nearest, matrix) = between.finish();
+        let geometry =
+            pair_geometry::<T>(self.dataset, self.dataset.distance(), self.progress, (nearest, matrix), wanted)?;
+        Ok(ClassDistances { rows, geometry })
+    }
+
+    /// The mean distances of a row to the classes of a panel from its sums.
+    fn means(&self, row: usize, first: usize, sums: &[f64; PANEL]) -> [f64; PANEL] {
+        let mut means = [0.0; PANEL];
+        for ((mean, sum), weight) in means.iter_mut().zip(sums).zip(&self.dataset.class_weights()[first..]) {
+            // What rounding leaves of 0 may be negative.
+            *mean = (sum / weight).max(0.0);
+        }
+        let own = self.dataset.labels().codes()[row] as usize;
+        if let Some(place) = own.checked_sub(first).filter(|&place| place < PANEL) {
+            let others = self.dataset.weight_of_others(row);
+            means[place] = if others > 0.0 { (sums[place] / others).max(0.0) } else { 0.0 };
+        }
+        means
+    }
+
+    /// For each panel the sums of the distances of every row to its classes, which start with the ones given.
+    fn sums<T: Real + radsort::Key>(&self, panels: &[usize]) -> Result<Vec<Sums>> {
+        let (n, d) = (self.dataset.len(), self.dataset.dimensions());
+        let streams = streams(n, panels.len());
+        let mut sums: Vec<Sums> = vec![vec![[0.0; PANEL]; n]; panels.len() * streams];
+        for first in (0..d).step_by(DIMENSIONS) {
+            let count = DIMENSIONS.min(d - first);
+            let mut dimensions = self.gather::<T>(first, count)?;
+            dimensions.par_iter_mut().for_each(|dimension| self.sort(dimension));
+            sums.par_iter_mut().enumerate().for_each(|(task, sums)| {
+                let (panel, stream) = (panels[task / streams], task % streams);
+                for dimension in dimensions.iter().skip(stream).step_by(streams) {
+                    vectorized(Sweep { kernel: self, dimension, first: panel, sums });
+                }
+            });
+            self.progress.advance(count as u64);
+        }
+        let mut of_panels = Vec::with_capacity(panels.len());
+        let mut sums = sums.into_iter();
+        while let Some(mut total) = sums.next() {
+            for part in sums.by_ref().take(streams - 1) {
+                total.par_iter_mut().zip(&part).for_each(|(total, part)| {
+                    total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+                });
+            }
+            of_panels.push(total);
+        }
+        Ok(of_panels)
+    }
+
+    /// The values of some dimensions in row order.
+    fn gather<T: Real>(&self, first: usize, count: usize) -> Result<Vec<Dimension<T>>> {
+        let (n, d) = (self.dataset.len(), self.dataset.dimensions());
+        let new = |_| Dimension { sorted: Vec::with_capacity(n), medians: Vec::new(), totals: Vec::new() };
+        let mut dimensions: Vec<Dimension<T>> = (0..count).map(new).collect();
+        let mut buffer = Vec::new();
+        for start in (0..n).step_by(BLOCK_ROWS) {
+            let end = (start + BLOCK_ROWS).min(n);
+            let rows = self.dataset.rows::<T>(start..end, &mut buffer)?;
+            dimensions.par_iter_mut().enumerate().for_each(|(k, dimension)| {
+                let values = rows.chunks_exact(d).map(|row| row[first + k]);
+                dimension.sorted.extend(values.zip(start as u32..));
+            });
+        }
+        Ok(dimensions)
+    }
+
+    /// Brings the values of a dimension into order and finds the median and the total of each class.
+    fn sort<T: Real + radsort::Key>(&self, dimension: &mut Dimension<T>) {
+        let Dimension { sorted, medians, totals } = dimension;
+        radsort::sort_by_key(sorted, |&(value, _)| value);
+        let (codes, weights) = (self.dataset.labels().codes(), self.dataset.class_weights());
+        medians.resize(weights.len(), f64::NAN);
+        let mut before = vec![0.0; weights.len()];
+        for &(value, row) in &*sorted {
+            let class = codes[row as usize] as usize;
+            before[class] += self.dataset.weight(row as usize);
+            if medians[class].is_nan() && 2.0 * before[class] >= weights[class] {
+                medians[class] = value.to_f64();
+            }
+        }
+        totals.resize(weights.len(), 0.0);
+        for &(value, row) in &*sorted {
+            let class = codes[row as usize] as usize;
+            totals[class] += self.dataset.weight(row as usize) * (value.to_f64() - medians[class]);
+        }
+    }
+}
+
+/// How many panels have their sums held at once.
+fn panels_at_once(rows: usize) -> usize {
+    (HELD / (rows * PANEL)).max(1)
+}
+
+/// How many sums each panel has. Not a function of the threads.
+fn streams(rows: usize, panels: usize) -> usize {
+    (STREAMS / panels).min(HELD / (rows * PANEL * panels)).max(1)
+}
+
+/// Goes through a dimension in order and adds to the sums of every row what it is away from the classes of a panel.
+struct Sweep<'t, 'a, T> {
+    kernel: &'t SortedDimensions<'a>,
+    dimension: &'t Dimension<T>,
+    /// The first class of the panel.
+    first: usize,
+    sums: &'t mut Sums,
+}
+
+impl<T: Real> Vectorized for Sweep<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Sweep { kernel, dimension, first, sums } = self;
+        let codes = kernel.dataset.labels().codes();
+        let class_weights = kernel.dataset.class_weights();
+        let weights = kernel.dataset.weights();
+        let count = PANEL.min(class_weights.len() - first);
+        // r, 2 W_< - W and S - 2 S_<, which stay in registers: no lane is ever indexed.
+        let (mut medians, mut slopes, mut offsets) = ([0.0; PANEL], [0.0; PANEL], [0.0; PANEL]);
+        for lane in 0..count {
+            medians[lane] = dimension.medians[first + lane];
+            slopes[lane] = -class_weights[first + lane];
+            offsets[lane] = dimension.totals[first + lane];
+        }
+        let lanes: [u32; PANEL] = std::array::from_fn(|lane| (first + lane) as u32);
+        for &(value, row) in &dimension.sorted {
+            let value = value.to_f64();
+            let class = codes[row as usize];
+            let twice = 2.0 * weights.map_or(1.0, |weights| weights[row as usize]);
+            let target = &mut sums[row as usize];
+            for lane in 0..PANEL {
+                let difference = value - medians[lane];
+                target[lane] += difference * slopes[lane] + offsets[lane];
+                let weight = if lanes[lane] == class { twice } else { 0.0 };
+                slopes[lane] += weight;
+                offsets[lane] -= weight * difference;
+            }
+        }
+    }
+}
+
+/// Mean distances between classes, a panel at a time.
+struct Between<'a> {
+    dataset: &'a Dataset,
+    /// The scored rows class by class, and where the classes start and the last ends.
+    order: Vec<usize>,
+    starts: Vec<usize>,
+    nearest: Vec<Option<Nearest>>,
+    matrix: Option<Array2<f64>>,
+}
+
+impl<'a> Between<'a> {
+    fn new(dataset: &'a Dataset, wanted: Wanted) -> Self {
+        let (classes, codes, scored) = (dataset.labels().classes(), dataset.labels().codes(), dataset.scored());
+        let order: Vec<usize> = dataset.scored_by_class().into_iter().map(|index| scored.position(index)).collect();
+        let starts = (0..=classes).map(|class| order.partition_point(|&row| (codes[row] as usize) < class)).collect();
+        let matrix = wanted.matrix.then(|| Array2::zeros((classes, classes)));
+        Between { dataset, order, starts, nearest: vec![None; classes], matrix }
+    }
+
+    /// Adds the classes of a panel, whose mean distances from a row `means` tells.
+    fn add(&mut self, first: usize, last: usize, means: impl Fn(usize) -> [f64; PANEL] + Sync) {
+        let Between { dataset, order, starts, nearest, matrix } = self;
+        let of_class = |class: usize| {
+            let (mut sums, mut weight) = ([0.0; PANEL], 0.0);
+            for &row in &order[starts[class]..starts[class + 1]] {
+                let of_row = dataset.weight(row);
+                weight += of_row;
+                sums.iter_mut().zip(means(row)).for_each(|(sum, mean)| *sum += of_row * mean);
+            }
+            (weight > 0.0).then(|| sums.map(|sum| sum / weight))
+        };
+        let distances: Vec<_> = (0..nearest.len()).into_par_iter().map(of_class).collect();
+        for (class, distances) in distances.iter().enumerate() {
+            let others = (first..last).zip(distances.iter().flatten()).filter(|&(other, _)| other != class);
+            for (other, &distance) in others {
+                Nearest::update(&mut nearest[class], other, distance);
+                if let Some(matrix) = matrix {
+                    matrix[[class, other]] = distance;
+                }
+            }
+        }
+    }
+
+    fn finish(self) -> (Vec<Option<Nearest>>, Option<Array2<f64>>) {
+        let matrix = self.matrix.map(|mut matrix| {
+            // Where all rows are scored both directions are one number, up to its rounding.
+            if !self.dataset.scored().is_subsample() {
+                for class in 0..matrix.nrows() {
+                    for other in 0..class {
+                        matrix[[class, other]] = matrix[[other, class]];
+                    }
+                }
+            }
+            matrix
+        });
+        (self.nearest, matrix)
+    }
+}

@@ -1,0 +1,89 @@
+//! Means of the scores of rows, over all rows and by class.
+
+use crate::data::Dataset;
+use crate::metrics::RowScore;
+use crate::metrics::mean::{WeightedMean, weighted_mean};
+use crate::metrics::silhouette::confusions;
+
+/// A mean over all rows, and over those of each class; `None` of nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Means {
+    /// Over rows, which is not the mean of class means: that would round once more.
+    pub over_rows: Option<f64>,
+    pub by_class: Vec<Option<f64>>,
+}
+
+/// Means of what is known of each scored row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowMeans {
+    pub silhouette: Means,
+    /// Of 1 where the silhouette is negative, else 0.
+    pub negative_share: Means,
+    pub soft_silhouette: Means,
+    /// Over the rows that have an a.
+    pub a: Option<f64>,
+    pub b: Option<f64>,
+    pub effective_competitors: Option<f64>,
+    /// As [`confusions`].
+    pub confusions: Vec<Vec<(u32, f64)>>,
+}
+
+impl RowMeans {
+    /// Sums up the scores of the rows that are scored. Every sum runs over the rows in order; different sums run on
+    /// different threads.
+    pub fn new(dataset: &Dataset, scores: &[RowScore]) -> Self {
+        let rows = || dataset.scored_members().zip(scores).map(|((_, weight), score)| (score, weight));
+        let hard = || {
+            let silhouette = means(dataset, scores, |score| score.silhouette);
+            let negative_share = means(dataset, scores, |score| f64::from(u8::from(score.silhouette < 0.0)));
+            let confusions = confusions(dataset.scored_members(), scores, dataset.labels().classes());
+            (silhouette, negative_share, confusions)
+        };
+        let soft = || {
+            let silhouette = means(dataset, scores, |score| score.soft_silhouette);
+            (silhouette, weighted_mean(rows().map(|(score, weight)| (score.effective_competitors, weight))))
+        };
+        let distances = || {
+            let a = weighted_mean(rows().filter_map(|(score, weight)| Some((score.a?, weight))));
+            (a, weighted_mean(rows().map(|(score, weight)| (score.b, weight))))
+        };
+        let ((silhouette, negative_share, confusions), ((soft_silhouette, effective_competitors), (a, b))) =
+            rayon::join(hard, || rayon::join(soft, distances));
+        RowMeans { silhouette, negative_share, soft_silhouette, a, b, effective_competitors, confusions }
+    }
+}
+
+fn means(dataset: &Dataset, scores: &[RowScore], value: impl Fn(&RowScore) -> f64) -> Means {
+    let mut over_rows = WeightedMean::default();
+    let mut by_class = vec![WeightedMean::default(); dataset.labels().classes()];
+    for ((code, weight), score) in dataset.scored_members().zip(scores) {
+        let value = value(score);
+        over_rows.add(value, weight);
+        by_class[code as usize].add(value, weight);
+    }
+    Means { over_rows: over_rows.value(), by_class: by_class.iter().map(WeightedMean::value).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
+    use crate::distance::Distance;
+
+    #[test]
+    fn rows_without_an_a_count_in_all_other_means() {
+        let mut column = LabelColumnBuilder::new(LabelType::Integer);
+        [0, 1, 0, 2].into_iter().for_each(|label| column.push_integer(label));
+        let embeddings = Embeddings::from_f64(Origin::new("rows"), ndarray::array![[0.0], [1.0], [2.0], [3.0]]);
+        let labels = column.finish(Origin::new("labels"));
+        let dataset = Dataset::new(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap();
+        let score = |a, silhouette, nearest_other| RowScore { a, b: 2.0, silhouette, nearest_other, ..Default::default() };
+        let scores = [score(Some(1.0), 0.5, 1), score(None, 0.0, 0), score(Some(4.0), -0.25, 2), score(None, 0.0, 0)];
+        let means = RowMeans::new(&dataset, &scores);
+        assert_eq!((means.a, means.b), (Some(2.5), Some(2.0)));
+        assert_eq!(means.silhouette.over_rows, Some(0.0625));
+        assert_eq!(means.silhouette.by_class, [Some(0.125), Some(0.0), Some(0.0)]);
+        assert_eq!(means.negative_share.by_class, [Some(0.5), Some(0.0), Some(0.0)]);
+        assert_eq!(means.confusions, [vec![(2, 0.5)], vec![], vec![]]);
+    }
+}
