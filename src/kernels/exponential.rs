@@ -45,6 +45,7 @@ pub(crate) const ROUGH_LEAST: f32 = -126.0;
 
 /// 2^x for x <= 0 in float32, within 2 units in the last place, and 0 from [`ROUGH_LEAST`] down.
 #[inline(always)]
+#[allow(clippy::approx_constant, reason = "the coefficient near ln(2) belongs to the polynomial of least error")]
 pub(crate) fn rough_exp2(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let clamped = if x > ROUGH_LEAST { x } else { ROUGH_LEAST };

@@ -199,7 +199,9 @@ mod tests {
         for columns in [0..n, PANEL..n, PANEL..2 * PANEL, 2 * PANEL..n, 0..7] {
             let mut out = vec![f64::NAN; m * columns.len()];
             multiply_packed(&left, &packed, columns.clone(), &mut out);
-            let pairs = left.chunks_exact(k).flat_map(|x| right[columns.start * k..columns.end * k].chunks_exact(k).map(move |y| (x, y)));
+            let pairs = left
+                .chunks_exact(k)
+                .flat_map(|x| right[columns.start * k..columns.end * k].chunks_exact(k).map(move |y| (x, y)));
             let expected: Vec<f64> = pairs.map(|(x, y)| x.iter().zip(y).map(|(x, y)| x * y).sum()).collect();
             assert_eq!(out, expected, "{columns:?}");
         }

@@ -8,7 +8,8 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum, rough_exp2,
+    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum,
+    rough_exp2,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
