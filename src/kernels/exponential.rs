@@ -53,11 +53,11 @@ pub(crate) fn rough_exp2(x: f32) -> f32 {
     let fraction = clamped - (shifted - ROUND);
     // The polynomial of degree 5 that has the least relative error on [-1/2, 1/2], 1.1e-7, of those that are 1 at 0.
     let mut sum: f32 = 1.326_465_3e-3;
-    sum = sum.mul_add(fraction, 9.671_511e-3);
-    sum = sum.mul_add(fraction, 5.550_734e-2);
-    sum = sum.mul_add(fraction, 2.402_224_2e-1);
-    sum = sum.mul_add(fraction, 6.931_47e-1);
-    sum = sum.mul_add(fraction, 1.0);
+    sum = sum * fraction + 9.671_511e-3;
+    sum = sum * fraction + 5.550_734e-2;
+    sum = sum * fraction + 2.402_224_2e-1;
+    sum = sum * fraction + 6.931_47e-1;
+    sum = sum * fraction + 1.0;
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x > ROUGH_LEAST { sum * power } else { 0.0 }
 }

@@ -337,15 +337,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         sums: &[f64],
         means: &mut Vec<f64>,
     ) {
-        means.clear();
-        means
-            .extend(sums.iter().zip(&self.class_weights[first_class..]).map(|(sum, weight)| sum / weight / self.scale));
-        let own = self.class_of[position] as usize;
-        if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
-            let others = self.dataset.weight_of_others(self.order[position]);
-            *entry = if others > 0.0 { sums[own - first_class] / others / self.scale } else { 0.0 };
-        }
-        fold.absorb(state, first_class, means);
+        vectorized(AbsorbTask { kernel: self, fold, state, position, first_class, sums, means });
     }
 
     /// All tiles of a strip's rows with one tile of columns.
@@ -403,6 +395,38 @@ impl<'a, T: Real> PairTiles<'a, T> {
             Distance::Manhattan => manhattan_distance(x, y),
             _ => squared_distance(x, y).sqrt() * self.scale,
         }
+    }
+}
+
+/// [`PairTiles::absorb`].
+struct AbsorbTask<'t, 'a, T, F: RowFold> {
+    kernel: &'t PairTiles<'a, T>,
+    fold: &'t F,
+    state: &'t mut F::State,
+    position: usize,
+    first_class: usize,
+    sums: &'t [f64],
+    means: &'t mut Vec<f64>,
+}
+
+impl<T: Real, F: RowFold> Vectorized for AbsorbTask<'_, '_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let AbsorbTask { kernel, fold, state, position, first_class, sums, means } = self;
+        // The scale is a power of two, so that this is division.
+        let unscale = 1.0 / kernel.scale;
+        means.resize(sums.len(), 0.0);
+        for ((mean, sum), weight) in means.iter_mut().zip(sums).zip(&kernel.class_weights[first_class..]) {
+            *mean = sum / weight * unscale;
+        }
+        let own = kernel.class_of[position] as usize;
+        if let Some(entry) = own.checked_sub(first_class).and_then(|own| means.get_mut(own)) {
+            let others = kernel.dataset.weight_of_others(kernel.order[position]);
+            *entry = if others > 0.0 { sums[own - first_class] / others * unscale } else { 0.0 };
+        }
+        fold.absorb(state, first_class, means);
     }
 }
 

@@ -183,12 +183,12 @@ fn rough_sums(exponentials: &[f32], exponents: &[f32]) -> (f64, f64) {
     for (exponentials, exponents) in exponentials.iter().zip(exponents) {
         for lane in 0..LANES {
             sums[lane] += exponentials[lane];
-            weighted[lane] = exponentials[lane].mul_add(exponents[lane], weighted[lane]);
+            weighted[lane] += exponentials[lane] * exponents[lane];
         }
     }
     for (lane, (exponential, exponent)) in last_exponentials.iter().zip(last_exponents).enumerate() {
         sums[lane] += exponential;
-        weighted[lane] = exponential.mul_add(*exponent, weighted[lane]);
+        weighted[lane] += exponential * exponent;
     }
     (lane_sum(&sums, f64::from), lane_sum(&weighted, f64::from))
 }
