@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
 use crate::kernels::gemm::{multiply, transposed_multiply};
-use crate::kernels::in_order::{blocks_at_once, for_each_block};
+use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real};
 
@@ -38,21 +38,29 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut vectors = vec![0.0; classes * d];
         self.progress.begin("gradient", rows as u64);
         self.dataset.selected().for_each_window::<T>(|window| {
-            let at_once = blocks_at_once(classes * d + BLOCK_ROWS * (classes + d));
-            for_each_block(
-                window.range(),
-                BLOCK_ROWS,
-                at_once,
-                |workspace, block| vectorized(BlockTask { kernel: self, loss, window, block, workspace }),
-                |block, result| {
+            let range = window.range();
+            let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
+            let runs = gradient[range.start * d..range.end * d].chunks_mut(at_once * BLOCK_ROWS * d);
+            for (run, own_parts) in runs.enumerate() {
+                let start = range.start + run * at_once * BLOCK_ROWS;
+                let blocks = own_parts.par_chunks_mut(BLOCK_ROWS * d).enumerate();
+                let results: Vec<BlockResult<T>> = blocks
+                    .map_init(Workspace::default, |workspace, (index, own_part)| {
+                        let first = start + index * BLOCK_ROWS;
+                        let block = first..first + own_part.len() / d;
+                        vectorized(BlockTask { kernel: self, loss, window, block, own_part, workspace })
+                    })
+                    .collect::<Result<_>>()?;
+                // In order, so that sums do not depend on the number of threads.
+                for result in results {
                     total += result.parts;
                     add(&mut class_slopes, &result.class_slopes);
                     let pieces = vectors.par_chunks_mut(d).zip(result.vectors.par_chunks(d));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
-                    gradient[block.start * d..block.end * d].copy_from_slice(&result.own_part);
-                    self.progress.advance(block.len() as u64);
-                },
-            )
+                }
+                self.progress.advance((own_parts.len() / d) as u64);
+            }
+            Ok(())
         })?;
         self.progress.end();
         // From the gradient by centred and scaled rows to that by the rows as they are compared.
@@ -98,8 +106,6 @@ struct BlockResult<T> {
     /// h_c and W_c, over its rows.
     class_slopes: Vec<f64>,
     vectors: Vec<T>,
-    /// What its rows' own distances give to their gradient, halved.
-    own_part: Vec<T>,
 }
 
 struct BlockTask<'t, 'a, T, L> {
@@ -107,6 +113,8 @@ struct BlockTask<'t, 'a, T, L> {
     loss: &'t L,
     window: &'t Window<'a, T>,
     block: std::ops::Range<usize>,
+    /// What the rows' own distances give to their gradient, halved.
+    own_part: &'t mut [T],
     workspace: &'t mut Workspace<T>,
 }
 
@@ -125,7 +133,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
 
     #[inline(always)]
     fn run(self) -> Self::Output {
-        let BlockTask { kernel, loss, window, block, workspace } = self;
+        let BlockTask { kernel, loss, window, block, own_part, workspace } = self;
         let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
         let Workspace { source, block: block_buffers, buffers, distances, slopes, weights } = workspace;
         let block_rows = block_buffers.fill(kernel, window.rows(block.clone(), source)?, block.clone());
@@ -158,8 +166,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
             row_slopes.push(lane_sum(weights, |weight| weight.to_f64()));
             add(&mut class_slopes, weights);
         }
-        let mut own_part = vec![T::default(); rows * d];
-        multiply(weights, &kernel.means, classes, &mut own_part);
+        multiply(weights, &kernel.means, classes, own_part);
         for ((part, centred), sum) in own_part.chunks_exact_mut(d).zip(centred.chunks_exact(d)).zip(row_slopes) {
             for (part, value) in part.iter_mut().zip(centred) {
                 *part = T::from_f64(sum * value.to_f64() - part.to_f64());
@@ -167,7 +174,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
         }
         let mut vectors = vec![T::default(); classes * d];
         transposed_multiply(weights, centred, rows, &mut vectors);
-        Ok(BlockResult { parts, class_slopes, vectors, own_part })
+        Ok(BlockResult { parts, class_slopes, vectors })
     }
 }
 
