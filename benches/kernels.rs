@@ -7,9 +7,10 @@
 use divan::Bencher;
 use embq::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin, Precision};
 use embq::distance::Distance;
-use embq::kernels::{ClassDistanceKernel, RowFold, Wanted};
+use embq::evaluation::{Settings, evaluate};
+use embq::kernels::{ClassDistanceKernel, Eigen, RowFold, Wanted, covariance, nearest_neighbours};
 use embq::losses::{CenterLoss, CrossEntropy, SoftSilhouette, SupervisedContrastive};
-use embq::metrics::{RowScoreFold, SmoothMaximum, SoftMinimum};
+use embq::metrics::{RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
 use embq::progress::Silent;
 use ndarray::{Array1, Array2};
 
@@ -62,14 +63,16 @@ impl RowFold for Nothing {
     }
 }
 
-const CASES: [(Distance, Precision, usize); 7] = [
+const CASES: [(Distance, Precision, usize); 8] = [
     (Distance::Cosine, Precision::F32, 10),
     (Distance::Cosine, Precision::F32, 1000),
     (Distance::Cosine, Precision::F64, 1000),
     (Distance::SqEuclidean, Precision::F32, 1000),
     (Distance::Euclidean, Precision::F32, 10),
     (Distance::Euclidean, Precision::F32, 1000),
-    (Distance::Manhattan, Precision::F32, 100),
+    // From sorted dimensions, and from pairs.
+    (Distance::Manhattan, Precision::F32, 10),
+    (Distance::Manhattan, Precision::F32, 1000),
 ];
 
 fn pass(bencher: Bencher, (distance, precision, classes): (Distance, Precision, usize), scored: bool) {
@@ -109,6 +112,39 @@ fn distances_alone(bencher: Bencher, case: (Distance, Precision, usize)) {
 #[divan::bench(args = CASES)]
 fn distances_and_scores(bencher: Bencher, case: (Distance, Precision, usize)) {
     pass(bencher, case, true);
+}
+
+#[divan::bench(args = [Distance::Cosine, Distance::Euclidean, Distance::Manhattan])]
+fn neighbours(bencher: Bencher, distance: Distance) {
+    let dataset = dataset(distance, 100);
+    bencher.bench_local(|| nearest_neighbours(&dataset, 10, &Silent).expect("neighbours").indices.len());
+}
+
+#[divan::bench]
+fn covariance_and_eigenvalues(bencher: Bencher) {
+    let dataset = dataset(Distance::Cosine, 100);
+    bencher.bench_local(|| {
+        let covariance = covariance(&dataset, &Silent).expect("a covariance");
+        Eigen::of(&covariance.matrix, 0).expect("eigenvalues").values.len()
+    });
+}
+
+/// Metrics that have kernels of their own: class means, the widest and nearest pairs, sums over all pairs.
+#[divan::bench(args = ["davies_bouldin", "simplified_silhouette", "nc4", "dunn", "uniformity", "supcon"])]
+fn metric(bencher: Bencher, name: &str) {
+    let settings =
+        Settings { metrics: Selection::parse([name]).expect("a metric"), rows: false, ..Settings::default() };
+    let dataset = dataset(Distance::Cosine, 100);
+    bencher.bench_local(|| evaluate(&dataset, &settings, &Silent).expect("an evaluation").evaluation.metrics.len());
+}
+
+/// The silhouette alone, and with the influence of every row on it and on those of the classes.
+#[divan::bench(args = [(Distance::Cosine, false), (Distance::Cosine, true), (Distance::Euclidean, true)])]
+fn intervals(bencher: Bencher, (distance, intervals): (Distance, bool)) {
+    let metrics = Selection::parse(["silhouette"]).expect("a metric");
+    let settings = Settings { distance, intervals, metrics, rows: false, ..Settings::default() };
+    let dataset = dataset(distance, 100);
+    bencher.bench_local(|| evaluate(&dataset, &settings, &Silent).expect("an evaluation").evaluation.metrics.len());
 }
 
 #[divan::bench(args = [(Distance::Cosine, 10), (Distance::Cosine, 1000), (Distance::Euclidean, 10)])]

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
 use crate::gate::{Gate, Quantity};
 use crate::input;
+use crate::kernels::ManhattanCost;
 use crate::metrics::{Companions, Family, METRICS, Metric, Selection};
 use crate::report::matrix::{self, MatrixFormat};
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
@@ -332,18 +333,25 @@ fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
     let seconds = |pairs: f64| pairs * dimensions / (speed * threads);
     let by_pairs = matches!(settings.distance, Distance::Euclidean | Distance::Manhattan);
     let once = seconds(rows * rows / 2.0);
-    let of_rows = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { once };
+    let of_pairs = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { once };
+    let of_rows = if settings.distance == Distance::Manhattan {
+        let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
+        let cost = ManhattanCost::of(dataset, precision);
+        of_pairs * (cost.sorting / cost.pairs).min(1.0)
+    } else {
+        of_pairs
+    };
     if by_pairs && settings.compares_with_classes() && of_rows > LONG {
         let megabytes = 8.0 * rows * dimensions / 1e6 + 100.0;
         message::note(&format!(
             "{} distances of {rows} rows will take about {of_rows:.0} s and {megabytes:.0} MB; \
-             --distance cosine or sqeuclidean need no pairs and take seconds, --subsample scores some rows",
+             --distance cosine and sqeuclidean take seconds, --subsample scores some rows",
             settings.distance
         ));
     }
     let asks = |id: &str| settings.metrics.contains(id);
     let work = [
-        ("retrieval", settings.metrics.any_of(Family::Retrieval), of_rows),
+        ("retrieval", settings.metrics.any_of(Family::Retrieval), of_pairs),
         ("dunn", asks("dunn"), once),
         ("uniformity", asks("uniformity") && settings.sample.is_none(), once),
         ("supcon", asks("supcon"), 2.0 * once),

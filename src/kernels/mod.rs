@@ -45,6 +45,7 @@ pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{ClassInfluence, Influence};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
+pub use sorted_dimensions::ManhattanCost;
 use sorted_dimensions::SortedDimensions;
 pub(crate) use vectorized::{Vectorized, vectorized};
 

@@ -69,16 +69,11 @@ pub(crate) struct SortedDimensions<'a> {
 }
 
 impl<'a> SortedDimensions<'a> {
-    /// Whether sorting dimensions is expected to take less time than going through pairs. A function of the sizes alone.
+    /// Whether sorting dimensions is expected to take less time than going through pairs.
     pub(crate) fn pays(dataset: &Dataset, precision: Precision) -> bool {
-        let (rows, scored) = (dataset.len() as f64, dataset.scored());
-        let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
-        let panels = dataset.labels().classes().div_ceil(PANEL);
-        let groups = panels.div_ceil(panels_at_once(dataset.len()));
-        let double = usize::from(precision == Precision::F64);
-        let sorting = rows * (groups as f64 * SORT_COST[double] + panels as f64 * SWEEP_COST);
+        let cost = ManhattanCost::of(dataset, precision);
         // Rows are numbered in 32 bits here.
-        sorting < pairs * PAIR_COST[double] && u32::try_from(dataset.len()).is_ok()
+        cost.sorting < cost.pairs && u32::try_from(dataset.len()).is_ok()
     }
 
     /// # Errors
@@ -227,6 +222,30 @@ impl<'a> SortedDimensions<'a> {
             let class = codes[row as usize] as usize;
             totals[class] += self.dataset.weight(row as usize) * (value.to_f64() - medians[class]);
         }
+    }
+}
+
+/// What mean Manhattan distances to classes are expected to cost by either route, in seconds of a core. A function of
+/// the sizes alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ManhattanCost {
+    /// By sorted dimensions.
+    pub sorting: f64,
+    /// By all pairs of rows, or all pairs of a scored row and a row.
+    pub pairs: f64,
+}
+
+impl ManhattanCost {
+    /// The costs for a data set whose distances are computed from numbers of a precision.
+    pub fn of(dataset: &Dataset, precision: Precision) -> Self {
+        let (rows, scored) = (dataset.len() as f64, dataset.scored());
+        let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
+        let panels = dataset.labels().classes().div_ceil(PANEL);
+        let groups = panels.div_ceil(panels_at_once(dataset.len()));
+        let double = usize::from(precision == Precision::F64);
+        let sorting = rows * (groups as f64 * SORT_COST[double] + panels as f64 * SWEEP_COST);
+        let seconds = |of_dimension: f64| of_dimension * dataset.dimensions() as f64 * 1e-9;
+        ManhattanCost { sorting: seconds(sorting), pairs: seconds(pairs * PAIR_COST[double]) }
     }
 }
 

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Measures what embq promises of its speed, each number against its yardstick in the same run.
+
+Needs Python with numpy, a release build of embq, and 5 GB of disk for the largest set, which is given back:
+
+    cargo build --release
+    python3 benches/goals.py                   # all sets, about ten minutes on two cores
+    python3 benches/goals.py --only 20000      # those of so many rows
+    python3 benches/goals.py --sklearn         # scikit-learn beside it, at 20,000 rows
+
+The yardstick is the product of matrices that the work cannot do without, by the same crate (`benches/product.rs`), which
+is timed in turn with embq. embq is timed as a whole process that reads its files, which are in the page cache. All times
+are medians. Memory is the program's own at its peak, without the pages of mapped files.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from compare_sklearn import made, timed
+from larger_than_memory import own_memory
+
+ROOT = Path(__file__).resolve().parent.parent
+DIGITS = [ROOT / "fixtures/digits/embeddings.npy", "-l", ROOT / "fixtures/digits/labels.npy"]
+
+# Rows, dimensions, classes, distance, runs.
+SETS = [
+    (20_000, 512, 100, "cosine", 15),
+    (20_000, 512, 100, "euclidean", 5),
+    (20_000, 512, 100, "manhattan", 5),
+    (100_000, 256, 1_000, "cosine", 9),
+    (100_000, 256, 1_000, "euclidean", 3),
+    (35_000, 128, 15_000, "cosine", 5),
+    (35_000, 128, 15_000, "euclidean", 3),
+    (1_000_000, 256, 1_000, "cosine", 5),
+]
+
+
+def product(rows, dimensions, columns):
+    """Seconds of the product on one and on all threads."""
+    command = ["cargo", "bench", "--quiet", "--bench", "product", "--", rows, dimensions, columns, 1]
+    output = subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    result = json.loads(output.strip().splitlines()[-1])
+    return result["one_thread_seconds"], result["seconds"]
+
+
+def seconds_of(command):
+    start = time.perf_counter()
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def peak_of(command):
+    """The most memory of its own that a command holds, in MB."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, own_memory(process.pid))
+        time.sleep(0.002)
+    return peak / 1e6
+
+
+def computing(command):
+    """The seconds of computing that embq tells itself."""
+    output = subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout
+    return json.loads(output)["timing"]["compute_seconds"]
+
+
+def read_seconds(path):
+    return statistics.median(timed(Path(path).read_bytes)[0] for _ in range(5))
+
+
+def measure(arguments, folder, rows, dimensions, classes, distance, runs):
+    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
+    score = [arguments.embq, "score", paths[0], "-l", paths[1], "--distance", distance, "--quiet"]
+    columns = 0 if distance in ("euclidean", "manhattan") else classes
+    seconds_of(score)
+    ours, theirs = [], []
+    for _ in range(runs):
+        ours.append(seconds_of(score))
+        theirs.append(product(rows, dimensions, columns))
+    single = [seconds_of([*score, "--threads", 1]) for _ in range(min(runs, 3))] if rows != 35_000 else []
+    embq = statistics.median(ours)
+    one, both = (statistics.median(values) for values in zip(*theirs))
+    line = f"| {rows:,} x {dimensions}, {classes:,} | {distance} | {both:.3f} s | {embq:.3f} s | {embq / both:.2f} |"
+    line += f" {peak_of(score):.0f} MB |"
+    if single:
+        line += f" {statistics.median(single) / embq:.2f} against {one / both:.2f} |"
+    else:
+        line += " |"
+    print(line, flush=True)
+    if rows == 20_000 and distance == "cosine":
+        print(f"  (a read of the file takes {read_seconds(paths[0]):.3f} s)")
+
+
+def gradient(arguments, folder, rows):
+    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
+    inputs = [paths[0], "-l", paths[1], "--format", "json"]
+    loss = [arguments.embq, "score", *inputs, "--metrics", "soft_silhouette_loss"]
+    grad = [arguments.embq, "grad", *inputs, "--loss", "silhouette", "--gradient", folder / "gradient.npy"]
+    pairs = [(computing(loss), computing(grad)) for _ in range(9)]
+    alone, both = (statistics.median(values) for values in zip(*pairs))
+    print(f"gradient of {rows:,} rows: {both:.3f} s, the loss alone {alone:.3f} s, ratio {both / alone:.2f}", flush=True)
+
+
+def peer(arguments, folder, rows, distance):
+    from sklearn.metrics import silhouette_samples
+
+    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
+    embeddings, labels = (np.load(path) for path in paths)
+    score = [arguments.embq, "score", paths[0], "-l", paths[1], "--distance", distance, "--quiet"]
+    runs = [(seconds_of(score), timed(lambda: silhouette_samples(embeddings, labels, metric=distance))[0]) for _ in range(3)]
+    ours, theirs = (statistics.median(values) for values in zip(*runs))
+    print(f"{distance}: silhouette_samples {theirs:.2f} s, embq {ours:.3f} s, ratio {theirs / ours:.0f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embq", default=ROOT / "target/release/embq")
+    parser.add_argument("--only", type=int, help="only sets of so many rows")
+    parser.add_argument("--sklearn", action="store_true", help="time scikit-learn at 20,000 rows")
+    parser.add_argument("--folder", default=None, help="where the sets are made and deleted")
+    arguments = parser.parse_args()
+    sets = [case for case in SETS if arguments.only in (None, case[0])]
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        folder = Path(folder)
+        for rows, dimensions, classes in {case[:3]: None for case in sets}:
+            embeddings, labels = made(rows, dimensions, classes)
+            np.save(folder / f"{rows}.npy", embeddings)
+            np.save(folder / f"{rows}-labels.npy", labels)
+            del embeddings
+        print(f"{os.cpu_count()} cores")
+        print("| rows x dimensions, classes | distance | product | whole process | ratio | own memory | one thread to all |")
+        print("|---|---|---|---|---|---|---|", flush=True)
+        for case in sets:
+            measure(arguments, folder, *case)
+        for rows in (20_000, 100_000):
+            if arguments.only in (None, rows):
+                gradient(arguments, folder, rows)
+        if arguments.sklearn and arguments.only in (None, 20_000):
+            for distance in ("cosine", "euclidean"):
+                peer(arguments, folder, 20_000, distance)
+    for name, command in [("digits", ["score", *DIGITS, "--quiet"]), ("--version", ["--version"])]:
+        seconds = statistics.median(seconds_of([arguments.embq, *command]) for _ in range(31))
+        print(f"{name}: {1000 * seconds:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
