@@ -43,9 +43,10 @@ SETS = [
 ]
 
 
-def product(rows, dimensions, columns):
+def product(built, rows, dimensions, columns):
     """Seconds of the product on one and on all threads."""
-    command = ["cargo", "bench", "--quiet", "--bench", "product", "--", rows, dimensions, columns, 1]
+    command = [built] if built else ["cargo", "bench", "--quiet", "--bench", "product", "--"]
+    command += [rows, dimensions, columns, 1]
     output = subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     result = json.loads(output.strip().splitlines()[-1])
     return result["one_thread_seconds"], result["seconds"]
@@ -85,7 +86,7 @@ def measure(arguments, folder, rows, dimensions, classes, distance, runs):
     ours, theirs = [], []
     for _ in range(runs):
         ours.append(seconds_of(score))
-        theirs.append(product(rows, dimensions, columns))
+        theirs.append(product(arguments.product, rows, dimensions, columns))
     single = [seconds_of([*score, "--threads", 1]) for _ in range(min(runs, 3))] if rows != 35_000 else []
     embq = statistics.median(ours)
     one, both = (statistics.median(values) for values in zip(*theirs))
@@ -124,6 +125,7 @@ def peer(arguments, folder, rows, distance):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--embq", default=ROOT / "target/release/embq")
+    parser.add_argument("--product", help="the benchmark of the product as it was built, if it is not to be built again")
     parser.add_argument("--only", type=int, help="only sets of so many rows")
     parser.add_argument("--sklearn", action="store_true", help="time scikit-learn at 20,000 rows")
     parser.add_argument("--folder", default=None, help="where the sets are made and deleted")

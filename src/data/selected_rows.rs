@@ -10,8 +10,12 @@ use rayon::prelude::*;
 use crate::data::{Element, Embeddings};
 use crate::error::{Error, Result};
 
-/// Bytes of one window of a pass.
+/// Bytes of one window of a pass over rows that are decoded.
 const WINDOW_BYTES: usize = 32 << 20;
+
+/// The same for rows that lie in memory or a mapped file. Threads wait for each other after each window, so it pays to have
+/// few.
+const MAPPED_WINDOW_BYTES: usize = 128 << 20;
 
 /// Windows start at multiples of this many rows, so that the blocks that kernels cut them into are always the same.
 const WINDOW_STEP: usize = 2048;
@@ -159,7 +163,8 @@ impl SelectedRows {
 
     fn windows<T>(&self) -> Vec<Range<usize>> {
         let row_bytes = (self.dimensions() * size_of::<T>()).max(1);
-        let step = (WINDOW_BYTES / row_bytes).max(1).next_multiple_of(WINDOW_STEP);
+        let bytes = if self.embeddings.blocks().is_random_access() { MAPPED_WINDOW_BYTES } else { WINDOW_BYTES };
+        let step = (bytes / row_bytes).max(1).next_multiple_of(WINDOW_STEP);
         (0..self.len()).step_by(step).map(|start| start..(start + step).min(self.len())).collect()
     }
 
