@@ -53,9 +53,8 @@ def product(built, rows, dimensions, columns):
 
 
 def seconds_of(command):
-    start = time.perf_counter()
-    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    command = [str(part) for part in command]
+    return timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))[0]
 
 
 def peak_of(command):
@@ -74,13 +73,23 @@ def computing(command):
     return json.loads(output)["timing"]["compute_seconds"]
 
 
+def files(folder, rows):
+    """Where the rows of a set and their labels are."""
+    return [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
+
+
+def scoring(arguments, folder, rows, distance):
+    """The command that scores a set."""
+    embeddings, labels = files(folder, rows)
+    return [arguments.embq, "score", embeddings, "-l", labels, "--distance", distance, "--quiet"]
+
+
 def read_seconds(path):
     return statistics.median(timed(Path(path).read_bytes)[0] for _ in range(5))
 
 
 def measure(arguments, folder, rows, dimensions, classes, distance, runs):
-    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
-    score = [arguments.embq, "score", paths[0], "-l", paths[1], "--distance", distance, "--quiet"]
+    score = scoring(arguments, folder, rows, distance)
     columns = 0 if distance in ("euclidean", "manhattan") else classes
     seconds_of(score)
     ours, theirs = [], []
@@ -98,12 +107,12 @@ def measure(arguments, folder, rows, dimensions, classes, distance, runs):
         line += " |"
     print(line, flush=True)
     if rows == 20_000 and distance == "cosine":
-        print(f"  (a read of the file takes {read_seconds(paths[0]):.3f} s)")
+        print(f"  (a read of the file takes {read_seconds(files(folder, rows)[0]):.3f} s)")
 
 
 def gradient(arguments, folder, rows):
-    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
-    inputs = [paths[0], "-l", paths[1], "--format", "json"]
+    embeddings, labels = files(folder, rows)
+    inputs = [embeddings, "-l", labels, "--format", "json"]
     loss = [arguments.embq, "score", *inputs, "--metrics", "soft_silhouette_loss"]
     grad = [arguments.embq, "grad", *inputs, "--loss", "silhouette", "--gradient", folder / "gradient.npy"]
     pairs = [(computing(loss), computing(grad)) for _ in range(9)]
@@ -114,9 +123,8 @@ def gradient(arguments, folder, rows):
 def peer(arguments, folder, rows, distance):
     from sklearn.metrics import silhouette_samples
 
-    paths = [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
-    embeddings, labels = (np.load(path) for path in paths)
-    score = [arguments.embq, "score", paths[0], "-l", paths[1], "--distance", distance, "--quiet"]
+    embeddings, labels = (np.load(path) for path in files(folder, rows))
+    score = scoring(arguments, folder, rows, distance)
     runs = [(seconds_of(score), timed(lambda: silhouette_samples(embeddings, labels, metric=distance))[0]) for _ in range(3)]
     ours, theirs = (statistics.median(values) for values in zip(*runs))
     print(f"{distance}: silhouette_samples {theirs:.2f} s, embq {ours:.3f} s, ratio {theirs / ours:.0f}", flush=True)
@@ -135,9 +143,9 @@ def main():
         folder = Path(folder)
         for rows, dimensions, classes in {case[:3]: None for case in sets}:
             embeddings, labels = made(rows, dimensions, classes)
-            np.save(folder / f"{rows}.npy", embeddings)
-            np.save(folder / f"{rows}-labels.npy", labels)
-            del embeddings
+            for path, values in zip(files(folder, rows), (embeddings, labels)):
+                np.save(path, values)
+            del embeddings, values
         print(f"{os.cpu_count()} cores")
         print("| rows x dimensions, classes | distance | product | whole process | ratio | own memory | one thread to all |")
         print("|---|---|---|---|---|---|---|", flush=True)

@@ -481,10 +481,7 @@ pub fn evaluate_with(
     let kernel = if compares_with_classes || automatic {
         Some(ClassDistanceKernel::new(dataset, settings.distance, precision, progress)?)
     } else {
-        match precision {
-            Precision::F32 => dataset.check_values::<f32>()?,
-            Precision::F64 => dataset.check_values::<f64>()?,
-        }
+        dataset.check_values_in(precision)?;
         None
     };
     let temperature = match (settings.temperature, &kernel) {

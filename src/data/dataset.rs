@@ -297,6 +297,17 @@ impl Dataset {
         self.check_values_for::<T>(self.distance)
     }
 
+    /// As [`Dataset::check_values`], of values read in a precision that is known at run time.
+    ///
+    /// # Errors
+    /// As [`Dataset::check_values`].
+    pub(crate) fn check_values_in(&self, precision: Precision) -> Result<()> {
+        match precision {
+            Precision::F32 => self.check_values::<f32>(),
+            Precision::F64 => self.check_values::<f64>(),
+        }
+    }
+
     /// As [`Dataset::check_values`], for another distance.
     pub(crate) fn check_values_for<T: Element>(&self, distance: Distance) -> Result<()> {
         let mut scan = ValueScan::new(&self.rows, distance);

@@ -79,10 +79,7 @@ impl<'a> SortedDimensions<'a> {
     /// # Errors
     /// Values that have no distance, and what reading rows reports.
     pub(crate) fn new(dataset: &'a Dataset, precision: Precision, progress: &'a dyn Progress) -> Result<Self> {
-        match precision {
-            Precision::F32 => dataset.check_values::<f32>()?,
-            Precision::F64 => dataset.check_values::<f64>()?,
-        }
+        dataset.check_values_in(precision)?;
         Ok(SortedDimensions { dataset, precision, progress })
     }
 
