@@ -8,7 +8,7 @@ use crate::data::{Dataset, Element, ValueScan};
 use crate::error::Result;
 use crate::kernels::centre::{Centre, Sample};
 use crate::kernels::centroids::COSINE_ZERO;
-use crate::kernels::dense::{RowScale, lane_sum_2, lane_sum_3, squared_norm};
+use crate::kernels::dense::{LANES, RowScale, lane_sum, lane_sum_2, lane_sum_3, squared_norm};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -53,8 +53,11 @@ impl ClassSums {
         };
         let mut scan = ValueScan::new(dataset.selected(), dataset.distance());
         let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
-        let squares = sums.accumulate::<T>(dataset, unit, None, progress, |start, block| {
-            scan.add(start, block);
+        let squares = sums.accumulate::<T>(dataset, unit, None, progress, |start, block, scales| {
+            // A row that has an ordinary length has no value to complain about.
+            if !unit || scales.iter().any(|scale| !scale.is_ordinary()) {
+                scan.add(start, block);
+            }
             sample.take(start, block);
         })?;
         scan.finish()?;
@@ -62,20 +65,21 @@ impl ClassSums {
             .map(|class| squares[class] > 0.0 && sums.variance[class] < ILL_CONDITIONED * squares[class])
             .collect();
         if ill.contains(&true) {
-            sums.accumulate::<T>(dataset, unit, Some(&ill), progress, |_, _| {})?;
+            sums.accumulate::<T>(dataset, unit, Some(&ill), progress, |_, _, _| {})?;
         }
         Ok((sums, sample.centre()))
     }
 
     /// Sums around the first row of each class, or, for the classes of `again`, around the mean found before.
-    /// Returns the mean squared distance of each class to its reference. `watch` sees every block on the way.
+    /// Returns the mean squared distance of each class to its reference. `watch` sees every block on the way,
+    /// with the scales of its rows.
     fn accumulate<T: Element>(
         &mut self,
         dataset: &Dataset,
         unit: bool,
         again: Option<&[bool]>,
         progress: &dyn Progress,
-        mut watch: impl FnMut(usize, &[T]),
+        mut watch: impl FnMut(usize, &[T], &[RowScale]),
     ) -> Result<Vec<f64>> {
         let (rows, d, classes) = (dataset.len(), self.dimensions, self.weight.len());
         let width = slice_width(d);
@@ -91,7 +95,6 @@ impl ClassSums {
             for start in window.range().step_by(BLOCK_ROWS) {
                 let end = (start + BLOCK_ROWS).min(window.range().end);
                 let block = window.rows(start..end, &mut buffer)?;
-                watch(start, block);
                 scales.clear();
                 if unit {
                     block
@@ -102,6 +105,7 @@ impl ClassSums {
                 } else {
                     scales.resize(end - start, RowScale::ONE);
                 }
+                watch(start, block, &scales);
                 let weights = dataset.weights().map(|weights| &weights[start..end]);
                 let rows =
                     Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
@@ -128,7 +132,7 @@ impl ClassSums {
                 for (offset, sum) in self.offset[place].iter_mut().zip(&slice.sum[own]) {
                     *offset = sum / self.weight[class];
                 }
-                squares[class] += slice.squares[class];
+                squares[class] += lane_sum(&slice.squares[class], |square| square);
             }
             squares[class] /= self.weight[class];
             let offset = &self.offset[class * d..(class + 1) * d];
@@ -236,7 +240,8 @@ struct Slice {
     dimensions: Range<usize>,
     reference: Vec<f64>,
     sum: Vec<f64>,
-    squares: Vec<f64>,
+    /// In lanes, which are added up at the end.
+    squares: Vec<[f64; LANES]>,
     seen: Vec<bool>,
 }
 
@@ -257,7 +262,7 @@ impl Slice {
         let mut slice = Slice {
             reference: vec![0.0; classes * width],
             sum: vec![0.0; classes * width],
-            squares: vec![0.0; classes],
+            squares: vec![[0.0; LANES]; classes],
             seen: vec![false; classes],
             dimensions,
         };
@@ -309,15 +314,29 @@ impl<T: Element> Vectorized for AddToSlice<'_, T> {
                 slice.seen[class] = true;
             }
             let weight = rows.weights.map_or(1.0, |weights| weights[position]);
-            let sum = &mut slice.sum[own];
-            for ((sum, value), reference) in sum.iter_mut().zip(row).zip(&*reference) {
-                *sum += weight * (scale.apply(value.to_f64()) - reference);
+            let (references, last_references) = reference.as_chunks::<LANES>();
+            let (values, last_values) = row.as_chunks::<LANES>();
+            let (sums, last_sums) = slice.sum[own].as_chunks_mut::<LANES>();
+            let mut squares = slice.squares[class];
+            for ((sums, values), references) in sums.iter_mut().zip(values).zip(references) {
+                // A loop for each result: the compiler cannot know that rows and sums do not overlap.
+                let mut differences = [0.0; LANES];
+                for ((difference, value), reference) in differences.iter_mut().zip(values).zip(references) {
+                    *difference = scale.apply(value.to_f64()) - reference;
+                }
+                for ((square, sum), difference) in squares.iter_mut().zip(sums).zip(&differences) {
+                    *sum += weight * difference;
+                    *square += weight * (difference * difference);
+                }
             }
-            slice.squares[class] += weight
-                * lane_sum_2(row, reference, |value, reference| {
-                    let difference = scale.apply(value.to_f64()) - reference;
-                    difference * difference
-                });
+            for (((sum, value), reference), square) in
+                last_sums.iter_mut().zip(last_values).zip(last_references).zip(&mut squares)
+            {
+                let difference = scale.apply(value.to_f64()) - reference;
+                *sum += weight * difference;
+                *square += weight * (difference * difference);
+            }
+            slice.squares[class] = squares;
         }
     }
 }

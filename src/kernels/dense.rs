@@ -3,8 +3,10 @@
 //! The lanes are added in a fixed order: the result does not depend on the register width.
 
 use crate::data::Element;
+use crate::kernels::vectorized::{Simd, WithSimd, with_simd};
 
-const LANES: usize = 8;
+/// Sums that run side by side in one vector register, or several narrower ones.
+pub(crate) const LANES: usize = 8;
 
 /// Groups of lanes that are summed side by side, so that no addition waits for the one before.
 const GROUPS: usize = 4;
@@ -95,16 +97,87 @@ pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T
 }
 
 /// The smallest value; infinity if there are none.
-#[inline(always)]
 pub(crate) fn minimum(values: &[f64]) -> f64 {
-    let mut lanes = [f64::INFINITY; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value < lane { *value } else { *lane };
+    with_simd(Minimum(values))
+}
+
+/// The first position of the smallest value, and that value; the one at `without` is left out. `None` if nothing is left
+/// that is below infinity.
+pub(crate) fn smallest(values: &[f64], without: Option<usize>) -> Option<(usize, f64)> {
+    with_simd(Smallest { values, without })
+}
+
+struct Minimum<'a>(&'a [f64]);
+
+impl WithSimd for Minimum<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (vectors, rest) = S::as_simd_f64s(self.0);
+        let (pairs, last) = vectors.as_chunks::<2>();
+        let mut least = [simd.splat_f64s(f64::INFINITY); 2];
+        for [first, second] in pairs {
+            least = [simd.min_f64s(least[0], *first), simd.min_f64s(least[1], *second)];
+        }
+        for vector in last {
+            least[0] = simd.min_f64s(least[0], *vector);
+        }
+        rest.iter().copied().fold(simd.reduce_min_f64s(simd.min_f64s(least[0], least[1])), f64::min)
+    }
+}
+
+struct Smallest<'a> {
+    values: &'a [f64],
+    without: Option<usize>,
+}
+
+impl WithSimd for Smallest<'_> {
+    type Output = Option<(usize, f64)>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Option<(usize, f64)> {
+        /// Values that are searched for a position.
+        const BLOCK: usize = 128;
+        let Smallest { values, without } = self;
+        let (mut smallest, mut block_start) = (f64::INFINITY, None);
+        for (block, start) in values.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            let least = match without.and_then(|without| without.checked_sub(start)) {
+                Some(without) if without < block.len() => {
+                    let before = Minimum(&block[..without]).with_simd(simd);
+                    before.min(Minimum(&block[without + 1..]).with_simd(simd))
+                }
+                _ => Minimum(block).with_simd(simd),
+            };
+            if least < smallest {
+                (smallest, block_start) = (least, Some(start));
+            }
+        }
+        let mut start = block_start?;
+        loop {
+            let position = start + position_of(simd, values.get(start..)?, smallest)?;
+            if Some(position) != without {
+                return Some((position, smallest));
+            }
+            start = position + 1;
         }
     }
-    lanes.iter().chain(rest).copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The first position of a value.
+#[inline(always)]
+fn position_of<S: Simd>(simd: S, values: &[f64], value: f64) -> Option<usize> {
+    let wanted = simd.splat_f64s(value);
+    let mut start = 0;
+    for vector in S::as_simd_f64s(values).0 {
+        // Tells whether there is one, and not in all versions of the crate where.
+        if simd.first_true_m64s(simd.equal_f64s(*vector, wanted)) < S::F64_LANES {
+            break;
+        }
+        start += S::F64_LANES;
+    }
+    let position = values[start..].iter().position(|&other| other == value)?;
+    Some(start + position)
 }
 
 /// |x|^2.
@@ -161,6 +234,11 @@ impl RowScale {
         RowScale { power, inverse_norm: 1.0 / squared.sqrt() }
     }
 
+    /// Whether [`RowScale::unit`] found a length that is neither zero, nor infinite, nor NaN, nor extreme.
+    pub(crate) fn is_ordinary(self) -> bool {
+        self.power == 1.0
+    }
+
     /// One scaled element.
     #[inline(always)]
     pub(crate) fn apply(self, value: f64) -> f64 {
@@ -189,6 +267,26 @@ mod tests {
             assert_eq!(lane_sum_2(&x, &x, |x, y| x + y), 2.0 * total);
             assert_eq!(lane_sum_3(&x, &x, &x, |x, y, z| x + y + z), 3.0 * total);
         }
+    }
+
+    #[test]
+    fn the_smallest_value_is_found_at_its_first_position() {
+        for length in [0usize, 1, 2, 7, 8, 9, 127, 128, 129, 300] {
+            let values: Vec<f64> = (0..length).map(|index| ((index * 5 + 3) % 11) as f64).collect();
+            for without in (0..length).map(Some).chain([None]) {
+                let mut expected = None;
+                for (position, &value) in values.iter().enumerate().filter(|(position, _)| Some(*position) != without) {
+                    if expected.is_none_or(|(_, least)| value < least) {
+                        expected = Some((position, value));
+                    }
+                }
+                assert_eq!(smallest(&values, without), expected, "{length} {without:?}");
+                let scalar = Smallest { values: &values, without }.with_simd(pulp::Scalar::new());
+                assert_eq!(scalar, expected, "{length} {without:?}");
+            }
+            assert_eq!(minimum(&values), values.iter().copied().fold(f64::INFINITY, f64::min));
+        }
+        assert_eq!(smallest(&[f64::INFINITY; 3], None), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Compiling a function several times, for vector registers of several widths, and choosing at run time.
 
+pub(crate) use pulp::{Simd, WithSimd};
+
 /// A piece of work that is compiled for each width. `run` and all that it calls in its hot loops must be
 /// `#[inline(always)]`: what is not inlined is compiled for the narrowest vectors.
 pub(crate) trait Vectorized {
@@ -12,6 +14,12 @@ pub(crate) trait Vectorized {
 #[inline]
 pub(crate) fn vectorized<T: Vectorized>(task: T) -> T::Output {
     pulp::Arch::new().dispatch(Task(task))
+}
+
+/// The same for a task that is written in vectors: one with sums, whose order the compiler may not change.
+#[inline]
+pub(crate) fn with_simd<T: WithSimd>(task: T) -> T::Output {
+    pulp::Arch::new().dispatch(task)
 }
 
 struct Task<T>(T);

@@ -1,15 +1,13 @@
 //! The soft silhouette as a loss: 1 - the mean of s_i, after "Silhouette Loss" (arXiv:2604.08573).
 
-use std::f64::consts::LOG2_E;
-
 use ndarray::ArrayView2;
 
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2, minimum,
-    rough_exp2,
+    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2,
+    rough_exponentials, smallest,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
@@ -130,14 +128,14 @@ impl DistanceLoss for Anchors<'_> {
         }
         let a = distances[own];
         let rate = 1.0 / tau;
-        let smallest = minimum(&distances[..own]).min(minimum(&distances[own + 1..]));
+        let smallest = smallest(distances, Some(own)).map_or(f64::INFINITY, |(_, distance)| distance);
         // The own class may be nearer than all others; it is taken out of the sums below.
         for (slope, distance) in slopes.iter_mut().zip(distances) {
             let excess = distance - smallest;
             *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
         }
         if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
-            slopes.iter_mut().for_each(|slope| *slope = rough_exp2((*slope * LOG2_E) as f32).into());
+            rough_exponentials(slopes);
         } else {
             // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
             slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);
@@ -153,8 +151,7 @@ impl DistanceLoss for Anchors<'_> {
             SoftMinimum::Lse => {
                 // Of exp - 1, because where tau is large nothing of it is left in the exponentials.
                 let mut competitors = Competitors::NONE;
-                competitors.absorb(&distances[..own], tau, Exponentials::WithDeficits);
-                competitors.absorb(&distances[own + 1..], tau, Exponentials::WithDeficits);
+                competitors.absorb(distances, Some(own), tau, Exponentials::WithDeficits);
                 competitors.soft_minimum(soft_minimum, tau)
             }
         };

@@ -1,9 +1,7 @@
 //! What the silhouettes need of the mean distances of one row.
 
-use std::f64::consts::{LN_2, LOG2_E};
-
 use crate::data::Precision;
-use crate::kernels::{ROUGH_LEAST, RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, minimum, rough_exp2};
+use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, rough_sums, smallest};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
@@ -77,54 +75,54 @@ impl Competitors {
     pub(crate) const NONE: Competitors =
         Competitors { classes: 0, smallest: f64::INFINITY, exponentials: 0.0, deficits: 0.0, weighted: 0.0 };
 
-    /// Adds classes; returns the position of the smallest distance if it is smaller than all before.
+    /// Adds classes, but for the one at `own`; returns the position of the smallest distance if it is smaller than all
+    /// before.
     #[inline(always)]
-    pub(crate) fn absorb(&mut self, distances: &[f64], temperature: f64, wanted: Exponentials) -> Option<usize> {
-        let rate = -1.0 / temperature;
-        let (mut smallest, mut nearest) = (f64::INFINITY, 0);
-        for (index, block) in distances.chunks(BLOCK).enumerate() {
-            let of_block = minimum(block);
-            if of_block < smallest {
-                (smallest, nearest) = (of_block, index);
-            }
+    pub(crate) fn absorb(
+        &mut self,
+        distances: &[f64],
+        own: Option<usize>,
+        temperature: f64,
+        wanted: Exponentials,
+    ) -> Option<usize> {
+        let nearest = smallest(distances, own).filter(|&(_, distance)| distance < self.smallest);
+        if let Some((_, smallest)) = nearest {
+            self.lower(smallest, temperature);
         }
-        let mut position = None;
-        if smallest < self.smallest {
-            let first = nearest * BLOCK;
-            position =
-                distances[first..].iter().position(|&distance| distance == smallest).map(|offset| first + offset);
-            if self.classes > 0 {
-                let drop = self.smallest - smallest;
-                let (factor, factor_m1) = exp_and_exp_m1(drop * rate);
-                self.weighted = factor * (self.weighted + drop * self.exponentials);
-                self.deficits = factor * self.deficits - self.classes as f64 * factor_m1;
-                self.exponentials *= factor;
-            }
-            self.smallest = smallest;
-        }
-        // One plain loop for each step: a loop that did all of them would not become vector instructions.
         if wanted == Exponentials::Rough {
-            let rate = rate * LOG2_E;
-            let (mut exponents, mut exponentials) = ([0.0_f32; BLOCK], [0.0_f32; BLOCK]);
-            for block in distances.chunks(BLOCK) {
-                let exponents = &mut exponents[..block.len()];
-                let exponentials = &mut exponentials[..block.len()];
-                for (exponent, distance) in exponents.iter_mut().zip(block) {
-                    let value = (distance - self.smallest) * rate;
-                    // The exponential is 0 from here on, and the product of both must be.
-                    *exponent = if value > NOTHING { value as f32 } else { ROUGH_LEAST };
-                }
-                for (exponential, exponent) in exponentials.iter_mut().zip(&*exponents) {
-                    *exponential = rough_exp2(*exponent);
-                }
-                let (sum, weighted) = rough_sums(exponentials, exponents);
-                self.exponentials += sum;
-                self.weighted -= temperature * LN_2 * weighted;
-            }
-            self.classes += distances.len();
-            return position;
+            let (sum, weighted) = rough_sums(distances, own, self.smallest, temperature);
+            self.exponentials += sum;
+            self.weighted += weighted;
+        } else {
+            let (before, after) = match own {
+                Some(own) => (&distances[..own], &distances[own + 1..]),
+                None => (distances, &[][..]),
+            };
+            self.add(before, temperature, wanted);
+            self.add(after, temperature, wanted);
         }
+        self.classes += distances.len() - usize::from(own.is_some());
+        nearest.map(|(position, _)| position)
+    }
+
+    /// Makes the sums relative to a smaller distance.
+    fn lower(&mut self, smallest: f64, temperature: f64) {
+        if self.classes > 0 {
+            let drop = self.smallest - smallest;
+            let (factor, factor_m1) = exp_and_exp_m1(-drop / temperature);
+            self.weighted = factor * (self.weighted + drop * self.exponentials);
+            self.deficits = factor * self.deficits - self.classes as f64 * factor_m1;
+            self.exponentials *= factor;
+        }
+        self.smallest = smallest;
+    }
+
+    /// Adds distances of which none is below the smallest to the sums, in float64.
+    #[inline(always)]
+    fn add(&mut self, distances: &[f64], temperature: f64, wanted: Exponentials) {
+        let rate = -1.0 / temperature;
         let mut excesses = [0.0; BLOCK];
+        // One plain loop for each step: a loop that did all of them would not become vector instructions.
         for block in distances.chunks(BLOCK) {
             let excesses = &mut excesses[..block.len()];
             for (excess, distance) in excesses.iter_mut().zip(block) {
@@ -151,8 +149,6 @@ impl Competitors {
             self.exponentials += lane_sum(exponentials, |value| value);
             self.weighted += lane_sum_2(exponentials, excesses, |value, excess| value * excess);
         }
-        self.classes += distances.len();
-        position
     }
 
     /// The soft minimum over the classes.
@@ -169,30 +165,6 @@ impl Competitors {
     }
 }
 
-/// [`ROUGH_LEAST`] in float64.
-const NOTHING: f64 = ROUGH_LEAST as f64;
-
-/// The sums of exponentials and of their products with exponents to the base 2, over a block. Float32 lanes of few terms each: their
-/// rounding is that of the terms.
-#[inline(always)]
-fn rough_sums(exponentials: &[f32], exponents: &[f32]) -> (f64, f64) {
-    const LANES: usize = 16;
-    let (mut sums, mut weighted) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    let (exponentials, last_exponentials) = exponentials.as_chunks::<LANES>();
-    let (exponents, last_exponents) = exponents.as_chunks::<LANES>();
-    for (exponentials, exponents) in exponentials.iter().zip(exponents) {
-        for lane in 0..LANES {
-            sums[lane] += exponentials[lane];
-            weighted[lane] += exponentials[lane] * exponents[lane];
-        }
-    }
-    for (lane, (exponential, exponent)) in last_exponentials.iter().zip(last_exponents).enumerate() {
-        sums[lane] += exponential;
-        weighted[lane] += exponential * exponent;
-    }
-    (lane_sum(&sums, f64::from), lane_sum(&weighted, f64::from))
-}
-
 impl RowFold for RowScoreFold<'_> {
     type State = RowState;
     type Output = RowScore;
@@ -203,23 +175,18 @@ impl RowFold for RowScoreFold<'_> {
 
     #[inline(always)]
     fn absorb(&self, state: &mut RowState, first: usize, distances: &[f64]) {
-        let (before, after) = match state.own.checked_sub(first) {
-            Some(own) if own < distances.len() => {
-                state.a = distances[own];
-                (&distances[..own], &distances[own + 1..])
-            }
-            _ => (distances, &[][..]),
-        };
+        let own = state.own.checked_sub(first).filter(|&own| own < distances.len());
+        if let Some(own) = own {
+            state.a = distances[own];
+        }
         let wanted = match (self.softmin, self.softmax, self.precision) {
             (SoftMinimum::Lse, ..) => Exponentials::WithDeficits,
             (SoftMinimum::Weighted, SmoothMaximum::Lse, Precision::F32) => Exponentials::Rough,
             // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
             (SoftMinimum::Weighted, ..) => Exponentials::Plain,
         };
-        for (first, distances) in [(first, before), (state.own + 1, after)] {
-            if let Some(position) = state.competitors.absorb(distances, self.temperature, wanted) {
-                state.nearest = (first + position) as u32;
-            }
+        if let Some(position) = state.competitors.absorb(distances, own, self.temperature, wanted) {
+            state.nearest = (first + position) as u32;
         }
     }
 

@@ -81,7 +81,7 @@ pub fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> 
             .par_iter()
             .map(|(weight, distances)| {
                 let mut competitors = Competitors::NONE;
-                competitors.absorb(distances, temperature, Exponentials::Plain);
+                competitors.absorb(distances, None, temperature, Exponentials::Plain);
                 (competitors.effective(temperature), *weight)
             })
             .collect();
@@ -184,12 +184,7 @@ impl RowFold for CountCompetitors {
     #[inline(always)]
     fn absorb(&self, (own, competitors): &mut Self::State, first: usize, distances: &[f64]) {
         let own = own.checked_sub(first).filter(|&own| own < distances.len());
-        let (before, after) = match own {
-            Some(own) => (&distances[..own], &distances[own + 1..]),
-            None => (distances, &[][..]),
-        };
-        competitors.absorb(before, self.temperature, Exponentials::Plain);
-        competitors.absorb(after, self.temperature, Exponentials::Plain);
+        competitors.absorb(distances, own, self.temperature, Exponentials::Plain);
     }
 
     fn finish(&self, (_, competitors): Self::State) -> f64 {
