@@ -494,7 +494,20 @@ struct BlockRows<'a, T> {
     own_squares: &'a [f64],
 }
 
-impl<T> BlockRows<'_, T> {
+impl<'a, T> BlockRows<'a, T> {
+    /// Some of the rows.
+    fn part(&self, rows: Range<usize>, d: usize) -> BlockRows<'a, T> {
+        let elements = rows.start * d..rows.end * d;
+        BlockRows {
+            members: &self.members[rows.clone()],
+            source: &self.source[elements.clone()],
+            scales: &self.scales[rows.clone()],
+            centred: &self.centred[elements],
+            squares: &self.squares[rows.clone()],
+            own_squares: &self.own_squares[rows],
+        }
+    }
+
     /// A row as it is stored.
     fn source(&self, position: usize, d: usize) -> &[T] {
         &self.source[position * d..(position + 1) * d]

@@ -15,9 +15,9 @@ use rayon::prelude::*;
 
 use crate::data::Window;
 use crate::error::Result;
-use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
+use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers};
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
-use crate::kernels::gemm::{multiply, transposed_multiply};
+use crate::kernels::gemm::{Packed, multiply_packed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real};
@@ -37,28 +37,32 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut class_slopes = vec![0.0; classes];
         let mut vectors = vec![0.0; classes * d];
         self.progress.begin("gradient", rows as u64);
+        // Held from one run of blocks to the next, and so is their memory.
+        let mut results = Vec::new();
+        let means = Packed::of(&transposed(&self.means, d), classes);
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
             let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
+            results.resize_with(at_once, BlockResult::default);
             let runs = gradient[range.start * d..range.end * d].chunks_mut(at_once * BLOCK_ROWS * d);
             for (run, own_parts) in runs.enumerate() {
                 let start = range.start + run * at_once * BLOCK_ROWS;
-                let blocks = own_parts.par_chunks_mut(BLOCK_ROWS * d).enumerate();
-                let results: Vec<BlockResult<T>> = blocks
-                    .map_init(Workspace::default, |workspace, (index, own_part)| {
-                        let first = start + index * BLOCK_ROWS;
-                        let block = first..first + own_part.len() / d;
-                        vectorized(BlockTask { kernel: self, loss, window, block, own_part, workspace })
-                    })
-                    .collect::<Result<_>>()?;
+                let rows = own_parts.len() / d;
+                let blocks = own_parts.par_chunks_mut(BLOCK_ROWS * d).zip(&mut results).enumerate();
+                blocks.try_for_each_init(Workspace::default, |workspace, (index, (own_part, result))| {
+                    let first = start + index * BLOCK_ROWS;
+                    let block = first..first + own_part.len() / d;
+                    let (kernel, means) = (self, &means);
+                    vectorized(BlockTask { kernel, means, loss, window, block, own_part, workspace, result })
+                })?;
                 // In order, so that sums do not depend on the number of threads.
-                for result in results {
+                for result in &results[..rows.div_ceil(BLOCK_ROWS)] {
                     total += result.parts;
                     add(&mut class_slopes, &result.class_slopes);
                     let pieces = vectors.par_chunks_mut(d).zip(result.vectors.par_chunks(d));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
                 }
-                self.progress.advance((own_parts.len() / d) as u64);
+                self.progress.advance(rows as u64);
             }
             Ok(())
         })?;
@@ -89,6 +93,9 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
+/// How many products of rows and means are computed before they are used.
+const PRODUCTS: usize = 1 << 17;
+
 /// Errors of distances below this share of the resolution change no derivative by more than 2e-6 of it.
 const SEEN: f64 = 2e-6;
 
@@ -100,6 +107,7 @@ fn add<T: Real>(sums: &mut [f64], parts: &[T]) {
 }
 
 /// What a block of rows gives.
+#[derive(Default)]
 struct BlockResult<T> {
     /// The sum of the parts of its rows.
     parts: f64,
@@ -110,12 +118,15 @@ struct BlockResult<T> {
 
 struct BlockTask<'t, 'a, T, L> {
     kernel: &'t ClosedForm<'a, T>,
+    /// Dimensions x classes.
+    means: &'t Packed<T>,
     loss: &'t L,
     window: &'t Window<'a, T>,
     block: std::ops::Range<usize>,
     /// What the rows' own distances give to their gradient, halved.
     own_part: &'t mut [T],
     workspace: &'t mut Workspace<T>,
+    result: &'t mut BlockResult<T>,
 }
 
 #[derive(Default)]
@@ -123,59 +134,62 @@ struct Workspace<T> {
     source: Vec<T>,
     block: BlockBuffers<T>,
     buffers: PanelBuffers<T>,
-    distances: Vec<f64>,
     slopes: Vec<f64>,
     weights: Vec<T>,
 }
 
 impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
-    type Output = Result<BlockResult<T>>;
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run(self) -> Self::Output {
-        let BlockTask { kernel, loss, window, block, own_part, workspace } = self;
+    fn run(self) -> Result<()> {
+        let BlockTask { kernel, means, loss, window, block, own_part, workspace, result } = self;
         let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let Workspace { source, block: block_buffers, buffers, distances, slopes, weights } = workspace;
+        let Workspace { source, block: block_buffers, buffers, slopes, weights } = workspace;
         let block_rows = block_buffers.fill(kernel, window.rows(block.clone(), source)?, block.clone());
-        distances.resize(rows * classes, 0.0);
         let widened = kernel.is_too_coarse_for(loss.resolution(), block_rows.squares);
-        for panel in panels(classes) {
-            let mut panel_rows = kernel.panel(&block_rows, panel.clone(), widened, buffers);
-            while let Some(row) = panel_rows.next() {
-                distances[row * classes..][panel.clone()].copy_from_slice(panel_rows.distances());
+        slopes.resize(classes, 0.0);
+        weights.resize(rows * classes, T::default());
+        let BlockResult { parts, class_slopes, vectors } = result;
+        *parts = 0.0;
+        class_slopes.clear();
+        class_slopes.resize(classes, 0.0);
+        vectors.resize(classes * d, T::default());
+        let half = if kernel.unit { 0.5 } else { 1.0 };
+        let common = half / (kernel.centre.scale * kernel.centre.scale);
+        let mut row_slopes = vec![0.0; rows];
+        let step = (PRODUCTS / classes).clamp(16, rows);
+        for first in (0..rows).step_by(step) {
+            let piece = block_rows.part(first..(first + step).min(rows), d);
+            let mut panel_rows = kernel.panel(&piece, 0..classes, widened, buffers);
+            while let Some(position) = panel_rows.next() {
+                let (row, own) = piece.members[position];
+                *parts += loss.differentiate(own, panel_rows.distances(), slopes);
+                let others = kernel.dataset.weight_of_others(row);
+                slopes[own] *= if others > 0.0 { kernel.sums.weight[own] / others } else { 0.0 };
+                let weights = &mut weights[(first + position) * classes..][..classes];
+                for (weight, slope) in weights.iter_mut().zip(slopes.iter()) {
+                    *weight = without_subnormal(*slope * common);
+                }
+                row_slopes[first + position] = lane_sum(weights, |weight| weight.to_f64());
+                add(class_slopes, weights);
             }
         }
         let centred = block_rows.centred;
-        slopes.resize(classes, 0.0);
-        weights.resize(rows * classes, T::default());
-        let mut parts = 0.0;
-        let mut class_slopes = vec![0.0; classes];
-        let half = if kernel.unit { 0.5 } else { 1.0 };
-        let common = half / (kernel.centre.scale * kernel.centre.scale);
-        let mut row_slopes = Vec::with_capacity(rows);
-        for (position, (distances, weights)) in
-            distances.chunks_exact(classes).zip(weights.chunks_exact_mut(classes)).enumerate()
-        {
-            let (row, own) = block_rows.members[position];
-            parts += loss.differentiate(own, distances, slopes);
-            let others = kernel.dataset.weight_of_others(row);
-            slopes[own] *= if others > 0.0 { kernel.sums.weight[own] / others } else { 0.0 };
-            for (weight, slope) in weights.iter_mut().zip(slopes.iter()) {
-                *weight = without_subnormal(*slope * common);
-            }
-            row_slopes.push(lane_sum(weights, |weight| weight.to_f64()));
-            add(&mut class_slopes, weights);
-        }
-        multiply(weights, &kernel.means, classes, own_part);
+        multiply_packed(weights, means, 0..d, own_part);
         for ((part, centred), sum) in own_part.chunks_exact_mut(d).zip(centred.chunks_exact(d)).zip(row_slopes) {
             for (part, value) in part.iter_mut().zip(centred) {
                 *part = T::from_f64(sum * value.to_f64() - part.to_f64());
             }
         }
-        let mut vectors = vec![T::default(); classes * d];
-        transposed_multiply(weights, centred, rows, &mut vectors);
-        Ok(BlockResult { parts, class_slopes, vectors })
+        transposed_multiply(weights, centred, rows, vectors);
+        Ok(())
     }
+}
+
+/// d x n values from n x d ones.
+fn transposed<T: Real>(rows: &[T], d: usize) -> Vec<T> {
+    (0..d).flat_map(|k| rows.iter().skip(k).step_by(d).copied()).collect()
 }
 
 /// A number, or 0 where it is so small that products with it would be slow and give nothing.
