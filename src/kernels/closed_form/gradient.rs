@@ -59,7 +59,7 @@ impl<T: Real> ClosedForm<'_, T> {
                 for result in &results[..rows.div_ceil(BLOCK_ROWS)] {
                     total += result.parts;
                     add(&mut class_slopes, &result.class_slopes);
-                    let pieces = vectors.par_chunks_mut(d).zip(result.vectors.par_chunks(d));
+                    let pieces = vectors.par_chunks_mut(classes).zip(result.vectors.par_chunks(classes));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
                 }
                 self.progress.advance(rows as u64);
@@ -67,6 +67,7 @@ impl<T: Real> ClosedForm<'_, T> {
             Ok(())
         })?;
         self.progress.end();
+        let vectors = transposed(&vectors, classes);
         // From the gradient by centred and scaled rows to that by the rows as they are compared.
         let factor = 2.0 * factor * self.centre.scale;
         self.dataset.selected().for_each_window::<T>(|window| {
@@ -111,7 +112,7 @@ fn add<T: Real>(sums: &mut [f64], parts: &[T]) {
 struct BlockResult<T> {
     /// The sum of the parts of its rows.
     parts: f64,
-    /// h_c and W_c, over its rows.
+    /// h_c and W_c, over its rows; the latter as dimensions x classes.
     class_slopes: Vec<f64>,
     vectors: Vec<T>,
 }
@@ -182,14 +183,15 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
                 *part = T::from_f64(sum * value.to_f64() - part.to_f64());
             }
         }
-        transposed_multiply(weights, centred, rows, vectors);
+        // The larger factor on the right, where the crate takes it as it lies.
+        transposed_multiply(centred, weights, rows, vectors);
         Ok(())
     }
 }
 
-/// d x n values from n x d ones.
-fn transposed<T: Real>(rows: &[T], d: usize) -> Vec<T> {
-    (0..d).flat_map(|k| rows.iter().skip(k).step_by(d).copied()).collect()
+/// The transpose of a matrix with rows of `width` values.
+fn transposed<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
+    (0..width).flat_map(|column| matrix.iter().skip(column).step_by(width).copied()).collect()
 }
 
 /// A number, or 0 where it is so small that products with it would be slow and give nothing.
