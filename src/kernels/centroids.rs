@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::distance::Distance;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::squared_norm;
-use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::{ClassGeometry, Nearest, Real};
 
 /// Classes of one product.
@@ -144,6 +144,7 @@ impl<'a, T: Real> Centroids<'a, T> {
     pub(crate) fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
         let (classes, d) = (self.sums.classes(), self.sums.dimensions());
         let unscale = 1.0 / (self.scale * self.scale);
+        let packed = Packed::of(self.means, d);
         let blocks: Vec<usize> = (0..classes).step_by(BLOCK_CLASSES).collect();
         let rows: Vec<Vec<R>> = blocks
             .into_par_iter()
@@ -152,7 +153,7 @@ impl<'a, T: Real> Centroids<'a, T> {
                 |(products, squared), first| {
                     let last = (first + BLOCK_CLASSES).min(classes);
                     products.resize((last - first) * classes, T::default());
-                    multiply_transposed(&self.means[first * d..last * d], self.means, d, products);
+                    multiply_packed(&self.means[first * d..last * d], &packed, 0..classes, products);
                     let rows = (first..last).zip(products.chunks_exact(classes));
                     rows.map(|(class, products)| {
                         for (other, (squared, product)) in squared.iter_mut().zip(products).enumerate() {

@@ -9,7 +9,7 @@ use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{COSINE_ZERO, Centroids, cosine_or_zero, mean_length};
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{RowScale, squared_norm};
-use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -120,6 +120,7 @@ impl<'a> ClassMeans<'a> {
         let codes = self.dataset.labels().codes();
         let (count, d) = directions.dim();
         let directions: Vec<f64> = directions.iter().copied().collect();
+        let directions = Packed::of(&directions, d);
         self.for_each_block("rows along class means", |start, rows, products: &mut Vec<f64>| {
             for (row, code) in rows.chunks_exact_mut(d).zip(&codes[start..]) {
                 let mean = self.sums.mean_less(*code as usize, &self.centre.vector);
@@ -128,7 +129,7 @@ impl<'a> ClassMeans<'a> {
                 }
             }
             products.resize(rows.len() / d * count, 0.0);
-            multiply_transposed(rows, &directions, d, products);
+            multiply_packed(rows, &directions, 0..count, products);
             products.chunks_exact(count).map(squared_norm).collect()
         })
     }
@@ -145,12 +146,13 @@ impl<'a> ClassMeans<'a> {
         } else {
             Vec::new()
         };
+        let means = if manhattan { Packed::default() } else { Packed::of(&self.means, self.sums.dimensions()) };
         self.for_each_block("distances to class means", |start, rows, buffers: &mut Buffers| {
             let codes = &codes[start..];
             if manhattan {
                 vectorized(NearestByManhattan { sums: &self.sums, codes, rows })
             } else {
-                self.nearest_by_product(codes, rows, &lengths, buffers)
+                self.nearest_by_product(codes, rows, &means, &lengths, buffers)
             }
         })
     }
@@ -159,6 +161,7 @@ impl<'a> ClassMeans<'a> {
         &self,
         codes: &[u32],
         rows: &mut [f64],
+        means: &Packed<f64>,
         lengths: &[Option<f64>],
         buffers: &mut Buffers,
     ) -> Vec<NearestMeans> {
@@ -177,7 +180,7 @@ impl<'a> ClassMeans<'a> {
         for first in (0..classes).step_by(PANEL_CLASSES) {
             let last = (first + PANEL_CLASSES).min(classes);
             products.resize(squares.len() * (last - first), 0.0);
-            multiply_transposed(centred, &self.means[first * d..last * d], d, products);
+            multiply_packed(centred, means, first..last, products);
             let lists = rows.chunks_exact(d).zip(products.chunks_exact(last - first)).zip(&*squares);
             for ((((row, products), square), code), found) in lists.zip(codes).zip(&mut found) {
                 for ((class, product), class_square) in (first..).zip(products).zip(&self.squares[first..last]) {

@@ -32,3 +32,14 @@ impl<T: Vectorized> pulp::NullaryFnOnce for Task<T> {
         self.0.run()
     }
 }
+
+/// The results of a task in vectors of every width that this machine has.
+#[cfg(test)]
+pub(crate) fn in_every_width<T: WithSimd>(task: impl Fn() -> T) -> Vec<T::Output> {
+    let mut results = vec![task().with_simd(pulp::Scalar::new()), with_simd(task())];
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        results.push(task().with_simd(simd));
+    }
+    results
+}

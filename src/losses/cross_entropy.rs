@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::data::Element;
 use crate::error::{Error, Result};
-use crate::kernels::{blocks_at_once, for_each_block, multiply, multiply_transposed, transposed_multiply};
+use crate::kernels::{Packed, blocks_at_once, for_each_block, multiply, multiply_packed, transposed_multiply};
 use crate::losses::{LossAndGradient, widened};
 
 /// Rows of one product.
@@ -81,6 +81,7 @@ impl CrossEntropy {
         let (n, d, k) = (embeddings.nrows(), embeddings.ncols(), weights.nrows());
         check_labels(labels, n, k)?;
         let weights = widened(weights, "head")?;
+        let packed_weights = Packed::of(&weights, d);
         let bias = widened(bias.insert_axis(Axis(0)), "bias")?;
         let share = 1.0 / n as f64;
         let mut loss = 0.0;
@@ -95,7 +96,7 @@ impl CrossEntropy {
                 let rows = widened(embeddings.slice(s![block.clone(), ..]), "embeddings")
                     .map_err(|error| in_row(error, block.start))?;
                 logits.resize(block.len() * k, 0.0);
-                multiply_transposed(&rows, &weights, d, logits);
+                multiply_packed(&rows, &packed_weights, 0..k, logits);
                 let mut loss = 0.0;
                 let mut by_bias = Array1::<f64>::zeros(k);
                 for (logits, &label) in logits.chunks_exact_mut(k).zip(&labels[block.clone()]) {

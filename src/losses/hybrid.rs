@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::{Real, lane_sum};
+use crate::kernels::{LANES, Real, Vectorized, lane_sum, vectorized};
 use crate::losses::{CenterLoss, CrossEntropy, LossAndGradient, SoftSilhouette, SupervisedContrastive};
 use crate::progress::Progress;
 
@@ -171,17 +171,15 @@ pub(crate) struct GradientSquares {
 
 impl GradientSquares {
     pub(crate) fn of<T: Real>(gradient: &Array2<T>) -> Self {
-        let rows: Vec<ArrayView1<'_, T>> = gradient.rows().into_iter().collect();
-        let largest_of =
-            |row: &ArrayView1<'_, T>| row.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
-        let largest = rows.par_iter().with_min_len(256).map(largest_of).reduce(|| 0.0, f64::max);
-        let ordinary = largest == 0.0 || (1e-140..1e140).contains(&largest);
-        let scale = if ordinary { 1.0 } else { 1.0 / largest };
-        let squares = |row: &ArrayView1<'_, T>| {
-            let square = |value: T| (scale * value.to_f64()) * (scale * value.to_f64());
-            row.as_slice().map_or_else(|| row.iter().map(|&value| square(value)).sum(), |row| lane_sum(row, square))
+        let measured = |scale: f64| -> Vec<(f64, f64)> {
+            let rows: Vec<ArrayView1<'_, T>> = gradient.rows().into_iter().collect();
+            rows.par_iter().with_min_len(256).map(|&row| vectorized(Measure { row, scale })).collect()
         };
-        GradientSquares { largest, scale, rows: rows.par_iter().with_min_len(256).map(squares).collect() }
+        let rows = measured(1.0);
+        let largest = rows.iter().fold(0.0, |largest: f64, row| largest.max(row.0));
+        let ordinary = largest == 0.0 || (1e-140..1e140).contains(&largest);
+        let (scale, rows) = if ordinary { (1.0, rows) } else { (1.0 / largest, measured(1.0 / largest)) };
+        GradientSquares { largest, scale, rows: rows.into_iter().map(|(_, square)| square).collect() }
     }
 
     /// The Euclidean norm of some rows.
@@ -193,6 +191,46 @@ impl GradientSquares {
     pub(crate) fn norm(&self) -> f64 {
         self.norm_of(0..self.rows.len())
     }
+}
+
+/// The largest number of a row, without its sign, and the sum of the squares of its scaled numbers.
+struct Measure<'a, T> {
+    row: ArrayView1<'a, T>,
+    scale: f64,
+}
+
+impl<T: Real> Vectorized for Measure<'_, T> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64) {
+        let Measure { row, scale } = self;
+        let copy: Vec<T>;
+        let values = match row.to_slice() {
+            Some(values) => values,
+            None => {
+                copy = row.to_vec();
+                &copy
+            }
+        };
+        let mut largest = [0.0; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (largest, value) in largest.iter_mut().zip(chunk) {
+                *largest = larger(*largest, value.to_f64());
+            }
+        }
+        for (largest, value) in largest.iter_mut().zip(rest) {
+            *largest = larger(*largest, value.to_f64());
+        }
+        let squares = lane_sum(values, |value| (scale * value.to_f64()) * (scale * value.to_f64()));
+        (largest.into_iter().fold(0.0, f64::max), squares)
+    }
+}
+
+#[inline(always)]
+fn larger(largest: f64, value: f64) -> f64 {
+    if value.abs() > largest { value.abs() } else { largest }
 }
 
 #[cfg(test)]

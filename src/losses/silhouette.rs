@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_more_classes_than_a_piece_of_a_block_takes_agree_with_differences() {
+        let (rows, _) = set(1100, 5);
+        let labels: Vec<usize> = (0..1100).map(|row| row * 7 % 400).collect();
+        let direction = Array2::from_shape_fn(rows.dim(), |(row, k)| ((row * 13 + k * 5) % 17) as f64 / 17.0 - 0.4);
+        let step = 1e-4;
+        for distance in [Distance::Cosine, Distance::SqEuclidean] {
+            let loss = SoftSilhouette { distance, ..SoftSilhouette::new(0.5) };
+            let at = |factor: f64| loss.loss_and_gradient((&rows + &direction * factor).view(), &labels).unwrap();
+            let slope = (&at(0.0).gradient * &direction).sum();
+            let expected = (at(step).loss - at(-step).loss) / (2.0 * step);
+            assert!((slope - expected).abs() <= 1e-6 * expected.abs(), "{distance}: {slope} is not {expected}");
+        }
+    }
+
+    #[test]
     fn the_loss_of_a_hand_worked_set() {
         // Rows 0, 1 | 3: d = 1 within; a = 1, b = 3 and 2; the third row is alone. With two classes b needs no minimum.
         let rows = ndarray::array![[0.0], [1.0], [3.0]];

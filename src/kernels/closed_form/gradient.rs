@@ -159,7 +159,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
         let half = if kernel.unit { 0.5 } else { 1.0 };
         let common = half / (kernel.centre.scale * kernel.centre.scale);
         let mut row_slopes = vec![0.0; rows];
-        let step = (PRODUCTS / classes).clamp(16, rows);
+        let step = (PRODUCTS / classes).max(16);
         for first in (0..rows).step_by(step) {
             let piece = block_rows.part(first..(first + step).min(rows), d);
             let mut panel_rows = kernel.panel(&piece, 0..classes, widened, buffers);
