@@ -20,6 +20,7 @@ use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{RowScale, minimum, squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
@@ -86,6 +87,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         let rows = scored.len();
         let mut outputs = vec![F::Output::default(); rows];
         let mut radius = vec![None; if wanted.geometry { rows } else { 0 }];
+        let workspaces = Workspaces::default();
         self.progress.begin("distances to classes", rows as u64);
         scored.rows().for_each_window::<T>(|window| {
             let range = window.range();
@@ -96,10 +98,12 @@ impl<'a, T: Real> ClosedForm<'a, T> {
                 (0..range.len().div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
             };
             let blocks = outputs[range.clone()].par_chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate();
-            blocks.try_for_each_init(Workspace::default, |workspace, (index, (outputs, radius))| {
-                let start = range.start + index * BLOCK_ROWS;
-                vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })?;
-                self.progress.advance(outputs.len() as u64);
+            blocks.try_for_each(|(index, (outputs, radius))| {
+                let (start, rows) = (range.start + index * BLOCK_ROWS, outputs.len());
+                workspaces.with(|workspace| {
+                    vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })
+                })?;
+                self.progress.advance(rows as u64);
                 Ok(())
             })
         })?;

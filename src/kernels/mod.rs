@@ -25,6 +25,7 @@ mod precomputed;
 mod real;
 mod sorted_dimensions;
 mod vectorized;
+mod workspaces;
 
 use ndarray::Array2;
 

@@ -20,6 +20,7 @@ use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
 use crate::kernels::gemm::{Packed, multiply_packed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::vectorized::{Vectorized, vectorized};
+use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{DistanceLoss, Real};
 
 impl<T: Real> ClosedForm<'_, T> {
@@ -37,8 +38,8 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut class_slopes = vec![0.0; classes];
         let mut vectors = vec![0.0; classes * d];
         self.progress.begin("gradient", rows as u64);
-        // Held from one run of blocks to the next, and so is their memory.
-        let mut results = Vec::new();
+        // Kept from one run of blocks to the next, for the sake of their memory.
+        let (mut results, workspaces) = (Vec::new(), Workspaces::default());
         let means = Packed::of(&transposed(&self.means, d), classes);
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
@@ -49,11 +50,13 @@ impl<T: Real> ClosedForm<'_, T> {
                 let start = range.start + run * at_once * BLOCK_ROWS;
                 let rows = own_parts.len() / d;
                 let blocks = own_parts.par_chunks_mut(BLOCK_ROWS * d).zip(&mut results).enumerate();
-                blocks.try_for_each_init(Workspace::default, |workspace, (index, (own_part, result))| {
+                blocks.try_for_each(|(index, (own_part, result))| {
                     let first = start + index * BLOCK_ROWS;
                     let block = first..first + own_part.len() / d;
                     let (kernel, means) = (self, &means);
-                    vectorized(BlockTask { kernel, means, loss, window, block, own_part, workspace, result })
+                    workspaces.with(|workspace| {
+                        vectorized(BlockTask { kernel, means, loss, window, block, own_part, workspace, result })
+                    })
                 })?;
                 // In order, so that sums do not depend on the number of threads.
                 for result in &results[..rows.div_ceil(BLOCK_ROWS)] {

@@ -1,0 +1,36 @@
+//! Buffers that are kept from one parallel task to the next.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Buffers for as many tasks as run at once. Made anew for each piece of a parallel loop they would be cleared, and their
+/// pages asked of the system, again and again.
+#[derive(Default)]
+pub(crate) struct Workspaces<W>(Mutex<Vec<W>>);
+
+impl<W: Default> Workspaces<W> {
+    /// Runs a task with buffers in whatever state the task before left them. No lock is held meanwhile.
+    pub(crate) fn with<R>(&self, task: impl FnOnce(&mut W) -> R) -> R {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut workspace = kept.unwrap_or_default();
+        let result = task(&mut workspace);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_handed_on_and_a_nested_task_has_its_own() {
+        let workspaces = Workspaces::<Vec<u8>>::default();
+        workspaces.with(|outer| {
+            outer.push(1);
+            assert!(workspaces.with(|inner| std::mem::replace(inner, vec![2, 2])).is_empty());
+        });
+        let mut lengths = [0; 2];
+        workspaces.with(|first| workspaces.with(|second| lengths = [first.len(), second.len()]));
+        assert_eq!(lengths, [1, 2]);
+    }
+}
