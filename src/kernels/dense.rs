@@ -1,6 +1,6 @@
-//! Sums over the elements of rows, in eight lanes so that the compiler can use vector registers of any width.
+//! Sums over the elements of rows, in eight lanes so that the compiler can use vector registers of any width; minima.
 //!
-//! The lanes are added in a fixed order: the result does not depend on the register width.
+//! The lanes of a sum are added in a fixed order: it does not depend on the register width.
 
 use crate::data::Element;
 use crate::kernels::vectorized::{Simd, WithSimd, with_simd};
