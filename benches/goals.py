@@ -6,11 +6,11 @@ Needs Python with numpy, a release build of embq, and 5 GB of disk for the large
     cargo build --release
     python3 benches/goals.py                   # all sets, about ten minutes on two cores
     python3 benches/goals.py --only 20000      # those of so many rows
-    python3 benches/goals.py --sklearn         # scikit-learn beside it, at 20,000 rows
 
 The yardstick is the product of matrices that the work cannot do without, by the same crate (`benches/product.rs`), which
 is timed in turn with embq. embq is timed as a whole process that reads its files, which are in the page cache. All times
-are medians. Memory is the program's own at its peak, without the pages of mapped files.
+are medians. Memory is the program's own at its peak, without the pages of mapped files. `compare_sklearn.py` times
+scikit-learn beside embq.
 """
 
 import argparse
@@ -120,22 +120,11 @@ def gradient(arguments, folder, rows):
     print(f"gradient of {rows:,} rows: {both:.3f} s, the loss alone {alone:.3f} s, ratio {both / alone:.2f}", flush=True)
 
 
-def peer(arguments, folder, rows, distance):
-    from sklearn.metrics import silhouette_samples
-
-    embeddings, labels = (np.load(path) for path in files(folder, rows))
-    score = scoring(arguments, folder, rows, distance)
-    runs = [(seconds_of(score), timed(lambda: silhouette_samples(embeddings, labels, metric=distance))[0]) for _ in range(3)]
-    ours, theirs = (statistics.median(values) for values in zip(*runs))
-    print(f"{distance}: silhouette_samples {theirs:.2f} s, embq {ours:.3f} s, ratio {theirs / ours:.0f}", flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--embq", default=ROOT / "target/release/embq")
     parser.add_argument("--product", help="the benchmark of the product as it was built, if it is not to be built again")
     parser.add_argument("--only", type=int, help="only sets of so many rows")
-    parser.add_argument("--sklearn", action="store_true", help="time scikit-learn at 20,000 rows")
     parser.add_argument("--folder", default=None, help="where the sets are made and deleted")
     arguments = parser.parse_args()
     sets = [case for case in SETS if arguments.only in (None, case[0])]
@@ -154,9 +143,6 @@ def main():
         for rows in (20_000, 100_000):
             if arguments.only in (None, rows):
                 gradient(arguments, folder, rows)
-        if arguments.sklearn and arguments.only in (None, 20_000):
-            for distance in ("cosine", "euclidean"):
-                peer(arguments, folder, 20_000, distance)
     for name, command in [("digits", ["score", *DIGITS, "--quiet"]), ("--version", ["--version"])]:
         seconds = statistics.median(seconds_of([arguments.embq, *command]) for _ in range(31))
         print(f"{name}: {1000 * seconds:.1f} ms")

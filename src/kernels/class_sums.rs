@@ -291,6 +291,26 @@ impl<T: Element> Vectorized for UnitScale<'_, T> {
     }
 }
 
+/// Adds at most a value a lane. Two loops, because the compiler cannot know that rows and sums do not overlap.
+#[inline(always)]
+fn add_lanes<T: Element>(
+    scale: RowScale,
+    weight: f64,
+    values: &[T],
+    references: &[f64],
+    sums: &mut [f64],
+    squares: &mut [f64; LANES],
+) {
+    let mut differences = [0.0; LANES];
+    for ((difference, value), reference) in differences.iter_mut().zip(values).zip(references) {
+        *difference = scale.apply(value.to_f64()) - reference;
+    }
+    for ((square, sum), difference) in squares.iter_mut().zip(sums).zip(&differences) {
+        *sum += weight * difference;
+        *square += weight * (difference * difference);
+    }
+}
+
 /// Adds a block of rows to a slice.
 struct AddToSlice<'a, T>(&'a mut Slice, &'a Rows<'a, T>);
 
@@ -319,24 +339,11 @@ impl<T: Element> Vectorized for AddToSlice<'_, T> {
             let (sums, last_sums) = slice.sum[own].as_chunks_mut::<LANES>();
             let mut squares = slice.squares[class];
             for ((sums, values), references) in sums.iter_mut().zip(values).zip(references) {
-                // A loop for each result: the compiler cannot know that rows and sums do not overlap.
-                let mut differences = [0.0; LANES];
-                for ((difference, value), reference) in differences.iter_mut().zip(values).zip(references) {
-                    *difference = scale.apply(value.to_f64()) - reference;
-                }
-                for ((square, sum), difference) in squares.iter_mut().zip(sums).zip(&differences) {
-                    *sum += weight * difference;
-                    *square += weight * (difference * difference);
-                }
-            }
-            for (((sum, value), reference), square) in
-                last_sums.iter_mut().zip(last_values).zip(last_references).zip(&mut squares)
-            {
-                let difference = scale.apply(value.to_f64()) - reference;
-                *sum += weight * difference;
-                *square += weight * (difference * difference);
+                add_lanes(scale, weight, values, references, sums, &mut squares);
             }
             slice.squares[class] = squares;
+            // Not on the copy: an index known only at run time would keep it out of the registers.
+            add_lanes(scale, weight, last_values, last_references, last_sums, &mut slice.squares[class]);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::kernels::workspaces::Workspaces;
 
 /// Numbers that the results of blocks under way may take together.
 const HELD: usize = 1 << 25;
@@ -28,10 +29,11 @@ pub(crate) fn for_each_block<W: Default + Send, R: Send>(
 ) -> Result<()> {
     let blocks: Vec<Range<usize>> =
         rows.clone().step_by(step).map(|start| start..(start + step).min(rows.end)).collect();
+    let workspaces = Workspaces::default();
     for blocks in blocks.chunks(at_once) {
         let results: Vec<R> = blocks
             .par_iter()
-            .map_init(W::default, |workspace, block| compute(workspace, block.clone()))
+            .map(|block| workspaces.with(|workspace| compute(workspace, block.clone())))
             .collect::<Result<_>>()?;
         for (block, result) in blocks.iter().zip(results) {
             collect(block.clone(), result);

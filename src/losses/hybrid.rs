@@ -216,21 +216,21 @@ impl<T: Real> Vectorized for Measure<'_, T> {
         let mut largest = [0.0; LANES];
         let (chunks, rest) = values.as_chunks::<LANES>();
         for chunk in chunks {
-            for (largest, value) in largest.iter_mut().zip(chunk) {
-                *largest = larger(*largest, value.to_f64());
-            }
+            raise(&mut largest, chunk);
         }
-        for (largest, value) in largest.iter_mut().zip(rest) {
-            *largest = larger(*largest, value.to_f64());
-        }
+        raise(&mut largest, rest);
         let squares = lane_sum(values, |value| (scale * value.to_f64()) * (scale * value.to_f64()));
         (largest.into_iter().fold(0.0, f64::max), squares)
     }
 }
 
+/// Raises each lane to a value, without its sign, that is larger.
 #[inline(always)]
-fn larger(largest: f64, value: f64) -> f64 {
-    if value.abs() > largest { value.abs() } else { largest }
+fn raise<T: Real>(largest: &mut [f64; LANES], values: &[T]) {
+    for (largest, value) in largest.iter_mut().zip(values) {
+        let size = value.to_f64().abs();
+        *largest = if size > *largest { size } else { *largest };
+    }
 }
 
 #[cfg(test)]

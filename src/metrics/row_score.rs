@@ -165,6 +165,12 @@ impl Competitors {
     }
 }
 
+/// Where the distance to the own class is among those to the classes from `first` on.
+#[inline(always)]
+pub(crate) fn own_position(own: usize, first: usize, distances: &[f64]) -> Option<usize> {
+    own.checked_sub(first).filter(|&own| own < distances.len())
+}
+
 impl RowFold for RowScoreFold<'_> {
     type State = RowState;
     type Output = RowScore;
@@ -175,7 +181,7 @@ impl RowFold for RowScoreFold<'_> {
 
     #[inline(always)]
     fn absorb(&self, state: &mut RowState, first: usize, distances: &[f64]) {
-        let own = state.own.checked_sub(first).filter(|&own| own < distances.len());
+        let own = own_position(state.own, first, distances);
         if let Some(own) = own {
             state.a = distances[own];
         }

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::row_score::{Competitors, Exponentials};
+use crate::metrics::row_score::{Competitors, Exponentials, own_position};
 
 /// The differentiable stand-in for the minimum over competing classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -183,7 +183,7 @@ impl RowFold for CountCompetitors {
 
     #[inline(always)]
     fn absorb(&self, (own, competitors): &mut Self::State, first: usize, distances: &[f64]) {
-        let own = own.checked_sub(first).filter(|&own| own < distances.len());
+        let own = own_position(*own, first, distances);
         competitors.absorb(distances, own, self.temperature, Exponentials::Plain);
     }
 

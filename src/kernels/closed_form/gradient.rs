@@ -39,12 +39,12 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut vectors = vec![0.0; classes * d];
         self.progress.begin("gradient", rows as u64);
         // Kept from one run of blocks to the next, for the sake of their memory.
-        let (mut results, workspaces) = (Vec::new(), Workspaces::default());
+        let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
+        let mut results: Vec<BlockResult<T>> = (0..at_once).map(|_| BlockResult::default()).collect();
+        let workspaces = Workspaces::default();
         let means = Packed::of(&transposed(&self.means, d), classes);
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
-            let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
-            results.resize_with(at_once, BlockResult::default);
             let runs = gradient[range.start * d..range.end * d].chunks_mut(at_once * BLOCK_ROWS * d);
             for (run, own_parts) in runs.enumerate() {
                 let start = range.start + run * at_once * BLOCK_ROWS;
