@@ -7,9 +7,9 @@ Needs Python with numpy, a release build of embq, and 5 GB of disk for the large
     python3 benches/goals.py                   # all sets, about ten minutes on two cores
     python3 benches/goals.py --only 20000      # those of so many rows
 
-The yardstick is the product of matrices that the work cannot do without, by the same crate (`benches/product.rs`), which
-is timed in turn with embq. embq is timed as a whole process that reads its files, which are in the page cache. All times
-are medians. Memory is the program's own at its peak, without the pages of mapped files. `compare_sklearn.py` times
+The yardstick is the product of matrices that the work cannot do without, by the same crate
+(`crates/embq-core/benches/product.rs`), which is timed in turn with embq. embq is timed as a whole process that reads its
+files, which are in the page cache. All times are medians. Memory is the program's own at its peak, without the pages of mapped files. `compare_sklearn.py` times
 scikit-learn beside embq.
 """
 
@@ -45,7 +45,7 @@ SETS = [
 
 def product(built, rows, dimensions, columns):
     """Seconds of the product on one and on all threads."""
-    command = [built] if built else ["cargo", "bench", "--quiet", "--bench", "product", "--"]
+    command = [built] if built else ["cargo", "bench", "--quiet", "-p", "embq-core", "--bench", "product", "--"]
     command += [rows, dimensions, columns, 1]
     output = subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     result = json.loads(output.strip().splitlines()[-1])

@@ -9,13 +9,13 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use embq::data::{Dataset, DatasetOptions, Embeddings, Label, LabelColumn, LabelColumnBuilder, LabelType, Origin};
-use embq::detail::RowNames;
-use embq::distance::Distance;
-use embq::input;
-use embq::kernels::nearest_neighbours;
-use embq::progress::Silent;
-use embq::suspects::{NEIGHBOURS, find_suspects};
+use embq_core::data::{Dataset, DatasetOptions, Embeddings, Label, LabelColumn, LabelColumnBuilder, LabelType, Origin};
+use embq_core::detail::RowNames;
+use embq_core::distance::Distance;
+use embq_core::kernels::nearest_neighbours;
+use embq_core::progress::Silent;
+use embq_core::suspects::{NEIGHBOURS, find_suspects};
+use embq_files::input;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 

@@ -5,17 +5,17 @@
 //! ```
 
 #[allow(dead_code)]
-#[path = "../tests/common/random.rs"]
+#[path = "../crates/embq-core/tests/common/random.rs"]
 mod random;
 #[allow(dead_code)]
-#[path = "../tests/common/simulation.rs"]
+#[path = "../crates/embq-core/tests/common/simulation.rs"]
 mod simulation;
 
 use std::path::Path;
 use std::time::Instant;
 
-use embq::distance::Distance;
-use embq::statistics::{DRAWS, sign_flip_p_value};
+use embq_core::distance::Distance;
+use embq_core::statistics::{DRAWS, sign_flip_p_value};
 use ndarray::{Array1, Array2};
 use random::Random;
 use simulation::{METRICS, Rows, coverage, differences, expected, mixture, settings};

@@ -11,5 +11,6 @@ use embq::memory::LimitedAllocator;
 static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
 fn main() -> ExitCode {
+    embq_files::set_decoding_guard(&ALLOCATOR);
     cli::run(Arguments::parse())
 }

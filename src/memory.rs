@@ -10,6 +10,8 @@ use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use embq_files::DecodingGuard;
+
 /// A single block of this many bytes may always be asked for while a file is decoded,
 const BLOCK: usize = 1 << 30;
 
@@ -19,7 +21,7 @@ const EXPANSION: usize = 64;
 /// The exit code of bad input.
 const FAILURE: i32 = 2;
 
-/// The system's allocator, with limits. The program installs it; a library that uses embq need not.
+/// The system's allocator, with limits. The program installs it, and has the readers tell it what they decode.
 pub struct LimitedAllocator;
 
 /// The largest block that may be asked for.
@@ -28,20 +30,14 @@ static LARGEST_BLOCK: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// The file that is being decoded.
 static DECODED_FILE: Mutex<Option<String>> = Mutex::new(None);
 
-/// Sets the limit for as long as it lives.
-pub(crate) struct DecodingLimit;
-
-impl DecodingLimit {
-    /// Limits blocks to what a file of `bytes` bytes can justify; errors call the file `name`.
-    pub fn of_file(name: &str, bytes: usize) -> Self {
+impl DecodingGuard for LimitedAllocator {
+    /// Limits blocks to what a file of `bytes` bytes can justify.
+    fn begin(&self, name: &str, bytes: usize) {
         *DECODED_FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         LARGEST_BLOCK.store(largest_block(bytes), Ordering::Relaxed);
-        DecodingLimit
     }
-}
 
-impl Drop for DecodingLimit {
-    fn drop(&mut self) {
+    fn end(&self) {
         LARGEST_BLOCK.store(usize::MAX, Ordering::Relaxed);
     }
 }

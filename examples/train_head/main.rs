@@ -121,8 +121,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The rows in float32, scaled to a root mean square of 1 around their mean, and dense class codes.
 fn read(embeddings: &str, labels: &str) -> Result<(Array2<f32>, Vec<usize>), Box<dyn Error>> {
-    let rows = embq::input::matrix(embeddings)?;
-    let labels = embq::input::labels(labels)?;
+    let rows = embq_files::input::matrix(embeddings)?;
+    let labels = embq_files::input::labels(labels)?;
     if labels.len() != rows.nrows() {
         return Err(format!("{} rows and {} labels", rows.nrows(), labels.len()).into());
     }

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::time::Instant;
 
-use embq::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
-use embq::evaluation::{Settings, evaluate};
-use embq::losses::{CrossEntropy, SoftSilhouette, SupervisedContrastive};
-use embq::metrics::Selection;
-use embq::progress::Silent;
+use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
+use embq_core::evaluation::{Settings, evaluate};
+use embq_core::losses::{CrossEntropy, SoftSilhouette, SupervisedContrastive};
+use embq_core::metrics::Selection;
+use embq_core::progress::Silent;
 use ndarray::{Array1, Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -1,7 +1,7 @@
 //! What every target does with its bytes: the whole path from a file to numbers.
 
-use embq::data::{Element, Embeddings};
-use embq::input::{embeddings_from_bytes, labels_from_bytes};
+use embq_core::data::{Element, Embeddings};
+use embq_files::input::{embeddings_from_bytes, labels_from_bytes};
 
 /// Values that are read at a time.
 const BLOCK: usize = 1 << 16;

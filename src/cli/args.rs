@@ -3,13 +3,13 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::ci::CiArguments;
-use crate::data::{Precision, RowChoice};
-use crate::distance::Distance;
-use crate::error::closest;
-use crate::evaluation::Temperature;
-use crate::metrics::{SmoothMaximum, SoftMinimum};
-use crate::objective::LossName;
 use crate::report::{ClassLimit, Format};
+use embq_core::data::{Precision, RowChoice};
+use embq_core::distance::Distance;
+use embq_core::error::closest;
+use embq_core::evaluation::Temperature;
+use embq_core::metrics::{SmoothMaximum, SoftMinimum};
+use embq_core::objective::LossName;
 
 /// Evaluates embeddings: how well does a space separate the classes of its rows?
 #[derive(Debug, Parser)]
@@ -284,7 +284,7 @@ pub(crate) struct SuspectsArguments {
     pub(crate) distance: Distance,
 
     /// How many nearest neighbours are asked for their labels
-    #[arg(short = 'k', long, value_name = "K", default_value_t = crate::suspects::NEIGHBOURS as u64, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Measure")]
+    #[arg(short = 'k', long, value_name = "K", default_value_t = embq_core::suspects::NEIGHBOURS as u64, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Measure")]
     pub(crate) neighbours: u64,
 
     /// Precision of the products (default: float64 for float64 and wide integers, float32 for the rest)

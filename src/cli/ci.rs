@@ -5,10 +5,10 @@ use std::path::Path;
 use clap::Args;
 
 use crate::cli::message;
-use crate::error::{Error, Result};
-use crate::evaluation::GateOutcome;
 use crate::report::junit;
 use crate::report::output::{OutputFile, WrittenFile, append};
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::GateOutcome;
 
 #[derive(Debug, Args)]
 pub(crate) struct CiArguments {

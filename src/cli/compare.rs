@@ -16,16 +16,16 @@ use crate::cli::args::{
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, print, print_as, write_as};
-use crate::comparison::{Checkpoint, Comparison, Measured, difference, higher_is_better, mismatches};
-use crate::data::{Dataset, DatasetOptions, Label, LabelColumn, RowChoice};
-use crate::error::{Error, Result, choices};
-use crate::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, Timing, evaluate};
 use crate::gate::Gate;
-use crate::input;
-use crate::metrics::{METRICS, Selection, USUAL_KS};
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{Format, comparison};
 use config::{Config, Input};
+use embq_core::comparison::{Checkpoint, Comparison, Measured, difference, higher_is_better, mismatches};
+use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn, RowChoice};
+use embq_core::error::{Error, Result, choices};
+use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, Timing, evaluate};
+use embq_core::metrics::{METRICS, Selection, USUAL_KS};
+use embq_files::input;
 
 pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     let plan = Plan::new(&arguments)?;

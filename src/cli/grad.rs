@@ -8,16 +8,17 @@ use ndarray::{Array1, Array2};
 use crate::cli::args::{GradArguments, LossArgument, saturated};
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, keep_inputs, print_as, write_as};
-use crate::data::{Dataset, DatasetOptions, Precision};
-use crate::distance::Distance;
-use crate::error::{Error, Result};
-use crate::evaluation::{Temperature, Timing};
-use crate::input;
-use crate::kernels::Real;
-use crate::losses::Classifier;
-use crate::objective::{Differentiated, LossName, NamedClassifier, ObjectiveSettings, differentiate};
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{Format, gradient};
+use embq_core::data::{Dataset, DatasetOptions, Precision};
+use embq_core::distance::Distance;
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::{Temperature, Timing};
+use embq_core::kernels::Real;
+use embq_core::losses::Classifier;
+use embq_core::objective::{Differentiated, LossName, NamedClassifier, ObjectiveSettings, differentiate};
+use embq_files::input;
+use embq_files::output::{WritableElement, write_array};
 
 pub(crate) fn run(arguments: GradArguments) -> Result<Outcome> {
     let settings = settings(&arguments)?;
@@ -147,10 +148,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Computes, prints and writes.
-    fn finish<T: Real + ndarray_npy::WritableElement>(
-        self,
-        compute: impl FnOnce() -> Result<Differentiated<T>>,
-    ) -> Result<Outcome> {
+    fn finish<T: Real + WritableElement>(self, compute: impl FnOnce() -> Result<Differentiated<T>>) -> Result<Outcome> {
         let Run { arguments, outputs, read_seconds } = self;
         let started = Instant::now();
         let mut found = compute()?;
@@ -203,7 +201,7 @@ impl Outputs {
     }
 
     /// Writes every file beside its place.
-    fn write<T: Real + ndarray_npy::WritableElement>(
+    fn write<T: Real + WritableElement>(
         &self,
         found: &Differentiated<T>,
         arguments: &GradArguments,
@@ -213,22 +211,22 @@ impl Outputs {
             written.push(write_as(*format, file, &gradient::render(&found.result, *format, arguments.classes)?)?);
         }
         if let Some(file) = &self.gradient {
-            written.push(file.write(|writer| gradient::write_array(&found.gradient, writer))?);
+            written.push(file.write(|writer| write_array(&found.gradient, writer))?);
         }
         let as_element = |matrix: &Array2<f64>| matrix.mapv(T::from_f64);
         match &found.classifier {
             Some(Classifier::Logits(logits)) => {
                 if let Some(file) = &self.logits {
-                    written.push(file.write(|writer| gradient::write_array(&as_element(logits), writer))?);
+                    written.push(file.write(|writer| write_array(&as_element(logits), writer))?);
                 }
             }
             Some(Classifier::Head { weights, bias }) => {
                 if let Some(file) = &self.head {
-                    written.push(file.write(|writer| gradient::write_array(&as_element(weights), writer))?);
+                    written.push(file.write(|writer| write_array(&as_element(weights), writer))?);
                 }
                 if let Some(file) = &self.bias {
                     let bias = bias.mapv(T::from_f64);
-                    written.push(file.write(|writer| gradient::write_array(&bias, writer))?);
+                    written.push(file.write(|writer| write_array(&bias, writer))?);
                 }
             }
             None => {}

@@ -2,10 +2,10 @@
 
 use crate::cli::args::{InspectArguments, ListFormat};
 use crate::cli::{Outcome, print};
-use crate::error::Result;
-use crate::input;
 use crate::report::inspection::{self, Item};
 use crate::report::json;
+use embq_core::error::Result;
+use embq_files::input;
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
     let inspection = input::inspect(&arguments.file)?;

@@ -5,8 +5,8 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::error::Error;
 use crate::report::visible;
+use embq_core::error::Error;
 
 const fn mark(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(colour))).bold()

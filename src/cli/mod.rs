@@ -23,10 +23,10 @@ use std::sync::Mutex;
 use anstream::adapter::strip_str;
 use clap::CommandFactory;
 
-use crate::error::{Error, Result};
-use crate::input;
 use crate::report::output::{OutputFile, WrittenFile};
 use crate::report::{Format, comparison, gradient, json, metric_list, suspects as suspected};
+use embq_core::error::{Error, Result};
+use embq_files::input;
 
 pub use args::Arguments;
 use args::{Command, ListFormat, SchemaOf};

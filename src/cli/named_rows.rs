@@ -1,10 +1,10 @@
 //! Embeddings and labels with what the rows are called.
 
 use crate::cli::args::NameArguments;
-use crate::data::LabelColumn;
-use crate::detail::RowNames;
-use crate::error::{Error, Result};
-use crate::input;
+use embq_core::data::LabelColumn;
+use embq_core::detail::RowNames;
+use embq_core::error::{Error, Result};
+use embq_files::input;
 
 /// One input with what its rows are called.
 pub(crate) struct NamedRows {

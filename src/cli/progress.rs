@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::progress::Progress;
+use embq_core::progress::Progress;
 
 /// Work that is over sooner is not worth a bar.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -7,12 +7,12 @@ use crate::cli::compare::checkpoints;
 use crate::cli::named_rows::NamedRows;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, keep_inputs, message};
-use crate::data::{Dataset, DatasetOptions, RowChoice};
-use crate::detail::{Checkpoint, MATRIX_CLASSES, RowNames, detail};
-use crate::error::{Error, Result};
-use crate::evaluation::{Scored, Settings, evaluate};
 use crate::report::output::OutputFile;
 use crate::report::{html, is_page};
+use embq_core::data::{Dataset, DatasetOptions, RowChoice};
+use embq_core::detail::{Checkpoint, MATRIX_CLASSES, RowNames, detail};
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::{Scored, Settings, evaluate};
 
 pub(crate) fn run(arguments: ReportArguments) -> Result<Outcome> {
     let output = output(&arguments)?;

@@ -10,19 +10,20 @@ use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, keep_inputs, message, print_as, write_as};
-use crate::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
-use crate::detail::{MATRIX_CLASSES, RowNames, detail};
-use crate::distance::Distance;
-use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
-use crate::gate::{Gate, Quantity};
-use crate::input;
-use crate::kernels::ManhattanCost;
-use crate::metrics::{Companions, Family, METRICS, Metric, Selection};
-use crate::report::matrix::{self, MatrixFormat};
+use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
-use crate::report::rows::{RowFormat, RowTable};
 use crate::report::{ClassOrder, Format, View, html, is_page, plot};
+use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
+use embq_core::detail::{MATRIX_CLASSES, RowNames, detail};
+use embq_core::distance::Distance;
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
+use embq_core::kernels::ManhattanCost;
+use embq_core::metrics::{Companions, Family, METRICS, Metric, Selection};
+use embq_core::quantity::Quantity;
+use embq_files::input;
+use embq_files::output::matrix::{self, MatrixFormat};
+use embq_files::output::rows::{RowFormat, RowTable};
 
 pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {

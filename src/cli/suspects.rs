@@ -7,12 +7,12 @@ use crate::cli::args::{SuspectsArguments, saturated};
 use crate::cli::named_rows::NamedRows;
 use crate::cli::progress::Bars;
 use crate::cli::{Outcome, keep_inputs, print_as, write_as};
-use crate::data::{Dataset, DatasetOptions};
-use crate::error::Result;
-use crate::evaluation::Timing;
 use crate::report::output::{OutputFile, check_distinct};
 use crate::report::{Format, suspects};
-use crate::suspects::find_suspects;
+use embq_core::data::{Dataset, DatasetOptions};
+use embq_core::error::Result;
+use embq_core::evaluation::Timing;
+use embq_core::suspects::find_suspects;
 
 pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let outputs: Vec<(OutputFile, Format)> = arguments

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
 use crate::gate::{Operator, wrong};
+use embq_core::error::Result;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token<'e> {

@@ -5,11 +5,11 @@ mod markdown;
 mod sparkline;
 mod table;
 
-use crate::comparison::{CandidateComparison, ClassDifference, Comparison, Difference, Verdict};
-use crate::error::Result;
 use crate::report::numbers::{count, short};
 use crate::report::table::temperature;
 use crate::report::{ClassLimit, Format, json};
+use embq_core::comparison::{CandidateComparison, ClassDifference, Comparison, Difference, Verdict};
+use embq_core::error::Result;
 
 /// The comparison in a format; at most `classes` of those that gained and of those that lost are shown.
 ///

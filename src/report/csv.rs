@@ -1,9 +1,9 @@
 //! The result as CSV in long form: one number a line.
 
-use crate::error::{Error, Result};
-use crate::evaluation::Evaluation;
-use crate::metrics::{METRICS, Scope};
 use crate::report::numbers::exact;
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::Evaluation;
+use embq_core::metrics::{METRICS, Scope};
 
 /// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
 /// empty. The ends of an interval are `lower(NAME)` and `upper(NAME)`. With several labellings, the column `labels` before them names each.

@@ -1,21 +1,16 @@
-//! A loss and its gradient in every form: table, JSON, Markdown, CSV, and the gradient as .npy.
+//! A loss and its gradient in every form: table, JSON, Markdown and CSV.
 
 use std::fmt::Write as _;
-use std::io::Write;
 
-use ndarray::{ArrayBase, Data, Dimension};
-use ndarray_npy::{WritableElement, WriteNpyExt};
-
-use crate::error::Result;
-use crate::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 use crate::report::csv::failed;
 use crate::report::markdown::escaped;
 use crate::report::numbers::{count, exact, percent, short};
-use crate::report::output::WriteResult;
 use crate::report::summary::left_out_note;
 use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
 use crate::report::text::{fitted, fitted_path, visible};
 use crate::report::{ClassLimit, Format, json};
+use embq_core::error::Result;
+use embq_core::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 
 /// The result in a format; `classes` are shown, largest gradient first.
 ///
@@ -36,19 +31,6 @@ pub fn render(result: &ObjectiveResult, format: Format, classes: ClassLimit) -> 
 /// As for [`render`].
 pub fn schema() -> Result<String> {
     json::schema_of::<ObjectiveResult>("grad")
-}
-
-/// Writes an array as .npy.
-///
-/// # Errors
-/// What the writer reports.
-pub fn write_array<A, S, D>(array: &ArrayBase<S, D>, writer: &mut dyn Write) -> WriteResult
-where
-    A: WritableElement,
-    S: Data<Elem = A>,
-    D: Dimension,
-{
-    Ok(array.write_npy(writer)?)
 }
 
 /// Shape, classes and settings in one line.

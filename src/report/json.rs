@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
-use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
 
 /// The result, indented, or a set of several; numbers read back bit for bit.
 ///

@@ -2,8 +2,8 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::error::{Error, Result};
-use crate::evaluation::GateOutcome;
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::GateOutcome;
 
 /// A test case for each gate, and for each checkpoint where there are several.
 ///

@@ -1,7 +1,7 @@
 //! What compares several labellings of one input, shown by every readable form.
 
-use crate::evaluation::Evaluation;
 use crate::report::numbers::{count, percent, short};
+use embq_core::evaluation::Evaluation;
 
 /// A column of the comparison: its title, and a labelling's cell.
 pub(crate) struct Column {

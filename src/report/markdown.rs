@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::evaluation::Evaluation;
 use crate::report::labellings;
 use crate::report::numbers::{count, short};
 use crate::report::summary::{View, columns, notes, stands_out};
 use crate::report::table::{common_subtitle, subtitle};
 use crate::report::text::visible;
+use embq_core::evaluation::Evaluation;
 
 /// Headline metrics, classes and notes; of several labellings, first a table that compares them.
 pub fn render(results: &[Evaluation], view: &View) -> String {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use anstyle::Style;
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::metrics::{Family, METRICS, Metric, Scope};
 use crate::report::json::serialise;
+use embq_core::error::Result;
+use embq_core::metrics::{Family, METRICS, Metric, Scope};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

@@ -12,23 +12,19 @@ pub mod json;
 pub mod junit;
 mod labellings;
 pub mod markdown;
-pub mod matrix;
 pub mod metric_list;
 mod numbers;
 pub mod output;
 pub mod plot;
-pub mod rows;
 mod summary;
 pub mod suspects;
 pub mod table;
-mod tables;
 mod temporary;
 mod text;
 
-use std::path::Path;
-
-use crate::error::{Error, Result};
-use crate::evaluation::Evaluation;
+use embq_core::error::Result;
+use embq_core::evaluation::Evaluation;
+use embq_files::output::{extension, unknown_extension};
 
 pub use summary::{ClassLimit, ClassOrder, View};
 pub(crate) use temporary::delete_all as delete_temporary_files;
@@ -96,13 +92,4 @@ impl Format {
 /// Whether a file of that name is to be a page for the browser, which is drawn from more than a result.
 pub fn is_page(path: &str) -> bool {
     matches!(extension(path).as_deref(), Some("html" | "htm"))
-}
-
-/// The extension of a path in lower case.
-fn extension(path: &str) -> Option<String> {
-    Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase())
-}
-
-fn unknown_extension(path: &str, tip: &str) -> Error {
-    Error::setting(format!("{path}: the extension does not say what to write"), tip)
 }

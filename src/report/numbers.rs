@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+pub(crate) use embq_files::output::exact;
+
 /// Four significant decimals or so, in at most 9 characters; `-` for an undefined number.
 pub(crate) fn short(value: Option<f64>) -> String {
     let Some(value) = value else {
@@ -37,11 +39,6 @@ pub(crate) fn count(value: usize) -> String {
     text
 }
 
-/// The shortest text that reads back as the same number.
-pub(crate) fn exact(value: f64) -> String {
-    format!("{value:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,12 +50,5 @@ mod tests {
         assert_eq!(short(None), "-");
         assert_eq!(percent(Some(0.1429)), "14.3 %");
         assert_eq!([7, 1797, 1_000_000].map(count), ["7", "1,797", "1,000,000"]);
-    }
-
-    #[test]
-    fn exact_numbers_read_back() {
-        for value in [0.1, 1e-320, -2.5e300, 3.0] {
-            assert_eq!(exact(value).parse::<f64>(), Ok(value));
-        }
     }
 }

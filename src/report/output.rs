@@ -6,11 +6,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
 use crate::report::temporary::Temporary;
-
-/// What filling a file ends with; whatever went wrong becomes an error that names the file.
-pub type WriteResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+use embq_core::error::{Error, Result};
+use embq_files::output::WriteResult;
 
 /// A place for a file that was found fit to be written to.
 #[derive(Debug)]

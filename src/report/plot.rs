@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::evaluation::Evaluation;
 use crate::report::blocks;
 use crate::report::numbers::{count, short};
 use crate::report::summary::View;
 use crate::report::table::{BOLD, DIM, WIDTH};
 use crate::report::text::{fitted, width};
+use embq_core::evaluation::Evaluation;
 
 /// Columns for the name of a class at most, and for its mean.
 const NAME: usize = 22;

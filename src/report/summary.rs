@@ -1,12 +1,12 @@
 //! What every readable form of a result shows: which classes, in which order, and what stands out.
 
-use crate::data::Excluded;
-use crate::error::{Error, Result, choices};
-use crate::evaluation::{ClassEvaluation, Evaluation};
-use crate::metrics::{METRICS, Metric, Scope};
 use crate::report::numbers::{count, percent, short};
 use crate::report::table::temperature;
 use crate::report::text::visible;
+use embq_core::data::Excluded;
+use embq_core::error::{Error, Result, choices};
+use embq_core::evaluation::{ClassEvaluation, Evaluation};
+use embq_core::metrics::{METRICS, Metric, Scope};
 
 /// How many classes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +135,8 @@ pub(crate) fn stands_out(evaluation: &Evaluation) -> Option<String> {
     }
     let confused = || evaluation.classes.iter().filter_map(|class| Some((class, class.confused_with.first()?)));
     let large = confused().filter(|(class, _)| class.count >= STANDING_OUT);
-    let most = |left: &(&ClassEvaluation, &crate::evaluation::Confusion),
-                right: &(&ClassEvaluation, &crate::evaluation::Confusion)| {
+    let most = |left: &(&ClassEvaluation, &embq_core::evaluation::Confusion),
+                right: &(&ClassEvaluation, &embq_core::evaluation::Confusion)| {
         // On a tie the first class wins.
         left.1.share.total_cmp(&right.1.share).then(std::cmp::Ordering::Greater)
     };

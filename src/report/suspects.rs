@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use crate::error::Result;
 use crate::report::csv::failed;
 use crate::report::markdown::escaped;
 use crate::report::numbers::{count, exact, percent, short};
@@ -10,7 +9,8 @@ use crate::report::summary::left_out_note;
 use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{ClassLimit, Format, json};
-use crate::suspects::{SuspectList, SuspectRow};
+use embq_core::error::Result;
+use embq_core::suspects::{SuspectList, SuspectRow};
 
 /// The list in a format. A table and Markdown show the first `limit` rows.
 ///

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
-use crate::metrics::{Family, Metric};
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{blocks, labellings, summary};
+use embq_core::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
+use embq_core::metrics::{Family, Metric};
 
 /// Columns of the terminal that are used.
 pub(crate) const WIDTH: usize = 80;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::input;
+use embq_core::error::{Error, Result};
+use embq_files::input;
 
 use super::config::Input;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use crate::error::{Error, Result, choices};
+use embq_core::error::{Error, Result, choices};
 
 /// Where the configuration is looked for where nothing is named.
 pub(super) const DEFAULT: &str = "embq.toml";

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use crate::comparison::{Measured, MeasuredRows};
-use crate::data::{Excluded, Labels};
-use crate::error::{Error, Result};
-use crate::evaluation::{
+use embq_core::comparison::{Measured, MeasuredRows};
+use embq_core::data::{Excluded, Labels};
+use embq_core::error::{Error, Result};
+use embq_core::evaluation::{
     ClassEvaluation, Evaluation, InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, SettingsUsed,
 };
-use crate::input;
-use crate::metrics::mean::{class_means, weighted_mean};
+use embq_core::metrics::mean::{class_means, weighted_mean};
+use embq_files::input;
 
 fn extension(path: &str) -> String {
     Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()

@@ -1,9 +1,9 @@
 //! One number a line, with the checkpoint that it belongs to.
 
-use crate::comparison::Comparison;
-use crate::error::Result;
 use crate::report::csv::failed;
 use crate::report::numbers::exact;
+use embq_core::comparison::Comparison;
+use embq_core::error::Result;
 
 /// The columns `checkpoint,scope,label,metric,value`: first the values of every checkpoint, as `embq score` gives them;
 /// of candidates also `delta(NAME)`, `relative(NAME)`, `lower(delta(NAME))`, `upper(delta(NAME))`, `p_value(NAME)`,

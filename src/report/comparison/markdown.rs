@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::comparison::{CandidateComparison, Comparison};
-use crate::evaluation::GateOutcome;
 use crate::report::ClassLimit;
 use crate::report::comparison::sparkline::sparkline;
 use crate::report::comparison::{interval, moved, p_value, shown_metrics, signed, subtitle, word};
 use crate::report::markdown::escaped;
 use crate::report::numbers::{count, short};
+use embq_core::comparison::{CandidateComparison, Comparison};
+use embq_core::evaluation::GateOutcome;
 
 pub(super) fn render(comparison: &Comparison, classes: ClassLimit) -> String {
     let mut text = String::new();

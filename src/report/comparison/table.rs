@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::comparison::{CandidateComparison, Comparison, Verdict};
-use crate::evaluation::GateOutcome;
 use crate::report::ClassLimit;
 use crate::report::comparison::sparkline::sparkline;
 use crate::report::comparison::{
@@ -14,6 +12,8 @@ use crate::report::comparison::{
 use crate::report::numbers::{count, short};
 use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
 use crate::report::text::{fitted, fitted_path, visible};
+use embq_core::comparison::{CandidateComparison, Comparison, Verdict};
+use embq_core::evaluation::GateOutcome;
 
 /// Columns of a checkpoint's name where names are columns.
 const NAME: usize = 12;
@@ -165,7 +165,7 @@ fn candidates(page: &mut String, comparison: &Comparison, metric: &str) {
 
 /// The classes that moved most, in a line.
 fn most_moved(page: &mut String, candidate: &CandidateComparison) {
-    let one = |classes: Vec<&crate::comparison::ClassDifference>| {
+    let one = |classes: Vec<&embq_core::comparison::ClassDifference>| {
         let class = *classes.first()?;
         Some(format!("{} ({})", visible(&class.label), signed(class.silhouette.delta)))
     };

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use super::headline::typeset;
 use super::scale::{Scale, axis_left, px, tick_text};
 use super::silhouette_plot::{Layout, plot, series};
-use crate::detail::Checkpoint;
-use crate::evaluation::ClassEvaluation;
 use crate::report::numbers::{count, percent, short};
 use crate::report::text::{fitted, visible};
+use embq_core::detail::Checkpoint;
+use embq_core::evaluation::ClassEvaluation;
 
 /// The metrics with a line: their titles, names, and whether they are shares.
 const LINES: [(&str, &str); 8] = [

@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 
 use super::headline::typeset;
-use crate::evaluation::{ClassEvaluation, Evaluation};
-use crate::metrics::Metric;
 use crate::report::ClassLimit;
 use crate::report::numbers::{count, percent, short};
 use crate::report::summary::{View, columns};
 use crate::report::text::visible;
+use embq_core::evaluation::{ClassEvaluation, Evaluation};
+use embq_core::metrics::Metric;
 
 /// Classes from which on the table names only the worst: a page has to stay readable and small.
 const LISTED: usize = 2_000;

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 use super::headline::typeset;
 use super::scale::{Scale, axis_below, axis_left, px};
 use super::silhouette_plot::Series;
-use crate::detail::Detail;
-use crate::evaluation::ClassEvaluation;
 use crate::report::numbers::{count, percent, short};
 use crate::report::text::visible;
+use embq_core::detail::Detail;
+use embq_core::evaluation::ClassEvaluation;
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 230.0;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::scale::px;
-use crate::evaluation::Evaluation;
 use crate::report::numbers::{percent, short};
+use embq_core::evaluation::Evaluation;
 
 /// A number of the headline.
 struct Card {

@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use super::headline::typeset;
 use super::scale::px;
 use super::silhouette_plot::{NAME, room_for};
-use crate::detail::{ClassMap, ConfusedPair, Detail};
-use crate::evaluation::Evaluation;
 use crate::report::numbers::{count, percent, short};
 use crate::report::text::{fitted, visible};
+use embq_core::detail::{ClassMap, ConfusedPair, Detail};
+use embq_core::evaluation::Evaluation;
 
 const WIDTH: f64 = 460.0;
 const TOP: f64 = 4.0;

@@ -17,11 +17,11 @@ mod suspects;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::detail::{Checkpoint, Detail};
-use crate::evaluation::Evaluation;
 use crate::report::summary::{notes, stands_out};
 use crate::report::table::subtitle;
 use crate::report::text::visible;
+use embq_core::detail::{Checkpoint, Detail};
+use embq_core::evaluation::Evaluation;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

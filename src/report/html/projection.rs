@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::scale::{Scale, px, tick_text};
-use crate::detail::Detail;
-use crate::metrics::projection::Projection;
 use crate::report::numbers::{count, percent};
 use crate::report::text::visible;
+use embq_core::detail::Detail;
+use embq_core::metrics::projection::Projection;
 
 const SIZE: f64 = 640.0;
 const MARGIN: f64 = 30.0;
@@ -36,8 +36,8 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
     let evaluation = &detail.evaluation;
     let points = &projection.points;
     let (x, y) = scales(projection);
-    let place = |point: &crate::metrics::projection::Point| (px(x.at(point.x)), px(y.at(point.y)));
-    let class_of = |point: &crate::metrics::projection::Point| detail.classes[point.row] as usize;
+    let place = |point: &embq_core::metrics::projection::Point| (px(x.at(point.x)), px(y.at(point.y)));
+    let class_of = |point: &embq_core::metrics::projection::Point| detail.classes[point.row] as usize;
     let coloured = coloured_classes(detail);
     let colour_of = |class: usize| coloured.iter().position(|&coloured| coloured == class).unwrap_or(COLOURS);
     let mut by_class = vec![String::new(); COLOURS + 1];
@@ -129,7 +129,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
 
 /// One unit is as long on both axes; the drawing is centred.
 fn scales(projection: &Projection) -> (Scale, Scale) {
-    let bounds = |value: fn(&crate::metrics::projection::Point) -> f64| {
+    let bounds = |value: fn(&embq_core::metrics::projection::Point) -> f64| {
         let fold = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
         projection.points.iter().map(value).fold((f64::INFINITY, f64::NEG_INFINITY), fold)
     };

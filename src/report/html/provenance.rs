@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::evaluation::Evaluation;
 use crate::report::numbers::count;
 use crate::report::table::temperature;
 use crate::report::text::visible;
+use embq_core::evaluation::Evaluation;
 
 /// Names and values as a list.
 fn list(entries: &[(&str, String)]) -> Markup {

@@ -7,10 +7,10 @@ use maud::{Markup, html};
 
 use super::headline::typeset;
 use super::scale::{Scale, axis_below, px};
-use crate::detail::Detail;
-use crate::evaluation::{ClassEvaluation, Evaluation, RowScores};
 use crate::report::numbers::{count, percent, short};
 use crate::report::text::{fitted, visible, width};
+use embq_core::detail::Detail;
+use embq_core::evaluation::{ClassEvaluation, Evaluation, RowScores};
 
 const WIDTH: f64 = 460.0;
 const RIGHT: f64 = 46.0;

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::scale::{Scale, axis_below, axis_left, px, tick_text};
-use crate::metrics::projection::Spectrum;
 use crate::report::numbers::{count, percent, short};
+use embq_core::metrics::projection::Spectrum;
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 230.0;

@@ -3,10 +3,10 @@
 use maud::{Markup, html};
 
 use super::headline::typeset;
-use crate::detail::Detail;
-use crate::metrics::suspects::Suspect;
 use crate::report::numbers::{count, percent, short};
 use crate::report::text::visible;
+use embq_core::detail::Detail;
+use embq_core::metrics::suspects::Suspect;
 
 /// Characters of a row's text that are shown.
 const TEXT: usize = 240;

@@ -1,0 +1,457 @@
+//! Embeddings: N rows of d numbers, handed out in blocks of rows.
+
+use std::fmt;
+use std::ops::Range;
+
+use ndarray::Array2;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// Where an array or column came from: a path and what was selected in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The path as the user wrote it; `-` is standard input.
+    pub path: String,
+    /// The array, tensor or column chosen in the file, where there is a choice.
+    pub selector: Option<String>,
+}
+
+impl Origin {
+    /// An origin without a selector.
+    pub fn new(path: impl Into<String>) -> Self {
+        Origin { path: path.into(), selector: None }
+    }
+
+    /// The same path with a selector.
+    pub fn with_selector(path: impl Into<String>, selector: impl Into<String>) -> Self {
+        Origin { path: path.into(), selector: Some(selector.into()) }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.selector {
+            Some(selector) => write!(formatter, "{}:{selector}", self.path),
+            None => formatter.write_str(&self.path),
+        }
+    }
+}
+
+/// The element type of an array as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ElementType {
+    F16,
+    Bf16,
+    F32,
+    F64,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Bool,
+}
+
+impl ElementType {
+    /// The name used in JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            ElementType::F16 => "f16",
+            ElementType::Bf16 => "bf16",
+            ElementType::F32 => "f32",
+            ElementType::F64 => "f64",
+            ElementType::I8 => "i8",
+            ElementType::I16 => "i16",
+            ElementType::I32 => "i32",
+            ElementType::I64 => "i64",
+            ElementType::U8 => "u8",
+            ElementType::U16 => "u16",
+            ElementType::U32 => "u32",
+            ElementType::U64 => "u64",
+            ElementType::Bool => "bool",
+        }
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            ElementType::I8 | ElementType::U8 | ElementType::Bool => 1,
+            ElementType::F16 | ElementType::Bf16 | ElementType::I16 | ElementType::U16 => 2,
+            ElementType::F32 | ElementType::I32 | ElementType::U32 => 4,
+            ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
+        }
+    }
+
+    /// The arithmetic that loses nothing of this type: float32 where float32 holds every value, float64 elsewhere.
+    pub fn precision(self) -> Precision {
+        match self {
+            ElementType::F64 | ElementType::I32 | ElementType::I64 | ElementType::U32 | ElementType::U64 => {
+                Precision::F64
+            }
+            _ => Precision::F32,
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// The arithmetic of the matrix products; sums are float64 in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    F32,
+    F64,
+}
+
+impl Precision {
+    /// The name used in options, JSON and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+/// A source of rows. Implementations promise a fixed shape and a fixed order of rows.
+pub trait RowBlocks: Send + Sync {
+    /// Copies `rows` into `out`, row after row; `out` holds `rows.len() * dimensions` elements.
+    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()>;
+
+    /// Like [`RowBlocks::read_f32`] in float64.
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()>;
+
+    /// The whole matrix in row order, where it lies in memory (or in a memory map) as float32.
+    fn as_f32(&self) -> Option<&[f32]> {
+        None
+    }
+
+    /// The whole matrix in row order, where it lies in memory (or in a memory map) as float64.
+    fn as_f64(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// Whether any row is as quick to read as the one after the last. Where not, whoever needs rows out of order copies
+    /// all of them to memory first.
+    fn is_random_access(&self) -> bool {
+        true
+    }
+
+    /// Says that these rows are read next, so that they can be on their way.
+    fn announce(&self, _rows: Range<usize>) {}
+
+    /// The file that a row lies in and its number there, where the rows come from several.
+    fn place_of(&self, _row: usize) -> Option<(String, usize)> {
+        None
+    }
+}
+
+/// float32 or float64: what the kernels compute in.
+pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'static {
+    /// The precision that this type is.
+    const PRECISION: Precision;
+
+    /// Rounds to this type.
+    fn from_f64(value: f64) -> Self;
+
+    /// Widens to float64.
+    fn to_f64(self) -> f64;
+
+    /// This number plus 0 times another: itself, or NaN if the other is not finite.
+    fn plus_zero_times(self, other: Self) -> Self;
+
+    /// Appends the bytes of the number, least significant first.
+    fn write_little_endian(self, bytes: &mut Vec<u8>);
+
+    /// [`RowBlocks::read_f32`] or [`RowBlocks::read_f64`].
+    fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()>;
+
+    /// [`RowBlocks::as_f32`] or [`RowBlocks::as_f64`].
+    fn view(blocks: &dyn RowBlocks) -> Option<&[Self]>;
+
+    /// A matrix in memory as a source of rows.
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks>;
+}
+
+impl Element for f32 {
+    const PRECISION: Precision = Precision::F32;
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    #[inline(always)]
+    fn plus_zero_times(self, other: Self) -> Self {
+        self + other * 0.0
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()> {
+        blocks.read_f32(rows, out)
+    }
+
+    fn view(blocks: &dyn RowBlocks) -> Option<&[Self]> {
+        blocks.as_f32()
+    }
+
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
+        Box::new(matrix)
+    }
+}
+
+impl Element for f64 {
+    const PRECISION: Precision = Precision::F64;
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    #[inline(always)]
+    fn plus_zero_times(self, other: Self) -> Self {
+        self + other * 0.0
+    }
+
+    fn write_little_endian(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn read(blocks: &dyn RowBlocks, rows: Range<usize>, out: &mut [Self]) -> Result<()> {
+        blocks.read_f64(rows, out)
+    }
+
+    fn view(blocks: &dyn RowBlocks) -> Option<&[Self]> {
+        blocks.as_f64()
+    }
+
+    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
+        Box::new(matrix)
+    }
+}
+
+/// A matrix held in memory, in row order.
+pub struct InMemory<T> {
+    values: Vec<T>,
+    dimensions: usize,
+}
+
+impl<T: Element> InMemory<T> {
+    /// Takes values row after row; there are a multiple of `dimensions` of them.
+    pub fn of_rows(values: Vec<T>, dimensions: usize) -> Self {
+        InMemory { values, dimensions }
+    }
+
+    /// Takes a matrix; a layout other than row order is copied into it.
+    pub fn new(matrix: Array2<T>) -> Self {
+        let dimensions = matrix.ncols();
+        let values = if matrix.is_standard_layout() {
+            let (values, offset) = matrix.into_raw_vec_and_offset();
+            match offset {
+                Some(offset) if offset > 0 => values[offset..].to_vec(),
+                _ => values,
+            }
+        } else {
+            matrix.iter().copied().collect()
+        };
+        InMemory { values, dimensions }
+    }
+
+    fn copy<U: Element>(&self, rows: Range<usize>, out: &mut [U]) {
+        let block = &self.values[rows.start * self.dimensions..rows.end * self.dimensions];
+        for (target, value) in out.iter_mut().zip(block) {
+            *target = U::from_f64(value.to_f64());
+        }
+    }
+}
+
+impl RowBlocks for InMemory<f32> {
+    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.copy(rows, out);
+        Ok(())
+    }
+
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
+        self.copy(rows, out);
+        Ok(())
+    }
+
+    fn as_f32(&self) -> Option<&[f32]> {
+        Some(&self.values)
+    }
+}
+
+impl RowBlocks for InMemory<f64> {
+    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.copy(rows, out);
+        Ok(())
+    }
+
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
+        self.copy(rows, out);
+        Ok(())
+    }
+
+    fn as_f64(&self) -> Option<&[f64]> {
+        Some(&self.values)
+    }
+}
+
+/// N x d embeddings, wherever they lie.
+pub struct Embeddings {
+    origin: Origin,
+    rows: usize,
+    dimensions: usize,
+    element_type: ElementType,
+    columns: Vec<String>,
+    blocks: Box<dyn RowBlocks>,
+}
+
+impl Embeddings {
+    /// Embeddings of `rows` x `dimensions` elements that `blocks` hands out.
+    pub fn new(
+        origin: Origin,
+        rows: usize,
+        dimensions: usize,
+        element_type: ElementType,
+        blocks: impl RowBlocks + 'static,
+    ) -> Self {
+        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks: Box::new(blocks) }
+    }
+
+    /// Embeddings from a float32 matrix in memory.
+    pub fn from_f32(origin: Origin, matrix: Array2<f32>) -> Self {
+        Embeddings::of_matrix(origin, matrix)
+    }
+
+    /// Embeddings from a float64 matrix in memory.
+    pub fn from_f64(origin: Origin, matrix: Array2<f64>) -> Self {
+        Embeddings::of_matrix(origin, matrix)
+    }
+
+    /// Embeddings from a matrix in memory.
+    pub fn of_matrix<T: Element>(origin: Origin, matrix: Array2<T>) -> Self {
+        let (rows, dimensions) = matrix.dim();
+        let element_type = match T::PRECISION {
+            Precision::F32 => ElementType::F32,
+            Precision::F64 => ElementType::F64,
+        };
+        let blocks = T::boxed(InMemory::new(matrix));
+        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks }
+    }
+
+    /// Names the table columns that the dimensions were read from.
+    pub fn with_columns(mut self, columns: Vec<String>) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// Where they came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// N.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// d.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The element type as stored.
+    pub fn element_type(&self) -> ElementType {
+        self.element_type
+    }
+
+    /// The table columns that the dimensions were read from; empty where there are none or a single list column.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The file that a row lies in and its number there.
+    pub fn place_of(&self, row: usize) -> (String, usize) {
+        self.blocks.place_of(row).unwrap_or_else(|| (self.origin.to_string(), row))
+    }
+
+    /// All values in memory, for those who need rows out of order from a source that reads them in order only.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn in_memory<T: Element>(&self) -> Result<Self> {
+        let mut values = vec![T::default(); self.rows * self.dimensions];
+        T::read(self.blocks(), 0..self.rows, &mut values)?;
+        Ok(Embeddings {
+            origin: self.origin.clone(),
+            rows: self.rows,
+            dimensions: self.dimensions,
+            element_type: self.element_type,
+            columns: self.columns.clone(),
+            blocks: T::boxed(InMemory::of_rows(values, self.dimensions)),
+        })
+    }
+
+    /// Hash of the values in row order, as little-endian numbers of type `T`.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn blake3<T: Element>(&self) -> Result<String> {
+        const ROWS: usize = 1024;
+        let mut hasher = blake3::Hasher::new();
+        let mut block = Vec::new();
+        let mut bytes = Vec::new();
+        for start in (0..self.rows).step_by(ROWS) {
+            let end = (start + ROWS).min(self.rows);
+            block.resize((end - start) * self.dimensions, T::default());
+            T::read(self.blocks(), start..end, &mut block)?;
+            bytes.clear();
+            for value in &block {
+                value.write_little_endian(&mut bytes);
+            }
+            hasher.update(&bytes);
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// The rows themselves.
+    pub fn blocks(&self) -> &dyn RowBlocks {
+        self.blocks.as_ref()
+    }
+}
+
+impl fmt::Debug for Embeddings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Embeddings")
+            .field("origin", &self.origin)
+            .field("rows", &self.rows)
+            .field("dimensions", &self.dimensions)
+            .field("element_type", &self.element_type)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! The validity, retrieval, spectrum, contrastive, collapse and single-cell families against golden values of other
+//! software (`fixtures/make_families.py`), and on data where they are undefined.
+
+mod common;
+
+use common::{Deviations, GEOMETRIC, Matrix, fixture, label_column, real_data};
+use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumn, Origin};
+use embq_core::distance::Distance;
+use embq_core::evaluation::{Scored, Settings, evaluate_with};
+use embq_core::metrics::{Companions, Family, METRICS, Metric, Selection};
+use embq_core::progress::Silent;
+use ndarray::{Array2, s};
+use serde_json::Value;
+
+fn dataset(matrix: &Matrix, labels: &[i64], distance: Distance) -> Dataset {
+    let origin = Origin::new("embeddings.npy");
+    let embeddings = match matrix {
+        Matrix::F32(values) => Embeddings::from_f32(origin, values.clone()),
+        Matrix::F64(values) => Embeddings::from_f64(origin, values.clone()),
+    };
+    Dataset::new(embeddings, &label_column(labels), distance, &DatasetOptions::default()).unwrap()
+}
+
+fn settings(distance: Distance, metrics: &[&str]) -> Settings {
+    Settings {
+        distance,
+        metrics: Selection::parse(metrics.iter().copied()).unwrap(),
+        batch_labels: true,
+        rows: false,
+        ..Default::default()
+    }
+}
+
+/// The batches of `fixtures/make_families.py`.
+fn batches(labels: &[i64]) -> LabelColumn {
+    let first = *labels.iter().min().unwrap();
+    let batch = |(row, &label): (usize, &i64)| match row % 7 {
+        _ if label == first => 0,
+        0..4 => 0,
+        4..6 => 1,
+        _ => 2,
+    };
+    label_column(&labels.iter().enumerate().map(batch).collect::<Vec<i64>>())
+}
+
+const NEW: [&str; 6] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell"];
+
+fn measured(dataset: &Dataset, companions: Companions<'_>, metrics: &[&str]) -> Scored {
+    evaluate_with(dataset, companions, &settings(dataset.distance(), metrics), &Silent).unwrap()
+}
+
+fn golden() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(fixture("golden/families.json")).unwrap()).unwrap()
+}
+
+/// What a number of float32 input may be off by, as a share of the larger of itself and 1. Ranks of neighbours are those
+/// of float64 distances for either input.
+fn bound(name: &str, distance: Distance, matrix: &Matrix) -> f64 {
+    let by_pairs = matches!(name, "uniformity" | "supcon") || name.starts_with("asw") || name == "bras";
+    match (name, matrix) {
+        // pytorch-metric-learning takes this mean in float32.
+        ("mrr", _) => 1e-6,
+        // Rows whose cosine distances differ by rounding alone may change places.
+        ("map_at_r", _) if distance == Distance::Cosine => 1e-6,
+        // The smallest singular values are the square roots of eigenvalues near rounding.
+        ("rankme" | "alpha", _) => 1e-6,
+        (_, Matrix::F32(_)) if by_pairs => 1e-5,
+        _ => 1e-9,
+    }
+}
+
+fn compare(found: &Scored, expected: &Value, matrix: &Matrix, place: &str, deviations: &mut Deviations) {
+    let distance = found.evaluation.settings.distance;
+    for (name, expected) in expected.as_object().unwrap() {
+        let expected = expected.as_f64().unwrap();
+        match found.evaluation.metrics.get(name).copied().flatten() {
+            Some(found) => {
+                let tolerance = bound(name, distance, matrix) * expected.abs().max(1.0);
+                deviations.close(found, expected, tolerance, || format!("{place} {name}"));
+            }
+            None => deviations.holds(false, || format!("{place} {name} is missing: {:?}", found.evaluation.warnings)),
+        }
+    }
+}
+
+fn check(set: &str) {
+    let (values, labels) = real_data(set);
+    let batches = batches(&labels);
+    let golden = golden();
+    let mut deviations = Deviations::default();
+    for matrix in [Matrix::F64(values.mapv(f64::from)), Matrix::F32(values.clone())] {
+        for distance in GEOMETRIC {
+            let place = format!("{set} {distance} {}", matrix.name());
+            let companions = Companions { batches: Some(&batches), ..Default::default() };
+            let found = measured(&dataset(&matrix, &labels, distance), companions, &NEW);
+            compare(&found, &golden["sets"][set][distance.name()], &matrix, &place, &mut deviations);
+
+            let half = labels.len() / 2;
+            let part = |rows: std::ops::Range<usize>| match &matrix {
+                Matrix::F32(values) => Matrix::F32(values.slice(s![rows, ..]).to_owned()),
+                Matrix::F64(values) => Matrix::F64(values.slice(s![rows, ..]).to_owned()),
+            };
+            let gallery = dataset(&part(half..labels.len()), &labels[half..], distance);
+            let queries = dataset(&part(0..half), &labels[..half], distance);
+            let companions = Companions { gallery: Some(&gallery), ..Default::default() };
+            let found = measured(&queries, companions, &["retrieval"]);
+            let expected = &golden["sets"][set][format!("{distance} gallery")];
+            compare(&found, expected, &matrix, &format!("{place} gallery"), &mut deviations);
+        }
+    }
+    deviations.finish();
+}
+
+#[test]
+fn digits() {
+    check("digits");
+}
+
+#[test]
+fn uneven_classes_with_singletons() {
+    check("uneven");
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (values, labels) = real_data("uneven");
+    let batches = batches(&labels);
+    for distance in GEOMETRIC {
+        let data = dataset(&Matrix::F32(values.clone()), &labels, distance);
+        let compute = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let companions = Companions { batches: Some(&batches), ..Default::default() };
+            pool.install(|| measured(&data, companions, &["all"]).evaluation)
+        };
+        assert_eq!(compute(1), compute(3), "{distance}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_does_not_change_a_number() {
+    let (values, labels) = real_data("uneven");
+    let batches = batches(&labels);
+    let data = dataset(&Matrix::F32(values), &labels, Distance::Cosine);
+    let companions = Companions { batches: Some(&batches), ..Default::default() };
+    let all = measured(&data, companions, &["all"]).evaluation.metrics;
+    for metric in METRICS.iter().filter(|metric| NEW.contains(&metric.family.name())) {
+        let alone = measured(&data, companions, &[metric.id]).evaluation.metrics;
+        let names: Vec<String> = metric.names(&[1, 5, 10]).collect();
+        assert_eq!(alone.keys().cloned().collect::<Vec<_>>(), names);
+        for name in names {
+            assert_eq!(alone[&name], all[&name], "{name}");
+        }
+    }
+}
+
+#[test]
+fn collapsed_data_is_told_and_scores_nothing() {
+    let rows = Array2::from_elem((12, 3), 0.7);
+    let labels: Vec<i64> = (0..12).map(|row| row % 3).collect();
+    let batches = label_column(&(0..12).map(|row| row % 2).collect::<Vec<i64>>());
+    let companions = Companions { batches: Some(&batches), ..Default::default() };
+    for distance in GEOMETRIC {
+        let found = measured(&dataset(&Matrix::F64(rows.clone()), &labels, distance), companions, &NEW).evaluation;
+        for (name, value) in &found.metrics {
+            let family = Metric::named(name).unwrap().family;
+            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred.
+            if name == "queries" || name == "rankme" {
+                continue;
+            }
+            assert_eq!(*value, None, "{distance} {name} of {family:?}");
+            assert!(found.warnings.iter().any(|warning| warning.contains(name.as_str())), "{name}");
+        }
+    }
+}
+
+#[test]
+fn classes_that_are_points_have_no_spread_to_compare() {
+    let labels = [0, 0, 0, 1, 1, 1, 2, 2];
+    let rows = Array2::from_shape_fn((8, 2), |(row, column)| {
+        [[0.0, 1.0], [3.0, 1.0], [0.0, 9.0]][labels[row] as usize][column]
+    });
+    let data = dataset(&Matrix::F64(rows), &labels, Distance::Euclidean);
+    let metrics = measured(&data, Companions::default(), &["validity", "collapse"]).evaluation.metrics;
+    for undefined in ["davies_bouldin", "calinski_harabasz", "dunn"] {
+        assert_eq!(metrics[undefined], None, "{undefined}");
+    }
+    for (name, value) in [("nc1", 0.0), ("cdnv", 0.0), ("nc4", 1.0), ("ncc_accuracy", 1.0)] {
+        assert_eq!(metrics[name], Some(value), "{name}");
+    }
+    assert_eq!(metrics["simplified_silhouette"], Some(1.0));
+}
+
+#[test]
+fn the_simplified_silhouette_of_worked_examples() {
+    let simplified = |rows: Array2<f64>, labels: &[i64]| {
+        let data = dataset(&Matrix::F64(rows), labels, Distance::Euclidean);
+        measured(&data, Companions::default(), &["simplified_silhouette"]).evaluation.metrics["simplified_silhouette"]
+            .unwrap()
+    };
+    let repeated = |values: [f64; 4], d: usize| Array2::from_shape_fn((4, d), |(row, _)| values[row]);
+    assert!((simplified(repeated([1.0, 2.0, 3.0, 4.0], 2), &[1, 1, 0, 0]) - 11.0 / 15.0).abs() < 1e-15);
+    assert!((simplified(repeated([0.0, 1.0, 2.0, 10.0], 3), &[0, 0, 1, 3]) - 0.8125).abs() < 1e-15);
+}
+
+#[test]
+fn a_distance_matrix_has_neighbours_but_no_coordinates() {
+    let (values, labels) = real_data("uneven");
+    let (values, labels) = (values.slice(s![..80, ..]).mapv(f64::from), &labels[..80]);
+    let matrix = common::oracle::distance_matrix(&values, Distance::Euclidean);
+    let given = measured(&dataset(&Matrix::F64(matrix), labels, Distance::Precomputed), Companions::default(), &NEW);
+    let rows = measured(&dataset(&Matrix::F64(values), labels, Distance::Euclidean), Companions::default(), &NEW);
+    for (name, value) in &given.evaluation.metrics {
+        let family = Metric::named(name).unwrap().family;
+        let expected = rows.evaluation.metrics[name];
+        if family == Family::Retrieval || name == "dunn" || name == "asw_label" {
+            let close = value.zip(expected).is_some_and(|(value, expected)| (value - expected).abs() < 1e-9);
+            assert!(close, "{name}: {value:?} for {expected:?}");
+        } else {
+            assert_eq!(*value, None, "{name}");
+        }
+    }
+}
+
+#[test]
+fn weights_have_no_form_and_that_is_told() {
+    let (values, labels) = real_data("uneven");
+    let matrix = Matrix::F32(values);
+    let weights: Vec<f64> = (0..labels.len()).map(|row| 1.0 + (row % 3) as f64).collect();
+    let settings = settings(Distance::Cosine, &["validity", "retrieval", "silhouette"]);
+    let found = common::score(&matrix, &labels, Some(&weights), &settings).evaluation;
+    assert!(found.metrics["silhouette"].is_some());
+    for name in ["davies_bouldin", "recall@5", "mrr"] {
+        assert_eq!(found.metrics[name], None);
+    }
+    assert!(found.warnings.iter().any(|warning| warning.contains("validity") && warning.contains("weights")));
+}
+
+#[test]
+fn a_class_that_the_gallery_lacks_is_left_out() {
+    let matrix =
+        |rows: &[[f64; 2]]| Matrix::F64(Array2::from_shape_fn((rows.len(), 2), |(row, column)| rows[row][column]));
+    let gallery = dataset(&matrix(&[[1.0, 0.0], [0.0, 1.0], [3.0, 3.0]]), &[1, 2, 2], Distance::Euclidean);
+    let queries = dataset(&matrix(&[[1.0, 0.2], [9.0, 9.0], [0.9, 0.1]]), &[1, 5, 2], Distance::Euclidean);
+    let companions = Companions { gallery: Some(&gallery), ..Default::default() };
+    let settings = Settings { ks: vec![1, 2, 3, 4], ..settings(Distance::Euclidean, &["retrieval"]) };
+    let found = evaluate_with(&queries, companions, &settings, &Silent).unwrap().evaluation;
+    // The first finds its class at once, the last at the second place; the other has none.
+    for (name, value) in [
+        ("queries", 2.0),
+        ("precision_at_1", 0.5),
+        ("mrr", 0.75),
+        ("recall@1", 0.5),
+        ("recall@2", 1.0),
+        ("r_precision", 0.75),
+        ("map_at_r", 0.625),
+        ("knn_accuracy@3", 0.5),
+    ] {
+        assert_eq!(found.metrics[name], Some(value), "{name}");
+    }
+    assert_eq!(found.metrics["recall@4"], None);
+    assert!(found.warnings.iter().any(|warning| warning.starts_with("1 of 3 rows")), "{:?}", found.warnings);
+}

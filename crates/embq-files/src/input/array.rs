@@ -1,0 +1,303 @@
+//! Arrays, whatever file they lie in: NumPy's and tensors alike.
+
+use half::{bf16, f16};
+
+use crate::input::Role;
+use crate::input::cells::{Cell, Place, Visit, no_rows};
+use embq_core::data::{ElementType, Embeddings, LabelType, MappedBytes, MappedMatrix, MatrixLayout, Origin};
+use embq_core::error::{Error, Result};
+
+/// A file of one array, or of several with names.
+pub(crate) trait ArrayFile {
+    /// What the file's format calls an array.
+    fn noun(&self) -> &'static str;
+
+    /// The names in file order; none where the file is one array.
+    fn names(&self) -> &[String];
+
+    /// The lengths of the axes of an array, where its header can be read.
+    fn shape(&self, index: usize) -> Option<Vec<usize>>;
+
+    /// An array, of which is known what it is to be used as.
+    fn array(&self, index: usize, role: Role) -> Result<Array>;
+}
+
+/// The array that is selected, or the only one of the right number of axes.
+pub(crate) fn select(file: &dyn ArrayFile, path: &str, selector: Option<&str>, role: Role) -> Result<Array> {
+    let (names, noun) = (file.names(), file.noun());
+    if names.is_empty() {
+        return match selector {
+            None => file.array(0, role),
+            Some(selector) => Err(Error::Malformed {
+                name: path.to_owned(),
+                problem: format!("it is a single {noun}: there is nothing to select with ':{selector}'"),
+                tip: Some(format!("write {path}")),
+            }),
+        };
+    }
+    if let Some(wanted) = selector {
+        let index = names.iter().position(|name| name == wanted).ok_or_else(|| Error::UnknownSelector {
+            path: path.to_owned(),
+            kind: noun,
+            wanted: wanted.to_owned(),
+            available: names.to_vec(),
+        })?;
+        return file.array(index, role);
+    }
+    if names.len() == 1 {
+        return file.array(0, role);
+    }
+    let axes = if role == Role::Embeddings { 2 } else { 1 };
+    let fitting = |index: &usize| file.shape(*index).is_some_and(|shape| shape.len() == axes);
+    let candidates: Vec<usize> = (0..names.len()).filter(fitting).collect();
+    let several = |candidates: &[usize]| candidates.iter().map(|&index| names[index].clone()).collect();
+    match candidates[..] {
+        [only] => file.array(only, role),
+        [] => Err(Error::SelectorNeeded {
+            path: path.to_owned(),
+            problem: format!("no {noun} with {axes} {}", if axes == 1 { "axis" } else { "axes" }),
+            available: names.to_vec(),
+        }),
+        _ => Err(Error::SelectorNeeded {
+            path: path.to_owned(),
+            problem: format!("several {noun}s could be the {}; write {path}:NAME", role.name()),
+            available: several(&candidates),
+        }),
+    }
+}
+
+/// What the elements of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elements {
+    Number(ElementType),
+    /// Text of so many UTF-32 code points.
+    Unicode(usize),
+    /// Text of so many bytes.
+    Bytes(usize),
+}
+
+impl Elements {
+    /// Bytes of one element.
+    fn size(self) -> usize {
+        match self {
+            Elements::Number(element_type) => element_type.size(),
+            Elements::Unicode(width) => width.saturating_mul(4),
+            Elements::Bytes(width) => width,
+        }
+    }
+}
+
+/// What a header says of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArrayHeader {
+    pub shape: Vec<usize>,
+    pub elements: Elements,
+    pub big_endian: bool,
+    pub column_major: bool,
+}
+
+impl ArrayHeader {
+    /// The bytes that the data take.
+    pub fn data_bytes(&self) -> u128 {
+        let count = self.shape.iter().fold(1_u128, |product, &length| product.saturating_mul(length as u128));
+        count.saturating_mul(self.elements.size() as u128)
+    }
+}
+
+/// An array whose data are known to be there.
+#[derive(Clone)]
+pub(crate) struct Array {
+    origin: Origin,
+    bytes: MappedBytes,
+    offset: usize,
+    header: ArrayHeader,
+}
+
+impl Array {
+    /// An array whose data begin at `offset` of `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if they reach past the end.
+    pub fn new(origin: Origin, header: ArrayHeader, bytes: MappedBytes, offset: usize) -> Result<Self> {
+        let promised = header.data_bytes();
+        let held = bytes.len().saturating_sub(offset) as u64;
+        if promised > u128::from(held) {
+            return Err(Error::Truncated { name: origin.to_string(), promised, held });
+        }
+        Ok(Array { origin, bytes, offset, header })
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn name(&self) -> String {
+        self.origin.to_string()
+    }
+
+    /// The length of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.header.shape
+    }
+
+    /// The element type as people write it.
+    pub fn dtype(&self) -> String {
+        match self.header.elements {
+            Elements::Number(element_type) => element_type.name().to_owned(),
+            Elements::Unicode(width) => format!("text of up to {width} characters"),
+            Elements::Bytes(width) => format!("text of up to {width} bytes"),
+        }
+    }
+
+    /// What labels of this array are.
+    pub fn label_type(&self) -> LabelType {
+        match self.header.elements {
+            Elements::Number(ElementType::Bool) => LabelType::Boolean,
+            Elements::Number(_) => LabelType::Integer,
+            Elements::Unicode(_) | Elements::Bytes(_) => LabelType::Text,
+        }
+    }
+
+    /// The array as embeddings: mapped, never copied.
+    pub fn embeddings(&self) -> Result<Embeddings> {
+        let element_type = match self.header.elements {
+            Elements::Number(element_type) if element_type != ElementType::Bool => element_type,
+            _ => {
+                return Err(Error::ElementType {
+                    name: self.name(),
+                    found: self.dtype(),
+                    role: Role::Embeddings.name(),
+                    tip: Some("embeddings are float16, float32, float64 or integers".to_owned()),
+                });
+            }
+        };
+        let (rows, dimensions) = match self.header.shape[..] {
+            [0, _] => return Err(no_rows(&self.name())),
+            [rows, dimensions] if dimensions > 0 => (rows, dimensions),
+            _ => {
+                return Err(Error::Shape {
+                    name: self.name(),
+                    expected: "two axes (rows x dimensions)",
+                    shape: self.header.shape.clone(),
+                });
+            }
+        };
+        let layout = MatrixLayout {
+            offset: self.offset,
+            rows,
+            dimensions,
+            element_type,
+            big_endian: self.header.big_endian,
+            column_major: self.header.column_major,
+        };
+        let matrix = MappedMatrix::new(self.bytes.clone(), layout, &self.name())?;
+        Ok(Embeddings::new(self.origin.clone(), rows, dimensions, element_type, matrix))
+    }
+
+    /// Checks that the array has one axis and can be row weights.
+    pub fn require_weights(&self) -> Result<()> {
+        match self.header.elements {
+            Elements::Number(element_type) if element_type != ElementType::Bool => Ok(()),
+            _ => Err(Error::ElementType {
+                name: self.name(),
+                found: self.dtype(),
+                role: Role::Weights.name(),
+                tip: Some("row weights are floats or integers".to_owned()),
+            }),
+        }
+    }
+
+    /// Visits every value of an array with one axis.
+    pub fn cells(&self, visit: &mut Visit<'_>) -> Result<()> {
+        let [rows] = self.header.shape[..] else {
+            return Err(Error::Shape {
+                name: self.name(),
+                expected: "one axis (a value for each row)",
+                shape: self.header.shape.clone(),
+            });
+        };
+        let data = &self.bytes[self.offset..self.offset + rows * self.header.elements.size()];
+        match self.header.elements {
+            Elements::Number(element_type) => match element_type {
+                ElementType::F16 => self.numbers(data, visit, |b| Cell::Float(f16::from_ne_bytes(b).to_f64())),
+                ElementType::F32 => self.numbers(data, visit, |b| Cell::Float(f32::from_ne_bytes(b).into())),
+                ElementType::F64 => self.numbers(data, visit, |b| Cell::Float(f64::from_ne_bytes(b))),
+                ElementType::I8 => self.numbers(data, visit, |b| Cell::Integer(i8::from_ne_bytes(b).into())),
+                ElementType::I16 => self.numbers(data, visit, |b| Cell::Integer(i16::from_ne_bytes(b).into())),
+                ElementType::I32 => self.numbers(data, visit, |b| Cell::Integer(i32::from_ne_bytes(b).into())),
+                ElementType::I64 => self.numbers(data, visit, |b| Cell::Integer(i64::from_ne_bytes(b).into())),
+                ElementType::U8 => self.numbers(data, visit, |b| Cell::Integer(u8::from_ne_bytes(b).into())),
+                ElementType::U16 => self.numbers(data, visit, |b| Cell::Integer(u16::from_ne_bytes(b).into())),
+                ElementType::U32 => self.numbers(data, visit, |b| Cell::Integer(u32::from_ne_bytes(b).into())),
+                ElementType::U64 => self.numbers(data, visit, |b| Cell::Integer(u64::from_ne_bytes(b).into())),
+                ElementType::Bool => self.numbers(data, visit, |[byte]| Cell::Boolean(byte != 0)),
+                ElementType::Bf16 => self.numbers(data, visit, |b| Cell::Float(bf16::from_ne_bytes(b).to_f64())),
+            },
+            Elements::Unicode(width) => self.unicode(data, width, visit),
+            Elements::Bytes(width) => self.byte_text(data, width, visit),
+        }
+    }
+
+    fn numbers<const SIZE: usize>(
+        &self,
+        data: &[u8],
+        visit: &mut Visit<'_>,
+        cell: impl Fn([u8; SIZE]) -> Cell<'static>,
+    ) -> Result<()> {
+        let swap = self.header.big_endian != cfg!(target_endian = "big");
+        let (elements, _) = data.as_chunks::<SIZE>();
+        for (row, element) in elements.iter().enumerate() {
+            let mut bytes = *element;
+            if swap {
+                bytes.reverse();
+            }
+            visit(row, cell(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn unicode(&self, data: &[u8], width: usize, visit: &mut Visit<'_>) -> Result<()> {
+        let (points, _) = data.as_chunks::<4>();
+        let mut text = String::new();
+        for (row, points) in points.chunks_exact(width).enumerate() {
+            let used = points.iter().rposition(|point| *point != [0; 4]).map_or(0, |last| last + 1);
+            text.clear();
+            for &point in &points[..used] {
+                let point = if self.header.big_endian { u32::from_be_bytes(point) } else { u32::from_le_bytes(point) };
+                let character = char::from_u32(point)
+                    .ok_or_else(|| self.error(row, format!("{point:#x} is not a Unicode character")))?;
+                text.push(character);
+            }
+            visit(row, Cell::Text(&text))?;
+        }
+        Ok(())
+    }
+
+    /// NumPy says nothing about the encoding of `|S`. UTF-8 (and so ASCII) is what people store; where one value is
+    /// not, all are read as Latin-1, so that two spellings never become one label.
+    fn byte_text(&self, data: &[u8], width: usize, visit: &mut Visit<'_>) -> Result<()> {
+        let values = || {
+            data.chunks_exact(width).map(|value| {
+                let used = value.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                &value[..used]
+            })
+        };
+        let utf8 = values().all(|value| std::str::from_utf8(value).is_ok());
+        for (row, value) in values().enumerate() {
+            match std::str::from_utf8(value) {
+                Ok(text) if utf8 => visit(row, Cell::Text(text))?,
+                _ => {
+                    let text: String = value.iter().copied().map(char::from).collect();
+                    visit(row, Cell::Text(&text))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, row: usize, problem: String) -> Error {
+        let place = Place { path: &self.origin.path, column: self.origin.selector.as_deref() };
+        place.error(row, problem, Some("the file is damaged: save it again"))
+    }
+}

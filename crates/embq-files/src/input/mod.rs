@@ -1,0 +1,532 @@
+//! From paths and selectors to embeddings and labels: one file a format.
+//!
+//! [`FORMATS`] is the list of formats; a file's content decides which one it is, then its extension. A format opens a
+//! file as arrays, a table or lines of text, and what can be read from each of these is the same for every format. An
+//! input may be several files, which are read as if they were one.
+
+mod array;
+mod arrow;
+mod batched;
+mod cells;
+mod csv;
+mod inspect;
+mod json_lines;
+mod npy;
+mod npz;
+mod parquet;
+mod refused;
+mod safetensors;
+mod shards;
+mod source;
+mod table;
+mod text;
+mod vectors;
+
+pub use inspect::{Inspection, Item, LabelCount, inspect};
+
+use ndarray::Array2;
+
+use array::ArrayFile;
+use embq_core::data::{Embeddings, LabelColumn, MappedBytes, RowWeights};
+use embq_core::error::{Error, Result};
+use shards::Opened;
+use source::{Location, Source};
+pub use source::{checkpoints_in, sort_naturally};
+use table::Table;
+
+/// Every format, in the order in which their contents are looked for.
+const FORMATS: &[Format] = &[
+    npy::FORMAT,
+    npz::FORMAT,
+    safetensors::FORMAT,
+    parquet::FORMAT,
+    arrow::FORMAT,
+    json_lines::FORMAT,
+    csv::FORMAT,
+    csv::TSV,
+    vectors::FORMAT,
+    text::FORMAT,
+    refused::PICKLE,
+    refused::COMPRESSED,
+];
+
+/// What an error about an unknown format says.
+const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, Parquet (.parquet), Arrow (.arrow, .feather), CSV (.csv), \
+                         TSV (.tsv), JSON lines (.jsonl) and word vectors (.vec, .txt), and labels and weights also \
+                         from text files of one value a line";
+
+/// One format: how it is recognised and opened.
+struct Format {
+    /// The name that `embq inspect` shows.
+    name: &'static str,
+    /// Extensions in lower case, the usual one first.
+    extensions: &'static [&'static str],
+    /// Whether a file is of this format by its content alone.
+    recognises: fn(&[u8]) -> bool,
+    open: fn(&Source, Role) -> Result<Contents>,
+}
+
+/// What an input is to be used as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Embeddings,
+    Labels,
+    Weights,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Embeddings => "embeddings",
+            Role::Labels => "labels",
+            Role::Weights => "row weights",
+        }
+    }
+}
+
+/// What an opened file holds.
+enum Contents {
+    Arrays(Box<dyn ArrayFile>),
+    Table(Box<dyn Table>),
+    Lines(text::Lines),
+}
+
+impl Contents {
+    /// The names of the columns or arrays that can be selected.
+    fn names(&self) -> Vec<String> {
+        match self {
+            Contents::Arrays(file) => file.names().to_vec(),
+            Contents::Table(table) => table.columns().iter().map(|column| column.name.clone()).collect(),
+            Contents::Lines(_) => Vec::new(),
+        }
+    }
+}
+
+/// Everything that a command reads.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The embeddings, as stored: nothing is checked yet that [`Dataset`](embq_core::data::Dataset) checks.
+    pub embeddings: Embeddings,
+    /// One or more labellings, each with a label for each row.
+    pub labels: Vec<LabelColumn>,
+    /// A weight for each row.
+    pub weights: Option<RowWeights>,
+}
+
+/// Reads embeddings, one or more labellings and row weights; each is `PATH`, `PATH:SELECTOR`, and for labels and
+/// weights also `:COLUMN` or a bare column name of the embeddings' file. A path may be a pattern or a directory, whose
+/// files are one input.
+///
+/// # Errors
+/// Whatever is wrong with a file, a selector or a value in it; the message names file, row and column.
+pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<Loaded> {
+    let own = Own::open(embeddings)?;
+    let label_inputs: Vec<Input> = labels.iter().map(|labels| own.resolve(labels)).collect::<Result<_>>()?;
+    let weight_input = weights.map(|weights| own.resolve(weights)).transpose()?;
+    let inputs = || label_inputs.iter().chain(&weight_input);
+    let reads_stdin = |input: &&Input| matches!(input, Input::Files(location) if location.is_stdin());
+    if inputs().filter(reads_stdin).count() + usize::from(own.location.is_stdin()) > 1 {
+        return Err(Error::setting("only one input can be standard input ('-')", "save the others as files"));
+    }
+    let taken: Vec<String> = inputs()
+        .filter_map(|input| match input {
+            Input::Own(name) => Some(name.clone()),
+            Input::Files(_) => None,
+        })
+        .collect();
+    // Labels first: they are quick to read, so a wrong name or value is found before the long part.
+    let mut columns = Vec::new();
+    let mut files_of_labels = Vec::new();
+    for input in &label_inputs {
+        let (column, files) = own.with(input, Role::Labels, |opened, selector| opened.labels(selector))?;
+        columns.push(column);
+        files_of_labels.push(files);
+    }
+    let weights = weight_input
+        .map(|input| own.with(&input, Role::Weights, |opened, selector| opened.weights(selector)))
+        .transpose()?;
+    let parts = own.opened.embeddings(own.location.selector.as_deref(), &taken)?;
+    for files in &files_of_labels {
+        shards::check_rows(&parts, files)?;
+    }
+    let embeddings = shards::joined(&own.location, parts)?;
+    Ok(Loaded { embeddings, labels: columns, weights })
+}
+
+/// Reads a matrix that is neither embeddings of the data set nor one of its labels, such as the weights of a linear head,
+/// in float64.
+///
+/// # Errors
+/// As [`load`].
+pub fn matrix(spec: &str) -> Result<Array2<f64>> {
+    let location = Location::require(spec)?;
+    let opened = Opened::new(&location, Role::Embeddings)?;
+    let embeddings = shards::joined(&location, opened.embeddings(location.selector.as_deref(), &[])?)?;
+    let (rows, columns) = (embeddings.rows(), embeddings.dimensions());
+    let mut values = vec![0.0; rows * columns];
+    embeddings.blocks().read_f64(0..rows, &mut values)?;
+    Array2::from_shape_vec((rows, columns), values).map_err(|_| Error::Shape {
+        name: embeddings.origin().to_string(),
+        expected: "rows x columns",
+        shape: vec![rows, columns],
+    })
+}
+
+/// Reads numbers, one a row, such as the bias of a linear head.
+///
+/// # Errors
+/// As [`load`].
+pub fn numbers(spec: &str) -> Result<Vec<f64>> {
+    let location = Location::require(spec)?;
+    Ok(Opened::new(&location, Role::Weights)?.weights(location.selector.as_deref())?.values)
+}
+
+/// Reads labels that are not those of the rows, such as the classes of the columns of logits.
+///
+/// # Errors
+/// As [`load`].
+pub fn labels(spec: &str) -> Result<LabelColumn> {
+    let location = Location::require(spec)?;
+    Ok(Opened::new(&location, Role::Labels)?.labels(location.selector.as_deref())?.0)
+}
+
+/// Reads embeddings from the bytes of a file that is in memory already; its format comes from the bytes, then from the
+/// extension of `name`. What is said of [`load`] about formats and selectors holds here too.
+///
+/// # Errors
+/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+pub fn embeddings_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<Embeddings> {
+    let contents = from_bytes(name, bytes, Role::Embeddings, selector)?;
+    shards::embeddings(&contents, name, selector, &[])
+}
+
+/// Reads labels from the bytes of a file that is in memory already, as [`embeddings_from_bytes`] reads embeddings.
+///
+/// # Errors
+/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+pub fn labels_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<LabelColumn> {
+    let contents = from_bytes(name, bytes, Role::Labels, selector)?;
+    Ok(shards::labels(name, &[(name, &contents)], selector)?.0)
+}
+
+fn from_bytes(name: &str, bytes: Vec<u8>, role: Role, selector: Option<&str>) -> Result<Contents> {
+    open_source(&Source::of_bytes(name, MappedBytes::from_memory(bytes))?, role, selector)
+}
+
+/// The files that `PATH` or `PATH:SELECTOR` names; the whole text if there are none.
+pub fn paths_of(spec: &str) -> Vec<String> {
+    match Location::find(spec) {
+        Ok(Some(location)) => location.files,
+        _ => vec![spec.to_owned()],
+    }
+}
+
+/// The labellings that `COLUMN,COLUMN` (of the embeddings' own file) or `PATH:COLUMN,COLUMN` names.
+///
+/// # Errors
+/// A path that cannot be looked at.
+pub fn labels_from(spec: &str) -> Result<Vec<String>> {
+    let (path, columns) = match Location::find(spec)? {
+        Some(Location { path, selector: Some(columns), .. }) => (path, columns),
+        _ => (String::new(), spec.trim_start_matches(':').to_owned()),
+    };
+    Ok(columns.split(',').map(|column| format!("{path}:{}", column.trim())).collect())
+}
+
+/// The embeddings' file, in which labels and weights may lie too.
+struct Own {
+    location: Location,
+    opened: Opened,
+    /// What can be selected in it.
+    names: Vec<String>,
+}
+
+/// Where labels or weights are.
+enum Input {
+    /// A column or array of the embeddings' file.
+    Own(String),
+    Files(Location),
+}
+
+impl Own {
+    fn open(spec: &str) -> Result<Self> {
+        let location = Location::require(spec)?;
+        let opened = Opened::new(&location, Role::Embeddings)?;
+        let names = opened.names();
+        Ok(Own { location, opened, names })
+    }
+
+    fn path(&self) -> &str {
+        &self.location.path
+    }
+
+    fn find(&self, name: &str) -> Result<Input> {
+        if self.names.iter().any(|own| own == name) {
+            return Ok(Input::Own(name.to_owned()));
+        }
+        Err(self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let is_table = self.opened.is_table();
+        Error::UnknownSelector {
+            path: self.path().to_owned(),
+            kind: if is_table { "column" } else { "array" },
+            wanted: name.to_owned(),
+            available: self.names.clone(),
+        }
+    }
+
+    /// Decides between a file and a column of the embeddings' file.
+    fn resolve(&self, spec: &str) -> Result<Input> {
+        if let Some(column) = spec.strip_prefix(':') {
+            if self.names.is_empty() {
+                return Err(Error::setting(
+                    format!("'{spec}' means a column of {}, which is not a table", self.path()),
+                    "name a file, for example labels.npy",
+                ));
+            }
+            return self.find(column);
+        }
+        match (Location::find(spec)?, self.find(spec)) {
+            (Some(Location { selector: None, .. }), Ok(_)) => {
+                Err(Error::AmbiguousName { name: spec.to_owned(), embeddings: self.path().to_owned() })
+            }
+            (Some(location), _) => match &location.selector {
+                Some(name) if !self.names.is_empty() && location.is_same(&self.location) => self.find(name),
+                _ => Ok(Input::Files(location)),
+            },
+            (None, Ok(own)) => Ok(own),
+            // A word without a dot or a slash is a slip in a column's name rather than in a file's.
+            (None, Err(unknown)) if !self.names.is_empty() && !spec.contains(['.', '/', '\\', ':']) => Err(unknown),
+            (None, Err(_)) => Err(source::not_found(spec)),
+        }
+    }
+
+    /// Reads an input, be it in the embeddings' file or in files of its own.
+    fn with<T>(&self, input: &Input, role: Role, read: impl FnOnce(&Opened, Option<&str>) -> Result<T>) -> Result<T> {
+        match input {
+            Input::Own(name) => read(&self.opened, Some(name)),
+            Input::Files(location) => read(&Opened::new(location, role)?, location.selector.as_deref()),
+        }
+    }
+}
+
+/// Opens a source in the format of its content, else of its extension, else what is usual for the role.
+fn open_source(source: &Source, role: Role, selector: Option<&str>) -> Result<Contents> {
+    (format_of(source, role, selector)?.open)(source, role)
+}
+
+fn format_of(source: &Source, role: Role, selector: Option<&str>) -> Result<&'static Format> {
+    let extension = source.extension();
+    let by_content = FORMATS.iter().find(|format| (format.recognises)(&source.bytes));
+    let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
+    if let Some(format) = by_content.or_else(by_extension) {
+        return Ok(format);
+    }
+    match role {
+        // What comes down a pipe has no name: a table if a column of it is wanted, else a value a line.
+        Role::Embeddings if source.is_stdin() => Ok(&csv::FORMAT),
+        Role::Labels | Role::Weights if source.is_stdin() && selector.is_some() => Ok(&csv::FORMAT),
+        Role::Labels | Role::Weights => Ok(&text::FORMAT),
+        Role::Embeddings => Err(source
+            .malformed("its format is not known, neither by content nor by extension", Some(SUPPORTED.to_owned()))),
+    }
+}
+
+/// The embeddings in an opened file.
+#[cfg(test)]
+fn embeddings_of(contents: &Contents, path: &str, selector: Option<&str>, taken: &[&str]) -> Result<Embeddings> {
+    let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
+    shards::embeddings(contents, path, selector, &taken)
+}
+
+/// The labels in an opened file.
+#[cfg(test)]
+fn labels_of(contents: &Contents, path: &str, selector: Option<&str>) -> Result<LabelColumn> {
+    Ok(shards::labels(path, &[(path, contents)], selector)?.0)
+}
+
+/// The row weights in an opened file.
+#[cfg(test)]
+fn weights_of(contents: &Contents, path: &str, selector: Option<&str>) -> Result<RowWeights> {
+    shards::weights(path, &[(path, contents)], selector)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use embq_core::data::{Element, Label};
+
+    /// A directory of small inputs whose names the tests can write.
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new() -> Self {
+            let files = Files(tempfile::tempdir().unwrap());
+            let matrix = ndarray::Array2::from_shape_fn((3, 2), |(i, j)| (i * 2 + j) as f32);
+            ndarray_npy::write_npy(files.path("emb.npy"), &matrix).unwrap();
+            ndarray_npy::write_npy(files.path("labels.npy"), &ndarray::arr1(&[1_i64, 0, 1])).unwrap();
+            files.write("t.csv", "x,y,label,w\n1,2,a,0.5\n3,4,b,1\n5,6,a,2\n");
+            files.write("labels.txt", "1\n0\n1\n");
+            files
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.path().join(name).to_str().unwrap().to_owned()
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).unwrap();
+        }
+    }
+
+    fn values(embeddings: &Embeddings) -> Vec<f64> {
+        let mut out = vec![0.0; embeddings.rows() * embeddings.dimensions()];
+        f64::read(embeddings.blocks(), 0..embeddings.rows(), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn embeddings_labels_and_weights_come_from_three_files() {
+        let files = Files::new();
+        let weights = files.path("t.csv:w");
+        let loaded = load(&files.path("emb.npy"), &[&files.path("labels.npy")], Some(&weights)).unwrap();
+        assert_eq!(values(&loaded.embeddings), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(loaded.labels[0].get(2), Some(&Label::Integer(1)));
+        assert_eq!(loaded.weights.unwrap().values, [0.5, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn columns_of_the_own_table_are_named_in_three_ways() {
+        let files = Files::new();
+        let table = files.path("t.csv");
+        for label in ["label", ":label", &format!("{table}:label"), &files.path("./t.csv:label")] {
+            let loaded = load(&table, &[label], Some("w")).unwrap();
+            assert_eq!(loaded.embeddings.columns(), ["x", "y"], "{label}");
+            assert_eq!(loaded.labels[0].origin().to_string(), format!("{table}:label"));
+            assert_eq!(loaded.weights.unwrap().values, [0.5, 1.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn a_selector_chooses_the_embeddings() {
+        let files = Files::new();
+        let loaded = load(&files.path("t.csv:y"), &["label"], None).unwrap();
+        assert_eq!(values(&loaded.embeddings), [2.0, 4.0, 6.0]);
+        assert_eq!(loaded.embeddings.origin().selector.as_deref(), Some("y"));
+        let loaded = load(&files.path("t.csv:x..y"), &["label"], None).unwrap();
+        assert_eq!(loaded.embeddings.dimensions(), 2);
+    }
+
+    #[test]
+    fn a_text_file_is_one_label_a_line_whatever_its_extension() {
+        let files = Files::new();
+        files.write("labels.classes", "b\r\na\r\n\r\n");
+        let loaded = load(&files.path("emb.npy"), &[&files.path("labels.classes")], None).unwrap();
+        assert_eq!(loaded.labels[0].get(0), Some(&Label::Text("b".into())));
+        assert_eq!((loaded.labels[0].len(), loaded.labels[0].get(2)), (3, None));
+        let weights = files.path("labels.txt");
+        let loaded = load(&files.path("emb.npy"), &[&weights], Some(&weights)).unwrap();
+        assert_eq!(loaded.labels[0].get(0), Some(&Label::Integer(1)));
+        assert_eq!(loaded.weights.unwrap().values, [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_name_that_is_file_and_column_is_ambiguous() {
+        let files = Files::new();
+        let name = files.path("both");
+        files.write("both", "1\n0\n1\n");
+        files.write("own.csv", &format!("x,{name}\n1,a\n2,b\n"));
+        let error = load(&files.path("own.csv"), &[&name], None).unwrap_err();
+        assert!(matches!(&error, Error::AmbiguousName { name: found, .. } if *found == name));
+        let loaded = load(&files.path("own.csv"), &[&format!(":{name}")], None).unwrap();
+        assert_eq!(loaded.labels[0].get(0), Some(&Label::Text("a".into())));
+        let (directory, file) = name.rsplit_once('/').unwrap();
+        let loaded = load(&files.path("own.csv"), &[&format!("{directory}/./{file}")], None).unwrap();
+        assert_eq!(loaded.labels[0].get(0), Some(&Label::Integer(1)));
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_what_is_there() {
+        let files = Files::new();
+        let error = load(&files.path("t.csv"), &["lable"], None).unwrap_err();
+        assert!(matches!(&error, Error::UnknownSelector { wanted, .. } if wanted == "lable"));
+        assert!(error.tip().unwrap().contains("did you mean 'label'?"));
+        let error = load(&files.path("t.csv"), &[":lable"], None).unwrap_err();
+        assert!(matches!(error, Error::UnknownSelector { .. }));
+        let error = load(&files.path("t.csv:z"), &["label"], None).unwrap_err();
+        assert!(matches!(error, Error::UnknownSelector { kind: "column", .. }));
+        let error = load(&files.path("t.csv"), &[&files.path("lables.txt")], None).unwrap_err();
+        assert!(matches!(&error, Error::NotFound { closest: Some(name), .. } if name.ends_with("labels.txt")));
+        let error = load(&files.path("emb.npy"), &["label"], None).unwrap_err();
+        assert!(matches!(error, Error::NotFound { .. }));
+        let error = load(&files.path("t.csv"), &[&files.path("t.csv")], None).unwrap_err();
+        assert!(matches!(error, Error::SelectorNeeded { .. }));
+    }
+
+    #[test]
+    fn a_selector_needs_something_to_select_in() {
+        let files = Files::new();
+        let error = load(&files.path("emb.npy:x"), &[&files.path("labels.npy")], None).unwrap_err();
+        assert!(error.to_string().contains("a single array"), "{error}");
+        let error = load(&files.path("emb.npy"), &[&files.path("labels.txt:x")], None).unwrap_err();
+        assert!(error.to_string().contains("one value a line"), "{error}");
+        let error = load(&files.path("emb.npy"), &[":x"], None).unwrap_err();
+        assert!(error.to_string().contains("not a table"), "{error}");
+    }
+
+    #[test]
+    fn unknown_formats_are_refused_as_embeddings() {
+        let files = Files::new();
+        files.write("emb.xyz", "1 2 3\n");
+        let error = load(&files.path("emb.xyz"), &[&files.path("labels.npy")], None).unwrap_err();
+        assert!(error.to_string().contains("format is not known"), "{error}");
+        assert!(error.tip().unwrap().contains("embq reads .npy, .npz"));
+        files.write("words.txt", "a\nb\na\n");
+        let error = load(&files.path("words.txt"), &[&files.path("labels.npy")], None).unwrap_err();
+        assert!(error.to_string().contains("one value a line"), "{error}");
+    }
+
+    #[test]
+    fn content_wins_over_the_extension() {
+        let files = Files::new();
+        fs::copy(files.path("emb.npy"), files.path("emb.csv")).unwrap();
+        let loaded = load(&files.path("emb.csv"), &[&files.path("labels.txt")], None).unwrap();
+        assert_eq!(loaded.embeddings.dimensions(), 2);
+        files.write("text.npy", "not an array");
+        let error = load(&files.path("text.npy"), &[&files.path("labels.txt")], None).unwrap_err();
+        assert!(error.to_string().contains("not an npy file"), "{error}");
+    }
+
+    #[test]
+    fn every_format_is_documented_and_every_extension_has_one_format() {
+        let documentation = include_str!("../../../../docs/formats.md");
+        let mut seen = std::collections::HashSet::new();
+        for format in FORMATS {
+            for extension in format.extensions {
+                assert!(seen.insert(extension), "{extension} belongs to two formats");
+                let written = format!("`.{extension}`");
+                assert!(documentation.contains(&written), "{written} of {} is not documented", format.name);
+            }
+        }
+    }
+
+    #[test]
+    fn only_one_input_is_standard_input() {
+        let files = Files::new();
+        let error = load(&files.path("emb.npy"), &["-"], Some("-")).unwrap_err();
+        assert!(error.to_string().contains("only one input"), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_is_a_table_where_a_column_is_wanted() {
+        let pipe = Source { path: "-".into(), bytes: MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()) };
+        let name = |role, selector| format_of(&pipe, role, selector).unwrap().name;
+        assert_eq!(name(Role::Embeddings, None), "csv");
+        assert_eq!(name(Role::Labels, Some("l")), "csv");
+        assert_eq!(name(Role::Labels, None), "text");
+    }
+}

@@ -1,0 +1,462 @@
+//! What a user names: a path, perhaps a selector behind it, or standard input.
+
+use std::fs::{self, Metadata};
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use crate::input::FORMATS;
+use embq_core::data::MappedBytes;
+use embq_core::error::{Error, Result, closest};
+
+/// How standard input is written.
+pub(crate) const STDIN: &str = "-";
+
+/// One input: a file, standard input, or shards, which are several files in natural order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// As the user wrote it, without the selector.
+    pub path: String,
+    pub selector: Option<String>,
+    /// The files; one, unless the path is a pattern or a directory.
+    pub files: Vec<String>,
+}
+
+impl Location {
+    /// Finds what `spec` names; `None` if there is no such file.
+    ///
+    /// A whole path that exists wins; otherwise the last `:` whose left side exists separates path and selector, so
+    /// that names with colons in them (and `C:\x.npy`) need no quoting. What exists nowhere may be a pattern.
+    pub fn find(spec: &str) -> Result<Option<Self>> {
+        let splits = || {
+            let selected = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], Some(&spec[colon + 1..])));
+            std::iter::once((spec, None)).chain(selected)
+        };
+        let location = |path: &str, selector: Option<&str>, files| Location {
+            path: path.to_owned(),
+            selector: selector.map(str::to_owned),
+            files,
+        };
+        for (path, selector) in splits() {
+            if exists(path)? {
+                let is_directory = path != STDIN && Path::new(path).is_dir();
+                let files = if is_directory { shards_in(path)? } else { vec![path.to_owned()] };
+                return Ok(Some(location(path, selector, files)));
+            }
+        }
+        for (path, selector) in splits() {
+            let files = matching(path)?;
+            if !files.is_empty() {
+                return Ok(Some(location(path, selector, files)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Like [`Location::find`] where nothing but a file will do.
+    pub fn require(spec: &str) -> Result<Self> {
+        Location::find(spec)?.ok_or_else(|| not_found(spec))
+    }
+
+    pub fn is_stdin(&self) -> bool {
+        self.path == STDIN
+    }
+
+    /// Whether both name the same files, however they write them.
+    pub fn is_same(&self, other: &Location) -> bool {
+        if self.is_stdin() || other.is_stdin() {
+            return self.path == other.path;
+        }
+        let canonical = |location: &Location| -> Option<Vec<PathBuf>> {
+            location.files.iter().map(|file| fs::canonicalize(file).ok()).collect()
+        };
+        self.files == other.files || canonical(self).is_some_and(|files| Some(files) == canonical(other))
+    }
+}
+
+/// The files that match a pattern, in natural order; none for what is no pattern.
+fn matching(pattern: &str) -> Result<Vec<String>> {
+    if !pattern.contains(['*', '?', '[']) {
+        return Ok(Vec::new());
+    }
+    let paths = glob::glob(pattern).map_err(|error| {
+        Error::setting(format!("{pattern}: not a pattern: {}", error.msg), "see that every [ has its ]")
+    })?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| {
+            let path = error.path().display().to_string();
+            Error::io(path, "open", error.into())
+        })?;
+        if path.is_file() {
+            files.extend(path.to_str().map(str::to_owned));
+        }
+    }
+    sort_naturally(&mut files);
+    Ok(files)
+}
+
+/// Shards in a directory: its files of the one format that it holds. Hidden files, those that begin with `_`, and those
+/// that only accompany data (`dataset_info.json`, `README.txt`) do not count.
+fn shards_in(directory: &str) -> Result<Vec<String>> {
+    let malformed = |problem: String, tip: &str| {
+        Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
+    };
+    let failed = |source| Error::io(directory, "open", source);
+    let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let (Some(shown), Some(name)) = (path.to_str(), path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if path.is_dir() {
+            folders.push(shown.to_owned());
+        } else if let Some(format) = FORMATS.iter().find(|format| format.extensions.contains(&extension(name).as_str()))
+        {
+            match by_format.iter_mut().find(|(name, _)| *name == format.name) {
+                Some((_, files)) => files.push(shown.to_owned()),
+                None => by_format.push((format.name, vec![shown.to_owned()])),
+            }
+        }
+    }
+    if by_format.len() > 1 || !folders.is_empty() {
+        by_format.retain(|(_, files)| !files.iter().all(|file| matches!(extension(file).as_str(), "json" | "txt")));
+    }
+    sort_naturally(&mut folders);
+    match &mut by_format[..] {
+        [(_, files)] => {
+            sort_naturally(files);
+            Ok(std::mem::take(files))
+        }
+        [] => match folders.first() {
+            Some(folder) => malformed(
+                "the directory holds no file that embq reads, but other directories".to_owned(),
+                &format!("name one of these, such as {folder}"),
+            ),
+            None => malformed("the directory holds no file that embq reads".to_owned(), "name a file"),
+        },
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            malformed(
+                format!("the directory holds files of several formats: {}", names.join(", ")),
+                &format!("name those that belong together by a quoted pattern, such as '{directory}/*.npy'"),
+            )
+        }
+    }
+}
+
+/// The checkpoints in a directory, in natural order: its files of formats that hold embeddings, and its directories, each
+/// with the selector behind the path if there is one. `None` for what is no directory. `taken` are files that are
+/// something else; hidden files and those that begin with `_` do not count.
+///
+/// # Errors
+/// A directory that cannot be read, or holds none.
+pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>>> {
+    let is_directory = |path: &str| path != STDIN && Path::new(path).is_dir();
+    let splits = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], &spec[colon..]));
+    let Some((directory, selector)) = std::iter::once((spec, "")).chain(splits).find(|(path, _)| is_directory(path))
+    else {
+        return Ok(None);
+    };
+    let taken: Vec<PathBuf> = taken.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let failed = |source| Error::io(directory, "open", source);
+    let mut checkpoints = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let (Some(shown), Some(name)) = (path.to_str(), path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        let extension = extension(name);
+        let holds_embeddings = !matches!(extension.as_str(), "json" | "txt")
+            && FORMATS.iter().any(|format| format.extensions.contains(&extension.as_str()));
+        let is_taken = || fs::canonicalize(&path).is_ok_and(|path| taken.contains(&path));
+        if !name.starts_with(['.', '_']) && (path.is_dir() || holds_embeddings) && !is_taken() {
+            checkpoints.push(format!("{shown}{selector}"));
+        }
+    }
+    if checkpoints.is_empty() {
+        return Err(Error::Malformed {
+            name: directory.to_owned(),
+            problem: "the directory holds no checkpoint that embq reads".to_owned(),
+            tip: Some("name files of embeddings".to_owned()),
+        });
+    }
+    sort_naturally(&mut checkpoints);
+    Ok(Some(checkpoints))
+}
+
+/// `part-9` comes before `part-10`.
+pub fn sort_naturally(files: &mut [String]) {
+    files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
+}
+
+/// The extension of a path in lower case; empty where there is none.
+fn extension(path: &str) -> String {
+    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    extension.map(str::to_ascii_lowercase).unwrap_or_default()
+}
+
+fn exists(path: &str) -> Result<bool> {
+    if path == STDIN {
+        return Ok(true);
+    }
+    match fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename => Ok(false),
+            _ => Err(Error::io(path, "open", error)),
+        },
+    }
+}
+
+/// The error for a file that is not there, with the closest name in its directory.
+pub(crate) fn not_found(spec: &str) -> Error {
+    let named = |text: &str| -> Option<String> {
+        let path = Path::new(text);
+        let wanted = path.file_name()?.to_str()?.to_owned();
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let names: Vec<String> = fs::read_dir(directory.unwrap_or(Path::new(".")))
+            .ok()?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let name = closest(&wanted, names.iter().map(String::as_str))?;
+        let found: PathBuf = directory.map_or_else(|| PathBuf::from(name), |directory| directory.join(name));
+        found.into_os_string().into_string().ok()
+    };
+    // A misspelt file may have a selector behind it, which says nothing about the file's name.
+    let closest = match spec.rsplit_once(':') {
+        Some((path, selector)) => named(path).map(|found| format!("{found}:{selector}")).or_else(|| named(spec)),
+        None => named(spec),
+    };
+    Error::NotFound { path: spec.to_owned(), closest }
+}
+
+/// The bytes of an input.
+#[derive(Clone)]
+pub(crate) struct Source {
+    /// The path as the user wrote it; `-` is standard input.
+    pub path: String,
+    pub bytes: MappedBytes,
+}
+
+impl Source {
+    /// Maps a file, or reads standard input to its end.
+    ///
+    /// # Errors
+    /// Directories, pipes and devices, which cannot be mapped (and a pipe would be waited for); empty or unreadable
+    /// files; a standard input that is a terminal.
+    pub fn open(path: &str) -> Result<Self> {
+        let bytes = if path == STDIN {
+            read_stdin()?
+        } else {
+            let metadata = fs::metadata(path).map_err(|source| Error::io(path, "open", source))?;
+            check_is_regular(path, &metadata)?;
+            if metadata.len() == 0 {
+                return Err(empty(path));
+            }
+            MappedBytes::open(path)?
+        };
+        Source::of_bytes(path, bytes)
+    }
+
+    /// What was read already, under the name of which messages tell.
+    ///
+    /// # Errors
+    /// No bytes at all.
+    pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(empty(path));
+        }
+        Ok(Source { path: path.to_owned(), bytes })
+    }
+
+    /// The extension in lower case; empty where there is none.
+    pub fn extension(&self) -> String {
+        extension(&self.path)
+    }
+
+    pub fn is_stdin(&self) -> bool {
+        self.path == STDIN
+    }
+
+    /// An error about the content.
+    pub fn malformed(&self, problem: impl Into<String>, tip: Option<String>) -> Error {
+        Error::Malformed { name: self.path.clone(), problem: problem.into(), tip }
+    }
+}
+
+fn read_stdin() -> Result<MappedBytes> {
+    let mut stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        return Err(Error::setting(
+            "-: standard input is a terminal",
+            "pipe a file into it, for example: cat embeddings.npy | embq score - -l labels.npy",
+        ));
+    }
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).map_err(|source| Error::io(STDIN, "read", source))?;
+    Ok(MappedBytes::from_memory(bytes))
+}
+
+fn check_is_regular(path: &str, metadata: &Metadata) -> Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    let (problem, tip) = if metadata.is_dir() {
+        ("it is a directory, not a file", "name one file")
+    } else {
+        (
+            "it is a pipe or a device, not a file",
+            "write '-' and pipe it into standard input, or save it as a file first",
+        )
+    };
+    Err(Error::Malformed { name: path.to_owned(), problem: problem.to_owned(), tip: Some(tip.to_owned()) })
+}
+
+fn empty(path: &str) -> Error {
+    Error::Malformed { name: path.to_owned(), problem: "it is empty (0 bytes)".to_owned(), tip: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(directory: &tempfile::TempDir, name: &str) -> String {
+        directory.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn location(path: &str, selector: Option<&str>) -> Option<Location> {
+        Some(Location { path: path.to_owned(), selector: selector.map(str::to_owned), files: vec![path.to_owned()] })
+    }
+
+    #[test]
+    fn an_existing_whole_path_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let (plain, colon) = (path(&directory, "a"), path(&directory, "a:b"));
+        fs::write(&plain, "x").unwrap();
+        let find = |spec: &str| Location::find(spec).unwrap();
+        assert_eq!(find(&colon), location(&plain, Some("b")));
+        fs::write(&colon, "x").unwrap();
+        assert_eq!(find(&colon), location(&colon, None));
+        assert_eq!(find(&format!("{colon}:c")), location(&colon, Some("c")));
+        assert_eq!(find(&format!("{plain}:c:d")), location(&plain, Some("c:d")));
+        assert_eq!(find(&format!("{plain}:")), location(&plain, Some("")));
+    }
+
+    #[test]
+    fn standard_input_takes_a_selector() {
+        assert_eq!(Location::find("-").unwrap(), location("-", None));
+        assert_eq!(Location::find("-:f0..f3").unwrap(), location("-", Some("f0..f3")));
+    }
+
+    #[test]
+    fn a_missing_file_is_answered_with_the_closest_name() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(path(&directory, "embeddings.npy"), "x").unwrap();
+        let error = Location::require(&path(&directory, "embedings.npy")).unwrap_err();
+        assert!(matches!(&error, Error::NotFound { closest: Some(name), .. } if name.ends_with("embeddings.npy")));
+        let error = Location::require(&path(&directory, "embedings.npy:emb")).unwrap_err();
+        assert!(error.tip().unwrap().contains("embeddings.npy:emb'"), "{:?}", error.tip());
+        let error = Location::require(&path(&directory, "nothing/like/it")).unwrap_err();
+        assert!(matches!(error, Error::NotFound { closest: None, .. }));
+    }
+
+    #[test]
+    fn a_path_through_a_file_does_not_exist() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(path(&directory, "a"), "x").unwrap();
+        assert_eq!(Location::find(&path(&directory, "a/b")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_same_file_is_recognised_under_other_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let plain = path(&directory, "a");
+        fs::write(&plain, "x").unwrap();
+        let detour = path(&directory, "./a");
+        let (plain, detour) = (Location::require(&plain).unwrap(), Location::require(&detour).unwrap());
+        assert!(plain.is_same(&detour));
+        assert!(!plain.is_same(&Location::require("-").unwrap()));
+    }
+
+    #[test]
+    fn directories_and_empty_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Source::open(directory.path().to_str().unwrap()).err().unwrap();
+        assert!(error.to_string().contains("directory"), "{error}");
+        let empty = path(&directory, "empty.npy");
+        fs::write(&empty, "").unwrap();
+        let error = Source::open(&empty).err().unwrap();
+        assert!(error.to_string().contains("empty"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_refused_without_opening_them() {
+        let error = Source::open("/dev/null").err().unwrap();
+        assert!(error.to_string().contains("pipe or a device"), "{error}");
+        assert!(error.tip().unwrap().contains("'-'"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = path(&directory, "pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        if made.is_ok_and(|status| status.success()) {
+            let error = Source::open(&pipe).err().unwrap();
+            assert!(error.to_string().contains("pipe or a device"), "{error}");
+        }
+    }
+
+    fn files(directory: &tempfile::TempDir, names: &[&str]) {
+        for name in names {
+            fs::write(path(directory, name), "x").unwrap();
+        }
+    }
+
+    fn found(directory: &tempfile::TempDir, spec: &str) -> (Vec<String>, Option<String>) {
+        let location = Location::require(&path(directory, spec)).unwrap();
+        let name = |file: &String| Path::new(file).file_name().unwrap().to_str().unwrap().to_owned();
+        (location.files.iter().map(name).collect(), location.selector)
+    }
+
+    #[test]
+    fn a_pattern_is_shards_in_natural_order() {
+        let directory = tempfile::tempdir().unwrap();
+        files(&directory, &["part-10.npy", "part-9.npy", "part-1.npy", "other.npy"]);
+        let expected = vec!["part-1.npy".to_owned(), "part-9.npy".into(), "part-10.npy".into()];
+        assert_eq!(found(&directory, "part-*.npy"), (expected.clone(), None));
+        assert_eq!(found(&directory, "part-*.npy:emb"), (expected, Some("emb".to_owned())));
+        files(&directory, &["[x].npy"]);
+        assert_eq!(found(&directory, "[x].npy").0, ["[x].npy"], "a file of that name wins");
+        assert!(Location::require(&path(&directory, "none-*.npy")).is_err());
+    }
+
+    #[test]
+    fn a_directory_is_shards_of_one_format() {
+        let directory = tempfile::tempdir().unwrap();
+        files(
+            &directory,
+            &["data-2.arrow", "data-10.arrow", "dataset_info.json", ".hidden.npy", "_SUCCESS.npy", "a.md"],
+        );
+        assert_eq!(found(&directory, "").0, ["data-2.arrow", "data-10.arrow"]);
+        files(&directory, &["x.npy"]);
+        let error = Location::require(directory.path().to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("several formats"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("no file that embq reads"), "{error}");
+        fs::create_dir(empty.path().join("train")).unwrap();
+        files(&empty, &["dataset_dict.json"]);
+        let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
+        assert!(error.tip().unwrap().contains("train"), "{error}");
+    }
+}

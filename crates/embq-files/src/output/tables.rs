@@ -1,0 +1,18 @@
+//! Tables as Parquet files.
+
+use std::io::Write;
+
+use polars::prelude::{Column, DataFrame, ParquetWriter};
+
+use crate::output::WriteResult;
+
+/// Writes columns of one length as a Parquet file.
+///
+/// # Errors
+/// What the writer reports.
+pub(crate) fn write_parquet(columns: Vec<Column>, writer: &mut dyn Write) -> WriteResult {
+    let height = columns.first().map_or(0, Column::len);
+    let mut table = DataFrame::new(height, columns)?;
+    ParquetWriter::new(writer).finish(&mut table)?;
+    Ok(())
+}
