@@ -9,8 +9,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use embq_core::data::{Dataset, DatasetOptions, Embeddings, Label, LabelColumn, LabelColumnBuilder, LabelType, Origin};
-use embq_core::detail::RowNames;
+use embq_core::data::{
+    Dataset, DatasetOptions, Embeddings, Label, LabelColumn, LabelColumnBuilder, LabelType, Origin, RowNames,
+};
 use embq_core::distance::Distance;
 use embq_core::kernels::nearest_neighbours;
 use embq_core::progress::Silent;

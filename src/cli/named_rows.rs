@@ -1,8 +1,7 @@
 //! Embeddings and labels with what the rows are called.
 
 use crate::cli::args::NameArguments;
-use embq_core::data::LabelColumn;
-use embq_core::detail::RowNames;
+use embq_core::data::{LabelColumn, RowNames};
 use embq_core::error::{Error, Result};
 use embq_files::input;
 

@@ -9,8 +9,8 @@ use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, keep_inputs, message};
 use crate::report::output::OutputFile;
 use crate::report::{html, is_page};
-use embq_core::data::{Dataset, DatasetOptions, RowChoice};
-use embq_core::detail::{Checkpoint, MATRIX_CLASSES, RowNames, detail};
+use embq_core::data::{Dataset, DatasetOptions, RowChoice, RowNames};
+use embq_core::detail::{Checkpoint, MATRIX_CLASSES, detail};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Scored, Settings, evaluate};
 

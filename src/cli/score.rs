@@ -13,8 +13,8 @@ use crate::cli::{Outcome, command_line, keep_inputs, message, print_as, write_as
 use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{ClassOrder, Format, View, html, is_page, plot};
-use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice};
-use embq_core::detail::{MATRIX_CLASSES, RowNames, detail};
+use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames};
+use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};

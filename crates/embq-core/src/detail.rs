@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use indexmap::IndexSet;
 use ndarray::Array2;
 
-use crate::data::{Dataset, LabelColumn, drawn_by_class};
+use crate::data::{Dataset, RowNames, drawn_by_class};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::evaluation::{Evaluation, RowScores};
@@ -70,25 +70,6 @@ pub struct Checkpoint {
     pub scores: RowScores,
     /// Class of each scored row, as a number in `evaluation.classes`.
     pub classes: Vec<u32>,
-}
-
-/// What the rows are called, by their numbers in the embeddings as stored.
-#[derive(Clone, Debug, Default)]
-pub struct RowNames {
-    pub ids: Option<LabelColumn>,
-    pub texts: Option<LabelColumn>,
-}
-
-impl RowNames {
-    /// The id of a row.
-    pub fn id(&self, row: usize) -> Option<String> {
-        self.ids.as_ref()?.get(row).map(ToString::to_string)
-    }
-
-    /// The text of a row.
-    pub fn text(&self, row: usize) -> Option<String> {
-        self.texts.as_ref()?.get(row).map(ToString::to_string)
-    }
 }
 
 /// Mean distances between some classes, in an order in which close ones stand together.

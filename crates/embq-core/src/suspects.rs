@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Excluded, Precision};
-use crate::detail::RowNames;
+use crate::data::{Dataset, Excluded, Precision, RowNames};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::evaluation::{

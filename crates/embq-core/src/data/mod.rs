@@ -4,6 +4,7 @@ mod dataset;
 mod embeddings;
 mod labels;
 mod mapped;
+mod row_names;
 mod selected_rows;
 mod shards;
 mod shuffle;
@@ -13,6 +14,7 @@ pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scor
 pub use embeddings::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{Label, LabelColumn, LabelColumnBuilder, LabelType, Labels};
 pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
+pub use row_names::RowNames;
 pub use selected_rows::{SelectedRows, Window};
 pub(crate) use shuffle::{drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;
