@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::distance::Distance;
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::squared_norm;
+use crate::kernels::dense::{cosine_or_zero, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::{ClassGeometry, Nearest, Real};
 
@@ -14,9 +14,6 @@ const BLOCK_CLASSES: usize = 128;
 
 /// A mean of unit vectors shorter than this is 0 up to rounding and has no direction.
 const NO_DIRECTION: f64 = 1e-14;
-
-/// Cosine distances up to this are rounding, and count as 0.
-pub(crate) const COSINE_ZERO: f64 = 1e-28;
 
 /// Class means with what their distances are computed from.
 pub(crate) struct Centroids<'a, T> {
@@ -40,12 +37,6 @@ struct ClassRow {
 pub(crate) fn mean_length(sums: &ClassSums, class: usize) -> Option<f64> {
     let length = sums.squared_mean(class).sqrt();
     (length > NO_DIRECTION).then_some(length)
-}
-
-/// A cosine distance without its rounding.
-#[inline(always)]
-pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
-    if distance <= COSINE_ZERO { 0.0 } else { distance }
 }
 
 impl<'a, T: Real> Centroids<'a, T> {

@@ -7,8 +7,7 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Element, ValueScan};
 use crate::error::Result;
 use crate::kernels::centre::{Centre, Sample};
-use crate::kernels::centroids::COSINE_ZERO;
-use crate::kernels::dense::{LANES, RowScale, lane_sum, lane_sum_2, lane_sum_3, squared_norm};
+use crate::kernels::dense::{COSINE_ZERO, LANES, RowScale, lane_sum, lane_sum_2, lane_sum_3, squared_norm};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 

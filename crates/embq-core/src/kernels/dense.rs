@@ -11,6 +11,9 @@ pub(crate) const LANES: usize = 8;
 /// Groups of lanes that are summed side by side, so that no addition waits for the one before.
 const GROUPS: usize = 4;
 
+/// Cosine distances up to this are rounding, and count as 0.
+pub(crate) const COSINE_ZERO: f64 = 1e-28;
+
 /// Sums in lanes, added up in a fixed order.
 #[derive(Default)]
 struct Lanes([[f64; LANES]; GROUPS]);
@@ -23,6 +26,12 @@ impl Lanes {
             std::array::from_fn(|lane| (first[lane] + second[lane]) + (third[lane] + fourth[lane]));
         ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7])) + rest
     }
+}
+
+/// A cosine distance without its rounding.
+#[inline(always)]
+pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
+    if distance <= COSINE_ZERO { 0.0 } else { distance }
 }
 
 /// Elements in chunks of all lanes, then of one group of lanes, then alone.
