@@ -5,8 +5,7 @@ mod markdown;
 mod sparkline;
 mod table;
 
-use crate::report::numbers::{count, short};
-use crate::report::table::temperature;
+use crate::report::numbers::{count, short, temperature};
 use crate::report::{ClassLimit, Format, json};
 use embq_core::comparison::{CandidateComparison, ClassDifference, Comparison, Difference, Verdict};
 use embq_core::error::Result;

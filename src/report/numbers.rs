@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use embq_core::evaluation::SettingsUsed;
+
 pub(crate) use embq_files::output::exact;
 
 /// Four significant decimals or so, in at most 9 characters; `-` for an undefined number.
@@ -37,6 +39,11 @@ pub(crate) fn count(value: usize) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A temperature as it was given; one that was found has more digits than a person reads.
+pub(crate) fn temperature(settings: &SettingsUsed) -> String {
+    if settings.temperature_auto { short(Some(settings.temperature)) } else { settings.temperature.to_string() }
 }
 
 #[cfg(test)]

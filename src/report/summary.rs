@@ -1,7 +1,6 @@
 //! What every readable form of a result shows: which classes, in which order, and what stands out.
 
-use crate::report::numbers::{count, percent, short};
-use crate::report::table::temperature;
+use crate::report::numbers::{count, percent, short, temperature};
 use crate::report::text::visible;
 use embq_core::data::Excluded;
 use embq_core::error::{Error, Result, choices};

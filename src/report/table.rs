@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::report::numbers::{count, percent, short};
+use crate::report::numbers::{count, percent, short, temperature};
 use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{blocks, labellings, summary};
-use embq_core::evaluation::{ClassEvaluation, Evaluation, SettingsUsed};
+use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::{Family, Metric};
 
 /// Columns of the terminal that are used.
@@ -108,11 +108,6 @@ fn shape(evaluation: &Evaluation) -> String {
     input.map_or_else(String::new, |input| {
         format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype)
     })
-}
-
-/// A temperature as it was given; one that was found has more digits than a person reads.
-pub(crate) fn temperature(settings: &SettingsUsed) -> String {
-    if settings.temperature_auto { short(Some(settings.temperature)) } else { settings.temperature.to_string() }
 }
 
 /// A metric of the headline: how it is called there, and its name.

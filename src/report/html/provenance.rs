@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::report::numbers::count;
-use crate::report::table::temperature;
+use crate::report::numbers::{count, temperature};
 use crate::report::text::visible;
 use embq_core::evaluation::Evaluation;
 
