@@ -14,10 +14,9 @@ use crate::metrics::batch::{BatchLoss, BatchSettings, batch_loss};
 use crate::metrics::mean::class_means;
 use crate::metrics::row_means::RowMeans;
 use crate::metrics::separation::{ClassSeparation, class_separations, fisher_ratio, mean_over_classes, mean_over_rows};
-use crate::metrics::soft_silhouette::find_temperature;
 use crate::metrics::{
     Companions, Family, METRICS, Measures, Measuring, Metric, RowScore, RowScoreFold, Scope, Selection, SharedWork,
-    SmoothMaximum, SoftMinimum, USUAL_KS, measure,
+    SmoothMaximum, SoftMinimum, USUAL_KS, find_temperature, measure,
 };
 use crate::progress::Progress;
 use crate::statistics::{Strata, bootstrap_intervals, normal_interval};

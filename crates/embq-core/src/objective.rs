@@ -14,8 +14,7 @@ use crate::kernels::{ClassDistanceKernel, Real, sort_by_class};
 use crate::losses::{
     Classifier, GradientSquares, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive,
 };
-use crate::metrics::soft_silhouette::find_temperature;
-use crate::metrics::{SmoothMaximum, SoftMinimum};
+use crate::metrics::{SmoothMaximum, SoftMinimum, find_temperature};
 use crate::progress::{Progress, Silent};
 
 /// How many of the rows with the largest gradient are told.

@@ -19,6 +19,7 @@ mod single_cell;
 pub mod soft_silhouette;
 mod spectrum;
 pub mod suspects;
+mod temperature;
 mod validity;
 
 use crate::error::Result;
@@ -30,6 +31,7 @@ pub use row_score::{RowScore, RowScoreFold};
 pub use shared::Companions;
 pub(crate) use shared::{Measures, Measuring, SharedWork};
 pub use soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
+pub(crate) use temperature::find_temperature;
 
 /// A family that is measured from [`SharedWork`].
 type Measure = fn(&SharedWork<'_>, &mut Measures<'_>) -> Result<()>;
