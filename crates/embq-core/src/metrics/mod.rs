@@ -9,6 +9,7 @@ mod contrastive;
 mod list;
 pub mod mean;
 pub mod projection;
+mod ranking;
 mod retrieval;
 pub mod row_means;
 mod row_score;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{
     BoundedPairs, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics, PairsWanted, covariance,
 };
-use crate::metrics::retrieval::{Ranking, rank};
+use crate::metrics::ranking::{Ranking, Search, rank};
 use crate::metrics::{Family, METRICS, RowScore, Selection};
 use crate::progress::Progress;
 
@@ -185,7 +185,19 @@ impl<'a> SharedWork<'a> {
 
     /// What the nearest rows of each row are: O(N^2 d).
     pub(crate) fn ranking(&self) -> Result<&Ranking> {
-        once(&self.ranking, || rank(self))
+        let any = |ids: [&str; 2]| ids.into_iter().any(|id| self.asked_for(id));
+        let search = Search {
+            ks: self.measuring.ks,
+            to_k: any(["knn_accuracy", "recall"]),
+            to_r: any(["r_precision", "map_at_r"]),
+            hubs: any(["hubness", "antihub_share"]),
+            to_first_hit: self.asked_for("mrr"),
+        };
+        let gallery = self.companions.gallery;
+        once(&self.ranking, || match self.measuring.precision {
+            Precision::F32 => rank::<f32>(self.dataset, gallery, search, self.progress),
+            Precision::F64 => rank::<f64>(self.dataset, gallery, search, self.progress),
+        })
     }
 
     /// Numbers of all pairs of rows by the distance of the data set: O(N^2 d). Where this is cosine, one pass gives all

@@ -1,0 +1,165 @@
+//! The neighbours of every row, and what they say of it.
+
+use rayon::prelude::*;
+
+use crate::data::{Dataset, Label};
+use crate::error::Result;
+use crate::kernels::{BoundedPairs, Neighbour, Real, sort_by_class};
+use crate::progress::Progress;
+
+/// Neighbours that hubness counts.
+pub(crate) const HUB_NEIGHBOURS: usize = 10;
+
+/// How far the search goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search<'a> {
+    /// Numbers of neighbours that vote, ascending.
+    pub ks: &'a [usize],
+    /// Whether as many neighbours are looked for as vote.
+    pub to_k: bool,
+    /// Whether as many are looked for as are of the query's class.
+    pub to_r: bool,
+    /// Whether the neighbours that hubness counts are kept.
+    pub hubs: bool,
+    /// Whether the first of the query's class is found, however far away it is.
+    pub to_first_hit: bool,
+}
+
+/// What became of every query.
+pub(crate) struct Ranking {
+    pub outcomes: Vec<Outcome>,
+    /// Rows that can be found by a query.
+    pub others: usize,
+    /// Rows of the gallery.
+    pub gallery: usize,
+}
+
+/// What the neighbours of one query say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    /// Rows of the query's class that can be found: R.
+    pub relevant: usize,
+    /// The place of the first of them, from 0, as far as the list went.
+    pub first_hit: Option<usize>,
+    /// For each k, whether the k nearest vote for the query's class.
+    pub votes: Vec<bool>,
+    pub r_precision: f64,
+    pub map_at_r: f64,
+    /// The nearest rows, for hubness.
+    pub nearest: Vec<u32>,
+}
+
+impl Outcome {
+    /// Of a query of which `relevant` rows of its class can be found: `classes` are those of its neighbours, nearest
+    /// first, and `own` is its own, if the gallery has it.
+    fn new(own: Option<u32>, relevant: usize, classes: &[u32], ks: &[usize], nearest: Vec<u32>) -> Self {
+        let is_hit = |class: &u32| Some(*class) == own;
+        let (mut hits, mut precisions) = (0, 0.0);
+        for (place, _) in classes.iter().take(relevant).enumerate().filter(|(_, class)| is_hit(class)) {
+            hits += 1;
+            precisions += f64::from(hits) / (place as f64 + 1.0);
+        }
+        let share = |sum: f64| if relevant > 0 { sum / relevant as f64 } else { 0.0 };
+        Outcome {
+            relevant,
+            first_hit: classes.iter().position(is_hit),
+            votes: ks.iter().map(|&k| own.is_some() && majority(&classes[..k.min(classes.len())]) == own).collect(),
+            r_precision: share(f64::from(hits)),
+            map_at_r: share(precisions),
+            nearest,
+        }
+    }
+}
+
+/// The class that occurs most; of several the one that occurs first.
+fn majority(classes: &[u32]) -> Option<u32> {
+    let mut counts: Vec<(u32, usize)> = Vec::new();
+    for &class in classes {
+        match counts.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((class, 1)),
+        }
+    }
+    let most = counts.iter().map(|&(_, count)| count).max()?;
+    counts.into_iter().find(|&(_, count)| count == most).map(|(class, _)| class)
+}
+
+/// Looks for the neighbours of every row that is scored, in the gallery or among the other rows.
+///
+/// # Errors
+/// What reading rows reports.
+pub(crate) fn rank<T: Real>(
+    dataset: &Dataset,
+    gallery: Option<&Dataset>,
+    search: Search<'_>,
+    progress: &dyn Progress,
+) -> Result<Ranking> {
+    let searched = gallery.unwrap_or(dataset);
+    let labels = searched.labels();
+    // The gallery's class of each class of the queries.
+    let class_of: Vec<Option<u32>> = match gallery {
+        None => (0..labels.classes() as u32).map(Some).collect(),
+        Some(_) => {
+            let class = |label: &Label| labels.names().binary_search(label).ok().map(|class| class as u32);
+            dataset.labels().names().iter().map(class).collect()
+        }
+    };
+    let own = |query: usize| class_of[dataset.labels().codes()[query] as usize];
+    let itself = usize::from(gallery.is_none());
+    let relevant = |query: usize| own(query).map_or(0, |class| labels.counts()[class as usize] - itself);
+    let others = searched.len() - itself;
+    let at_least = [
+        Some(1),
+        search.hubs.then_some(HUB_NEIGHBOURS),
+        search.ks.iter().copied().filter(|&k| search.to_k && k <= others).max(),
+    ];
+    let at_least = at_least.into_iter().flatten().max().unwrap_or(1);
+    let wanted = |query: usize| if search.to_r { at_least.max(relevant(query)) } else { at_least };
+    let pairs = BoundedPairs::<T>::new(searched, gallery.map(|_| dataset), dataset.distance(), progress)?;
+    let queries: Vec<usize> = dataset.scored().positions().collect();
+    let mut outcomes = pairs.nearest(&queries, wanted, |query, neighbours| {
+        let classes: Vec<u32> = neighbours.iter().map(|found| labels.codes()[found.row as usize]).collect();
+        let hub_neighbours = neighbours.iter().take(if search.hubs { HUB_NEIGHBOURS } else { 0 });
+        let nearest = hub_neighbours.map(|found| found.row).collect();
+        Outcome::new(own(query), relevant(query), &classes, search.ks, nearest)
+    })?;
+    if search.to_first_hit {
+        let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+        let is_late = |place: &usize| outcomes[*place].first_hit.is_none() && outcomes[*place].relevant > 0;
+        let late: Vec<usize> = (0..outcomes.len()).filter(is_late).collect();
+        let nearest = late.par_iter().map(|&place| {
+            let class = own(queries[place]).map_or(0, |class| class as usize);
+            pairs.nearest_among(queries[place], &order[starts[class]..starts[class + 1]])
+        });
+        let nearest: Vec<Option<Neighbour>> = nearest.collect::<Result<_>>()?;
+        let found = late.into_iter().zip(nearest).filter_map(|(place, nearest)| Some((place, nearest?)));
+        let (places, targets): (Vec<usize>, Vec<(usize, Neighbour)>) =
+            found.map(|(place, nearest)| (place, (queries[place], nearest))).unzip();
+        for (place, before) in places.into_iter().zip(pairs.ranks(&targets)?) {
+            outcomes[place].first_hit = Some(before);
+        }
+    }
+    Ok(Ranking { outcomes, others, gallery: searched.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_of_votes_go_to_the_nearest() {
+        assert_eq!(majority(&[2, 1, 1, 2, 3]), Some(2));
+        assert_eq!(majority(&[3, 1, 1]), Some(1));
+        assert_eq!(majority(&[]), None);
+    }
+
+    #[test]
+    fn a_list_is_judged_as_worked_out_by_hand() {
+        // Three relevant rows, at places 2 and 3 of the list and beyond it.
+        let outcome = Outcome::new(Some(7), 3, &[1, 7, 7, 1, 1], &[1, 3, 5], vec![]);
+        assert_eq!(outcome.first_hit, Some(1));
+        assert_eq!(outcome.votes, [false, true, false]);
+        assert!((outcome.r_precision - 2.0 / 3.0).abs() < 1e-15);
+        assert!((outcome.map_at_r - (1.0 / 2.0 + 2.0 / 3.0) / 3.0).abs() < 1e-15);
+    }
+}
