@@ -4,8 +4,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
-use crate::evaluation::{Evaluation, GateOutcome, Kind, SCHEMA_VERSION, Scored, Timing};
+use crate::data::{Chosen, Dataset};
+use crate::evaluation::{Evaluation, GateOutcome, InputDescription, Kind, SCHEMA_VERSION, Scored, Timing};
 use crate::metrics::Metric;
 use crate::quantity::{Quantity, Subject, Target};
 use crate::statistics::{
@@ -217,7 +217,24 @@ pub fn mismatches(baseline: &Evaluation, candidate: &Evaluation) -> Vec<String> 
         let (left, right) = (classes(baseline), classes(candidate));
         found.push(format!("the labels of the rows: {left} and {right}"));
     }
+    found.extend(other_columns(baseline, candidate));
     found
+}
+
+/// Columns or arrays of other names, where embq chose those of either side: another array of the same file, for example.
+fn other_columns(baseline: &Evaluation, candidate: &Evaluation) -> Option<String> {
+    let (left, right) = (baseline.inputs.first()?, candidate.inputs.first()?);
+    let selected = |input: &InputDescription| input.chosen == Chosen::Selector;
+    let are_known = !left.columns.is_empty() && !right.columns.is_empty();
+    if !are_known || left.columns == right.columns || selected(left) && selected(right) {
+        return None;
+    }
+    let shown = |input: &InputDescription| match (&input.selector, &input.columns[..]) {
+        (Some(selector), _) => selector.clone(),
+        (None, [first, .., last]) => format!("{} columns from {first} to {last}", input.columns.len()),
+        (None, columns) => columns.join(", "),
+    };
+    Some(format!("the columns of the embeddings: {} and {}", shown(left), shown(right)))
 }
 
 fn scored_rows(evaluation: &Evaluation) -> usize {

@@ -21,14 +21,22 @@ pub enum Distance {
     SqEuclidean,
     /// The sum over dimensions of |x_k - y_k|.
     Manhattan,
+    /// The share of bits that differ, of rows of bits.
+    Hamming,
     /// The input is the N x N matrix of distances itself.
     Precomputed,
 }
 
 impl Distance {
     /// Every distance, in the order in which help texts list them.
-    pub const ALL: [Distance; 5] =
-        [Distance::Cosine, Distance::Euclidean, Distance::SqEuclidean, Distance::Manhattan, Distance::Precomputed];
+    pub const ALL: [Distance; 6] = [
+        Distance::Cosine,
+        Distance::Euclidean,
+        Distance::SqEuclidean,
+        Distance::Manhattan,
+        Distance::Hamming,
+        Distance::Precomputed,
+    ];
 
     /// The name used in options, JSON and tables.
     pub fn name(self) -> &'static str {
@@ -37,13 +45,23 @@ impl Distance {
             Distance::Euclidean => "euclidean",
             Distance::SqEuclidean => "sqeuclidean",
             Distance::Manhattan => "manhattan",
+            Distance::Hamming => "hamming",
             Distance::Precomputed => "precomputed",
         }
     }
 
     /// Whether mean distances to classes follow from class sums alone, without looking at pairs.
     pub fn has_closed_form(self) -> bool {
-        matches!(self, Distance::Cosine | Distance::SqEuclidean)
+        matches!(self.computed(), Distance::Cosine | Distance::SqEuclidean)
+    }
+
+    /// The distance that is computed: the Hamming distance of bits is the squared Euclidean distance of bits of length
+    /// 1/sqrt(bits), which is what a data set makes of them.
+    pub fn computed(self) -> Self {
+        match self {
+            Distance::Hamming => Distance::SqEuclidean,
+            other => other,
+        }
     }
 }
 

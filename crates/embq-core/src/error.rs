@@ -48,6 +48,10 @@ pub enum Error {
     #[error("{path}: {problem}")]
     SelectorNeeded { path: String, problem: String, available: Vec<String> },
 
+    /// No column or array that can be the embeddings, or several: what is there, and which command was meant.
+    #[error("{path}: {problem}")]
+    Choice { path: String, problem: String, tip: String },
+
     /// A bare label name that is both a file and a column.
     #[error("'{name}' is both a file and a column of {embeddings}")]
     AmbiguousName { name: String, embeddings: String },
@@ -66,6 +70,21 @@ pub enum Error {
         /// What the right one holds: "label", "weight" or "batch".
         what: &'static str,
     },
+
+    /// The same where something in the file says what is the matter.
+    #[error("row counts differ: {left} has {left_rows} rows, {right} has {right_rows}: {problem}")]
+    RowCountsExplained {
+        left: String,
+        left_rows: usize,
+        right: String,
+        right_rows: usize,
+        problem: String,
+        tip: String,
+    },
+
+    /// A row of which no vector could be made: null, empty, of another length, or with text in it.
+    #[error("{name}: row {row}{}: {problem}; {rows} row(s) cannot be used", in_column(.column.as_deref()))]
+    UnusableRow { name: String, row: usize, column: Option<String>, problem: String, rows: usize },
 
     /// NaN or infinite values in the embeddings.
     #[error("{name}: {value} in row {row}, column {column}; {rows} row(s) hold NaN or infinite values")]
@@ -123,7 +142,10 @@ impl Error {
             | Error::Row { tip, .. } => tip.clone(),
             Error::Shape { shape, .. } => match shape[..] {
                 [_] => Some("in Python, array.reshape(-1, 1) makes one-dimensional embeddings of it".into()),
-                [_, 1] => Some("in Python, array.ravel() makes one row of values of it".into()),
+                [_, 1] | [1, _] => Some("in Python, array.ravel() makes one row of values of it".into()),
+                [_, _, _] => {
+                    Some("make one vector of each row first, for example array.mean(1), which pools its tokens".into())
+                }
                 _ => None,
             },
             Error::Truncated { .. } => Some("save or copy the file again: its end is missing".into()),
@@ -136,7 +158,10 @@ impl Error {
             Error::RowCounts { what, .. } => {
                 Some(format!("every row of the embeddings needs exactly one {what}, in the same order"))
             }
-            Error::NonFinite { .. } => Some("repair these rows, or leave them out with --drop-invalid".into()),
+            Error::Choice { tip, .. } | Error::RowCountsExplained { tip, .. } => Some(tip.clone()),
+            Error::NonFinite { .. } | Error::UnusableRow { .. } => {
+                Some("repair these rows, or leave them out with --drop-invalid".into())
+            }
             Error::ZeroVector { .. } => {
                 Some("leave these rows out with --drop-invalid, or use --distance euclidean".into())
             }
@@ -150,6 +175,12 @@ impl Error {
             }
             Error::TooManyClasses { .. } => {
                 Some("every row is a class of its own: check that the label column is not an id".into())
+            }
+            Error::NotADistanceMatrix { name, problem } if name.ends_with(".npy") && problem.contains(", but ") => {
+                let output = name.replace(".npy", ".symmetric.npy");
+                Some(format!(
+                    "if the two directions are one distance: m = numpy.load({name:?}); numpy.save({output:?}, (m + m.T) / 2)"
+                ))
             }
             Error::NotADistanceMatrix { .. } => {
                 Some("--distance precomputed wants a square, symmetric matrix with a zero diagonal".into())
@@ -167,6 +198,10 @@ impl Error {
     pub fn setting(problem: impl Into<String>, tip: impl Into<String>) -> Self {
         Error::Setting { problem: problem.into(), tip: Some(tip.into()) }
     }
+}
+
+fn in_column(column: Option<&str>) -> String {
+    column.map(|column| format!(", column '{column}'")).unwrap_or_default()
 }
 
 /// The candidate closest to `wanted`, if it is close enough to be a slip of the keyboard.

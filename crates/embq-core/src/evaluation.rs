@@ -5,7 +5,7 @@ use ndarray::Array2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Excluded, LabelType, Precision, RowChoice};
+use crate::data::{Chosen, Dataset, Excluded, LabelType, Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, ClassDistances, ClassGeometry, Wanted};
@@ -155,15 +155,26 @@ pub struct InputDescription {
     pub dtype: String,
     pub rows: usize,
     pub dimensions: usize,
-    /// The table columns that the dimensions were read from, where there are several.
+    /// The columns that the dimensions were read from, or the one column or array of vectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// How the columns or the array were chosen.
+    #[serde(default)]
+    pub chosen: Chosen,
     /// BLAKE3 of the values in row order, as little-endian numbers of the precision computed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
 
 impl InputDescription {
+    /// The path with what was read of the file, where there is a choice.
+    pub fn name(&self) -> String {
+        match &self.selector {
+            Some(selector) => format!("{}:{selector}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
     /// What is said of the embeddings of a data set, with a hash of their values in a precision.
     ///
     /// # Errors
@@ -176,7 +187,11 @@ impl InputDescription {
             dtype: embeddings.element_type().name().to_owned(),
             rows: embeddings.rows(),
             dimensions: embeddings.dimensions(),
-            columns: embeddings.columns().to_vec(),
+            columns: match &embeddings.origin().selector {
+                Some(selector) if embeddings.columns().is_empty() => vec![selector.clone()],
+                _ => embeddings.columns().to_vec(),
+            },
+            chosen: embeddings.chosen(),
             blake3: match hash {
                 Some(Precision::F32) => Some(embeddings.blake3::<f32>()?),
                 Some(Precision::F64) => Some(embeddings.blake3::<f64>()?),
@@ -246,6 +261,9 @@ pub struct SettingsUsed {
     /// The rows among which neighbours were looked for, if not the rows themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gallery: Option<String>,
+    /// Whether the rows of the gallery that are queries were left out for their own query.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exclude_identical: bool,
     /// The file of the batch of each row, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_labels: Option<String>,
@@ -452,7 +470,7 @@ pub fn evaluate_with(
         dataset.require_silhouette()?;
     }
     for distance in std::iter::once(dataset).chain(companions.gallery).map(Dataset::distance) {
-        if settings.distance != distance {
+        if settings.distance.computed() != distance {
             return Err(Error::setting(
                 format!("the data set was checked for {distance} distances, not {}", settings.distance),
                 "make the data set with the distance of the settings",
@@ -589,6 +607,7 @@ pub fn evaluate_with(
             ks: if any_at_k { settings.ks.clone() } else { Vec::new() },
             sample: settings.sample.filter(|_| settings.metrics.contains("uniformity")),
             gallery: companions.gallery.map(|gallery| gallery.embeddings().origin().to_string()),
+            exclude_identical: companions.own_rows.iter().any(Option::is_some),
             batch_labels: companions.batches.map(|batches| batches.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),

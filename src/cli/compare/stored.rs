@@ -5,7 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use embq_core::comparison::{Measured, MeasuredRows};
-use embq_core::data::{Excluded, Labels};
+use embq_core::data::{Chosen, Excluded, Labels};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{
     ClassEvaluation, Evaluation, InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, SettingsUsed,
@@ -131,6 +131,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
             rows: n,
             dimensions: 0,
             columns: Vec::new(),
+            chosen: Chosen::default(),
             blake3: None,
         }],
         labels: LabelsDescription {

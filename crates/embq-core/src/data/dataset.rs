@@ -207,7 +207,11 @@ impl Dataset {
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Self> {
-        let embeddings: Arc<Embeddings> = embeddings.into();
+        let mut embeddings: Arc<Embeddings> = embeddings.into();
+        if distance == Distance::Hamming {
+            embeddings = Arc::new(embeddings.as_bits()?);
+        }
+        let distance = distance.computed();
         let rows = embeddings.rows();
         let name = embeddings.origin().to_string();
         let same_rows = |right: &Origin, right_rows: usize, what: &'static str| {
@@ -245,12 +249,15 @@ impl Dataset {
         });
         let weights = Weights::new(weights, &labels);
         let unknown = |ignored: &&String| !column.dictionary().iter().any(|label| label.to_string() == **ignored);
-        let warnings = choice
-            .ignore_labels
-            .iter()
-            .filter(unknown)
-            .map(|label| format!("no row of {} has the ignored label '{label}'", column.origin()))
-            .collect();
+        let mut warnings = embeddings.notes().to_vec();
+        warnings.extend(labels.notes(column.origin()));
+        warnings.extend(
+            choice
+                .ignore_labels
+                .iter()
+                .filter(unknown)
+                .map(|label| format!("no row of {} has the ignored label '{label}'", column.origin())),
+        );
         let rows = SelectedRows::new(embeddings, kept);
         let scored = match choice.subsample {
             Some(wanted) if wanted < labels.codes().len() => {

@@ -1,7 +1,9 @@
 //! Embeddings: N rows of d numbers, handed out in blocks of rows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::Array2;
 use schemars::JsonSchema;
@@ -86,6 +88,11 @@ impl ElementType {
             ElementType::F32 | ElementType::I32 | ElementType::U32 => 4,
             ElementType::F64 | ElementType::I64 | ElementType::U64 => 8,
         }
+    }
+
+    /// Whether it is a floating-point type.
+    pub fn is_float(self) -> bool {
+        matches!(self, ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64)
     }
 
     /// The arithmetic that loses nothing of this type: float32 where float32 holds every value, float64 elsewhere.
@@ -320,6 +327,76 @@ impl RowBlocks for InMemory<f64> {
     }
 }
 
+/// How the columns or the array of the embeddings came to be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Chosen {
+    /// The user named them.
+    Selector,
+    /// Nothing else in the file holds vectors.
+    #[default]
+    Only,
+    /// They are a series of numbered columns.
+    Series,
+    /// They are all columns of floating-point numbers.
+    Floats,
+}
+
+impl Chosen {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Chosen::Selector => "selector",
+            Chosen::Only => "only",
+            Chosen::Series => "series",
+            Chosen::Floats => "floats",
+        }
+    }
+}
+
+/// What is wrong with a row that a reader could not make a vector of; its values are NaN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowFault {
+    /// The column of the table, where there is one.
+    pub column: Option<String>,
+    /// What is wrong, such as "the list is null".
+    pub problem: String,
+}
+
+/// The rows that could not be read, by their number. A reader that decodes as it goes adds to them in every pass.
+#[derive(Debug, Default)]
+pub struct RowFaults {
+    rows: Mutex<BTreeMap<usize, RowFault>>,
+    /// The faults of shards, with the row that each begins with.
+    parts: Vec<(usize, Arc<RowFaults>)>,
+}
+
+impl RowFaults {
+    /// Faults that are told; a file of nothing but faults needs no more of them.
+    const TOLD: usize = 1 << 16;
+
+    /// Adds what is wrong with a row.
+    pub fn add(&self, row: usize, fault: impl FnOnce() -> RowFault) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() < Self::TOLD {
+            rows.entry(row).or_insert_with(fault);
+        }
+    }
+
+    /// What is wrong with a row, where a reader found something.
+    pub fn get(&self, row: usize) -> Option<RowFault> {
+        if let Some((start, part)) = self.parts.iter().rev().find(|(start, _)| *start <= row) {
+            return part.get(row - start);
+        }
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).get(&row).cloned()
+    }
+
+    /// The faults of shards that follow one another, each with its first row.
+    pub fn of_parts(parts: Vec<(usize, Arc<RowFaults>)>) -> Self {
+        RowFaults { rows: Mutex::default(), parts }
+    }
+}
+
 /// N x d embeddings, wherever they lie.
 pub struct Embeddings {
     origin: Origin,
@@ -327,6 +404,9 @@ pub struct Embeddings {
     dimensions: usize,
     element_type: ElementType,
     columns: Vec<String>,
+    chosen: Chosen,
+    notes: Vec<String>,
+    faults: Arc<RowFaults>,
     blocks: Box<dyn RowBlocks>,
 }
 
@@ -339,7 +419,27 @@ impl Embeddings {
         element_type: ElementType,
         blocks: impl RowBlocks + 'static,
     ) -> Self {
-        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks: Box::new(blocks) }
+        Embeddings::of_blocks(origin, rows, dimensions, element_type, Box::new(blocks))
+    }
+
+    fn of_blocks(
+        origin: Origin,
+        rows: usize,
+        dimensions: usize,
+        element_type: ElementType,
+        blocks: Box<dyn RowBlocks>,
+    ) -> Self {
+        Embeddings {
+            origin,
+            rows,
+            dimensions,
+            element_type,
+            columns: Vec::new(),
+            chosen: Chosen::default(),
+            notes: Vec::new(),
+            faults: Arc::default(),
+            blocks,
+        }
     }
 
     /// Embeddings from a float32 matrix in memory.
@@ -360,13 +460,46 @@ impl Embeddings {
             Precision::F64 => ElementType::F64,
         };
         let blocks = T::boxed(InMemory::new(matrix));
-        Embeddings { origin, rows, dimensions, element_type, columns: Vec::new(), blocks }
+        Embeddings::of_blocks(origin, rows, dimensions, element_type, blocks)
     }
 
     /// Names the table columns that the dimensions were read from.
     pub fn with_columns(mut self, columns: Vec<String>) -> Self {
         self.columns = columns;
         self
+    }
+
+    /// Says how they were chosen, and what the user should know about that.
+    pub fn with_choice(mut self, chosen: Chosen, notes: Vec<String>) -> Self {
+        self.chosen = chosen;
+        self.notes = notes;
+        self
+    }
+
+    /// Takes along what is wrong with rows that could not be read.
+    pub fn with_faults(mut self, faults: Arc<RowFaults>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// How the columns or the array were chosen.
+    pub fn chosen(&self) -> Chosen {
+        self.chosen
+    }
+
+    /// What the user should know about the choice.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What is wrong with a row that could not be read.
+    pub fn fault(&self, row: usize) -> Option<RowFault> {
+        self.faults.get(row)
+    }
+
+    /// The rows that could not be read, for shards that are joined.
+    pub(crate) fn faults(&self) -> &Arc<RowFaults> {
+        &self.faults
     }
 
     /// Where they came from.
@@ -412,6 +545,9 @@ impl Embeddings {
             dimensions: self.dimensions,
             element_type: self.element_type,
             columns: self.columns.clone(),
+            chosen: self.chosen,
+            notes: self.notes.clone(),
+            faults: Arc::clone(&self.faults),
             blocks: T::boxed(InMemory::of_rows(values, self.dimensions)),
         })
     }

@@ -56,6 +56,8 @@ pub struct LabelColumn {
     label_type: LabelType,
     dictionary: Vec<Label>,
     codes: Vec<u32>,
+    /// Blank lines at the end of a text file, which are no rows unless as many labels are missing.
+    blank_end: usize,
 }
 
 impl LabelColumn {
@@ -92,6 +94,26 @@ impl LabelColumn {
     /// The distinct labels in order of appearance.
     pub fn dictionary(&self) -> &[Label] {
         &self.dictionary
+    }
+
+    /// Says how many blank lines end the text file.
+    pub fn with_blank_end(mut self, blank_end: usize) -> Self {
+        self.blank_end = blank_end;
+        self
+    }
+
+    /// Takes blank lines at the end for rows without a label, where that makes as many rows as there are.
+    pub fn extended_to(mut self, rows: usize) -> Self {
+        if self.len() < rows && self.len() + self.blank_end >= rows {
+            self.codes.resize(rows, MISSING);
+        }
+        self
+    }
+
+    /// The labels in another order: for each row the row that its label comes from, or none.
+    pub fn joined(&self, rows: &[Option<usize>]) -> Self {
+        let code = |row: &Option<usize>| row.and_then(|row| self.codes.get(row).copied()).unwrap_or(MISSING);
+        LabelColumn { codes: rows.iter().map(code).collect(), ..self.clone() }
     }
 
     /// Text whose every value is the plain decimal form of an integer, read as integers; any other column as it is.
@@ -180,7 +202,13 @@ impl LabelColumnBuilder {
 
     /// The finished column.
     pub fn finish(self, origin: Origin) -> LabelColumn {
-        LabelColumn { origin, label_type: self.label_type, dictionary: self.dictionary, codes: self.codes }
+        LabelColumn {
+            origin,
+            label_type: self.label_type,
+            dictionary: self.dictionary,
+            codes: self.codes,
+            blank_end: 0,
+        }
     }
 }
 
@@ -229,6 +257,53 @@ impl Labels {
             .collect();
         let names = order.iter().map(|&code| column.dictionary[code as usize].clone()).collect();
         Ok(Labels { codes, names, counts })
+    }
+
+    /// What the user should know about the names of the classes: those that stand for a missing value in other programs, and
+    /// those that differ from one another in spaces only.
+    pub(crate) fn notes(&self, origin: &Origin) -> Vec<String> {
+        const MISSING_NAMES: [&str; 8] = ["none", "nan", "null", "na", "n/a", "<na>", "#n/a", "nat"];
+        let texts = || {
+            self.names.iter().filter_map(|name| match name {
+                Label::Text(text) => Some(text.as_str()),
+                Label::Integer(_) | Label::Boolean(_) => None,
+            })
+        };
+        let mut notes = Vec::new();
+        let missing: Vec<&str> =
+            texts().filter(|text| MISSING_NAMES.contains(&text.trim().to_lowercase().as_str())).collect();
+        if !missing.is_empty() {
+            let quoted: Vec<String> = missing.iter().map(|name| format!("'{name}'")).collect();
+            let options: Vec<String> = missing.iter().map(|name| format!("--ignore-label '{name}'")).collect();
+            let (verb, noun) = if missing.len() == 1 { ("is a class", "its") } else { ("are classes", "their") };
+            notes.push(format!(
+                "{origin}: {} {verb} like any other; {} leaves {noun} rows out",
+                quoted.join(" and "),
+                options.join(" ")
+            ));
+        }
+        let mut trimmed: HashMap<&str, &str> = HashMap::new();
+        for text in texts() {
+            match trimmed.get(text.trim()) {
+                Some(other) => {
+                    let (first, second) = if other.len() < text.len() { (*other, text) } else { (text, *other) };
+                    notes.push(format!(
+                        "{origin}: the classes '{first}' and '{second}' differ only in spaces at the ends"
+                    ));
+                }
+                None => {
+                    trimmed.insert(text.trim(), text);
+                }
+            }
+        }
+        // Many of them are one mistake.
+        const TOLD: usize = 5;
+        if notes.len() > TOLD {
+            let more = notes.len() - TOLD;
+            notes.truncate(TOLD);
+            notes.push(format!("{origin}: {more} more classes differ only in spaces at the ends"));
+        }
+        notes
     }
 
     /// The labels of a choice of rows, as dense codes of their own: a class without a row among them is gone.

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub struct MappedBytes {
     storage: Arc<Storage>,
+    /// Bytes at the beginning that do not count, such as a byte order mark.
+    skipped: usize,
 }
 
 enum Storage {
@@ -33,20 +35,25 @@ impl MappedBytes {
         // runs could end it with SIGBUS; every tool that maps files shares that limit, and no Rust value is ever
         // reinterpreted in place: elements are plain numbers, valid for every bit pattern.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, "map", source))?;
-        Ok(MappedBytes { storage: Arc::new(Storage::Map(map)) })
+        Ok(MappedBytes { storage: Arc::new(Storage::Map(map)), skipped: 0 })
     }
 
     /// Asks the system to read these bytes ahead; whether it does changes nothing but the time.
     fn will_need(&self, bytes: Range<usize>) {
         #[cfg(unix)]
         if let Storage::Map(map) = self.storage.as_ref() {
-            let _ = map.advise_range(memmap2::Advice::WillNeed, bytes.start, bytes.len());
+            let _ = map.advise_range(memmap2::Advice::WillNeed, self.skipped + bytes.start, bytes.len());
         }
+    }
+
+    /// The same without so many bytes at the beginning; all of them at most.
+    pub fn without_first(&self, bytes: usize) -> Self {
+        MappedBytes { storage: Arc::clone(&self.storage), skipped: self.skipped + bytes.min(self.len()) }
     }
 
     /// Wraps bytes that are in memory already.
     pub fn from_memory(bytes: Vec<u8>) -> Self {
-        MappedBytes { storage: Arc::new(Storage::Memory(bytes)) }
+        MappedBytes { storage: Arc::new(Storage::Memory(bytes)), skipped: 0 }
     }
 }
 
@@ -54,10 +61,11 @@ impl Deref for MappedBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match self.storage.as_ref() {
+        let bytes: &[u8] = match self.storage.as_ref() {
             Storage::Map(map) => map,
             Storage::Memory(bytes) => bytes,
-        }
+        };
+        &bytes[self.skipped..]
     }
 }
 

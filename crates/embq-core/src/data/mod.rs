@@ -1,7 +1,10 @@
 //! What is evaluated: embeddings as a source of row blocks, labels as dense codes, and both together, checked once.
 
+mod bits;
 mod dataset;
+mod distance_matrix;
 mod embeddings;
+mod identical;
 mod labels;
 mod mapped;
 mod row_names;
@@ -11,7 +14,10 @@ mod shuffle;
 mod value_scan;
 
 pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scored};
-pub use embeddings::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks};
+pub use embeddings::{
+    Chosen, Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks, RowFault, RowFaults,
+};
+pub use identical::identical_rows;
 pub use labels::{Label, LabelColumn, LabelColumnBuilder, LabelType, Labels};
 pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
 pub use row_names::RowNames;

@@ -1,8 +1,9 @@
 //! Several files that together are one matrix.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::data::{Element, ElementType, Embeddings, Origin, Precision, RowBlocks};
+use crate::data::{Element, ElementType, Embeddings, Origin, Precision, RowBlocks, RowFaults};
 use crate::error::{Error, Result};
 
 /// The rows of one matrix after those of the other.
@@ -88,6 +89,9 @@ impl Embeddings {
         };
         let dimensions = first.dimensions();
         let columns = first.columns().to_vec();
+        let chosen = first.chosen();
+        // Shards have the same columns, so what is said of the choice is said of each of them.
+        let notes = first.notes().to_vec();
         if let Some(other) = parts.iter().find(|part| part.dimensions() != dimensions) {
             return Err(Error::Malformed {
                 name: other.origin().to_string(),
@@ -106,8 +110,12 @@ impl Embeddings {
             rows += part.rows();
             starts.push(rows);
         }
+        let faults = starts.iter().zip(&parts).map(|(&start, part)| (start, Arc::clone(part.faults()))).collect();
         let shards = Shards { parts, starts, dimensions };
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, shards).with_columns(columns))
+        Ok(Embeddings::new(origin, rows, dimensions, element_type, shards)
+            .with_columns(columns)
+            .with_choice(chosen, notes)
+            .with_faults(Arc::new(RowFaults::of_parts(faults))))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Element, Precision, SelectedRows};
+use crate::data::{Element, Precision, RowFault, SelectedRows};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 
@@ -78,7 +78,19 @@ impl<'a> ValueScan<'a> {
             Ok(values.iter().position(|&value| wanted(value)).map(|column| (column, values[column])))
         };
         if let Some(position) = found.first_invalid {
-            let (name, row) = embeddings.place_of(rows.source_row(position));
+            let source_row = rows.source_row(position);
+            let (name, row) = embeddings.place_of(source_row);
+            if let Some(fault) = embeddings.fault(source_row) {
+                let RowFault { column, problem } = fault;
+                // The place of a row in a table ends with what was selected, which the column says better.
+                let name = match &embeddings.origin().selector {
+                    Some(selector) if column.is_some() => {
+                        name.strip_suffix(&format!(":{selector}")).unwrap_or(&name).to_owned()
+                    }
+                    _ => name,
+                };
+                return Err(Error::UnusableRow { name, row, column, problem, rows: found.invalid });
+            }
             return Err(match value_of(position, &|value| !value.is_finite())? {
                 Some((column, value)) => Error::NonFinite { name, value, row, column, rows: found.invalid },
                 // Finite as stored, and too large for the precision asked for.
@@ -168,7 +180,7 @@ fn largest_value(distance: Distance, dimensions: usize) -> f64 {
     match distance {
         Distance::Cosine | Distance::Precomputed => f64::MAX,
         // Sums over up to 2^53 rows of (2 x)^2 d must stay below 2^1024.
-        Distance::Euclidean | Distance::SqEuclidean => 1e146 / d.sqrt(),
+        Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => 1e146 / d.sqrt(),
         Distance::Manhattan => 1e290 / d,
     }
 }

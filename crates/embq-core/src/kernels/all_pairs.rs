@@ -138,7 +138,7 @@ impl<T: Real> BoundedPairs<'_, T> {
             Distance::Manhattan | Distance::Precomputed => distance,
             Distance::Cosine => 2.0 * distance * self.scale * self.scale,
             Distance::Euclidean => distance * distance * self.scale * self.scale,
-            Distance::SqEuclidean => distance * self.scale * self.scale,
+            Distance::SqEuclidean | Distance::Hamming => distance * self.scale * self.scale,
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct BoundedPairs<'a, T> {
     gallery: Side<'a, T>,
     /// `None`: the queries are rows of the gallery, and none is a neighbour of itself.
     queries: Option<Side<'a, T>>,
+    /// For each query of others the row of the gallery that it is, where such rows are left out.
+    own_rows: &'a [Option<usize>],
 }
 
 /// One set of rows.
@@ -105,7 +107,13 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
             scale: centre.scale,
             gallery: Side::new(gallery, distance, &centre)?,
             queries: queries.map(|queries| Side::new(queries, distance, &centre)).transpose()?,
+            own_rows: &[],
         })
+    }
+
+    /// Leaves out, for each query, the row of the gallery that it is.
+    pub(crate) fn without_own(self, own_rows: &'a [Option<usize>]) -> Self {
+        BoundedPairs { own_rows, ..self }
     }
 
     fn query_side(&self) -> &Side<'a, T> {
@@ -114,7 +122,10 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
 
     /// The row of the gallery that a query is, if it is one.
     pub(crate) fn own_row(&self, query: usize) -> Option<usize> {
-        self.queries.is_none().then_some(query)
+        match self.queries {
+            None => Some(query),
+            Some(_) => self.own_rows.get(query).copied().flatten(),
+        }
     }
 
     /// The number of rows of the gallery.
@@ -158,7 +169,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
             let columns = start..(start + TILE).min(rows);
             tile.resize(queries.len() * columns.len(), T::default());
             match self.distance {
-                Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean => {
+                Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => {
                     let gallery = &self.gallery.centred[columns.start * d..columns.end * d];
                     multiply_transposed(block, gallery, d, tile);
                 }
@@ -242,7 +253,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
             Distance::Manhattan | Distance::Precomputed => return distance,
             Distance::Cosine => 2.0 * distance,
             Distance::Euclidean => distance * distance,
-            Distance::SqEuclidean => distance,
+            Distance::SqEuclidean | Distance::Hamming => distance,
         };
         squared * self.scale * self.scale - self.query_side().squares[query].to_f64()
     }

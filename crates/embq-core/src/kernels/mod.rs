@@ -155,12 +155,13 @@ impl<'a> ClassDistanceKernel<'a> {
         precision: Precision,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
+        let distance = distance.computed();
         let route = match (distance, precision) {
             (Distance::Precomputed, _) => Route::Precomputed(precomputed::Precomputed::new(dataset, progress)?),
-            (Distance::Cosine | Distance::SqEuclidean, Precision::F32) => {
+            (Distance::Cosine | Distance::SqEuclidean | Distance::Hamming, Precision::F32) => {
                 Route::ClosedF32(closed_form::ClosedForm::new(dataset, distance, progress)?)
             }
-            (Distance::Cosine | Distance::SqEuclidean, Precision::F64) => {
+            (Distance::Cosine | Distance::SqEuclidean | Distance::Hamming, Precision::F64) => {
                 Route::ClosedF64(closed_form::ClosedForm::new(dataset, distance, progress)?)
             }
             (Distance::Manhattan, _) if SortedDimensions::pays(dataset, precision) => {
@@ -230,7 +231,7 @@ pub fn gradient<T: Real, L: DistanceLoss>(
     }
     let distance = dataset.distance();
     let (total, gradient) = match distance {
-        Distance::Cosine | Distance::SqEuclidean => {
+        Distance::Cosine | Distance::SqEuclidean | Distance::Hamming => {
             closed_form::ClosedForm::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?
         }
         Distance::Euclidean => pairs::PairTiles::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?,

@@ -25,6 +25,14 @@ pub(crate) struct Search<'a> {
     pub to_first_hit: bool,
 }
 
+/// Rows among which the neighbours of others are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gallery<'a> {
+    pub rows: &'a Dataset,
+    /// For each query the row that it is itself, where such rows are left out.
+    pub own_rows: &'a [Option<usize>],
+}
+
 /// What became of every query.
 pub(crate) struct Ranking {
     pub outcomes: Vec<Outcome>,
@@ -90,11 +98,11 @@ fn majority(classes: &[u32]) -> Option<u32> {
 /// What reading rows reports.
 pub(crate) fn rank<T: Real>(
     dataset: &Dataset,
-    gallery: Option<&Dataset>,
+    gallery: Option<Gallery<'_>>,
     search: Search<'_>,
     progress: &dyn Progress,
 ) -> Result<Ranking> {
-    let searched = gallery.unwrap_or(dataset);
+    let Gallery { rows: searched, own_rows } = gallery.unwrap_or(Gallery { rows: dataset, own_rows: &[] });
     let labels = searched.labels();
     // The gallery's class of each class of the queries.
     let class_of: Vec<Option<u32>> = match gallery {
@@ -105,9 +113,16 @@ pub(crate) fn rank<T: Real>(
         }
     };
     let own = |query: usize| class_of[dataset.labels().codes()[query] as usize];
-    let itself = usize::from(gallery.is_none());
-    let relevant = |query: usize| own(query).map_or(0, |class| labels.counts()[class as usize] - itself);
-    let others = searched.len() - itself;
+    // Whether a row of this class is the query itself, which is not looked for.
+    let is_own = |query: usize, class: u32| match gallery {
+        None => true,
+        Some(_) => own_rows.get(query).copied().flatten().is_some_and(|row| labels.codes()[row] == class),
+    };
+    let relevant = |query: usize| {
+        own(query).map_or(0, |class| labels.counts()[class as usize] - usize::from(is_own(query, class)))
+    };
+    let itself = gallery.is_none() || own_rows.iter().any(Option::is_some);
+    let others = searched.len() - usize::from(itself);
     let at_least = [
         Some(1),
         search.hubs.then_some(HUB_NEIGHBOURS),
@@ -115,7 +130,8 @@ pub(crate) fn rank<T: Real>(
     ];
     let at_least = at_least.into_iter().flatten().max().unwrap_or(1);
     let wanted = |query: usize| if search.to_r { at_least.max(relevant(query)) } else { at_least };
-    let pairs = BoundedPairs::<T>::new(searched, gallery.map(|_| dataset), dataset.distance(), progress)?;
+    let pairs =
+        BoundedPairs::<T>::new(searched, gallery.map(|_| dataset), dataset.distance(), progress)?.without_own(own_rows);
     let queries: Vec<usize> = dataset.scored().positions().collect();
     let mut outcomes = pairs.nearest(&queries, wanted, |query, neighbours| {
         let classes: Vec<u32> = neighbours.iter().map(|found| labels.codes()[found.row as usize]).collect();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{
     BoundedPairs, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics, PairsWanted, covariance,
 };
-use crate::metrics::ranking::{Ranking, Search, rank};
+use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
 use crate::metrics::{Family, METRICS, RowScore, Selection};
 use crate::progress::Progress;
 
@@ -20,6 +20,9 @@ use crate::progress::Progress;
 pub struct Companions<'a> {
     /// Rows among which the neighbours of the rows are looked for, instead of among themselves.
     pub gallery: Option<&'a Dataset>,
+    /// For each row that takes part the row of the gallery that it is, where it is not to find itself; see
+    /// [`identical_rows`](crate::data::identical_rows).
+    pub own_rows: &'a [Option<usize>],
     /// The batch that each row of the embeddings, as stored, comes from.
     pub batches: Option<&'a LabelColumn>,
 }
@@ -160,7 +163,7 @@ impl<'a> SharedWork<'a> {
     /// The distances of each row to the means by the distance of the data set (squared for `euclidean`): O(N K d).
     pub(crate) fn nearest_means_by_distance(&self) -> Result<&[NearestMeans]> {
         match self.dataset.distance() {
-            Distance::Euclidean | Distance::SqEuclidean => self.nearest_means(),
+            Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => self.nearest_means(),
             Distance::Cosine => Ok(once(&self.unit_nearest_means, || match self.unit_means()? {
                 Some(means) => means.nearest(false),
                 None => Ok(Vec::new()),
@@ -193,7 +196,8 @@ impl<'a> SharedWork<'a> {
             hubs: any(["hubness", "antihub_share"]),
             to_first_hit: self.asked_for("mrr"),
         };
-        let gallery = self.companions.gallery;
+        let own_rows = self.companions.own_rows;
+        let gallery = self.companions.gallery.map(|rows| Gallery { rows, own_rows });
         once(&self.ranking, || match self.measuring.precision {
             Precision::F32 => rank::<f32>(self.dataset, gallery, search, self.progress),
             Precision::F64 => rank::<f64>(self.dataset, gallery, search, self.progress),
