@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use embq::cli::{self, Arguments};
+use embq::cli;
 use embq::memory::LimitedAllocator;
 
 #[global_allocator]
@@ -12,5 +10,5 @@ static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
 fn main() -> ExitCode {
     embq_files::set_decoding_guard(&ALLOCATOR);
-    cli::run(Arguments::parse())
+    cli::main()
 }

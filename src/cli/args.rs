@@ -10,6 +10,7 @@ use embq_core::error::closest;
 use embq_core::evaluation::Temperature;
 use embq_core::metrics::{SmoothMaximum, SoftMinimum};
 use embq_core::objective::LossName;
+use embq_files::input::{Header, ReadOptions};
 
 /// Evaluates embeddings: how well does a space separate the classes of its rows?
 #[derive(Debug, Parser)]
@@ -73,6 +74,9 @@ pub(crate) struct InspectArguments {
     /// The file, or `-` for standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
+    /// Whether the first line of CSV and text files names the columns
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) header: HeaderArgument,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: ListFormat,
 }
@@ -131,6 +135,10 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "LABELS", requires = "gallery", help_heading = "Measure")]
     pub(crate) gallery_labels: Option<String>,
 
+    /// Leave the row of the gallery that a query itself is out of what it can find
+    #[arg(long, requires = "gallery", help_heading = "Measure")]
+    pub(crate) exclude_identical: bool,
+
     /// The batch of each row, for asw_batch and bras: a file with one a row, PATH:COLUMN, or a column of the
     /// embeddings' own file
     #[arg(long, visible_alias = "batch-labels", value_name = "LABELS", help_heading = "Measure")]
@@ -162,6 +170,9 @@ pub(crate) struct ScoreArguments {
 
     #[command(flatten)]
     pub(crate) rows: RowArguments,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadArguments,
 
     /// Score only this many rows, drawn class by class; their distances stay exact over all rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
@@ -255,6 +266,9 @@ pub(crate) struct ReportArguments {
     #[command(flatten)]
     pub(crate) rows: RowArguments,
 
+    #[command(flatten)]
+    pub(crate) reading: ReadArguments,
+
     /// Score only this many rows, drawn class by class; their distances stay exact over all rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
     pub(crate) subsample: Option<u64>,
@@ -293,6 +307,9 @@ pub(crate) struct SuspectsArguments {
 
     #[command(flatten)]
     pub(crate) rows: RowArguments,
+
+    #[command(flatten)]
+    pub(crate) reading: ReadArguments,
 
     #[command(flatten)]
     pub(crate) names: NameArguments,
@@ -355,6 +372,44 @@ pub(crate) struct RowArguments {
     /// Leave out classes with fewer rows
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Rows")]
     pub(crate) min_class_size: Option<u64>,
+}
+
+/// How inputs are read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArguments {
+    /// Whether the first line of CSV and text files names the columns
+    #[arg(long, value_enum, default_value_t, help_heading = "Input")]
+    pub(crate) header: HeaderArgument,
+
+    /// Join labels and weights of other tables by this column, which both tables have, instead of by position; `index` is
+    /// the index of each
+    #[arg(long, value_name = "COLUMN", help_heading = "Input")]
+    pub(crate) key: Option<String>,
+}
+
+impl ReadArguments {
+    pub(crate) fn options(&self) -> ReadOptions<'_> {
+        ReadOptions { header: self.header.into(), key: self.key.as_deref() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeaderArgument {
+    Yes,
+    No,
+    /// The content decides
+    #[default]
+    Auto,
+}
+
+impl From<HeaderArgument> for Header {
+    fn from(argument: HeaderArgument) -> Self {
+        match argument {
+            HeaderArgument::Yes => Header::Yes,
+            HeaderArgument::No => Header::No,
+            HeaderArgument::Auto => Header::Auto,
+        }
+    }
 }
 
 /// What rows are called.
@@ -517,6 +572,9 @@ pub(crate) struct GradArguments {
     #[command(flatten)]
     pub(crate) rows: RowArguments,
 
+    #[command(flatten)]
+    pub(crate) reading: ReadArguments,
+
     /// What goes to standard output
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = format(), help_heading = "Output")]
     pub(crate) format: Format,
@@ -610,6 +668,10 @@ pub(crate) struct CompareArguments {
 
     #[command(flatten)]
     pub(crate) rows: RowArguments,
+
+    /// Whether the first line of CSV and text files names the columns
+    #[arg(long, value_enum, default_value_t, help_heading = "Input")]
+    pub(crate) header: HeaderArgument,
 
     /// Exit with code 1 if this is true for any candidate, such as 'delta(silhouette) < -0.01'; can be given several
     /// times

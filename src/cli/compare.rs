@@ -15,7 +15,7 @@ use crate::cli::args::{
 };
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, print, print_as, write_as};
+use crate::cli::{Outcome, mistakes, print, print_as, write_as};
 use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{Format, comparison};
@@ -25,7 +25,7 @@ use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn, RowChoice};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, Timing, evaluate};
 use embq_core::metrics::{METRICS, Selection, USUAL_KS};
-use embq_files::input;
+use embq_files::input::{self, Header, ReadOptions};
 
 pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     let plan = Plan::new(&arguments)?;
@@ -76,6 +76,7 @@ struct Plan {
     labels: Option<String>,
     key: Option<String>,
     row_weights: Option<String>,
+    header: Header,
     settings: Settings,
     /// What was asked for explicitly: a stored baseline says the rest.
     given: Given,
@@ -225,6 +226,7 @@ impl Plan {
             labels,
             key: arguments.key.clone().or(from_file.key),
             row_weights,
+            header: arguments.header.into(),
             given: Given {
                 distance: distance.is_some(),
                 temperature: temperature.is_some(),
@@ -294,6 +296,10 @@ impl Plan {
     /// The labels of a checkpoint.
     fn labels_of(&self, place: usize) -> Result<&str> {
         self.inputs[place].labels.as_deref().or(self.labels.as_deref()).ok_or_else(|| {
+            let paths: Vec<String> = self.inputs.iter().map(|input| input.path.clone()).collect();
+            if let Some(meant) = mistakes::labels_among_inputs("compare", &paths) {
+                return meant;
+            }
             Error::setting(
                 format!("{} has no labels", self.inputs[place].path),
                 "give --labels for all checkpoints, or --labels-for FILE=LABELS",
@@ -305,7 +311,12 @@ impl Plan {
     fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset, Option<LabelColumn>)> {
         let mut columns = vec![self.labels_of(place)?];
         columns.extend(self.key.as_deref());
-        let mut loaded = input::load(&self.inputs[place].path, &columns, self.row_weights.as_deref())?;
+        let mut loaded = input::load_with(
+            &self.inputs[place].path,
+            &columns,
+            self.row_weights.as_deref(),
+            &ReadOptions { header: self.header, key: None },
+        )?;
         let key = if self.key.is_some() { loaded.labels.pop() } else { None };
         let options = DatasetOptions { choice: self.choice.clone(), weights: loaded.weights, seed: settings.seed };
         let dataset = Dataset::new(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: GradArguments) -> Result<Outcome> {
 
     let started = Instant::now();
     let classifier = classifier(&arguments)?;
-    let loaded = input::load(&arguments.embeddings, &[&arguments.labels], None)?;
+    let loaded = input::load_with(&arguments.embeddings, &[&arguments.labels], None, &arguments.reading.options())?;
     let options = DatasetOptions { choice: arguments.rows.choice(), weights: None, seed: settings.seed };
     let [labels] = &loaded.labels[..] else {
         return Err(Error::setting("embq grad reads one labelling", "name one file or column of labels"));
@@ -66,7 +66,7 @@ fn settings(arguments: &GradArguments) -> Result<ObjectiveSettings> {
         seed: arguments.seed,
     };
     let silhouette = settings.has(LossName::Silhouette);
-    if silhouette && matches!(settings.distance, Distance::Manhattan | Distance::Precomputed) {
+    if silhouette && matches!(settings.distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
         return Err(Error::setting(
             format!("the silhouette loss has no gradient by {} distance", settings.distance),
             "cosine, sqeuclidean and euclidean have one",

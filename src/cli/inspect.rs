@@ -2,13 +2,14 @@
 
 use crate::cli::args::{InspectArguments, ListFormat};
 use crate::cli::{Outcome, print};
-use crate::report::inspection::{self, Item};
+use crate::report::inspection::{self, Choice, Item};
 use crate::report::json;
+use embq_core::data::Chosen;
 use embq_core::error::Result;
 use embq_files::input;
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
-    let inspection = input::inspect(&arguments.file)?;
+    let inspection = input::inspect(&arguments.file, arguments.header.into())?;
     if arguments.format == ListFormat::Json {
         return print(json::serialise(&inspection)?.as_bytes());
     }
@@ -18,6 +19,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
         .map(|item| Item {
             name: item.name.as_deref(),
             dtype: &item.dtype,
+            kind: &item.kind,
             shape: &item.shape,
             missing: item.nulls,
             nans: item.nans,
@@ -31,6 +33,20 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Outcome> {
             problem: item.problem.as_deref(),
         })
         .collect();
-    let page = inspection::table(&inspection.path, &inspection.format, inspection.bytes, &items);
+    let choice = match (&inspection.choice, &inspection.refused) {
+        (Some(chosen), _) => Some(Choice::Read {
+            what: chosen.selector.clone().unwrap_or_else(|| chosen.columns.join(", ")),
+            how: match chosen.chosen {
+                Chosen::Only => "the only vectors",
+                Chosen::Series => "a series of numbered columns",
+                Chosen::Floats => "all columns of floats",
+                Chosen::Selector => "selected",
+            },
+            notes: &chosen.notes,
+        }),
+        (None, Some(refused)) => Some(Choice::Refused { problem: &refused.problem, tip: refused.tip.as_deref() }),
+        (None, None) => None,
+    };
+    let page = inspection::table(&inspection.path, &inspection.format, inspection.bytes, &items, choice.as_ref());
     print(page.as_bytes())
 }

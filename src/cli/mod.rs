@@ -7,6 +7,7 @@ mod grad;
 mod inspect;
 mod interrupt;
 mod message;
+mod mistakes;
 mod named_rows;
 mod progress;
 mod report;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anstream::adapter::strip_str;
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use crate::report::output::{OutputFile, WrittenFile};
 use crate::report::{Format, comparison, gradient, json, metric_list, suspects as suspected};
@@ -40,6 +41,21 @@ enum Outcome {
 
 /// Exit code of wrong use and bad input; also that of clap.
 const FAILURE: u8 = 2;
+
+/// Reads the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => match mistakes::explained(&given(), &error) {
+            Some(meant) => {
+                message::error(&meant);
+                return ExitCode::from(FAILURE);
+            }
+            None => error.exit(),
+        },
+    };
+    run(arguments)
+}
 
 /// Runs a command and turns its outcome into an exit code; an error goes to standard error.
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -121,16 +137,22 @@ fn keep_inputs<'a>(
 
 /// The command line as a shell would read it again.
 fn command_line() -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
-    let quoted = |argument: String| {
-        if !argument.is_empty() && argument.chars().all(is_plain) {
-            argument
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
-        }
-    };
-    let arguments = std::env::args_os().skip(1).map(|argument| quoted(argument.to_string_lossy().into_owned()));
+    let arguments = given().into_iter().map(|argument| shell_word(&argument));
     std::iter::once("embq".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// The arguments as they were given, without the name of the program.
+fn given() -> Vec<String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
+/// An argument as a shell takes it.
+fn shell_word(argument: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// Writes text to standard output, without its styles where these are not wanted.

@@ -1,6 +1,6 @@
 //! Embeddings and labels with what the rows are called.
 
-use crate::cli::args::NameArguments;
+use crate::cli::args::{NameArguments, ReadArguments};
 use embq_core::data::{LabelColumn, RowNames};
 use embq_core::error::{Error, Result};
 use embq_files::input;
@@ -16,17 +16,18 @@ impl NamedRows {
     /// Reads all of it.
     ///
     /// # Errors
-    /// What [`input::load`] reports, and ids or texts that are not one a row.
+    /// What [`input::load_with`] reports, and ids or texts that are not one a row.
     pub(crate) fn load(
         embeddings: &str,
         labels: &str,
         weights: Option<&str>,
         arguments: &NameArguments,
+        reading: &ReadArguments,
     ) -> Result<Self> {
         // Ids and texts are read as labels are: a value for each row.
         let columns: Vec<&str> =
             std::iter::once(labels).chain(arguments.ids.as_deref()).chain(arguments.text.as_deref()).collect();
-        let mut loaded = input::load(embeddings, &columns, weights)?;
+        let mut loaded = input::load_with(embeddings, &columns, weights, &reading.options())?;
         let mut columns = std::mem::take(&mut loaded.labels).into_iter();
         let mut next = |given: bool| if given { columns.next() } else { None };
         let Some(labels) = next(true) else {

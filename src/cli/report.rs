@@ -69,7 +69,7 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> 
 fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {
     let weights = arguments.row_weights.as_deref();
     let NamedRows { loaded, labels, names } =
-        NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names)?;
+        NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names, &arguments.reading)?;
     let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
     Ok((Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?, names))

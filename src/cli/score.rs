@@ -9,11 +9,11 @@ use ndarray::Array2;
 use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, command_line, keep_inputs, message, print_as, write_as};
+use crate::cli::{Outcome, command_line, given, keep_inputs, message, mistakes, print_as, write_as};
 use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{ClassOrder, Format, View, html, is_page, plot};
-use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames};
+use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
@@ -27,6 +27,11 @@ use embq_files::output::rows::{RowFormat, RowTable};
 
 pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {
+        if arguments.labels.is_empty()
+            && let Some(meant) = mistakes::labels_among_inputs("score", &arguments.embeddings)
+        {
+            return Err(meant);
+        }
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
             "one input in several files is a quoted pattern, such as 'part-*.npy'; several checkpoints are for embq \
@@ -50,17 +55,32 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     let started = Instant::now();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let specs: Vec<&str> = labels.iter().copied().chain(arguments.batch.as_deref()).collect();
-    let mut loaded = input::load(embeddings, &specs, arguments.row_weights.as_deref())?;
+    let mut loaded =
+        input::load_with(embeddings, &specs, arguments.row_weights.as_deref(), &arguments.reading.options()).map_err(
+            |error| match error {
+                error if settings.distance == Distance::Precomputed => mistakes::condensed(error),
+                error => mistakes::misplaced(embeddings, &arguments.labels).unwrap_or(error),
+            },
+        )?;
     let batches = arguments.batch.is_some().then(|| loaded.labels.pop()).flatten();
     let gallery = gallery(&arguments)?;
     let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
-    let embeddings = Arc::new(loaded.embeddings);
+    let loaded_embeddings = match settings.distance {
+        Distance::Precomputed => loaded.embeddings.as_distances()?,
+        _ => loaded.embeddings,
+    };
+    let embeddings = Arc::new(loaded_embeddings);
     let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
-    let companions = Companions { gallery: gallery.as_ref(), batches: batches.as_ref() };
+    let identical = match (&gallery, datasets.first()) {
+        (Some(gallery), Some(queries)) => identical_rows(queries, gallery)?,
+        _ => Vec::new(),
+    };
+    let own_rows: &[Option<usize>] = if arguments.exclude_identical { &identical[..] } else { &[] };
+    let companions = Companions { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref() };
     let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let mut results = Vec::new();
     let mut tables = Vec::new();
@@ -71,6 +91,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         let started = Instant::now();
         let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
         let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, companions, &settings, &bars)?;
+        tell_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
         if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
         }
@@ -96,6 +117,23 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     outputs.ci.tell(|| Format::Markdown.render(&results, &view), &gates)?;
     let failed = gates.iter().any(|gate| gate.failed);
     Ok(if failed { Outcome::GateFailed } else { Outcome::Success })
+}
+
+/// Queries that are rows of the gallery find themselves first, which is rarely meant.
+fn tell_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], excluded: bool) {
+    let found = identical.iter().flatten().count();
+    if found == 0 {
+        return;
+    }
+    let (queries, rows) = (identical.len(), if found == 1 { "query is a row" } else { "queries are rows" });
+    evaluation.warnings.push(if excluded {
+        format!("{found} of {queries} {rows} of the gallery: each is left out for its own query")
+    } else {
+        format!(
+            "{found} of {queries} {rows} of the gallery as well and can find themselves; --exclude-identical leaves each \
+             query's own row out"
+        )
+    });
 }
 
 /// The gates of all labellings; of several, each with the labels that it was checked for.
@@ -141,7 +179,7 @@ fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
 /// The rows among which neighbours are looked for, if they are others. The choice of rows by label is for both sides.
 fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
     let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
-    let loaded = input::load(embeddings, &[labels], None)?;
+    let loaded = input::load_with(embeddings, &[labels], None, &arguments.reading.options())?;
     let Some(column) = loaded.labels.first() else { return Ok(None) };
     let choice = RowChoice {
         drop_invalid: arguments.rows.drop_invalid,
@@ -163,7 +201,10 @@ fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
 }
 
 fn settings(arguments: &ScoreArguments) -> Result<Settings> {
-    let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim()))?;
+    let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim())).map_err(|error| {
+        let names = arguments.metrics.iter().map(|name| name.trim());
+        names.filter_map(|name| mistakes::distance_among_metrics(&given(), name)).next().unwrap_or(error)
+    })?;
     if metrics.only(Family::Batch) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
     }

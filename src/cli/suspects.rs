@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
 
     let started = Instant::now();
     let NamedRows { loaded, labels, names } =
-        NamedRows::load(&arguments.embeddings, &arguments.labels, None, &arguments.names)?;
+        NamedRows::load(&arguments.embeddings, &arguments.labels, None, &arguments.names, &arguments.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
     let dataset = Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();

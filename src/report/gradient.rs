@@ -10,6 +10,7 @@ use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
 use crate::report::text::{fitted, fitted_path, visible};
 use crate::report::{ClassLimit, Format, json};
 use embq_core::error::Result;
+use embq_core::evaluation::InputDescription;
 use embq_core::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 
 /// The result in a format; `classes` are shown, largest gradient first.
@@ -96,8 +97,8 @@ const NAMES: usize = 40;
 
 fn table(result: &ObjectiveResult, limit: ClassLimit) -> String {
     let mut page = String::new();
-    let path = result.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
+    let path = result.inputs.first().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(&path, WIDTH));
     let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(&subtitle(result), WIDTH));
     let mut lines = vec![];
     for (name, part) in &result.parts {
@@ -148,8 +149,8 @@ fn table(result: &ObjectiveResult, limit: ClassLimit) -> String {
 
 fn markdown(result: &ObjectiveResult, limit: ClassLimit) -> String {
     let mut text = String::new();
-    let path = result.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(text, "## embq grad: {}\n\n{}\n", escaped(path), escaped(&subtitle(result)));
+    let path = result.inputs.first().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(text, "## embq grad: {}\n\n{}\n", escaped(&path), escaped(&subtitle(result)));
     text.push_str("| loss | value | weight | gradient norm |\n|---|---:|---:|---:|\n");
     for (name, part) in &result.parts {
         let numbers = [part.loss, part.weight, part.gradient_norm].map(|number| short(Some(number)));

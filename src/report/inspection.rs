@@ -10,6 +10,8 @@ use crate::report::text::{fitted, fitted_path, width};
 pub struct Item<'a> {
     pub name: Option<&'a str>,
     pub dtype: &'a str,
+    /// What it is for the choice of the embeddings; empty where there is nothing to choose.
+    pub kind: &'a str,
     pub shape: &'a [usize],
     pub missing: u64,
     pub nans: u64,
@@ -32,11 +34,34 @@ const BAR: usize = 28;
 /// Columns of a label at most.
 const NAME: usize = 24;
 
+/// What is read as embeddings where nothing is selected, or why nothing is.
+pub enum Choice<'a> {
+    /// What it is called, how it was found, and what there is to know about that.
+    Read { what: String, how: &'a str, notes: &'a [String] },
+    /// What `embq score` says, and its tip.
+    Refused { problem: &'a str, tip: Option<&'a str> },
+}
+
 /// The page for one file.
-pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String {
+pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>], choice: Option<&Choice<'_>>) -> String {
     let mut page = String::new();
     let _ = writeln!(page, "{}", fitted_path(path, 80));
     let _ = writeln!(page, "{format}, {} bytes", count(bytes as usize));
+    match choice {
+        Some(Choice::Read { what, how, notes }) => {
+            let _ = writeln!(page, "\nwithout a selector, {what} is read as embeddings ({how})");
+            for note in *notes {
+                let _ = writeln!(page, "  note: {note}");
+            }
+        }
+        Some(Choice::Refused { problem, tip }) => {
+            let _ = writeln!(page, "\nwithout a selector, nothing is read as embeddings: {problem}");
+            if let Some(tip) = tip {
+                let _ = writeln!(page, "  tip: {tip}");
+            }
+        }
+        None => {}
+    }
     for item in items {
         let shape: Vec<String> = item.shape.iter().map(|&length| count(length)).collect();
         let name = item.name.map(|name| fitted(name, 40) + "  ").unwrap_or_default();
@@ -55,6 +80,7 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>]) -> String
             }
         }
         let use_as = match (item.embeddings, item.labels) {
+            _ if item.kind == "index" => "an index of rows, no dimension unless selected",
             (true, true) => "can be embeddings or labels",
             (true, false) => "can be embeddings",
             (false, true) => "can be labels",

@@ -7,13 +7,13 @@ use crate::report::numbers::{count, short};
 use crate::report::summary::{View, columns, notes, stands_out};
 use crate::report::table::{common_subtitle, subtitle};
 use crate::report::text::visible;
-use embq_core::evaluation::Evaluation;
+use embq_core::evaluation::{Evaluation, InputDescription};
 
 /// Headline metrics, classes and notes; of several labellings, first a table that compares them.
 pub fn render(results: &[Evaluation], view: &View) -> String {
     let mut text = String::new();
-    let title = results.iter().flat_map(|result| &result.inputs).next().map_or("", |input| input.path.as_str());
-    let _ = writeln!(text, "## embq: {}\n", escaped(title));
+    let title = results.iter().flat_map(|result| &result.inputs).next().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(text, "## embq: {}\n", escaped(&title));
     if let [only] = results {
         one(&mut text, only, view);
     } else {

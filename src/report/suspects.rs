@@ -10,6 +10,7 @@ use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{ClassLimit, Format, json};
 use embq_core::error::Result;
+use embq_core::evaluation::InputDescription;
 use embq_core::suspects::{SuspectList, SuspectRow};
 
 /// The list in a format. A table and Markdown show the first `limit` rows.
@@ -72,8 +73,8 @@ fn notes(list: &SuspectList) -> Vec<String> {
 
 fn table(list: &SuspectList, limit: ClassLimit) -> String {
     let mut page = String::new();
-    let path = list.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
+    let path = list.inputs.first().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(&path, WIDTH));
     let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(&subtitle(list), WIDTH));
     let shown = shown(list, limit);
     let numbers = |row: &SuspectRow| {
@@ -112,8 +113,8 @@ fn table(list: &SuspectList, limit: ClassLimit) -> String {
 
 fn markdown(list: &SuspectList, limit: ClassLimit) -> String {
     let mut text = String::new();
-    let path = list.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(text, "## embq suspects: {}\n\n{}\n", escaped(path), escaped(&subtitle(list)));
+    let path = list.inputs.first().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(text, "## embq suspects: {}\n\n{}\n", escaped(&path), escaped(&subtitle(list)));
     let shown = shown(list, limit);
     let (ids, texts) = (shown.iter().any(|row| row.id.is_some()), shown.iter().any(|row| row.text.is_some()));
     let mut header = vec!["row", "label", "looks like", "silhouette", "neighbours that agree", "with its own label"];

@@ -9,7 +9,7 @@ use crate::report::numbers::{count, percent, short, temperature};
 use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{blocks, labellings, summary};
-use embq_core::evaluation::{ClassEvaluation, Evaluation};
+use embq_core::evaluation::{ClassEvaluation, Evaluation, InputDescription};
 use embq_core::metrics::{Family, Metric};
 
 /// Columns of the terminal that are used.
@@ -44,8 +44,8 @@ fn one(page: &mut String, evaluation: &Evaluation, view: &View) {
 }
 
 fn title(page: &mut String, evaluation: &Evaluation, subtitle: &str) {
-    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(path, WIDTH));
+    let path = evaluation.inputs.first().map(InputDescription::name).unwrap_or_default();
+    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(&path, WIDTH));
     let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(subtitle, WIDTH));
 }
 

@@ -166,7 +166,7 @@ fn unknown_columns() {
 #[test]
 fn a_name_that_is_a_file_and_a_column() {
     let folder = Folder::with_set();
-    folder.write("table.csv", "x,y,species\n1,2,a\n2,3,a\n3,1,b\n4,1,b\n");
+    folder.write("table.csv", "x,y,species\n1.5,2,a\n2,3.5,a\n3,1,b\n4,1,b\n");
     folder.write("species", "a\na\nb\nb\n");
     let words = ["'species' is both a file and a column of table.csv", "'./species'", "':species'"];
     refused(&folder, "table.csv -l species", &words);
@@ -226,9 +226,9 @@ fn files_that_cannot_be_read() {
 #[test]
 fn text_where_numbers_are_needed() {
     let folder = Folder::new();
-    folder.write("table.csv", "x,y,label\n1,2,a\n2,3,a\n3,oops,b\n4,1,b\n");
-    refused(&folder, "table.csv -l label", &["table.csv: row 2, column 'y': ", "oops"]);
-    folder.write("empty_cell.csv", "x,y,label\n1,2,a\n,3,a\n3,1,b\n4,1,b\n");
+    folder.write("table.csv", "x,y,label\n1.5,2.5,a\n2,3,a\n3,oops,b\n4,1,b\n");
+    refused(&folder, "table.csv -l label", &["table.csv: row 2, column 'y': 'oops'", "1 row(s)", "--drop-invalid"]);
+    folder.write("empty_cell.csv", "x,y,label\n1.5,2.5,a\n,3,a\n3,1,b\n4,1,b\n");
     refused(&folder, "empty_cell.csv -l label", &["empty_cell.csv: row 1, column 'x': "]);
     refused(&folder, "table.csv:label -l label", &["table.csv:label: element type text cannot be used as embeddings"]);
     folder.write("weights.txt", "1\n1\nheavy\n1\n");
@@ -256,7 +256,7 @@ fn embeddings_of_one_or_three_axes() {
     refused(&folder, "flat.npy -l labels.npy", &words);
     folder.npy("cube.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 1), }", &[0; 48]);
     refused(&folder, "cube.npy -l labels.npy", &["cube.npy: expected two axes", "[6, 2, 1]"]);
-    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: expected one axis", "[6, 2]"]);
+    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: ", "one label a row", "6 x 2", "argmax(1)"]);
     folder.npy("none.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", b"");
     refused(&folder, "none.npy -l labels.npy", &["none.npy: ", "no rows"]);
 }
@@ -329,7 +329,7 @@ fn settings_that_cannot_be() {
 #[test]
 fn labels_are_demanded() {
     let folder = Folder::with_set();
-    refused(&folder, "emb.npy", &["required", "--labels"]);
+    refused(&folder, "emb.npy", &["needs a label for each row", "embq score emb.npy -l labels.npy"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::report::summary::{notes, stands_out};
 use crate::report::table::subtitle;
 use crate::report::text::visible;
 use embq_core::detail::{Checkpoint, Detail};
-use embq_core::evaluation::Evaluation;
+use embq_core::evaluation::{Evaluation, InputDescription};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -40,9 +40,9 @@ struct Section {
 /// The page of one input. `command` is the command line that makes it again.
 pub fn render(detail: &Detail, command: Option<&str>) -> String {
     let evaluation = &detail.evaluation;
-    let path = evaluation.inputs.first().map_or("", |input| input.path.as_str());
+    let path = evaluation.inputs.first().map(InputDescription::name).unwrap_or_default();
     // The end of the path is what tells files apart.
-    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(&path);
     page(&visible(name), &subtitle(evaluation), &sections(detail, command)).into_string()
 }
 

@@ -4,7 +4,9 @@ use half::{bf16, f16};
 
 use crate::input::Role;
 use crate::input::cells::{Cell, Place, Visit, no_rows};
-use embq_core::data::{ElementType, Embeddings, LabelType, MappedBytes, MappedMatrix, MatrixLayout, Origin};
+use crate::input::choice::{self, Candidate, Choice, Form, Nature};
+use crate::input::refused::plain_name;
+use embq_core::data::{Chosen, ElementType, Embeddings, LabelType, MappedBytes, MappedMatrix, MatrixLayout, Origin};
 use embq_core::error::{Error, Result};
 
 /// A file of one array, or of several with names.
@@ -20,6 +22,119 @@ pub(crate) trait ArrayFile {
 
     /// An array, of which is known what it is to be used as.
     fn array(&self, index: usize, role: Role) -> Result<Array>;
+
+    /// What an array is, from its header where that can be read alone.
+    fn outline(&self, index: usize) -> Outline {
+        match self.array(index, Role::Embeddings) {
+            Ok(array) => Outline::Array { shape: array.shape().to_vec(), elements: array.header.elements },
+            Err(error) => Outline::Refused { shape: self.shape(index), error },
+        }
+    }
+}
+
+/// What is known of an array before its data are read.
+pub(crate) enum Outline {
+    Array {
+        shape: Vec<usize>,
+        elements: Elements,
+    },
+    /// It cannot be read, whatever it is to be used as.
+    Refused {
+        shape: Option<Vec<usize>>,
+        error: Error,
+    },
+}
+
+impl Outline {
+    /// What the header of an array says, or why it cannot be used.
+    pub fn of_header(header: Result<ArrayHeader>, shape: Option<Vec<usize>>) -> Self {
+        match header {
+            Ok(header) => Outline::Array { shape: header.shape, elements: header.elements },
+            Err(error) => Outline::Refused { shape, error },
+        }
+    }
+
+    /// What the array is for the choice of the embeddings.
+    pub fn candidate(&self, name: &str) -> Candidate {
+        let shown = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        let (nature, shape) = match self {
+            Outline::Array { shape, elements: elements @ Elements::Number(element_type) } => {
+                let form = if element_type.is_float() { Form::Floats } else { Form::Integers };
+                let nature = match shape[..] {
+                    _ if *element_type == ElementType::Bool && shape.len() > 1 => Nature::Other,
+                    // A column of single numbers, which is more often a label.
+                    [] => Nature::Other,
+                    [_] | [_, 1] => Nature::Values,
+                    [_, _] | [_, 1, _] => Nature::Vectors(form),
+                    _ => Nature::Unreadable {
+                        why: format!("has {} axes ({})", shape.len(), shown(shape)),
+                        tip: POOLING.to_owned(),
+                        integers: form == Form::Integers,
+                    },
+                };
+                (nature, format!("{} {}", shown(shape), elements.dtype()))
+            }
+            Outline::Array { shape, elements } => {
+                let nature = if shape.len() == 1 { Nature::Values } else { Nature::Other };
+                (nature, format!("{} {}", shown(shape), elements.dtype()))
+            }
+            Outline::Refused { shape, error } => {
+                let found = match error {
+                    Error::Pickle { .. } => "objects".to_owned(),
+                    Error::ElementType { found, .. } => found.clone(),
+                    _ => "unreadable".to_owned(),
+                };
+                let why = match error {
+                    Error::Pickle { .. } => "holds pickled Python objects, which are not read".to_owned(),
+                    Error::ElementType { found, .. } => format!("is of type {found}"),
+                    Error::Malformed { problem, .. } => format!("cannot be read: {problem}"),
+                    other => format!("cannot be read: {other}"),
+                };
+                let nature = match shape.as_deref() {
+                    Some([]) => Nature::Other,
+                    _ => Nature::Unreadable { why, tip: error.tip().unwrap_or_default(), integers: false },
+                };
+                (nature, shape.as_deref().map(|shape| format!("{} {found}", shown(shape))).unwrap_or(found))
+            }
+        };
+        Candidate { name: name.to_owned(), nature, shape, is_index: false }
+    }
+}
+
+/// What to do about several vectors a row.
+pub(crate) const POOLING: &str = "make one vector of each row first, for example array.mean(1), which pools its tokens";
+
+/// The array of the embeddings: the one that is selected, else the one that holds vectors. `taken` are names that other
+/// options use.
+pub(crate) fn embeddings(
+    file: &dyn ArrayFile,
+    path: &str,
+    selector: Option<&str>,
+    taken: &[String],
+) -> Result<Embeddings> {
+    if file.names().is_empty() {
+        return select(file, path, selector, Role::Embeddings)?.embeddings();
+    }
+    if let Some(selector) = selector {
+        let embeddings = select(file, path, Some(selector), Role::Embeddings)?.embeddings()?;
+        let notes = embeddings.notes().to_vec();
+        return Ok(embeddings.with_choice(Chosen::Selector, notes));
+    }
+    let names = file.names();
+    let taken: Vec<usize> = taken.iter().filter_map(|name| names.iter().position(|own| own == name)).collect();
+    let Choice { columns, chosen, mut notes, .. } = choose(file, path, &taken)?;
+    let index = columns.first().copied().unwrap_or(0);
+    let embeddings = file.array(index, Role::Embeddings)?.embeddings()?;
+    notes.extend(embeddings.notes().iter().cloned());
+    Ok(embeddings.with_choice(chosen, notes))
+}
+
+/// Which of several arrays is the embeddings.
+pub(crate) fn choose(file: &dyn ArrayFile, path: &str, taken: &[usize]) -> Result<Choice> {
+    let outlined = file.names().iter().enumerate().map(|(index, name)| file.outline(index).candidate(name));
+    let candidates: Vec<Candidate> = outlined.collect();
+    let place = choice::Place { path, noun: file.noun(), positional: false };
+    choice::choose(place, &candidates, None, taken)
 }
 
 /// The array that is selected, or the only one of the right number of axes.
@@ -77,6 +192,15 @@ pub(crate) enum Elements {
 }
 
 impl Elements {
+    /// The type as people write it.
+    pub fn dtype(self) -> String {
+        match self {
+            Elements::Number(element_type) => element_type.name().to_owned(),
+            Elements::Unicode(width) => format!("text of up to {width} characters"),
+            Elements::Bytes(width) => format!("text of up to {width} bytes"),
+        }
+    }
+
     /// Bytes of one element.
     fn size(self) -> usize {
         match self {
@@ -141,13 +265,17 @@ impl Array {
         &self.header.shape
     }
 
+    /// The type of the numbers that it holds, if it does.
+    pub fn number_type(&self) -> Option<ElementType> {
+        match self.header.elements {
+            Elements::Number(element_type) => Some(element_type),
+            Elements::Unicode(_) | Elements::Bytes(_) => None,
+        }
+    }
+
     /// The element type as people write it.
     pub fn dtype(&self) -> String {
-        match self.header.elements {
-            Elements::Number(element_type) => element_type.name().to_owned(),
-            Elements::Unicode(width) => format!("text of up to {width} characters"),
-            Elements::Bytes(width) => format!("text of up to {width} bytes"),
-        }
+        self.header.elements.dtype()
     }
 
     /// What labels of this array are.
@@ -173,8 +301,8 @@ impl Array {
             }
         };
         let (rows, dimensions) = match self.header.shape[..] {
-            [0, _] => return Err(no_rows(&self.name())),
-            [rows, dimensions] if dimensions > 0 => (rows, dimensions),
+            [0, _] | [0, 1, _] => return Err(no_rows(&self.name())),
+            [rows, dimensions] | [rows, 1, dimensions] if dimensions > 0 && rows > 0 => (rows, dimensions),
             _ => {
                 return Err(Error::Shape {
                     name: self.name(),
@@ -192,7 +320,90 @@ impl Array {
             column_major: self.header.column_major,
         };
         let matrix = MappedMatrix::new(self.bytes.clone(), layout, &self.name())?;
-        Ok(Embeddings::new(self.origin.clone(), rows, dimensions, element_type, matrix))
+        let embeddings = Embeddings::new(self.origin.clone(), rows, dimensions, element_type, matrix);
+        let notes = self.packed_bits(dimensions);
+        Ok(if notes.is_empty() { embeddings } else { embeddings.with_choice(Chosen::Only, notes) })
+    }
+
+    /// A note where bytes look like packed bits: few of them, with values up to the largest.
+    fn packed_bits(&self, dimensions: usize) -> Vec<String> {
+        const WIDEST: usize = 64;
+        const SEEN: usize = 1 << 16;
+        if self.header.elements != Elements::Number(ElementType::U8) || dimensions > WIDEST {
+            return Vec::new();
+        }
+        let data = self.bytes.get(self.offset..).unwrap_or_default();
+        let largest = data.iter().take(SEEN.min(data.len())).max();
+        if largest.is_none_or(|&largest| largest < 0xf0) {
+            return Vec::new();
+        }
+        vec![format!(
+            "{}: {dimensions} unsigned bytes a row with values up to 255 can be packed bits, of which --distance hamming \
+             counts those that differ",
+            self.name()
+        )]
+    }
+
+    /// Checks that the array can be labels as far as its shape tells: a matrix with a column for each class is refused with
+    /// the line that makes labels of it.
+    ///
+    /// # Errors
+    /// More than one axis.
+    pub fn require_labels(&self) -> Result<()> {
+        let (rows, classes) = match self.header.shape[..] {
+            [rows, classes] if classes > 1 && rows > 1 => (rows, classes),
+            _ => return Ok(()),
+        };
+        let Elements::Number(_) = self.header.elements else { return Ok(()) };
+        // Few rows tell what the matrix is.
+        const SEEN: usize = 1000;
+        let mut values = Vec::new();
+        let flat = Array {
+            header: ArrayHeader { shape: vec![rows.saturating_mul(classes)], ..self.header.clone() },
+            ..self.clone()
+        };
+        if !self.header.column_major {
+            flat.first_numbers(SEEN.min(rows) * classes, &mut values)?;
+        }
+        let mut all = values.chunks_exact(classes);
+        let is_positive = |row: &[f64]| row.iter().filter(|&&value| value > 0.0).count();
+        let several = !values.is_empty()
+            && values.iter().all(|&value| value == 0.0 || value == 1.0)
+            && all.clone().any(|row| is_positive(row) != 1);
+        let what = if several {
+            "it marks several classes a row (multi-hot): a silhouette needs one label a row"
+        } else if !values.is_empty() && values.iter().all(|&value| value == 0.0 || value == 1.0) {
+            "it is one-hot: a silhouette needs one label a row"
+        } else if !values.is_empty() && all.all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3) {
+            "it holds probabilities: a silhouette needs one label a row"
+        } else {
+            "it is a matrix: a silhouette needs one label a row"
+        };
+        let key = self.origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
+        let line =
+            format!("numpy.save({}, numpy.load({:?}){key}.argmax(1))", plain_name(&self.origin.path), self.origin.path);
+        let tip = if several {
+            "choose one label for each row, or score the columns one by one".to_owned()
+        } else {
+            format!("take the position of the largest value: {line}")
+        };
+        let shape = format!("{rows} x {classes}");
+        Err(Error::Malformed { name: self.name(), problem: format!("{what} (its shape is {shape})"), tip: Some(tip) })
+    }
+
+    /// The first values of an array with one axis.
+    fn first_numbers(&self, count: usize, values: &mut Vec<f64>) -> Result<()> {
+        let shape = vec![count.min(self.header.shape.first().copied().unwrap_or(0))];
+        let first = Array { header: ArrayHeader { shape, ..self.header.clone() }, ..self.clone() };
+        first.cells(&mut |_, cell| {
+            values.push(match cell {
+                Cell::Integer(value) => value as f64,
+                Cell::Float(value) => value,
+                Cell::Boolean(value) => f64::from(u8::from(value)),
+                Cell::Missing | Cell::Text(_) => f64::NAN,
+            });
+            Ok(())
+        })
     }
 
     /// Checks that the array has one axis and can be row weights.

@@ -6,11 +6,13 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use polars::prelude::{PolarsError, Series};
+use polars::prelude::{ArrowDataType, PolarsError, Series};
+use polars_arrow::array::Array;
 use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
 
-use crate::input::batched::{BatchedTable, Batches, column, damaged, guarded};
+use crate::input::batched::{BatchedTable, Batches, column, damaged, describe, guarded};
 use crate::input::source::Source;
+use crate::input::table::Column;
 use crate::input::{Contents, Format};
 use embq_core::data::MappedBytes;
 use embq_core::error::Result;
@@ -48,7 +50,10 @@ fn open(source: &Source) -> Result<BatchedTable> {
         read_stream_metadata(&mut &source.bytes[batches.schema.clone()])
             .map_err(|error| damaged(source, "Arrow", &error))
     })?;
-    let columns = metadata.schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let mut columns: Vec<Column> = metadata.schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    if let Some(entries) = &metadata.custom_schema_metadata {
+        describe(&mut columns, |key| entries.get(key).map(|value| value.as_str()));
+    }
     Ok(BatchedTable::new(source, "Arrow", columns, batches))
 }
 
@@ -142,6 +147,11 @@ impl Batches for ArrowBatches {
         &self.sizes
     }
 
+    fn head(&self, columns: &[usize], _rows: usize) -> Result<Vec<Series>, PolarsError> {
+        let first = self.sizes.iter().position(|&rows| rows > 0).unwrap_or(0);
+        self.read(first, columns)
+    }
+
     fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
         let wanted = &self.batches[batch];
         let before = self.dictionaries.iter().filter(|dictionary| dictionary.start < wanted.start);
@@ -161,12 +171,21 @@ impl Batches for ArrowBatches {
             .zip(batch.into_arrays())
             .map(|(&column, array)| {
                 let name = metadata.schema.get_at_index(column).map(|(name, _)| name.clone()).unwrap_or_default();
-                Series::from_arrow(name, array)
+                Series::from_arrow(name, stored(array))
             })
             .collect::<Result<_, _>>()?;
         let place = |column: &usize| sorted.binary_search(column).ok().and_then(|place| series.get(place).cloned());
         Ok(columns.iter().filter_map(place).collect())
     }
+}
+
+/// An array of an extension type as what it is stored as.
+fn stored(mut array: Box<dyn Array>) -> Box<dyn Array> {
+    while let ArrowDataType::Extension(extension) = array.dtype() {
+        let inner = extension.inner.clone();
+        *array.dtype_mut() = inner;
+    }
+    array
 }
 
 /// Parts of a file as if they followed one another.
@@ -222,7 +241,7 @@ mod tests {
     use crate::input::{Role, embeddings_of, labels_of};
 
     fn opened(bytes: Vec<u8>) -> Result<Contents> {
-        let source = Source { path: "t.arrow".into(), bytes: MappedBytes::from_memory(bytes) };
+        let source = Source::new("t.arrow", MappedBytes::from_memory(bytes));
         (FORMAT.open)(&source, Role::Embeddings)
     }
 

@@ -13,10 +13,12 @@ use polars::prelude::{
 };
 
 use crate::guard::Decoding;
-use crate::input::cells::{Cell, Place, no_rows};
+use crate::input::cells::{Cell, no_rows};
+use crate::input::choice::quoted;
 use crate::input::source::Source;
-use crate::input::table::{Column, Kind, Table, VisitColumns, common_element_type};
-use embq_core::data::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks};
+use crate::input::table::{Column, Kind, Table, Unreadable, VisitColumns, common_element_type};
+use crate::input::vector_text::{self, Texts};
+use embq_core::data::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
 /// A matrix of at most so many bytes is kept in memory.
@@ -25,10 +27,16 @@ const KEPT_BYTES: usize = 256 << 20;
 /// Batches are decoded to about so many bytes.
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 
+/// Rows from which is seen what text and bytes hold.
+const SNIFFED_ROWS: usize = 100;
+
 /// A file of which batches of rows can be decoded.
 pub(crate) trait Batches: Send + Sync {
     /// The number of rows of each batch.
     fn sizes(&self) -> &[usize];
+
+    /// Some columns of the first rows, at most so many of them where that is less work than a whole batch.
+    fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError>;
 
     /// The chosen columns of a batch.
     fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError>;
@@ -54,9 +62,10 @@ impl BatchedTable {
     pub(crate) fn new(
         source: &Source,
         format: &'static str,
-        columns: Vec<Column>,
+        mut columns: Vec<Column>,
         batches: impl Batches + 'static,
     ) -> Self {
+        look_into(source, format, &mut columns, &batches);
         let mut starts = vec![0];
         let mut rows = 0_usize;
         for size in batches.sizes() {
@@ -88,101 +97,293 @@ impl File {
         Ok(series)
     }
 
-    fn place(&self, column: usize) -> Place<'_> {
-        Place { path: &self.source.path, column: Some(&self.columns[column].name) }
-    }
-
     fn damaged(&self, error: &PolarsError) -> Error {
         damaged(&self.source, self.format, error)
-    }
-
-    /// The numbers of a column; a null is an error.
-    fn numbers<T: Number>(&self, series: &Series, column: usize, first_row: usize) -> Result<ChunkedArray<T::Polars>> {
-        let numbers = self.cast(series, &T::data_type())?;
-        let numbers = T::chunked(&numbers).map_err(|error| self.damaged(&error))?;
-        if numbers.null_count() > 0 {
-            let row = first_row + numbers.iter().position(|value| value.is_none()).unwrap_or(0);
-            return Err(self.place(column).error(row, "the value is null", None));
-        }
-        Ok(numbers.clone())
     }
 
     fn cast(&self, series: &Series, to: &DataType) -> Result<Series> {
         series.cast(to).map_err(|error| self.damaged(&error))
     }
 
-    /// A batch as rows of numbers. `dimensions` is the length of the lists, once it is known.
-    fn decode<T: Number>(&self, batch: usize, columns: &[usize], dimensions: Option<usize>) -> Result<Decoded<T>> {
+    fn fault(&self, column: usize, problem: impl Into<String>) -> RowFault {
+        RowFault { column: Some(self.columns[column].name.clone()), problem: problem.into() }
+    }
+
+    /// A batch as rows of numbers. `dimensions` is the length of the vectors, once it is known.
+    fn decode<T: Number>(
+        &self,
+        batch: usize,
+        columns: &[usize],
+        dimensions: Option<usize>,
+        faults: &RowFaults,
+    ) -> Result<Decoded<T>> {
         let series = self.batch(batch, columns)?;
-        guarded(&self.source, self.format, || match columns {
-            [only] if matches!(self.columns[*only].kind, Kind::List(_)) => {
-                self.lists(&series[0], *only, self.starts[batch], dimensions)
+        let first_row = self.starts[batch];
+        guarded(&self.source, self.format, || {
+            let &[only] = columns else { return self.side_by_side(&series, columns, first_row, faults) };
+            let vectors = Vectors { file: self, column: only, first_row, dimensions, faults };
+            match self.columns[only].kind {
+                Kind::List(_) => vectors.lists(&series[0]),
+                Kind::Nested(_) => vectors.nested(&series[0]),
+                Kind::Sparse => vectors.sparse(&series[0]),
+                Kind::TextList | Kind::Base64 => vectors.text(&series[0]),
+                Kind::Bytes => vectors.bytes(&series[0]),
+                _ => self.side_by_side(&series, columns, first_row, faults),
             }
-            _ => self.side_by_side(&series, columns, self.starts[batch]),
         })
     }
 
-    /// Number columns side by side.
-    fn side_by_side<T: Number>(&self, series: &[Series], columns: &[usize], first_row: usize) -> Result<Decoded<T>> {
+    /// Number columns side by side; a null makes its row unusable.
+    fn side_by_side<T: Number>(
+        &self,
+        series: &[Series],
+        columns: &[usize],
+        first_row: usize,
+        faults: &RowFaults,
+    ) -> Result<Decoded<T>> {
         let dimensions = columns.len();
         let mut values = vec![T::default(); series.first().map_or(0, |series| series.len()) * dimensions];
         for (position, (&column, series)) in columns.iter().zip(series).enumerate() {
-            let numbers = self.numbers::<T>(series, column, first_row)?;
+            let numbers = self.cast(series, &T::data_type())?;
+            let numbers = T::chunked(&numbers).map_err(|error| self.damaged(&error))?;
             let targets = values.iter_mut().skip(position).step_by(dimensions);
-            for (target, value) in targets.zip(numbers.into_no_null_iter()) {
-                *target = T::from_polars(value);
+            if numbers.null_count() == 0 {
+                for (target, value) in targets.zip(numbers.into_no_null_iter()) {
+                    *target = T::from_polars(value);
+                }
+                continue;
+            }
+            for (row, (target, value)) in targets.zip(numbers.iter()).enumerate() {
+                *target = match value {
+                    Some(value) => T::from_polars(value),
+                    None => {
+                        faults.add(first_row + row, || self.fault(column, "the value is null"));
+                        T::from_f64(f64::NAN)
+                    }
+                };
             }
         }
-        Ok(Decoded { dimensions, values })
+        Ok(Decoded { dimensions: Some(dimensions), values })
+    }
+}
+
+/// A column of vectors of which a batch is decoded.
+struct Vectors<'a> {
+    file: &'a File,
+    column: usize,
+    first_row: usize,
+    dimensions: Option<usize>,
+    faults: &'a RowFaults,
+}
+
+impl Vectors<'_> {
+    /// The length that the vectors have: the one known already, else that of most of these.
+    fn length(&self, lengths: impl Iterator<Item = usize>) -> Result<Option<usize>> {
+        if self.dimensions.is_some() {
+            return Ok(self.dimensions);
+        }
+        let mut lengths = lengths.filter(|&length| length > 0).peekable();
+        if lengths.peek().is_none() {
+            return Ok(None);
+        }
+        match vector_text::usual_length(lengths) {
+            Some(length) => Ok(Some(length)),
+            None => {
+                let Unreadable { why, tip, .. } = Unreadable::uneven(false);
+                Err(Error::Malformed {
+                    name: format!("{}:{}", self.file.source.path, self.file.columns[self.column].name),
+                    problem: format!("it {why}"),
+                    tip: Some(tip),
+                })
+            }
+        }
     }
 
-    /// A list column: every list as long as the first.
-    fn lists<T: Number>(
-        &self,
-        series: &Series,
-        column: usize,
-        first_row: usize,
-        mut dimensions: Option<usize>,
-    ) -> Result<Decoded<T>> {
-        let place = self.place(column);
+    fn fault(&self, row: usize, problem: impl Into<String>) {
+        self.faults.add(self.first_row + row, || self.file.fault(self.column, problem));
+    }
+
+    fn nothing<T>(&self, rows: usize, dimensions: Option<usize>) -> Decoded<T>
+    where
+        T: Number,
+    {
+        Decoded { dimensions, values: vec![T::from_f64(f64::NAN); rows * dimensions.unwrap_or(0)] }
+    }
+
+    /// A list column. Rows that are no vector of the usual length become NaN and are told.
+    fn lists<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
         // Arrays become lists too, so that there is one way to read both.
-        let series = self.cast(series, &DataType::List(Box::new(T::data_type())))?;
-        let lists: &ListChunked = series.list().map_err(|error| self.damaged(&error))?;
+        let series = self.file.cast(series, &DataType::List(Box::new(T::data_type())))?;
+        let lists: &ListChunked = series.list().map_err(|error| self.file.damaged(&error))?;
+        let lengths = lists
+            .downcast_iter()
+            .flat_map(|lists| lists.offsets().windows(2).map(|ends| (ends[1] - ends[0]) as usize).collect::<Vec<_>>());
+        let Some(dimensions) = self.length(lengths)? else {
+            return Ok(self.nothing(series.len(), None));
+        };
         let inner = lists.get_inner();
-        let inner = T::chunked(&inner).map_err(|error| self.damaged(&error))?;
-        let mut values: Vec<T> = Vec::with_capacity(inner.len());
-        let mut row = first_row;
+        let inner = T::chunked(&inner).map_err(|error| self.file.damaged(&error))?;
+        let mut values: Vec<T> = Vec::with_capacity(series.len() * dimensions);
+        let mut row = 0;
         for (lists, inner) in lists.downcast_iter().zip(inner.downcast_iter()) {
-            for (index, offsets) in lists.offsets().windows(2).enumerate() {
-                if lists.validity().is_some_and(|valid| !valid.get_bit(index)) {
-                    return Err(place.error(row, "the list is null", None));
+            let numbers = inner.values();
+            for (index, ends) in lists.offsets().windows(2).enumerate() {
+                let (start, end) = (ends[0] as usize, ends[1] as usize);
+                let is_null = lists.validity().is_some_and(|valid| !valid.get_bit(index));
+                let element = || {
+                    let valid = inner.validity().filter(|valid| valid.unset_bits() > 0)?;
+                    (start..end).position(|at| !valid.get_bit(at))
+                };
+                let problem = if is_null {
+                    Some("the list is null".to_owned())
+                } else if end == start {
+                    Some("the list is empty".to_owned())
+                } else if end - start != dimensions {
+                    Some(format!("a list of {} values, where most have {dimensions}", end - start))
+                } else {
+                    element().map(|position| format!("element {position} of the list is null"))
+                };
+                match problem {
+                    None => values.extend(numbers[start..end].iter().map(|&value| T::from_polars(value))),
+                    Some(problem) => {
+                        values.resize(values.len() + dimensions, T::from_f64(f64::NAN));
+                        self.fault(row, problem);
+                    }
                 }
-                let (start, end) = (offsets[0] as usize, offsets[1] as usize);
-                let expected = *dimensions.get_or_insert(end - start);
-                if end == start {
-                    return Err(place.error(row, "the list is empty", None));
-                }
-                if end - start != expected {
-                    let problem = format!("a list of {} values, where row 0 has {expected}", end - start);
-                    return Err(place.error(row, problem, None));
-                }
-                if let Some(valid) = inner.validity()
-                    && let Some(position) = (start..end).position(|at| !valid.get_bit(at))
-                {
-                    return Err(place.error(row, format!("element {position} of the list is null"), None));
-                }
-                let list = &inner.values()[start..end];
-                values.extend(list.iter().map(|&value| T::from_polars(value)));
                 row += 1;
             }
         }
-        Ok(Decoded { dimensions: dimensions.unwrap_or(0), values })
+        Ok(Decoded { dimensions: Some(dimensions), values })
+    }
+
+    /// Rows that are read one by one: `read` fills the buffer or says what is wrong.
+    fn row_by_row<T: Number>(
+        &self,
+        rows: usize,
+        mut read: impl FnMut(usize, &mut Vec<f64>) -> Result<Result<(), String>>,
+    ) -> Result<Decoded<T>> {
+        let mut found: Vec<Result<Vec<f64>, String>> = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let mut values = Vec::new();
+            found.push(read(row, &mut values)?.map(|()| values));
+        }
+        let Some(dimensions) = self.length(found.iter().flatten().map(Vec::len))? else {
+            for (row, problem) in found.into_iter().enumerate().filter_map(|(row, found)| Some((row, found.err()?))) {
+                self.fault(row, problem);
+            }
+            return Ok(self.nothing(rows, None));
+        };
+        let mut values: Vec<T> = Vec::with_capacity(rows * dimensions);
+        for (row, found) in found.into_iter().enumerate() {
+            let found = found.and_then(|vector| match vector.len() {
+                0 => Err("the list is empty".to_owned()),
+                length if length == dimensions => Ok(vector),
+                length => Err(vector_text::other_length(length, dimensions)),
+            });
+            match found {
+                Ok(vector) => values.extend(vector.into_iter().map(T::from_f64)),
+                Err(problem) => {
+                    values.resize(values.len() + dimensions, T::from_f64(f64::NAN));
+                    self.fault(row, problem);
+                }
+            }
+        }
+        Ok(Decoded { dimensions: Some(dimensions), values })
+    }
+
+    /// Lists of one list.
+    fn nested<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
+        let inner = DataType::List(Box::new(DataType::Float64));
+        let series = self.file.cast(series, &DataType::List(Box::new(inner)))?;
+        let lists: &ListChunked = series.list().map_err(|error| self.file.damaged(&error))?;
+        self.row_by_row(lists.len(), |row, values| {
+            let Some(outer) = lists.get_as_series(row) else { return Ok(Err("the list is null".to_owned())) };
+            let outer = outer.list().map_err(|error| self.file.damaged(&error))?;
+            Ok(match (outer.len(), outer.get_as_series(0)) {
+                (0, _) => Err("the list is empty".to_owned()),
+                (1, Some(only)) => self.numbers(&only, values)?,
+                (1, None) => Err("the list is null".to_owned()),
+                (several, _) => Err(format!("a list of {several} lists")),
+            })
+        })
+    }
+
+    /// The numbers of one list.
+    fn numbers(&self, list: &Series, values: &mut Vec<f64>) -> Result<Result<(), String>> {
+        let list = self.file.cast(list, &DataType::Float64)?;
+        let list = list.f64().map_err(|error| self.file.damaged(&error))?;
+        for (position, value) in list.iter().enumerate() {
+            match value {
+                Some(value) => values.push(value),
+                None => return Ok(Err(format!("element {position} of the list is null"))),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Vectors as Spark ML writes them: dense, or sparse with the size and the positions of the values.
+    fn sparse<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
+        let damaged = |error: PolarsError| self.file.damaged(&error);
+        let structs = series.struct_().map_err(damaged)?;
+        let field = |name: &str| structs.field_by_name(name).map_err(damaged);
+        let sizes = self.file.cast(&field("size")?, &DataType::Int64)?;
+        let sizes = sizes.i64().map_err(damaged)?;
+        let integers = DataType::List(Box::new(DataType::Int64));
+        let indices = self.file.cast(&field("indices")?, &integers)?;
+        let indices = indices.list().map_err(damaged)?;
+        let floats = DataType::List(Box::new(DataType::Float64));
+        let numbers = self.file.cast(&field("values")?, &floats)?;
+        let numbers = numbers.list().map_err(damaged)?;
+        // A damaged size must not become memory: no vector is longer than this many times its file.
+        let longest = self.file.source.bytes.len().saturating_mul(64);
+        self.row_by_row(series.len(), |row, values| {
+            let Some(found) = numbers.get_as_series(row) else { return Ok(Err("the vector is null".to_owned())) };
+            let Some(places) = indices.get_as_series(row) else { return self.numbers(&found, values) };
+            let mut dense = Vec::new();
+            if let Err(problem) = self.numbers(&found, &mut dense)? {
+                return Ok(Err(problem));
+            }
+            let places = places.i64().map_err(damaged)?;
+            let size = sizes.get(row).and_then(|size| usize::try_from(size).ok()).filter(|&size| size <= longest);
+            let Some(size) = size else { return Ok(Err("the vector has no size".to_owned())) };
+            values.resize(size, 0.0);
+            for (place, value) in places.iter().zip(dense) {
+                let place = place.and_then(|place| usize::try_from(place).ok());
+                match place.and_then(|place| values.get_mut(place)) {
+                    Some(target) => *target = value,
+                    None => return Ok(Err("an index of the vector is beyond its size".to_owned())),
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// Vectors written as text.
+    fn text<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
+        let is_base64 = self.file.columns[self.column].kind == Kind::Base64;
+        let texts = self.file.cast(series, &DataType::String)?;
+        let texts = texts.str().map_err(|error| self.file.damaged(&error))?;
+        self.row_by_row(texts.len(), |row, values| {
+            let Some(text) = texts.get(row) else { return Ok(Err("the vector is null".to_owned())) };
+            Ok(vector_text::read(text, is_base64, values))
+        })
+    }
+
+    /// Bytes of float32.
+    fn bytes<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
+        let bytes = series.binary().map_err(|error| self.file.damaged(&error))?;
+        self.row_by_row(bytes.len(), |row, values| {
+            let Some(bytes) = bytes.get(row) else { return Ok(Err("the vector is null".to_owned())) };
+            let found = vector_text::floats_of(bytes, values);
+            Ok(found.map(|_| ()).ok_or_else(|| format!("{} bytes are no float32", bytes.len())))
+        })
     }
 }
 
 /// Some rows of a matrix.
 struct Decoded<T> {
-    dimensions: usize,
+    /// The length of the vectors; `None` where there is none to tell it.
+    dimensions: Option<usize>,
     values: Vec<T>,
 }
 
@@ -197,24 +398,48 @@ impl BatchedTable {
             return Err(no_rows(&file.source.path));
         }
         let filled = |batch: &usize| file.starts[batch + 1] > file.starts[*batch];
-        let first = (0..file.batches.sizes().len()).find(filled).unwrap_or(0);
-        let decoded = file.decode::<T>(first, columns, None)?;
-        let dimensions = decoded.dimensions;
+        let all: Vec<usize> = (0..file.batches.sizes().len()).filter(filled).collect();
+        let faults = Arc::new(RowFaults::default());
+        // The first batch that holds a vector tells how long all of them are.
+        let mut found = None;
+        for &batch in &all {
+            let decoded = file.decode::<T>(batch, columns, None, &faults)?;
+            if let Some(dimensions) = decoded.dimensions {
+                found = Some((batch, dimensions, decoded.values));
+                break;
+            }
+        }
+        let Some((first, dimensions, values)) = found else {
+            return Err(Error::Malformed {
+                name: origin.to_string(),
+                problem: "every row is null or empty".to_owned(),
+                tip: Some(format!("see what the file holds: embq inspect {}", quoted(&file.source.path))),
+            });
+        };
         let bytes = rows.saturating_mul(dimensions).saturating_mul(size_of::<T>());
         if bytes > KEPT_BYTES {
             let blocks = BatchRows {
                 file: Arc::clone(file),
                 columns: columns.to_vec(),
                 dimensions,
-                last: Mutex::new(Some((first, Arc::new(decoded.values)))),
+                faults: Arc::clone(&faults),
+                last: Mutex::new(Some((first, Arc::new(values)))),
             };
-            return Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks));
+            return Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks).with_faults(faults));
         }
-        let mut values = decoded.values;
-        for batch in (first + 1..file.batches.sizes().len()).filter(filled) {
-            values.append(&mut file.decode::<T>(batch, columns, Some(dimensions))?.values);
+        // Batches before the first vector are rows of NaN, whose faults are known.
+        let before = file.starts[first];
+        let mut kept = vec![T::from_f64(f64::NAN); before * dimensions];
+        if before == 0 {
+            kept = values;
+        } else {
+            kept.extend(values);
         }
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, InMemory::of_rows(values, dimensions)))
+        for &batch in all.iter().filter(|&&batch| batch > first) {
+            kept.append(&mut file.decode::<T>(batch, columns, Some(dimensions), &faults)?.values);
+        }
+        let blocks = InMemory::of_rows(kept, dimensions);
+        Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks).with_faults(faults))
     }
 }
 
@@ -223,6 +448,7 @@ struct BatchRows<T> {
     file: Arc<File>,
     columns: Vec<usize>,
     dimensions: usize,
+    faults: Arc<RowFaults>,
     last: Mutex<Option<(usize, Arc<Vec<T>>)>>,
 }
 
@@ -237,7 +463,7 @@ impl<T: Number> BatchRows<T> {
         }
         // Gone before the next one comes, so that there are never two.
         *last = None;
-        let values = Arc::new(self.file.decode::<T>(batch, &self.columns, Some(self.dimensions))?.values);
+        let values = Arc::new(self.file.decode::<T>(batch, &self.columns, Some(self.dimensions), &self.faults)?.values);
         *last = Some((batch, Arc::clone(&values)));
         Ok(values)
     }
@@ -331,15 +557,118 @@ impl File {
                 let values = values.f64().map_err(damaged)?;
                 values.iter().try_for_each(|value| visit(value.map(Cell::Float)))
             }
-            Kind::Text | Kind::Numeral => {
-                let values = self.cast(series, &DataType::String)?;
+            Kind::Text | Kind::Numeral { .. } | Kind::TextList | Kind::Base64 => {
+                let values = match series.dtype() {
+                    // Bytes are labels where they are text.
+                    DataType::Binary => return self.byte_text(series, visit),
+                    _ => self.cast(series, &DataType::String)?,
+                };
                 let values = values.str().map_err(damaged)?;
                 values.iter().try_for_each(|value| visit(value.map(Cell::Text)))
             }
             // Nobody asks for the cells of these; only whether they are null could be said.
-            Kind::List(_) | Kind::Other => Ok(()),
+            Kind::List(_) | Kind::Nested(_) | Kind::Sparse | Kind::Bytes | Kind::Other => Ok(()),
         }
     }
+
+    fn byte_text(&self, series: &Series, visit: &mut dyn FnMut(Option<Cell<'_>>) -> Result<()>) -> Result<()> {
+        let values = series.binary().map_err(|error| self.damaged(&error))?;
+        values.iter().try_for_each(|value| match value {
+            None => visit(None),
+            Some(bytes) => visit(Some(Cell::Text(&String::from_utf8_lossy(bytes)))),
+        })
+    }
+}
+
+/// Looks into the first rows of columns whose type does not say what they hold: text, bytes, and lists that may have any
+/// length. What cannot be read here is told when it is asked for.
+fn look_into(source: &Source, format: &'static str, columns: &mut [Column], batches: &dyn Batches) {
+    // One list column is read whatever its lengths are, so only of several is it asked which can be vectors.
+    let lists = columns.iter().filter(|column| column.kind.is_vectors()).count();
+    let is_open = |column: &Column| match column.kind {
+        Kind::Text => column.dtype == "text",
+        Kind::Other => column.dtype == "bytes",
+        Kind::Nested(_) => true,
+        Kind::List(_) => lists > 1,
+        _ => false,
+    };
+    let open: Vec<usize> = (0..columns.len()).filter(|&position| is_open(&columns[position])).collect();
+    if open.is_empty() || batches.sizes().iter().all(|&rows| rows == 0) {
+        return;
+    }
+    let read = || batches.head(&open, SNIFFED_ROWS).map_err(|error| damaged(source, format, &error));
+    let Ok(series) = guarded(source, format, read) else { return };
+    for (&position, series) in open.iter().zip(&series) {
+        // What cannot be looked at stays what its type says.
+        let _ = guarded(source, format, || Ok(look_at(&mut columns[position], &series.head(Some(SNIFFED_ROWS)))));
+    }
+}
+
+fn look_at(column: &mut Column, series: &Series) -> Option<()> {
+    let unreadable = |column: &mut Column, unreadable: Unreadable| {
+        column.kind = Kind::Other;
+        column.unreadable = Some(unreadable);
+    };
+    match column.kind {
+        Kind::Text => {
+            let texts = series.cast(&DataType::String).ok()?;
+            match vector_text::recognise(texts.str().ok()?.iter().flatten()) {
+                Texts::Vectors(Some(length)) => {
+                    column.kind = Kind::TextList;
+                    column.dtype = format!("text with vectors of {length} values");
+                }
+                Texts::Base64(length) => {
+                    column.kind = Kind::Base64;
+                    column.dtype = format!("base64 of {length} f32");
+                }
+                Texts::Vectors(None) => unreadable(column, Unreadable::uneven(false)),
+                Texts::Nested => unreadable(column, Unreadable::nested()),
+                Texts::Shortened => unreadable(column, Unreadable::shortened()),
+                Texts::Plain => {}
+            }
+        }
+        Kind::Nested(element_type) => {
+            let integers = !element_type.is_float();
+            if vector_text::usual_length(list_lengths(series)?.into_iter()) != Some(1) {
+                unreadable(column, Unreadable { integers, ..Unreadable::nested() });
+            }
+        }
+        Kind::List(element_type) => {
+            let integers = !element_type.is_float();
+            let lengths = list_lengths(series)?;
+            match vector_text::usual_length(lengths.iter().copied().filter(|&length| length > 0)) {
+                Some(length) => column.dtype = column.dtype.replacen("list of", &format!("list of {length}"), 1),
+                None if lengths.is_empty() => {}
+                None => unreadable(column, Unreadable::uneven(integers)),
+            }
+        }
+        _ => {
+            let bytes = series.binary().ok()?;
+            let values: Vec<&[u8]> = bytes.iter().flatten().collect();
+            let first = values.first()?;
+            let even = values.iter().all(|value| value.len() == first.len());
+            if even && values.iter().all(|value| vector_text::are_floats(value)) {
+                column.kind = Kind::Bytes;
+                column.dtype = format!("bytes of {} f32", first.len() / 4);
+            } else if values.iter().all(|value| std::str::from_utf8(value).is_ok()) {
+                column.kind = Kind::Text;
+            } else if even && first.len() > 4 {
+                let why = format!("holds {} bytes in each row, which are not float32", first.len());
+                let tip = "write a list of floats instead of bytes".to_owned();
+                unreadable(column, Unreadable { why, tip, integers: false });
+            }
+        }
+    }
+    Some(())
+}
+
+/// The lengths of the lists that are not null.
+fn list_lengths(series: &Series) -> Option<Vec<usize>> {
+    if let Ok(lists) = series.list() {
+        return Some((0..lists.len()).filter_map(|row| Some(lists.get_as_series(row)?.len())).collect());
+    }
+    let arrays = series.array().ok()?;
+    Some(vec![arrays.width(); arrays.len()])
 }
 
 /// float32 and float64, as polars calls them.
@@ -403,14 +732,68 @@ pub(crate) fn damaged(source: &Source, format: &str, error: &PolarsError) -> Err
 
 /// A column of a schema.
 pub(crate) fn column(name: &str, data_type: &ArrowDataType) -> Column {
-    Column { name: name.to_owned(), kind: kind(data_type), dtype: dtype_name(data_type) }
+    let kind = kind(data_type);
+    let mut column = Column::new(name, kind, dtype_name(data_type));
+    // Lists of lists of lists are no vectors however short they are.
+    if kind == Kind::Other && depth(data_type) > 1 && innermost_is_number(data_type) {
+        column.unreadable = Some(Unreadable::nested());
+    }
+    column
+}
+
+/// What the descriptions say that pandas and Hugging Face's datasets write beside a schema: which columns are an index
+/// of rows, and the names of the classes that integers stand for.
+pub(crate) fn describe<'m>(columns: &mut [Column], metadata: impl Fn(&str) -> Option<&'m str>) {
+    let read = |key: &str| metadata(key).and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    if let Some(pandas) = read("pandas") {
+        let index = pandas["index_columns"].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+        for name in index {
+            columns.iter_mut().filter(|column| column.name == name).for_each(|column| column.is_index = true);
+        }
+    }
+    if let Some(description) = read("huggingface") {
+        for column in columns {
+            let names = description["info"]["features"][column.name.as_str()]["names"].as_array();
+            let names: Option<Vec<String>> =
+                names.and_then(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+            if let (Kind::Integer(_), Some(names)) = (column.kind, names) {
+                column.dtype = format!("{} with {} class names", column.dtype, names.len());
+                column.classes = Some(names.into());
+            }
+        }
+    }
+}
+
+/// How many lists lie in one another.
+fn depth(data_type: &ArrowDataType) -> usize {
+    match data_type {
+        ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {
+            1 + depth(&field.dtype)
+        }
+        ArrowDataType::Extension(extension) => depth(&extension.inner),
+        _ => 0,
+    }
+}
+
+fn innermost_is_number(data_type: &ArrowDataType) -> bool {
+    match data_type {
+        ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {
+            innermost_is_number(&field.dtype)
+        }
+        ArrowDataType::Extension(extension) => innermost_is_number(&extension.inner),
+        other => matches!(kind(other), Kind::Float(_) | Kind::Integer(_)),
+    }
 }
 
 fn kind(data_type: &ArrowDataType) -> Kind {
     match data_type {
         ArrowDataType::Float16 => Kind::Float(ElementType::F16),
         ArrowDataType::Float32 => Kind::Float(ElementType::F32),
-        ArrowDataType::Float64 => Kind::Float(ElementType::F64),
+        ArrowDataType::Float64
+        | ArrowDataType::Decimal(..)
+        | ArrowDataType::Decimal32(..)
+        | ArrowDataType::Decimal64(..)
+        | ArrowDataType::Decimal256(..) => Kind::Float(ElementType::F64),
         ArrowDataType::Int8 => Kind::Integer(ElementType::I8),
         ArrowDataType::Int16 => Kind::Integer(ElementType::I16),
         ArrowDataType::Int32 => Kind::Integer(ElementType::I32),
@@ -420,13 +803,24 @@ fn kind(data_type: &ArrowDataType) -> Kind {
         ArrowDataType::UInt32 => Kind::Integer(ElementType::U32),
         ArrowDataType::UInt64 => Kind::Integer(ElementType::U64),
         ArrowDataType::Boolean => Kind::Boolean,
-        ArrowDataType::Utf8 | ArrowDataType::LargeUtf8 | ArrowDataType::Utf8View => Kind::Text,
+        ArrowDataType::Utf8
+        | ArrowDataType::LargeUtf8
+        | ArrowDataType::Utf8View
+        | ArrowDataType::Date32
+        | ArrowDataType::Date64
+        | ArrowDataType::Timestamp(..) => Kind::Text,
         ArrowDataType::Dictionary(_, values, _) if kind(values) == Kind::Text => Kind::Text,
         ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {
             match kind(&field.dtype) {
                 Kind::Float(element_type) | Kind::Integer(element_type) => Kind::List(element_type),
+                Kind::List(element_type) => Kind::Nested(element_type),
                 _ => Kind::Other,
             }
+        }
+        ArrowDataType::Extension(extension) => kind(&extension.inner),
+        ArrowDataType::Struct(fields) => {
+            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+            if names == ["type", "size", "indices", "values"] { Kind::Sparse } else { Kind::Other }
         }
         _ => Kind::Other,
     }
@@ -434,10 +828,28 @@ fn kind(data_type: &ArrowDataType) -> Kind {
 
 fn dtype_name(data_type: &ArrowDataType) -> String {
     match (kind(data_type), data_type) {
+        (_, ArrowDataType::Extension(extension)) => dtype_name(&extension.inner),
+        (
+            _,
+            ArrowDataType::Decimal(..)
+            | ArrowDataType::Decimal32(..)
+            | ArrowDataType::Decimal64(..)
+            | ArrowDataType::Decimal256(..),
+        ) => "decimal".to_owned(),
+        (_, ArrowDataType::Date32 | ArrowDataType::Date64) => "date".to_owned(),
+        (_, ArrowDataType::Timestamp(..)) => "time".to_owned(),
+        (
+            _,
+            ArrowDataType::Binary
+            | ArrowDataType::LargeBinary
+            | ArrowDataType::BinaryView
+            | ArrowDataType::FixedSizeBinary(_),
+        ) => "bytes".to_owned(),
         (Kind::Float(element_type) | Kind::Integer(element_type), _) => element_type.name().to_owned(),
         (Kind::Boolean, _) => "bool".to_owned(),
         (_, ArrowDataType::Dictionary(_, values, _)) => format!("categorical ({})", dtype_name(values)),
         (Kind::Text, _) => "text".to_owned(),
+        (Kind::Sparse, _) => "vector of Spark ML".to_owned(),
         (_, ArrowDataType::List(field) | ArrowDataType::LargeList(field)) => {
             format!("list of {}", dtype_name(&field.dtype))
         }

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::array::{self, Array, ArrayFile};
 use crate::input::cells::{Cell, Place, integral, number};
+use crate::input::choice::{self, Candidate, Choice, Nature};
 use crate::input::shards::no_selector;
-use crate::input::source::{Location, Source};
+use crate::input::source::{Header, Location, Source};
 use crate::input::table::{self, Kind, Table};
 use crate::input::{Contents, Format, Role, format_of, text};
-use embq_core::data::{Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
+use embq_core::data::{Chosen as How, Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
 use embq_core::error::{Error, Result};
 
 /// Labels that a histogram names.
@@ -31,6 +32,34 @@ pub struct Inspection {
     pub bytes: u64,
     /// Its arrays or columns, in file order.
     pub items: Vec<Item>,
+    /// What is read as embeddings where nothing is selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Chosen>,
+    /// Why nothing is, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// What is read as embeddings where nothing is selected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Chosen {
+    /// The selector that says the same, where there is one.
+    pub selector: Option<String>,
+    /// The columns, in the order of the dimensions, or the one column or array of vectors.
+    pub columns: Vec<String>,
+    /// How they are found.
+    pub chosen: How,
+    /// What there is to know about that.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing is read as embeddings where nothing is selected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Refused {
+    /// What `embq score` says.
+    pub problem: String,
+    /// Its tip.
+    pub tip: Option<String>,
 }
 
 /// One array or column.
@@ -40,6 +69,9 @@ pub struct Item {
     pub name: Option<String>,
     /// The element type as people write it.
     pub dtype: String,
+    /// What it is for the choice of the embeddings: vectors, number, index, label, unreadable or other.
+    #[serde(default)]
+    pub kind: String,
     /// The length of each axis; of a list column, rows and the length of the lists.
     pub shape: Vec<usize>,
     /// Null, empty or missing values.
@@ -79,7 +111,7 @@ pub struct LabelCount {
 ///
 /// # Errors
 /// Files that are not there or not readable. Values that stand in the way of use are told in [`Item::problem`].
-pub fn inspect(path_spec: &str) -> Result<Inspection> {
+pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
     let location = Location::require(path_spec)?;
     let [file] = &location.files[..] else {
         let first = location.files.first().map_or("", String::as_str);
@@ -88,19 +120,46 @@ pub fn inspect(path_spec: &str) -> Result<Inspection> {
             format!("embq inspect {first}"),
         ));
     };
-    let source = Source::open(file)?;
+    let source = Source::open(file)?.with_header(header);
     let selector = location.selector.as_deref();
     let format = inspected_format(&source, selector)?;
     // As labels, because text files can be nothing else.
-    let items = match (format.open)(&source, Role::Labels)? {
+    let contents = (format.open)(&source, Role::Labels)?;
+    let items = match &contents {
         Contents::Arrays(file) => of_arrays(file.as_ref(), &source.path, selector)?,
         Contents::Lines(lines) => {
             no_selector(&source.path, selector)?;
-            vec![of_lines(&lines)?]
+            vec![of_lines(lines)?]
         }
         Contents::Table(table) => of_table(table.as_ref(), &source.path, selector)?,
     };
-    Ok(Inspection { path: file.clone(), format: format.name.to_owned(), bytes: source.bytes.len() as u64, items })
+    let (choice, refused) = match selector {
+        Some(_) => (None, None),
+        None => chosen(&contents, &source.path),
+    };
+    let bytes = source.bytes.len() as u64;
+    Ok(Inspection { path: file.clone(), format: format.name.to_owned(), bytes, items, choice, refused })
+}
+
+/// What is read as embeddings without a selector, or why nothing is; neither for a file of one array or of lines.
+fn chosen(contents: &Contents, path: &str) -> (Option<Chosen>, Option<Refused>) {
+    let (chosen, names) = match contents {
+        Contents::Arrays(file) if !file.names().is_empty() => {
+            (array::choose(file.as_ref(), path, &[]), file.names().to_vec())
+        }
+        Contents::Table(table) => {
+            let names = table.columns().iter().map(|column| column.name.clone()).collect();
+            (table::choose(table.as_ref(), path, None, &[]), names)
+        }
+        Contents::Arrays(_) | Contents::Lines(_) => return (None, None),
+    };
+    match chosen {
+        Ok(Choice { columns, chosen, selector, notes }) => {
+            let columns = columns.into_iter().filter_map(|position| names.get(position).cloned()).collect();
+            (Some(Chosen { selector, columns, chosen, notes }), None)
+        }
+        Err(error) => (None, Some(Refused { problem: error.to_string(), tip: error.tip() })),
+    }
 }
 
 fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static Format> {
@@ -118,8 +177,12 @@ fn of_arrays(file: &dyn ArrayFile, path: &str, selector: Option<&str>) -> Result
         return Ok(vec![of_array(&array)?]);
     }
     let items = file.names().iter().enumerate().map(|(index, name)| match file.array(index, Role::Labels) {
-        Ok(array) => of_array(&array),
+        Ok(array) => {
+            let kind = kind_of(&file.outline(index).candidate(name), index).to_owned();
+            Ok(Item { kind, ..of_array(&array)? })
+        }
         Err(error) => Ok(Item {
+            kind: kind_of(&file.outline(index).candidate(name), index).to_owned(),
             name: Some(name.clone()),
             dtype: "unknown".to_owned(),
             shape: file.shape(index).unwrap_or_default(),
@@ -128,6 +191,24 @@ fn of_arrays(file: &dyn ArrayFile, path: &str, selector: Option<&str>) -> Result
         }),
     });
     items.collect()
+}
+
+/// What a column or an array is called in the choice of the embeddings.
+fn kind_of(candidate: &Candidate, position: usize) -> &'static str {
+    match candidate.nature {
+        _ if choice::left_out(candidate, position).is_some() => {
+            if choice::is_index(candidate, position) {
+                "index"
+            } else {
+                "label"
+            }
+        }
+        Nature::Vectors(_) => "vectors",
+        Nature::Number { .. } => "number",
+        Nature::Values => "label",
+        Nature::Unreadable { .. } => "unreadable",
+        Nature::Other => "other",
+    }
 }
 
 fn of_array(array: &Array) -> Result<Item> {
@@ -175,7 +256,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
         None => (0..columns.len()).collect(),
         Some(name) => match columns.iter().position(|column| column.name == name) {
             Some(position) => vec![position],
-            None => table::choose(path, columns, Some(name), &[])?,
+            None => table::choose(table, path, Some(name), &[])?.columns,
         },
     };
     let mut items: Vec<Item> = chosen
@@ -183,6 +264,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
         .map(|&position| Item {
             name: Some(columns[position].name.clone()),
             dtype: columns[position].dtype.clone(),
+            kind: kind_of(&columns[position].candidate(), position).to_owned(),
             embeddings: columns[position].kind.is_number(),
             ..Item::default()
         })
@@ -193,14 +275,14 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
     let mut summaries: Vec<Summary> = singles
         .iter()
         .map(|&position| match columns[position].kind {
-            Kind::Numeral => Summary::new(LabelType::Integer),
+            Kind::Numeral { .. } => Summary::new(LabelType::Integer),
             kind => Summary::new(kind.label_type().unwrap_or(LabelType::Text)),
         })
         .collect();
     table.cells(&singles, &mut |position, row, cell| {
         let summary = &mut summaries[position];
         let column = &columns[singles[position]];
-        if column.kind == Kind::Numeral
+        if matches!(column.kind, Kind::Numeral { .. })
             && let Cell::Text(text) = cell
         {
             summary.add_numeral(text, row, &column.name, path);
@@ -215,14 +297,21 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
     }
     for (item, &position) in items.iter_mut().zip(&chosen) {
         match columns[position].kind {
-            Kind::List(_) => match table.matrix(&[position], Origin::with_selector(path, &columns[position].name)) {
-                Ok(embeddings) => {
-                    item.shape = vec![embeddings.rows(), embeddings.dimensions()];
-                    scan(&embeddings, item)?;
+            kind if kind.is_vectors() => {
+                match table.matrix(&[position], Origin::with_selector(path, &columns[position].name)) {
+                    Ok(embeddings) => {
+                        item.shape = vec![embeddings.rows(), embeddings.dimensions()];
+                        scan(&embeddings, item)?;
+                    }
+                    Err(error) => item.problem = Some(error.to_string()),
                 }
-                Err(error) => item.problem = Some(error.to_string()),
-            },
-            Kind::Other => item.problem = Some("its type can be neither embeddings nor labels".to_owned()),
+            }
+            Kind::Other => {
+                item.problem = Some(match &columns[position].unreadable {
+                    Some(unreadable) => format!("it {}: {}", unreadable.why, unreadable.tip),
+                    None => "its type can be neither embeddings nor labels".to_owned(),
+                });
+            }
             _ => {}
         }
     }
@@ -367,7 +456,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         write(&path);
-        inspect(path.to_str().unwrap()).unwrap()
+        inspect(path.to_str().unwrap(), Header::Auto).unwrap()
     }
 
     #[test]

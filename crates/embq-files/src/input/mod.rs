@@ -8,8 +8,10 @@ mod array;
 mod arrow;
 mod batched;
 mod cells;
+mod choice;
 mod csv;
 mod inspect;
+mod joins;
 mod json_lines;
 mod npy;
 mod npz;
@@ -20,18 +22,20 @@ mod shards;
 mod source;
 mod table;
 mod text;
+mod vector_text;
 mod vectors;
 
-pub use inspect::{Inspection, Item, LabelCount, inspect};
+pub use inspect::{Chosen, Inspection, Item, LabelCount, Refused, inspect};
 
 use ndarray::Array2;
 
 use array::ArrayFile;
 use embq_core::data::{Embeddings, LabelColumn, MappedBytes, RowWeights};
 use embq_core::error::{Error, Result};
+use joins::Joins;
 use shards::Opened;
+pub use source::{Header, checkpoints_in, sort_naturally};
 use source::{Location, Source};
-pub use source::{checkpoints_in, sort_naturally};
 use table::Table;
 
 /// Every format, in the order in which their contents are looked for.
@@ -113,6 +117,15 @@ pub struct Loaded {
     pub weights: Option<RowWeights>,
 }
 
+/// How inputs are read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions<'a> {
+    /// Whether the first line of a text file names its columns.
+    pub header: Header,
+    /// The column whose values say which rows of two tables belong together, or `index`.
+    pub key: Option<&'a str>,
+}
+
 /// Reads embeddings, one or more labellings and row weights; each is `PATH`, `PATH:SELECTOR`, and for labels and
 /// weights also `:COLUMN` or a bare column name of the embeddings' file. A path may be a pattern or a directory, whose
 /// files are one input.
@@ -120,7 +133,20 @@ pub struct Loaded {
 /// # Errors
 /// Whatever is wrong with a file, a selector or a value in it; the message names file, row and column.
 pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<Loaded> {
-    let own = Own::open(embeddings)?;
+    load_with(embeddings, labels, weights, &ReadOptions::default())
+}
+
+/// As [`load`], with more to say about how.
+///
+/// # Errors
+/// As [`load`], and rows of two tables that have other names.
+pub fn load_with(
+    embeddings: &str,
+    labels: &[&str],
+    weights: Option<&str>,
+    options: &ReadOptions<'_>,
+) -> Result<Loaded> {
+    let own = Own::open(embeddings, labels, options.header)?;
     let label_inputs: Vec<Input> = labels.iter().map(|labels| own.resolve(labels)).collect::<Result<_>>()?;
     let weight_input = weights.map(|weights| own.resolve(weights)).transpose()?;
     let inputs = || label_inputs.iter().chain(&weight_input);
@@ -128,29 +154,147 @@ pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<
     if inputs().filter(reads_stdin).count() + usize::from(own.location.is_stdin()) > 1 {
         return Err(Error::setting("only one input can be standard input ('-')", "save the others as files"));
     }
-    let taken: Vec<String> = inputs()
+    let mut taken: Vec<String> = inputs()
         .filter_map(|input| match input {
             Input::Own(name) => Some(name.clone()),
-            Input::Files(_) => None,
+            Input::Folder(_) | Input::Files(_) => None,
         })
         .collect();
+    taken.extend(options.key.map(str::to_owned));
+    let mut joins = Joins::new(&own, options.key);
     // Labels first: they are quick to read, so a wrong name or value is found before the long part.
     let mut columns = Vec::new();
     let mut files_of_labels = Vec::new();
+    // Kept to tell what is in them, should they have other rows than the embeddings.
+    let mut files_opened = Vec::new();
     for input in &label_inputs {
-        let (column, files) = own.with(input, Role::Labels, |opened, selector| opened.labels(selector))?;
+        let (column, files) = match input {
+            Input::Folder(_) => (None, Vec::new()),
+            Input::Own(name) => {
+                let (column, files) = own.opened.labels(Some(name))?;
+                (Some(column), files)
+            }
+            Input::Files(location) => {
+                let opened = Opened::new(location, Role::Labels, options.header)?;
+                let (column, files) = opened.labels(location.selector.as_deref())?;
+                match joins.rows(&opened, column.origin())? {
+                    // The rows are in another order now, so those of a file are no longer one after the other.
+                    Some(rows) => (Some(column.joined(&rows)), Vec::new()),
+                    None => {
+                        files_opened.push((columns.len(), opened));
+                        (Some(column), files)
+                    }
+                }
+            }
+        };
         columns.push(column);
         files_of_labels.push(files);
     }
-    let weights = weight_input
-        .map(|input| own.with(&input, Role::Weights, |opened, selector| opened.weights(selector)))
-        .transpose()?;
+    let weights = match &weight_input {
+        None => None,
+        Some(Input::Own(name) | Input::Folder(name)) => Some(own.opened.weights(Some(name))?),
+        Some(Input::Files(location)) => {
+            let opened = Opened::new(location, Role::Weights, options.header)?;
+            let weights = opened.weights(location.selector.as_deref())?;
+            let rows = joins.rows(&opened, &weights.origin)?;
+            Some(rows.map_or(Ok(weights.clone()), |rows| joins::joined_weights(&weights, &rows))?)
+        }
+    };
     let parts = own.opened.embeddings(own.location.selector.as_deref(), &taken)?;
     for files in &files_of_labels {
         shards::check_rows(&parts, files)?;
     }
+    let all_rows: usize = parts.iter().map(Embeddings::rows).sum();
+    for (place, opened) in &files_opened {
+        let Some(column) = columns[*place].take().map(|column| column.extended_to(all_rows)) else { continue };
+        if column.len() != all_rows
+            && let Some((problem, tip)) = opened.explained(&column, all_rows)
+        {
+            return Err(Error::RowCountsExplained {
+                left: embeddings.to_owned(),
+                left_rows: all_rows,
+                right: column.origin().to_string(),
+                right_rows: column.len(),
+                problem,
+                tip,
+            });
+        }
+        columns[*place] = Some(column);
+    }
+    let rows = own.opened.rows_of_files(&parts);
+    let labels = columns.into_iter().zip(&label_inputs).filter_map(|(column, input)| match input {
+        Input::Folder(name) => {
+            let values = own.opened.folder_column(name)?;
+            Some(own.opened.folder_labels(name, &values, &rows))
+        }
+        Input::Own(_) | Input::Files(_) => column,
+    });
+    let labels = labels.collect();
     let embeddings = shards::joined(&own.location, parts)?;
-    Ok(Loaded { embeddings, labels: columns, weights })
+    Ok(Loaded { embeddings, labels, weights })
+}
+
+/// What an input looks like, for messages about inputs in the wrong place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// A matrix, or a table with vectors or a series of numbers.
+    Embeddings,
+    /// One value a row.
+    Labels,
+    Unclear,
+}
+
+/// What an input looks like from its header; nothing that is wrong with it is an error here.
+pub fn looks_like(spec: &str) -> Looks {
+    let look = || -> Result<Looks> {
+        let Some(location) = Location::find(spec)? else { return Ok(Looks::Unclear) };
+        if location.is_stdin() || location.selector.is_some() {
+            return Ok(Looks::Unclear);
+        }
+        let Some(path) = location.files.first() else { return Ok(Looks::Unclear) };
+        let contents = open_source(&Source::open(path)?, Role::Labels, None)?;
+        Ok(match &contents {
+            Contents::Lines(_) => Looks::Labels,
+            Contents::Arrays(file) if file.names().is_empty() => match file.shape(0).as_deref() {
+                Some([_] | [_, 1] | [1, _]) => Looks::Labels,
+                Some([_, _, ..]) => Looks::Embeddings,
+                _ => Looks::Unclear,
+            },
+            Contents::Arrays(file) => match array::choose(file.as_ref(), path, &[]) {
+                Ok(_) => Looks::Embeddings,
+                Err(_) => Looks::Unclear,
+            },
+            Contents::Table(table) => match table::choose(table.as_ref(), path, None, &[]) {
+                Ok(_) => Looks::Embeddings,
+                Err(_) if table.columns().iter().any(|column| column.kind.label_type().is_some()) => Looks::Labels,
+                Err(_) => Looks::Unclear,
+            },
+        })
+    };
+    look().unwrap_or(Looks::Unclear)
+}
+
+/// Whether there is a file, a directory or a pattern of that name.
+pub fn is_there(spec: &str) -> bool {
+    Location::find(spec).is_ok_and(|location| location.is_some_and(|location| !location.is_stdin()))
+}
+
+/// Where the labels of embeddings could be, as `-l` takes it: columns of their own file and files beside it, the likeliest
+/// first.
+pub fn possible_labels(embeddings: &str) -> Vec<String> {
+    const TOLD: usize = 4;
+    let mut found = Vec::new();
+    let Ok(Some(location)) = Location::find(embeddings) else { return found };
+    if location.is_stdin() {
+        return found;
+    }
+    found.extend(location.folder_columns());
+    if let Ok(opened) = Opened::new(&location, Role::Embeddings, Header::Auto) {
+        found.extend(opened.label_like().into_iter().filter(|name| location.selector.as_deref() != Some(name)));
+    }
+    found.extend(source::beside(&location.path).into_iter().filter(|path| looks_like(path) == Looks::Labels));
+    found.truncate(TOLD);
+    found
 }
 
 /// Reads a matrix that is neither embeddings of the data set nor one of its labels, such as the weights of a linear head,
@@ -160,7 +304,7 @@ pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<
 /// As [`load`].
 pub fn matrix(spec: &str) -> Result<Array2<f64>> {
     let location = Location::require(spec)?;
-    let opened = Opened::new(&location, Role::Embeddings)?;
+    let opened = Opened::new(&location, Role::Embeddings, Header::Auto)?;
     let embeddings = shards::joined(&location, opened.embeddings(location.selector.as_deref(), &[])?)?;
     let (rows, columns) = (embeddings.rows(), embeddings.dimensions());
     let mut values = vec![0.0; rows * columns];
@@ -178,7 +322,7 @@ pub fn matrix(spec: &str) -> Result<Array2<f64>> {
 /// As [`load`].
 pub fn numbers(spec: &str) -> Result<Vec<f64>> {
     let location = Location::require(spec)?;
-    Ok(Opened::new(&location, Role::Weights)?.weights(location.selector.as_deref())?.values)
+    Ok(Opened::new(&location, Role::Weights, Header::Auto)?.weights(location.selector.as_deref())?.values)
 }
 
 /// Reads labels that are not those of the rows, such as the classes of the columns of logits.
@@ -187,7 +331,7 @@ pub fn numbers(spec: &str) -> Result<Vec<f64>> {
 /// As [`load`].
 pub fn labels(spec: &str) -> Result<LabelColumn> {
     let location = Location::require(spec)?;
-    Ok(Opened::new(&location, Role::Labels)?.labels(location.selector.as_deref())?.0)
+    Ok(Opened::new(&location, Role::Labels, Header::Auto)?.labels(location.selector.as_deref())?.0)
 }
 
 /// Reads embeddings from the bytes of a file that is in memory already; its format comes from the bytes, then from the
@@ -245,13 +389,16 @@ struct Own {
 enum Input {
     /// A column or array of the embeddings' file.
     Own(String),
+    /// What the folders of the embeddings' files are called.
+    Folder(String),
     Files(Location),
 }
 
 impl Own {
-    fn open(spec: &str) -> Result<Self> {
-        let location = Location::require(spec)?;
-        let opened = Opened::new(&location, Role::Embeddings)?;
+    fn open(spec: &str, labels: &[&str], header: Header) -> Result<Self> {
+        let location = Location::find(spec)?.ok_or_else(|| source::not_found(spec))?;
+        location.check_folders(labels)?;
+        let opened = Opened::new(&location, Role::Embeddings, header)?;
         let names = opened.names();
         Ok(Own { location, opened, names })
     }
@@ -264,6 +411,9 @@ impl Own {
         if self.names.iter().any(|own| own == name) {
             return Ok(Input::Own(name.to_owned()));
         }
+        if self.opened.folder_column(name).is_some() {
+            return Ok(Input::Folder(name.to_owned()));
+        }
         Err(self.unknown(name))
     }
 
@@ -273,14 +423,14 @@ impl Own {
             path: self.path().to_owned(),
             kind: if is_table { "column" } else { "array" },
             wanted: name.to_owned(),
-            available: self.names.clone(),
+            available: self.names.iter().cloned().chain(self.location.folder_columns()).collect(),
         }
     }
 
     /// Decides between a file and a column of the embeddings' file.
     fn resolve(&self, spec: &str) -> Result<Input> {
         if let Some(column) = spec.strip_prefix(':') {
-            if self.names.is_empty() {
+            if self.names.is_empty() && self.location.folders.is_empty() {
                 return Err(Error::setting(
                     format!("'{spec}' means a column of {}, which is not a table", self.path()),
                     "name a file, for example labels.npy",
@@ -293,6 +443,10 @@ impl Own {
                 Err(Error::AmbiguousName { name: spec.to_owned(), embeddings: self.path().to_owned() })
             }
             (Some(location), _) => match &location.selector {
+                _ if !location.folders.is_empty() => {
+                    location.check_folders(&[])?;
+                    Ok(Input::Files(location))
+                }
                 Some(name) if !self.names.is_empty() && location.is_same(&self.location) => self.find(name),
                 _ => Ok(Input::Files(location)),
             },
@@ -300,14 +454,6 @@ impl Own {
             // A word without a dot or a slash is a slip in a column's name rather than in a file's.
             (None, Err(unknown)) if !self.names.is_empty() && !spec.contains(['.', '/', '\\', ':']) => Err(unknown),
             (None, Err(_)) => Err(source::not_found(spec)),
-        }
-    }
-
-    /// Reads an input, be it in the embeddings' file or in files of its own.
-    fn with<T>(&self, input: &Input, role: Role, read: impl FnOnce(&Opened, Option<&str>) -> Result<T>) -> Result<T> {
-        match input {
-            Input::Own(name) => read(&self.opened, Some(name)),
-            Input::Files(location) => read(&Opened::new(location, role)?, location.selector.as_deref()),
         }
     }
 }
@@ -369,7 +515,7 @@ mod tests {
             let matrix = ndarray::Array2::from_shape_fn((3, 2), |(i, j)| (i * 2 + j) as f32);
             ndarray_npy::write_npy(files.path("emb.npy"), &matrix).unwrap();
             ndarray_npy::write_npy(files.path("labels.npy"), &ndarray::arr1(&[1_i64, 0, 1])).unwrap();
-            files.write("t.csv", "x,y,label,w\n1,2,a,0.5\n3,4,b,1\n5,6,a,2\n");
+            files.write("t.csv", "x,y,label,w\n1.0,2.0,a,0.5\n3.0,4.0,b,1\n5.0,6.0,a,2\n");
             files.write("labels.txt", "1\n0\n1\n");
             files
         }
@@ -523,7 +669,7 @@ mod tests {
 
     #[test]
     fn a_pipe_is_a_table_where_a_column_is_wanted() {
-        let pipe = Source { path: "-".into(), bytes: MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()) };
+        let pipe = Source::new("-", MappedBytes::from_memory(b"x,l\n1,a\n".to_vec()));
         let name = |role, selector| format_of(&pipe, role, selector).unwrap().name;
         assert_eq!(name(Role::Embeddings, None), "csv");
         assert_eq!(name(Role::Labels, Some("l")), "csv");

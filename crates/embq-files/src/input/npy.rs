@@ -4,7 +4,7 @@ use ndarray_npy::npy::header::Header;
 use py_literal::Value;
 
 use crate::input::array::{Array, ArrayFile, ArrayHeader, Elements};
-use crate::input::refused::{object_array_cure, plain_name};
+use crate::input::refused::{object_array_cure, plain_name, single_object_cure};
 use crate::input::{Contents, Format, Role};
 use embq_core::data::{ElementType, MappedBytes, Origin};
 use embq_core::error::{Error, Result};
@@ -56,9 +56,21 @@ pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(
     let header = Header::from_reader(&mut &bytes[..]).map_err(|_| {
         malformed(origin, "the npy header is not a Python dictionary with descr, fortran_order and shape", None)
     })?;
-    let (elements, big_endian) = elements(origin, &header.type_descriptor, role)?;
+    let (elements, big_endian) = elements(origin, &header.type_descriptor, role).map_err(|error| match error {
+        // One object with no axis is a dictionary more often than not.
+        Error::Pickle { name, what, .. } if header.shape.is_empty() => {
+            Error::Pickle { name, what, cure: single_object_cure(origin) }
+        }
+        error => error,
+    })?;
     let header = ArrayHeader { shape: header.shape, elements, big_endian, column_major: header.layout.is_fortran() };
     Ok((header, offset))
+}
+
+/// The lengths of the axes that a header tells, whatever the elements are.
+pub(crate) fn read_shape(origin: &Origin, bytes: &[u8]) -> Option<Vec<usize>> {
+    header_end(origin, bytes).ok()?;
+    Some(Header::from_reader(&mut &bytes[..]).ok()?.shape)
 }
 
 fn malformed(origin: &Origin, problem: impl Into<String>, tip: Option<&str>) -> Error {
@@ -193,7 +205,7 @@ mod tests {
     use embq_core::data::{Element, Embeddings, Label};
 
     fn source(bytes: Vec<u8>) -> Source {
-        Source { path: "a.npy".into(), bytes: MappedBytes::from_memory(bytes) }
+        Source::new("a.npy", MappedBytes::from_memory(bytes))
     }
 
     /// An npy file of version 1 with this dictionary.

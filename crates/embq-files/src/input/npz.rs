@@ -4,8 +4,8 @@ use std::io::{Cursor, Read};
 
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::input::array::{Array, ArrayFile};
-use crate::input::npy::{LONGEST_HEADER, read_header};
+use crate::input::array::{Array, ArrayFile, Outline};
+use crate::input::npy::{LONGEST_HEADER, read_header, read_shape};
 use crate::input::refused::torch;
 use crate::input::source::Source;
 use crate::input::{Contents, Format, Role, SUPPORTED};
@@ -141,8 +141,23 @@ impl ArrayFile for NpzFile {
             }
             _ => return None,
         };
-        let (header, _) = read_header(&self.origin(index), bytes, Role::Labels).ok()?;
-        Some(header.shape)
+        read_shape(&self.origin(index), bytes)
+    }
+
+    fn outline(&self, index: usize) -> Outline {
+        let header = || {
+            let entry = self.entry(index)?;
+            let beginning;
+            let bytes = match entry.method {
+                CompressionMethod::Stored => &self.source.bytes[self.stored(index, &entry)?],
+                _ => {
+                    beginning = self.inflate(index, (LONGEST_HEADER + 16) as u64)?;
+                    &beginning
+                }
+            };
+            Ok(read_header(&self.origin(index), bytes, Role::Embeddings)?.0)
+        };
+        Outline::of_header(header(), self.shape(index))
     }
 
     fn array(&self, index: usize, role: Role) -> Result<Array> {
@@ -219,7 +234,7 @@ mod tests {
     }
 
     fn opened(path: &str, bytes: Vec<u8>) -> Result<Contents> {
-        let source = Source { path: path.into(), bytes: MappedBytes::from_memory(bytes) };
+        let source = Source::new(path, MappedBytes::from_memory(bytes));
         (FORMAT.open)(&source, Role::Embeddings)
     }
 

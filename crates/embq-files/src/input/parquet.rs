@@ -4,11 +4,12 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use polars::io::SerReader;
-use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::{ParquetReader, PolarsError, Series};
+use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
+use polars::prelude::{ArrowDataType, ParquetReader, PolarsError, Series};
 
-use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, guarded};
+use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, describe, guarded};
 use crate::input::source::Source;
+use crate::input::table::Column;
 use crate::input::{Contents, Format};
 use embq_core::data::MappedBytes;
 use embq_core::error::Result;
@@ -71,7 +72,18 @@ fn open(source: &Source) -> Result<BatchedTable> {
     let groups = metadata.row_groups.iter().map(|group| (group.num_rows(), group.total_byte_size()));
     let sizes = batch_sizes(groups);
     let starts = sizes.iter().scan(0, |next, &size| Some(std::mem::replace(next, *next + size))).collect();
-    let columns = schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let mut columns: Vec<Column> = schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let entries = metadata.key_value_metadata().as_deref().unwrap_or_default();
+    describe(&mut columns, |key| entries.iter().find(|entry| entry.key == key)?.value.as_deref());
+    // Extension types are read as what they are stored as, which is the schema without the notes of Arrow.
+    let has_extensions = schema.iter_values().any(|field| is_extension(&field.dtype));
+    let metadata = if has_extensions {
+        let mut plain = FileMetadata::clone(&metadata);
+        plain.key_value_metadata = None;
+        Arc::new(plain)
+    } else {
+        metadata
+    };
     let batches = ParquetBatches { source: source.clone(), metadata, sizes, starts };
     Ok(BatchedTable::new(source, "Parquet", columns, batches))
 }
@@ -101,18 +113,39 @@ fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
     sizes
 }
 
+fn is_extension(data_type: &ArrowDataType) -> bool {
+    match data_type {
+        ArrowDataType::Extension(_) => true,
+        ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {
+            is_extension(&field.dtype)
+        }
+        ArrowDataType::Struct(fields) => fields.iter().any(|field| is_extension(&field.dtype)),
+        _ => false,
+    }
+}
+
+impl ParquetBatches {
+    fn rows(&self, rows: (usize, usize), columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
+        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
+            .with_projection(Some(columns.to_vec()))
+            .with_slice(Some(rows));
+        reader.set_metadata(Arc::clone(&self.metadata));
+        let frame = reader.finish()?;
+        Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
+    }
+}
+
 impl Batches for ParquetBatches {
     fn sizes(&self) -> &[usize] {
         &self.sizes
     }
 
+    fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError> {
+        self.rows((0, rows.min(self.metadata.num_rows)), columns)
+    }
+
     fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
-            .with_projection(Some(columns.to_vec()))
-            .with_slice(Some((self.starts[batch], self.sizes[batch])));
-        reader.set_metadata(Arc::clone(&self.metadata));
-        let frame = reader.finish()?;
-        Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
+        self.rows((self.starts[batch], self.sizes[batch]), columns)
     }
 }
 
@@ -157,7 +190,7 @@ mod tests {
     }
 
     fn open(bytes: Vec<u8>) -> Result<Contents> {
-        let source = Source { path: "t.parquet".into(), bytes: MappedBytes::from_memory(bytes) };
+        let source = Source::new("t.parquet", MappedBytes::from_memory(bytes));
         (FORMAT.open)(&source, Role::Embeddings)
     }
 
@@ -203,7 +236,7 @@ mod tests {
         assert!(read.blocks().as_f32().is_some());
         assert_eq!(values(&read), [1.0, 2.0, 3.0, -4.5]);
         let half = Series::new("x".into(), vec![0.5_f32, 2.0]).cast(&DataType::Float16).unwrap();
-        let read = embeddings(vec![half.into_column()], None).unwrap();
+        let read = embeddings(vec![half.into_column()], Some("x")).unwrap();
         assert_eq!(read.element_type(), ElementType::F16);
         assert_eq!(values(&read), [0.5, 2.0]);
     }
@@ -220,9 +253,11 @@ mod tests {
             ]
         };
         let all = embeddings(columns(), None).unwrap();
-        assert_eq!(all.columns(), ["f0", "f1", "g"]);
-        assert_eq!(all.element_type(), ElementType::F64);
-        assert_eq!(values(&all), [1.0, 4.0, 0.5, 2.0, 5.0, 1.5, 3.0, 6.0, 2.5]);
+        assert_eq!(all.columns(), ["f0", "f1"]);
+        assert!(all.notes()[0].contains("left out: id, g, q"), "{:?}", all.notes());
+        let mixed = embeddings(columns(), Some("f1..g")).unwrap();
+        assert_eq!(mixed.element_type(), ElementType::F64);
+        assert_eq!(values(&mixed), [4.0, 0.5, 5.0, 1.5, 6.0, 2.5]);
         let range = embeddings(columns(), Some("f0..f1")).unwrap();
         assert_eq!(range.element_type(), ElementType::F32);
         assert!(range.blocks().as_f32().is_some());
@@ -237,27 +272,30 @@ mod tests {
         let list = lists("codes", &[Some(A), Some(A)]);
         let codes = list.cast(&DataType::List(Box::new(DataType::Int8))).unwrap();
         let read = |selector| embeddings(vec![codes.clone().into_column()], selector);
-        assert!(matches!(read(None), Err(Error::SelectorNeeded { .. })));
+        assert_eq!(read(None).unwrap().element_type(), ElementType::I8);
         let read = read(Some("codes")).unwrap();
         assert_eq!(read.element_type(), ElementType::I8);
         assert_eq!(values(&read), [1.0, 2.0, 1.0, 2.0]);
     }
 
     #[test]
-    fn nulls_and_lists_of_unequal_length_are_named() {
-        let problem = |rows: &[Option<&[Option<f32>]>]| {
-            let error = embeddings(vec![lists("emb", rows).into_column()], None).unwrap_err();
-            assert!(matches!(&error, Error::Cell { column, .. } if column == "emb"), "{error}");
-            error.to_string()
+    fn nulls_and_lists_of_unequal_length_are_rows_of_nan_and_told() {
+        let problem = |rows: &[Option<&[Option<f32>]>], row: usize| {
+            let read = embeddings(vec![lists("emb", rows).into_column()], None).unwrap();
+            assert_eq!((read.rows(), read.dimensions()), (rows.len(), 2));
+            assert!(values(&read)[2 * row..2 * row + 2].iter().all(|value| value.is_nan()));
+            let fault = read.fault(row).unwrap();
+            format!("{}: {}", fault.column.unwrap(), fault.problem)
         };
-        assert!(problem(&[Some(A), Some(B), Some(A), None]).contains("row 3, column 'emb': the list is null"));
-        assert!(
-            problem(&[Some(A), Some(&A[..1])]).contains("row 1, column 'emb': a list of 1 values, where row 0 has 2")
-        );
-        assert!(problem(&[Some(A), Some(A), Some(&[Some(1.0), None])]).contains("row 2, column 'emb': element 1"));
-        assert!(problem(&[Some(&[]), Some(&[])]).contains("row 0, column 'emb': the list is empty"));
-        let error = embeddings(vec![column("x", vec![Some(1.0), None, Some(2.0)])], None).unwrap_err();
-        assert_eq!(error.to_string(), "t.parquet: row 1, column 'x': the value is null");
+        assert_eq!(problem(&[Some(A), Some(B), Some(A), None], 3), "emb: the list is null");
+        assert_eq!(problem(&[None, None, Some(A), Some(B)], 1), "emb: the list is null");
+        assert_eq!(problem(&[Some(A), Some(A), Some(&A[..1])], 2), "emb: a list of 1 values, where most have 2");
+        assert_eq!(problem(&[Some(A), Some(&[Some(1.0), None])], 1), "emb: element 1 of the list is null");
+        assert_eq!(problem(&[Some(&[]), Some(A), Some(B)], 0), "emb: the list is empty");
+        let error = embeddings(vec![lists("emb", &[None, Some(&[])]).into_column()], None).unwrap_err();
+        assert!(error.to_string().contains("every row is null or empty"), "{error}");
+        let read = embeddings(vec![column("x", vec![Some(1.0), None, Some(2.0)])], Some("x")).unwrap();
+        assert_eq!(read.fault(1).unwrap().problem, "the value is null");
     }
 
     #[test]
@@ -329,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_decoder_is_an_error() {
-        let source = Source { path: "t.parquet".into(), bytes: MappedBytes::from_memory(b"PAR1".to_vec()) };
+        let source = Source::new("t.parquet", MappedBytes::from_memory(b"PAR1".to_vec()));
         let error = guarded::<()>(&source, "Parquet", || std::panic::resume_unwind(Box::new("damaged"))).unwrap_err();
         assert!(error.to_string().contains("damaged"), "{error}");
     }

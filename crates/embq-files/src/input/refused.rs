@@ -54,6 +54,14 @@ pub(crate) fn object_array_cure(origin: &Origin, role: Role) -> String {
     }
 }
 
+/// The line of Python that saves one value of a dictionary that was saved as an array.
+pub(crate) fn single_object_cure(origin: &Origin) -> String {
+    let output = plain_name(&origin.path);
+    let key = origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
+    let load = format!("numpy.load({:?}, allow_pickle=True){key}.item()", origin.path);
+    format!("it is one object; if that is a dictionary, save the value of a key: numpy.save({output}, {load}[\"KEY\"])")
+}
+
 /// The refusal of a file that PyTorch wrote.
 pub(crate) fn torch(source: &Source, role: Role) -> Error {
     let float = if role == Role::Labels { "" } else { ".float()" };
@@ -94,7 +102,7 @@ mod tests {
     use embq_core::data::MappedBytes;
 
     fn refusal(path: &str, bytes: &[u8], role: Role) -> Error {
-        let source = Source { path: path.into(), bytes: MappedBytes::from_memory(bytes.to_vec()) };
+        let source = Source::new(path, MappedBytes::from_memory(bytes.to_vec()));
         open_source(&source, role, None).err().unwrap()
     }
 

@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn open(bytes: Vec<u8>) -> Result<Contents> {
-        let source = Source { path: "t.safetensors".into(), bytes: MappedBytes::from_memory(bytes) };
+        let source = Source::new("t.safetensors", MappedBytes::from_memory(bytes));
         (FORMAT.open)(&source, Role::Embeddings)
     }
 

@@ -1,10 +1,14 @@
 //! The files of one input, read as if they were one.
 
-use crate::input::cells::{self, LabelCollector, Place, no_rows};
-use crate::input::source::{Location, Source};
+use crate::input::cells::{self, Cell, LabelCollector, Place, excerpt, no_rows};
+use crate::input::choice::{self, Candidate, Nature};
+use crate::input::source::{FolderValue, Header, Location, Source};
 use crate::input::table::{self, Kind};
+use crate::input::vector_text;
 use crate::input::{Contents, Role, SUPPORTED, array, open_source};
-use embq_core::data::{Embeddings, LabelColumn, LabelType, Origin, RowWeights};
+use embq_core::data::{
+    ElementType, Embeddings, LabelColumn, LabelColumnBuilder, LabelType, Origin, RowFaults, RowWeights,
+};
 use embq_core::error::{Error, Result};
 
 /// The opened files of an input.
@@ -12,6 +16,8 @@ pub(crate) struct Opened {
     /// The input as the user wrote it.
     path: String,
     files: Vec<(String, Contents)>,
+    /// What the folders of the files say of their rows.
+    folders: Vec<Vec<FolderValue>>,
 }
 
 /// A file of labels and the number of its rows.
@@ -19,13 +25,13 @@ pub(crate) type FileRows = (String, usize);
 
 impl Opened {
     /// Opens every file.
-    pub fn new(location: &Location, role: Role) -> Result<Self> {
+    pub fn new(location: &Location, role: Role, header: Header) -> Result<Self> {
         let mut files = Vec::new();
         for path in &location.files {
-            let source = Source::open(path)?;
+            let source = Source::open(path)?.with_header(header);
             files.push((path.clone(), open_source(&source, role, location.selector.as_deref())?));
         }
-        let opened = Opened { path: location.path.clone(), files };
+        let opened = Opened { path: location.path.clone(), files, folders: location.folders.clone() };
         let mut names = opened.files.iter().map(|(path, contents)| (path, contents.names()));
         if let Some((first, expected)) = names.next()
             && let Some((other, _)) = names.find(|(_, names)| *names != expected)
@@ -44,6 +50,118 @@ impl Opened {
         self.files.first().map(|(_, contents)| contents.names()).unwrap_or_default()
     }
 
+    /// A column that the names of folders are: the value of each file.
+    pub fn folder_column(&self, name: &str) -> Option<Vec<&str>> {
+        let value = |values: &'_ Vec<FolderValue>| values.iter().position(|(column, _)| column == name);
+        let place = self.folders.first().and_then(value)?;
+        self.folders.iter().map(|values| values.get(place).map(|(_, value)| value.as_str())).collect()
+    }
+
+    /// The labels that the names of folders are, for files of so many rows.
+    pub fn folder_labels(&self, name: &str, values: &[&str], rows: &[usize]) -> LabelColumn {
+        let mut labels = LabelColumnBuilder::new(LabelType::Text);
+        for (value, &rows) in values.iter().zip(rows) {
+            for _ in 0..rows {
+                if value.is_empty() { labels.push_missing() } else { labels.push_text(value) }
+            }
+        }
+        labels.finish(Origin::with_selector(&self.path, name)).with_integers_recognised()
+    }
+
+    /// The column that names the rows: an index that a table has, or the one of that name.
+    pub fn key_column(&self, key: Option<&str>) -> Option<String> {
+        let (_, Contents::Table(table)) = self.files.first()? else { return None };
+        let columns = table.columns();
+        if let Some(key) = key
+            && let Some(column) = columns.iter().find(|column| column.name == key)
+        {
+            return Some(column.name.clone());
+        }
+        let is_index = |position: &usize| choice::is_index(&columns[*position].candidate(), *position);
+        let mut found = (0..columns.len()).filter(is_index);
+        // Levels of an index name a row together only.
+        found.next().filter(|_| found.next().is_none()).map(|position| columns[position].name.clone())
+    }
+
+    /// What the first or the last line says about a number of labels that is not that of the rows.
+    pub fn explained(&self, labels: &LabelColumn, rows: usize) -> Option<(String, String)> {
+        let [(path, contents)] = &self.files[..] else { return None };
+        let shown = |row: usize| labels.get(row).map(|label| excerpt(&label.to_string())).unwrap_or_default();
+        let found = labels.len();
+        let (header, name) = match contents {
+            Contents::Lines(lines) => (lines.has_header(), None),
+            Contents::Table(table) => (!table.is_positional(), labels.origin().selector.clone()),
+            Contents::Arrays(_) => return None,
+        };
+        let path = choice::quoted(path);
+        if found == rows + 1 && !header {
+            return Some((
+                format!("line 1 is '{}': is it a header?", shown(0)),
+                format!("if it is, add --header yes; else {path} has a row too many"),
+            ));
+        }
+        if let (true, Some(name)) = (found + 1 == rows && header, &name) {
+            return Some((
+                format!("its first line ('{}') was taken for the names of its columns", excerpt(name)),
+                "if it is a row, add --header no".to_owned(),
+            ));
+        }
+        if let (1, Contents::Lines(_)) = (found, contents) {
+            let text = labels.get(0)?.to_string();
+            for (separator, name) in [(',', ","), (' ', " "), (';', ";"), ('\t', "\\t")] {
+                if text.split(separator).filter(|part| !part.trim().is_empty()).count() == rows {
+                    return Some((
+                        format!("it is one line with {rows} values, and labels are one a line"),
+                        format!("write one a line: tr -s '{name}' '\\n' < {path} > labels.lines.txt"),
+                    ));
+                }
+            }
+        }
+        if let (true, Contents::Lines(_)) = (found > rows, contents) {
+            let more = found - rows;
+            let last = format!("the last line is '{}'", shown(found - 1));
+            let tip = "every row of the embeddings needs exactly one label, in the same order".to_owned();
+            return Some((format!("{more} lines are too many; line 1 is '{}', {last}", shown(0)), tip));
+        }
+        None
+    }
+
+    /// The columns that labels could be in, for messages.
+    pub fn label_like(&self) -> Vec<String> {
+        match self.files.first() {
+            Some((_, Contents::Table(table))) => {
+                let all = table.columns().iter().enumerate().map(|(position, column)| (position, column.candidate()));
+                let is_label = |position: usize, candidate: &Candidate| match candidate.nature {
+                    Nature::Values => true,
+                    Nature::Number { whole } => {
+                        choice::is_label_name(&candidate.name) || whole && !choice::is_index(candidate, position)
+                    }
+                    _ => false,
+                };
+                let mut found: Vec<Candidate> = all
+                    .filter(|(position, candidate)| is_label(*position, candidate))
+                    .map(|(_, candidate)| candidate)
+                    .collect();
+                // What is called a label comes first, then text and categories, then whole numbers.
+                found.sort_by_key(|candidate| {
+                    let is_number = matches!(candidate.nature, Nature::Number { .. });
+                    (!choice::is_label_name(&candidate.name), is_number)
+                });
+                found.into_iter().map(|candidate| candidate.name).collect()
+            }
+            Some((_, Contents::Arrays(file))) => {
+                let names = file.names().iter().enumerate();
+                let mut found: Vec<String> = names
+                    .filter(|(index, name)| file.outline(*index).candidate(name).nature == Nature::Values)
+                    .map(|(_, name)| name.clone())
+                    .collect();
+                found.sort_by_key(|name| !choice::is_label_name(name));
+                found
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub fn is_table(&self) -> bool {
         matches!(self.files.first(), Some((_, Contents::Table(_))))
     }
@@ -54,7 +172,57 @@ impl Opened {
 
     /// The embeddings of each file; `taken` are columns that hold labels or weights.
     pub fn embeddings(&self, selector: Option<&str>, taken: &[String]) -> Result<Vec<Embeddings>> {
+        if selector.is_none() && self.are_rows() {
+            return Ok(vec![self.rows()?]);
+        }
         self.files.iter().map(|(path, contents)| embeddings(contents, path, selector, taken)).collect()
+    }
+
+    /// Whether each of several files is an array with one axis: a row each.
+    fn are_rows(&self) -> bool {
+        let is_row = |(_, contents): &(String, Contents)| match contents {
+            Contents::Arrays(file) => file.names().is_empty() && file.shape(0).is_some_and(|shape| shape.len() == 1),
+            Contents::Table(_) | Contents::Lines(_) => false,
+        };
+        self.files.len() > 1 && self.files.iter().all(is_row)
+    }
+
+    /// The files, a row each.
+    fn rows(&self) -> Result<Embeddings> {
+        let mut values = Vec::new();
+        let mut dimensions = None;
+        let mut element_type = None;
+        for (path, contents) in &self.files {
+            let Contents::Arrays(file) = contents else { continue };
+            let array = file.array(0, Role::Weights)?;
+            array.require_weights()?;
+            let found = array.number_type().unwrap_or(ElementType::F64);
+            element_type = match element_type {
+                Some(known) if known != found => Some(ElementType::F64),
+                _ => Some(found),
+            };
+            let before = values.len();
+            cells::weights(Place { path, column: None }, &mut values, |visit| array.cells(visit))?;
+            let length = values.len() - before;
+            let expected = *dimensions.get_or_insert(length);
+            if length != expected || length == 0 {
+                return Err(Error::Malformed {
+                    name: path.clone(),
+                    problem: format!("it holds {length} values, {} holds {expected}", self.files[0].0),
+                    tip: Some("each file is a row, and rows have the same number of values".to_owned()),
+                });
+            }
+        }
+        let (dimensions, element_type) = (dimensions.unwrap_or(0), element_type.unwrap_or(ElementType::F64));
+        Ok(vector_text::embeddings(Origin::new(&self.path), values, dimensions, element_type, RowFaults::default()))
+    }
+
+    /// How many rows of labels each file has by its folder, of embeddings that were read file by file.
+    pub fn rows_of_files(&self, parts: &[Embeddings]) -> Vec<usize> {
+        if self.are_rows() {
+            return vec![1; self.files.len()];
+        }
+        parts.iter().map(Embeddings::rows).collect()
     }
 
     /// The labels of all files, and how many each file has.
@@ -99,7 +267,7 @@ pub(crate) fn embeddings(
     taken: &[String],
 ) -> Result<Embeddings> {
     match contents {
-        Contents::Arrays(file) => array::select(file.as_ref(), path, selector, Role::Embeddings)?.embeddings(),
+        Contents::Arrays(file) => array::embeddings(file.as_ref(), path, selector, taken),
         Contents::Table(table) => {
             let columns = table.columns();
             let taken: Vec<usize> =
@@ -126,6 +294,8 @@ pub(crate) fn labels(
     let mut typed = false;
     let mut rows = Vec::new();
     let mut origin = Origin::new(path);
+    let mut blank_end = 0;
+    let mut has_classes = false;
     for &(path, contents) in files {
         let place = Place { path, column: None };
         let mut collector_of = |label_type: LabelType| match collector.take() {
@@ -140,6 +310,7 @@ pub(crate) fn labels(
         let (label_type, labels) = match contents {
             Contents::Arrays(file) => {
                 let array = array::select(file.as_ref(), path, selector, Role::Labels)?;
+                array.require_labels()?;
                 let place = Place { path, column: array.origin().selector.as_deref() };
                 let mut labels = collector_of(array.label_type())?;
                 rows.push((array.origin().to_string(), labels.read(place, |visit| array.cells(visit))?));
@@ -151,6 +322,7 @@ pub(crate) fn labels(
                 no_selector(path, selector)?;
                 let mut labels = collector_of(LabelType::Text)?;
                 rows.push((path.to_owned(), labels.read(place, |visit| lines.cells(visit))?));
+                blank_end = lines.blank_end();
                 (LabelType::Text, labels)
             }
             Contents::Table(table) => {
@@ -159,11 +331,16 @@ pub(crate) fn labels(
                 let column = &table.columns()[position];
                 let place = Place { path, column: Some(&column.name) };
                 let mut labels = collector_of(label_type)?;
-                let read =
-                    labels.read(place, |visit| table.cells(&[position], &mut |_, row, cell| visit(row, cell)))?;
+                let read = labels.read(place, |visit| {
+                    table.cells(&[position], &mut |_, row, cell| match (&column.classes, cell) {
+                        (Some(classes), Cell::Integer(code)) => visit(row, class_of(classes, code, place, row)?),
+                        _ => visit(row, cell),
+                    })
+                })?;
                 rows.push((path.to_owned(), read));
                 origin.selector = Some(column.name.clone());
-                typed |= column.kind != Kind::Numeral;
+                typed |= !matches!(column.kind, Kind::Numeral { .. });
+                has_classes |= column.classes.is_some();
                 (label_type, labels)
             }
         };
@@ -172,7 +349,17 @@ pub(crate) fn labels(
     let Some((_, collector)) = collector else {
         return Err(no_rows(path));
     };
-    let labels = collector.finish(origin)?;
+    let name = origin.to_string();
+    let labels = collector.finish(origin)?.with_blank_end(if files.len() == 1 { blank_end } else { 0 });
+    if has_classes && labels.dictionary().is_empty() {
+        return Err(Error::Malformed {
+            name,
+            problem: format!("all {} labels are -1, which stands for a row without a label", labels.len()),
+            tip: Some(
+                "the labels of this split are kept back: use another one, such as train or validation".to_owned(),
+            ),
+        });
+    }
     Ok((if typed { labels } else { labels.with_integers_recognised() }, rows))
 }
 
@@ -212,11 +399,52 @@ pub(crate) fn weights(path: &str, files: &[(&str, &Contents)], selector: Option<
     Ok(RowWeights { origin, values })
 }
 
+/// The name of a class by its number; -1 stands for a row without a label.
+fn class_of<'c>(classes: &'c [String], code: i128, place: Place<'_>, row: usize) -> Result<Cell<'c>> {
+    if code == -1 {
+        return Ok(Cell::Missing);
+    }
+    match usize::try_from(code).ok().and_then(|code| classes.get(code)) {
+        Some(name) => Ok(Cell::Text(name)),
+        None => {
+            Err(place.error(row, format!("{code} is none of the {} classes that the file names", classes.len()), None))
+        }
+    }
+}
+
 fn column_of(table: &dyn table::Table, path: &str, selector: Option<&str>, role: Role) -> Result<usize> {
     match selector {
         Some(name) => table::find(path, table.columns(), name),
-        None => table::only_column(path, table.columns(), role),
+        None => table::only_column(path, table.columns(), role)
+            .map_err(|error| if role == Role::Labels { matrix_of_labels(table, path).unwrap_or(error) } else { error }),
     }
+}
+
+/// The error for a table of numbers only: a column for each class, of which the largest is meant.
+fn matrix_of_labels(table: &dyn table::Table, path: &str) -> Option<Error> {
+    let columns = table.columns();
+    let numbers = columns
+        .iter()
+        .enumerate()
+        .filter(|(position, column)| column.kind.is_number() && !choice::is_index(&column.candidate(), *position));
+    let extension = path.rsplit('.').next().unwrap_or_default();
+    if columns.len() < 2 || numbers.count() < columns.len() || !matches!(extension, "csv" | "tsv" | "tab") {
+        return None;
+    }
+    let delimiter = if extension == "csv" { "," } else { "\\t" };
+    let skipped = if table.is_positional() { "" } else { ", skiprows=1" };
+    let output = format!("{}.labels.txt", path.strip_suffix(&format!(".{extension}"))?);
+    Some(Error::Choice {
+        path: path.to_owned(),
+        problem: format!(
+            "it holds {} columns of numbers, and a silhouette needs one label a row; write {path}:COLUMN for one of them",
+            columns.len()
+        ),
+        tip: format!(
+            "if they are one-hot or probabilities: numpy.savetxt({output:?}, numpy.loadtxt({path:?}, \
+             delimiter=\"{delimiter}\"{skipped}).argmax(1), fmt=\"%d\")"
+        ),
+    })
 }
 
 pub(crate) fn no_selector(path: &str, selector: Option<&str>) -> Result<()> {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use crate::input::FORMATS;
+use crate::input::choice::quoted;
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
 
@@ -19,7 +20,15 @@ pub(crate) struct Location {
     pub selector: Option<String>,
     /// The files; one, unless the path is a pattern or a directory.
     pub files: Vec<String>,
+    /// What the names of folders say of the rows of each file; as many as there are files, or none.
+    pub folders: Vec<Vec<FolderValue>>,
 }
+
+/// A column and its value in all rows of a file, as the folder that the file lies in is called.
+pub(crate) type FolderValue = (String, String);
+
+/// What the name of a folder is called as a column, where it does not say so itself (`label=ant`).
+pub(crate) const FOLDER: &str = "folder";
 
 impl Location {
     /// Finds what `spec` names; `None` if there is no such file.
@@ -35,12 +44,19 @@ impl Location {
             path: path.to_owned(),
             selector: selector.map(str::to_owned),
             files,
+            folders: Vec::new(),
         };
         for (path, selector) in splits() {
             if exists(path)? {
                 let is_directory = path != STDIN && Path::new(path).is_dir();
-                let files = if is_directory { shards_in(path)? } else { vec![path.to_owned()] };
-                return Ok(Some(location(path, selector, files)));
+                if !is_directory {
+                    return Ok(Some(location(path, selector, vec![path.to_owned()])));
+                }
+                let (files, folders) = match shards_in_folders(path)? {
+                    Some(found) => found.into_iter().unzip(),
+                    None => (shards_in(path)?, Vec::new()),
+                };
+                return Ok(Some(Location { folders, ..location(path, selector, files) }));
             }
         }
         for (path, selector) in splits() {
@@ -54,7 +70,34 @@ impl Location {
 
     /// Like [`Location::find`] where nothing but a file will do.
     pub fn require(spec: &str) -> Result<Self> {
-        Location::find(spec)?.ok_or_else(|| not_found(spec))
+        let location = Location::find(spec)?.ok_or_else(|| not_found(spec))?;
+        location.check_folders(&[])?;
+        Ok(location)
+    }
+
+    /// Refuses a directory of directories whose names mean nothing, unless they are asked for as labels.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check_folders(&self, labels: &[&str]) -> Result<()> {
+        let is_asked = || labels.iter().any(|label| label.trim_start_matches(':') == FOLDER);
+        let Some((_, first)) = self.folders.iter().flatten().find(|(name, _)| name == FOLDER) else { return Ok(()) };
+        if is_asked() {
+            return Ok(());
+        }
+        let path = self.path.trim_end_matches(['/', '\\']);
+        Err(Error::Malformed {
+            name: self.path.clone(),
+            problem: "the directory holds no file that embq reads, but other directories".to_owned(),
+            tip: Some(format!(
+                "name one of these, such as {path}/{first}; if each is a class, their names are the labels with -l {FOLDER}"
+            )),
+        })
+    }
+
+    /// What a directory says of the rows of each file, as columns.
+    pub fn folder_columns(&self) -> Vec<String> {
+        self.folders.first().into_iter().flatten().map(|(name, _)| name.clone()).collect()
     }
 
     pub fn is_stdin(&self) -> bool {
@@ -123,7 +166,7 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
         }
     }
     if by_format.len() > 1 || !folders.is_empty() {
-        by_format.retain(|(_, files)| !files.iter().all(|file| matches!(extension(file).as_str(), "json" | "txt")));
+        by_format.retain(|(_, files)| !files.iter().all(|file| is_description(file)));
     }
     sort_naturally(&mut folders);
     match &mut by_format[..] {
@@ -146,6 +189,104 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
             )
         }
     }
+}
+
+/// Files in directories of a directory, with what the names of these say: `label=ant`, as Hive and Spark write them, or a
+/// directory for each class. `None` where the directory holds files of its own.
+fn shards_in_folders(directory: &str) -> Result<Option<Vec<FolderFile>>> {
+    folders_below(directory, DEEPEST_FOLDERS)
+}
+
+/// A file and what the folders that it lies in say of its rows.
+type FolderFile = (String, Vec<FolderValue>);
+
+/// Folders in folders that are looked into; links can make a circle of them.
+const DEEPEST_FOLDERS: usize = 8;
+
+fn folders_below(directory: &str, deepest: usize) -> Result<Option<Vec<FolderFile>>> {
+    if deepest == 0 {
+        return Ok(None);
+    }
+    let failed = |source| Error::io(directory, "open", source);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let (Some(shown), Some(name)) = (path.to_str(), path.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
+        if path.is_dir() {
+            folders.push(shown.to_owned());
+        } else if !is_description(name)
+            && FORMATS.iter().any(|format| format.extensions.contains(&extension(name).as_str()))
+        {
+            return Ok(None);
+        }
+    }
+    sort_naturally(&mut folders);
+    let mut found = Vec::new();
+    for folder in &folders {
+        let name = Path::new(folder).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let value = match name.split_once('=') {
+            Some((column, value)) => (column.to_owned(), unescaped(value)),
+            None => (FOLDER.to_owned(), name.to_owned()),
+        };
+        let (files, below) = match folders_below(folder, deepest - 1)? {
+            Some(found) => found.into_iter().unzip(),
+            None => match shards_in(folder) {
+                Ok(files) => (files, Vec::new()),
+                // A directory without data in it is told by whoever looks for files.
+                Err(_) => return Ok(None),
+            },
+        };
+        for (position, file) in files.into_iter().enumerate() {
+            let mut values = vec![value.clone()];
+            values.extend(below.get(position).cloned().unwrap_or_default());
+            // Only the topmost of directories without names of columns is a label.
+            let topmost = values.iter().position(|(column, _)| column == FOLDER);
+            let mut place = 0..;
+            values.retain(|(column, _)| {
+                let place = place.next();
+                column != FOLDER || place == topmost
+            });
+            found.push((file, values));
+        }
+    }
+    let columns = |values: &Vec<FolderValue>| values.iter().map(|(column, _)| column.clone()).collect::<Vec<_>>();
+    let Some(expected) = found.first().map(|(_, values)| columns(values)) else { return Ok(None) };
+    let even = found.iter().all(|(_, values)| columns(values) == expected);
+    Ok(even.then_some(found))
+}
+
+/// A file that only accompanies data.
+fn is_description(name: &str) -> bool {
+    matches!(extension(name).as_str(), "json" | "txt")
+}
+
+/// A value in the name of a folder: what is no letter may be written as `%20`, and a missing one has a name of its own.
+fn unescaped(value: &str) -> String {
+    if value == "__HIVE_DEFAULT_PARTITION__" {
+        return String::new();
+    }
+    let bytes = value.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code = (bytes[at] == b'%').then(|| value.get(at + 1..at + 3)).flatten();
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                at += 3;
+            }
+            None => {
+                plain.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(plain).unwrap_or_else(|_| value.to_owned())
 }
 
 /// The checkpoints in a directory, in natural order: its files of formats that hold embeddings, and its directories, each
@@ -217,6 +358,9 @@ fn exists(path: &str) -> Result<bool> {
 
 /// The error for a file that is not there, with the closest name in its directory.
 pub(crate) fn not_found(spec: &str) -> Error {
+    if let Some(error) = remote(spec) {
+        return error;
+    }
     let named = |text: &str| -> Option<String> {
         let path = Path::new(text);
         let wanted = path.file_name()?.to_str()?.to_owned();
@@ -237,15 +381,77 @@ pub(crate) fn not_found(spec: &str) -> Error {
     Error::NotFound { path: spec.to_owned(), closest }
 }
 
+/// Whether the first line of a text file names its columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Header {
+    Yes,
+    No,
+    /// The content decides.
+    #[default]
+    Auto,
+}
+
+/// The files beside another that could hold labels by what they are called, the likeliest first.
+pub(crate) fn beside(path: &str) -> Vec<String> {
+    const LOOKED_AT: usize = 200;
+    let own = Path::new(path);
+    let directory = own.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let Ok(entries) = fs::read_dir(directory.unwrap_or(Path::new("."))) else { return Vec::new() };
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for entry in entries.take(LOOKED_AT).flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let is_readable = FORMATS.iter().any(|format| format.extensions.contains(&extension(&name).as_str()));
+        if !is_readable || name.starts_with('.') || own.file_name().is_some_and(|own| own == name.as_str()) {
+            continue;
+        }
+        let likely = ["label", "target", "class", "species", "cluster", "categor", "metadata", "y."];
+        let Some(rank) = likely.iter().position(|word| name.to_lowercase().contains(word)) else { continue };
+        let path = directory.map_or_else(|| PathBuf::from(&name), |directory| directory.join(&name));
+        found.extend(path.into_os_string().into_string().ok().map(|path| (rank, path)));
+    }
+    found.sort();
+    found.into_iter().map(|(_, path)| path).collect()
+}
+
+/// The error for an address in a network, with the command that fetches what is there.
+fn remote(spec: &str) -> Option<Error> {
+    let (scheme, rest) = spec.split_once("://")?;
+    let name = rest.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("emb.npy");
+    let name = quoted(name);
+    let fetch = match scheme {
+        "http" | "https" => format!("curl -L -o {name} {}", quoted(spec)),
+        "s3" => format!("aws s3 cp {} {name}", quoted(spec)),
+        "gs" => format!("gcloud storage cp {} {name}", quoted(spec)),
+        "az" | "abfs" | "abfss" => format!("azcopy copy {} {name}", quoted(spec)),
+        "hf" => {
+            format!("hf download {} --repo-type dataset --local-dir .", quoted(rest.trim_start_matches("datasets/")))
+        }
+        "file" => return Some(Error::NotFound { path: spec.to_owned(), closest: Some(rest.to_owned()) }),
+        _ => return None,
+    };
+    Some(Error::Malformed {
+        name: spec.to_owned(),
+        problem: "it is an address, and embq reads local files".to_owned(),
+        tip: Some(format!("fetch it first: {fetch}")),
+    })
+}
+
 /// The bytes of an input.
 #[derive(Clone)]
 pub(crate) struct Source {
     /// The path as the user wrote it; `-` is standard input.
     pub path: String,
     pub bytes: MappedBytes,
+    /// What the user says of the first line.
+    pub header: Header,
 }
 
 impl Source {
+    /// Bytes under a name.
+    pub fn new(path: impl Into<String>, bytes: MappedBytes) -> Self {
+        Source { path: path.into(), bytes, header: Header::Auto }
+    }
+
     /// Maps a file, or reads standard input to its end.
     ///
     /// # Errors
@@ -260,7 +466,7 @@ impl Source {
             if metadata.len() == 0 {
                 return Err(empty(path));
             }
-            MappedBytes::open(path)?
+            read_or_map(path, metadata.len())?
         };
         Source::of_bytes(path, bytes)
     }
@@ -273,7 +479,36 @@ impl Source {
         if bytes.is_empty() {
             return Err(empty(path));
         }
-        Ok(Source { path: path.to_owned(), bytes })
+        Ok(Source::new(path, bytes))
+    }
+
+    /// The same with what the user says of the first line.
+    pub fn with_header(self, header: Header) -> Self {
+        Source { header, ..self }
+    }
+
+    /// The same as UTF-8 without a byte order mark.
+    ///
+    /// # Errors
+    /// UTF-16 with a broken pair of units in it, or half a unit at the end.
+    pub fn as_text(&self) -> Result<Self> {
+        let units = match &self.bytes[..] {
+            [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
+            [0xfe, 0xff, rest @ ..] => Some((rest, u16::from_be_bytes as fn([u8; 2]) -> u16)),
+            _ => None,
+        };
+        if let Some((rest, unit)) = units {
+            let (pairs, odd) = rest.as_chunks::<2>();
+            let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+            let text = text.ok().filter(|_| odd.is_empty()).ok_or_else(|| {
+                self.malformed("it begins as UTF-16 and is not", Some("save the file as UTF-8".to_owned()))
+            })?;
+            return Ok(Source { bytes: MappedBytes::from_memory(text.into_bytes()), ..self.clone() });
+        }
+        if self.bytes.starts_with(b"\xef\xbb\xbf") {
+            return Ok(Source { bytes: self.bytes.without_first(3), ..self.clone() });
+        }
+        Ok(self.clone())
     }
 
     /// The extension in lower case; empty where there is none.
@@ -289,6 +524,15 @@ impl Source {
     pub fn malformed(&self, problem: impl Into<String>, tip: Option<String>) -> Error {
         Error::Malformed { name: self.path.clone(), problem: problem.into(), tip }
     }
+}
+
+/// Small files are read: a system maps some tens of thousands at a time, and a folder may hold more.
+fn read_or_map(path: &str, length: u64) -> Result<MappedBytes> {
+    const SMALL: u64 = 1 << 14;
+    if length > SMALL {
+        return MappedBytes::open(path);
+    }
+    fs::read(path).map(MappedBytes::from_memory).map_err(|source| Error::io(path, "read", source))
 }
 
 fn read_stdin() -> Result<MappedBytes> {
@@ -332,7 +576,12 @@ mod tests {
     }
 
     fn location(path: &str, selector: Option<&str>) -> Option<Location> {
-        Some(Location { path: path.to_owned(), selector: selector.map(str::to_owned), files: vec![path.to_owned()] })
+        Some(Location {
+            path: path.to_owned(),
+            selector: selector.map(str::to_owned),
+            files: vec![path.to_owned()],
+            folders: Vec::new(),
+        })
     }
 
     #[test]

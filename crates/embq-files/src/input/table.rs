@@ -1,9 +1,10 @@
 //! Tables of named columns: which of them are embeddings, labels and weights is the same whatever the format.
 
-use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::input::Role;
 use crate::input::cells::Cell;
+use crate::input::choice::{self, Candidate, Choice, Form, Nature};
 use embq_core::data::{ElementType, Embeddings, LabelType, Origin};
 use embq_core::error::{Error, Result};
 
@@ -11,6 +12,11 @@ use embq_core::error::{Error, Result};
 pub(crate) trait Table {
     /// The columns in file order; names are unique.
     fn columns(&self) -> &[Column];
+
+    /// Whether the columns are called by their positions because the file has no names for them.
+    fn is_positional(&self) -> bool {
+        false
+    }
 
     /// Reads a list column, or number columns side by side, as a matrix.
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings>;
@@ -29,6 +35,83 @@ pub(crate) struct Column {
     pub kind: Kind,
     /// The type as people write it.
     pub dtype: String,
+    /// Whether the file says that it is an index of rows.
+    pub is_index: bool,
+    /// The names of the classes that integers stand for.
+    pub classes: Option<Arc<[String]>>,
+    /// Why a column that looks like vectors is not read as such.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Why something that looks like vectors cannot be read as such, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// In words that follow the name.
+    pub why: String,
+    pub tip: String,
+    /// Whether it holds nothing but integers.
+    pub integers: bool,
+}
+
+impl Unreadable {
+    /// Lists of lists of more than one row.
+    pub fn nested() -> Self {
+        Unreadable {
+            why: "holds several vectors a row, such as those of tokens".to_owned(),
+            tip: "make one vector of those in a row first: pool the tokens, for example by their mean".to_owned(),
+            integers: false,
+        }
+    }
+
+    /// Lists of which no length is usual.
+    pub fn uneven(integers: bool) -> Self {
+        Unreadable {
+            why: "holds lists of different lengths".to_owned(),
+            tip: "embeddings have one vector of the same length in each row: pool what the lists hold first".to_owned(),
+            integers,
+        }
+    }
+
+    /// Vectors that were printed with `...` in them.
+    pub fn shortened() -> Self {
+        Unreadable {
+            why: "holds vectors that NumPy printed with '...', which leaves values out".to_owned(),
+            tip: "write the numbers themselves: numpy.save, or a column of value.tolist()".to_owned(),
+            integers: false,
+        }
+    }
+}
+
+impl Column {
+    /// A column of which nothing else is known.
+    pub fn new(name: impl Into<String>, kind: Kind, dtype: impl Into<String>) -> Self {
+        Column { name: name.into(), kind, dtype: dtype.into(), is_index: false, classes: None, unreadable: None }
+    }
+
+    /// What the column is for the choice of the embeddings.
+    pub fn candidate(&self) -> Candidate {
+        let nature = match self.kind {
+            Kind::Float(_) => Nature::Number { whole: false },
+            // Names for the numbers make them a label.
+            Kind::Integer(_) if self.classes.is_some() => Nature::Values,
+            Kind::Integer(_) => Nature::Number { whole: true },
+            Kind::Numeral { whole } => Nature::Number { whole },
+            Kind::Sparse | Kind::TextList => Nature::Vectors(Form::Floats),
+            Kind::List(element_type) | Kind::Nested(element_type) if element_type.is_float() => {
+                Nature::Vectors(Form::Floats)
+            }
+            Kind::List(_) | Kind::Nested(_) => Nature::Vectors(Form::Integers),
+            Kind::Base64 | Kind::Bytes => Nature::Vectors(Form::Bytes),
+            Kind::Boolean | Kind::Text => Nature::Values,
+            Kind::Other => match &self.unreadable {
+                Some(Unreadable { why, tip, integers }) => {
+                    Nature::Unreadable { why: why.clone(), tip: tip.clone(), integers: *integers }
+                }
+                None => Nature::Other,
+            },
+        };
+        Candidate { name: self.name.clone(), nature, shape: self.dtype.clone(), is_index: self.is_index }
+    }
 }
 
 /// What the values of a column are good for.
@@ -38,22 +121,34 @@ pub(crate) enum Kind {
     Integer(ElementType),
     Boolean,
     Text,
-    /// Text that reads as numbers, in a format without types.
-    Numeral,
+    /// Text that reads as numbers, in a format without types; whole where none of the first has a fraction.
+    Numeral {
+        whole: bool,
+    },
     /// A list of numbers in each row.
     List(ElementType),
+    /// A list of one list of numbers in each row.
+    Nested(ElementType),
+    /// A vector of Spark ML, dense or sparse.
+    Sparse,
+    /// A vector written as text in each row.
+    TextList,
+    /// Base64 of little-endian float32.
+    Base64,
+    /// Bytes that are little-endian float32.
+    Bytes,
     Other,
 }
 
 impl Kind {
-    /// Whether the column is a list of floating-point numbers.
-    fn is_float_list(self) -> bool {
-        matches!(self, Kind::List(ElementType::F16 | ElementType::F32 | ElementType::F64))
+    /// Whether the column is one vector a row.
+    pub fn is_vectors(self) -> bool {
+        matches!(self, Kind::List(_) | Kind::Nested(_) | Kind::Sparse | Kind::TextList | Kind::Base64 | Kind::Bytes)
     }
 
     /// Whether the column is one number a row.
     pub fn is_number(self) -> bool {
-        matches!(self, Kind::Float(_) | Kind::Integer(_) | Kind::Numeral)
+        matches!(self, Kind::Float(_) | Kind::Integer(_) | Kind::Numeral { .. })
     }
 
     /// What labels from the column are; `None` where it cannot hold any.
@@ -61,8 +156,8 @@ impl Kind {
         match self {
             Kind::Float(_) | Kind::Integer(_) => Some(LabelType::Integer),
             Kind::Boolean => Some(LabelType::Boolean),
-            Kind::Text | Kind::Numeral => Some(LabelType::Text),
-            Kind::List(_) | Kind::Other => None,
+            Kind::Text | Kind::Numeral { .. } | Kind::Base64 => Some(LabelType::Text),
+            Kind::List(_) | Kind::Nested(_) | Kind::Sparse | Kind::TextList | Kind::Bytes | Kind::Other => None,
         }
     }
 }
@@ -70,8 +165,14 @@ impl Kind {
 /// The element type of columns side by side: theirs where they agree, else float64.
 pub(crate) fn common_element_type(kinds: impl IntoIterator<Item = Kind>) -> ElementType {
     let mut types = kinds.into_iter().map(|kind| match kind {
-        Kind::Float(element_type) | Kind::Integer(element_type) | Kind::List(element_type) => element_type,
-        Kind::Boolean | Kind::Text | Kind::Numeral | Kind::Other => ElementType::F64,
+        Kind::Float(element_type)
+        | Kind::Integer(element_type)
+        | Kind::List(element_type)
+        | Kind::Nested(element_type) => element_type,
+        Kind::Base64 | Kind::Bytes => ElementType::F32,
+        Kind::Boolean | Kind::Text | Kind::Numeral { .. } | Kind::TextList | Kind::Sparse | Kind::Other => {
+            ElementType::F64
+        }
     });
     match types.next() {
         Some(first) if types.all(|other| other == first) => first,
@@ -95,8 +196,13 @@ pub(crate) fn unknown(path: &str, columns: &[Column], name: &str) -> Error {
     }
 }
 
-/// The column of a table that has one only.
+/// The column of a table that has one only, apart from an index of rows.
 pub(crate) fn only_column(path: &str, columns: &[Column], role: Role) -> Result<usize> {
+    let is_index = |position: &usize| choice::is_index(&columns[*position].candidate(), *position);
+    let values: Vec<usize> = (0..columns.len()).filter(|position| !is_index(position)).collect();
+    if let [only] = values[..] {
+        return Ok(only);
+    }
     if columns.len() == 1 {
         return Ok(0);
     }
@@ -109,84 +215,6 @@ pub(crate) fn only_column(path: &str, columns: &[Column], role: Role) -> Result<
 
 fn names(columns: &[Column], wanted: impl Fn(&Column) -> bool) -> Vec<String> {
     columns.iter().filter(|column| wanted(column)).map(|column| column.name.clone()).collect()
-}
-
-/// The columns that are the embeddings: those selected, else the only list of floats, else every floating-point (in
-/// a format without types: numeric) column. `taken` columns hold labels or weights and are no default.
-pub(crate) fn choose(path: &str, columns: &[Column], selector: Option<&str>, taken: &[usize]) -> Result<Vec<usize>> {
-    match selector {
-        Some(selector) => selected(path, columns, selector),
-        None => default(path, columns, taken),
-    }
-}
-
-fn selected(path: &str, columns: &[Column], selector: &str) -> Result<Vec<usize>> {
-    if let Some(position) = columns.iter().position(|column| column.name == selector) {
-        let usable = matches!(columns[position].kind, Kind::List(_)) || columns[position].kind.is_number();
-        return if usable { Ok(vec![position]) } else { Err(unusable(path, &columns[position], Role::Embeddings)) };
-    }
-    let Some(range) = range(path, columns, selector)? else {
-        return Err(unknown(path, columns, selector));
-    };
-    for column in &columns[range.clone()] {
-        if !column.kind.is_number() {
-            return Err(unusable(path, column, Role::Embeddings));
-        }
-    }
-    Ok(range.collect())
-}
-
-/// `first..last` as positions. Names may hold dots themselves, so every split is tried.
-fn range(path: &str, columns: &[Column], selector: &str) -> Result<Option<RangeInclusive<usize>>> {
-    let position = |name: &str| columns.iter().position(|column| column.name == name);
-    let mut splits = (0..selector.len().saturating_sub(1)).filter(|&at| selector.as_bytes()[at..].starts_with(b".."));
-    let first_split = splits.clone().next();
-    let found = splits.find_map(|at| Some((position(&selector[..at])?, position(&selector[at + 2..])?)));
-    match (found, first_split) {
-        (Some((first, last)), _) if first <= last => Ok(Some(first..=last)),
-        (Some((first, last)), _) => Err(Error::SelectorNeeded {
-            path: path.to_owned(),
-            problem: format!(
-                "the range '{selector}' runs backwards: write {}..{}",
-                columns[last].name, columns[first].name
-            ),
-            available: names(columns, |column| column.kind.is_number()),
-        }),
-        (None, Some(at)) => {
-            let (first, last) = (&selector[..at], &selector[at + 2..]);
-            Err(unknown(path, columns, if position(first).is_none() { first } else { last }))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn default(path: &str, columns: &[Column], taken: &[usize]) -> Result<Vec<usize>> {
-    let free = |wanted: fn(&Column) -> bool| -> Vec<usize> {
-        (0..columns.len()).filter(|position| !taken.contains(position) && wanted(&columns[*position])).collect()
-    };
-    let lists = free(|column| column.kind.is_float_list());
-    let problem = match lists.len() {
-        1 => return Ok(lists),
-        0 => {
-            // pandas writes its index as a column without a name, which is no feature.
-            let floats = free(|column| {
-                matches!(column.kind, Kind::Float(_)) || column.kind == Kind::Numeral && !column.name.is_empty()
-            });
-            if !floats.is_empty() {
-                return Ok(floats);
-            }
-            format!("no column of floats to read embeddings from; write {path}:COLUMN or {path}:FIRST..LAST")
-        }
-        _ => {
-            let lists = lists.iter().map(|&position| columns[position].name.clone()).collect();
-            return Err(Error::SelectorNeeded {
-                path: path.to_owned(),
-                problem: format!("several list columns could be the embeddings; write {path}:COLUMN"),
-                available: lists,
-            });
-        }
-    };
-    Err(Error::SelectorNeeded { path: path.to_owned(), problem, available: names(columns, |_| true) })
 }
 
 fn unusable(path: &str, column: &Column, role: Role) -> Error {
@@ -203,25 +231,42 @@ fn unusable(path: &str, column: &Column, role: Role) -> Error {
     }
 }
 
+/// What is to be read as the embeddings: what is selected, else what the file holds; `taken` columns are used by other
+/// options.
+pub(crate) fn choose(table: &dyn Table, path: &str, selector: Option<&str>, taken: &[usize]) -> Result<Choice> {
+    let candidates: Vec<Candidate> = table.columns().iter().map(Column::candidate).collect();
+    let place = choice::Place { path, noun: "column", positional: table.is_positional() };
+    choice::choose(place, &candidates, selector, taken)
+}
+
 /// The embeddings in a table.
 pub(crate) fn embeddings(table: &dyn Table, path: &str, selector: Option<&str>, taken: &[usize]) -> Result<Embeddings> {
     let columns = table.columns();
-    let chosen = choose(path, columns, selector, taken)?;
+    let Choice { columns: chosen, chosen: how, selector, notes } = choose(table, path, selector, taken)?;
     let names: Vec<String> = chosen.iter().map(|&position| columns[position].name.clone()).collect();
-    let is_list = matches!(chosen[..], [only] if matches!(columns[only].kind, Kind::List(_)));
-    let origin = match (selector, &names[..]) {
-        (Some(selector), _) => Origin::with_selector(path, selector),
-        (None, [list]) if is_list => Origin::with_selector(path, list),
-        (None, _) => Origin::new(path),
+    let origin = match selector {
+        Some(selector) => Origin::with_selector(path, selector),
+        None => Origin::new(path),
     };
-    let embeddings = table.matrix(&chosen, origin)?;
-    Ok(if is_list { embeddings } else { embeddings.with_columns(names) })
+    let embeddings = table.matrix(&chosen, origin)?.with_choice(how, notes);
+    let is_vectors = matches!(chosen[..], [only] if columns[only].kind.is_vectors());
+    Ok(if is_vectors { embeddings } else { embeddings.with_columns(names) })
 }
 
 /// What labels from a column are, and whether it has types of its own.
 pub(crate) fn label_type(table: &dyn Table, path: &str, position: usize) -> Result<LabelType> {
     let column = &table.columns()[position];
-    column.kind.label_type().ok_or_else(|| unusable(path, column, Role::Labels))
+    let several = || Error::Malformed {
+        name: format!("{path}:{}", column.name),
+        problem: format!("each row holds several values ({}): a silhouette needs one label a row", column.dtype),
+        tip: Some("keep one label for each row, such as the first, or the position of the largest (argmax)".to_owned()),
+    };
+    match column.kind.label_type() {
+        Some(LabelType::Integer) if column.classes.is_some() => Ok(LabelType::Text),
+        Some(label_type) => Ok(label_type),
+        None if column.kind.is_vectors() || column.dtype.starts_with("list") => Err(several()),
+        None => Err(unusable(path, column, Role::Labels)),
+    }
 }
 
 /// Checks that a column can be row weights.
@@ -235,83 +280,26 @@ mod tests {
     use super::*;
 
     fn column(name: &str, kind: Kind) -> Column {
-        Column { name: name.into(), kind, dtype: format!("{kind:?}") }
+        Column::new(name, kind, format!("{kind:?}"))
     }
 
     const F32: Kind = Kind::Float(ElementType::F32);
-    const LIST: Kind = Kind::List(ElementType::F32);
-
-    fn wide() -> Vec<Column> {
-        vec![
-            column("id", Kind::Integer(ElementType::I64)),
-            column("f0", F32),
-            column("f1", F32),
-            column("name", Kind::Text),
-            column("f2", F32),
-            column("a..b", F32),
-        ]
-    }
-
-    #[test]
-    fn a_name_or_an_inclusive_range_selects() {
-        let pick = |selector| choose("t", &wide(), Some(selector), &[]);
-        assert_eq!(pick("f1").unwrap(), [2]);
-        assert_eq!(pick("id..f1").unwrap(), [0, 1, 2]);
-        assert_eq!(pick("f0..f0").unwrap(), [1]);
-        assert_eq!(pick("a..b").unwrap(), [5]);
-        assert_eq!(pick("f2..a..b").unwrap(), [4, 5]);
-    }
-
-    #[test]
-    fn what_cannot_be_selected_is_explained() {
-        let pick = |selector| choose("t", &wide(), Some(selector), &[]).unwrap_err();
-        let error = pick("f9");
-        assert!(
-            matches!(&error, Error::UnknownSelector { wanted, available, .. } if wanted == "f9" && available.len() == 6)
-        );
-        assert!(matches!(pick("f0..f9"), Error::UnknownSelector { wanted, .. } if wanted == "f9"));
-        assert!(matches!(pick("x..f1"), Error::UnknownSelector { wanted, .. } if wanted == "x"));
-        assert!(matches!(pick("é..ü"), Error::UnknownSelector { wanted, .. } if wanted == "é"));
-        assert!(pick("f1..f0").to_string().contains("write f0..f1"));
-        assert!(matches!(pick("f0..f2"), Error::ElementType { name, .. } if name == "t:name"));
-        assert!(matches!(pick("name"), Error::ElementType { .. }));
-        assert!(matches!(pick(""), Error::UnknownSelector { .. }));
-    }
-
-    #[test]
-    fn the_only_list_of_floats_is_the_default() {
-        let mut columns = wide();
-        columns.push(column("ids", Kind::List(ElementType::I64)));
-        columns.push(column("emb", LIST));
-        assert_eq!(choose("t", &columns, None, &[]).unwrap(), [7]);
-        columns.push(column("emb2", Kind::List(ElementType::F64)));
-        let error = choose("t", &columns, None, &[]).unwrap_err();
-        assert!(matches!(&error, Error::SelectorNeeded { available, .. } if available[..] == ["emb", "emb2"]));
-    }
-
-    #[test]
-    fn else_all_floats_that_are_not_labels_or_weights() {
-        assert_eq!(choose("t", &wide(), None, &[]).unwrap(), [1, 2, 4, 5]);
-        assert_eq!(choose("t", &wide(), None, &[2]).unwrap(), [1, 4, 5]);
-        let integers = [column("a", Kind::Integer(ElementType::I64)), column("b", Kind::Text)];
-        assert!(matches!(choose("t", &integers, None, &[]), Err(Error::SelectorNeeded { .. })));
-        let csv = [column("", Kind::Numeral), column("x", Kind::Numeral), column("y", Kind::Text)];
-        assert_eq!(choose("t", &csv, None, &[]).unwrap(), [1]);
-    }
-
     #[test]
     fn columns_of_one_type_keep_it_and_others_meet_in_float64() {
         let f16 = Kind::Float(ElementType::F16);
         assert_eq!(common_element_type([f16, f16]), ElementType::F16);
         assert_eq!(common_element_type([f16, F32]), ElementType::F64);
-        assert_eq!(common_element_type([Kind::Numeral]), ElementType::F64);
+        assert_eq!(common_element_type([Kind::Numeral { whole: true }]), ElementType::F64);
     }
 
     #[test]
     fn a_table_of_one_column_needs_no_selector() {
-        assert_eq!(only_column("t", &wide()[..1], Role::Labels).unwrap(), 0);
-        let error = only_column("t", &wide(), Role::Labels).unwrap_err();
-        assert!(matches!(&error, Error::SelectorNeeded { available, .. } if available.len() == 6));
+        let label = || column("label", Kind::Text);
+        assert_eq!(only_column("t", &[label()], Role::Labels).unwrap(), 0);
+        let index = column("", Kind::Numeral { whole: true });
+        assert_eq!(only_column("t", &[index, label()], Role::Labels).unwrap(), 1);
+        let error = only_column("t", &[column("x", F32), label()], Role::Labels).unwrap_err();
+        assert!(matches!(&error, Error::SelectorNeeded { available, .. } if available.len() == 2));
         assert!(error.to_string().contains("t:COLUMN"), "{error}");
     }
 }

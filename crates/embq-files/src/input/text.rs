@@ -1,7 +1,7 @@
 //! Text files of one label or one number a line; as embeddings, of a vector a line.
 
 use crate::input::cells::{Cell, Place, Visit};
-use crate::input::source::Source;
+use crate::input::source::{Header, Source};
 use crate::input::vectors::WordVectors;
 use crate::input::{Contents, Format, Role};
 use embq_core::error::Result;
@@ -12,30 +12,53 @@ pub(crate) const FORMAT: Format = Format { name: "text", extensions: &["txt"], r
 /// The lines of a text file.
 pub(crate) struct Lines {
     source: Source,
+    /// Whether the first line is a name and no value.
+    header: bool,
+    /// Blank lines at the end.
+    blank_end: usize,
 }
 
 fn open(source: &Source, role: Role) -> Result<Contents> {
     if role == Role::Embeddings {
         return Ok(Contents::Table(Box::new(WordVectors::open(source)?)));
     }
-    Ok(Contents::Lines(Lines { source: source.clone() }))
+    Lines::open(source).map(Contents::Lines)
 }
 
 impl Lines {
-    /// Visits every line as text. The newline at the end of the file does not begin a line of its own, and an empty
-    /// line is a row without a value.
+    pub fn open(source: &Source) -> Result<Self> {
+        let source = source.as_text()?;
+        let text = source.bytes.strip_suffix(b"\n").unwrap_or(&source.bytes);
+        let is_blank = |line: &&[u8]| line.trim_ascii().is_empty();
+        let blank_end = text.rsplit(|&byte| byte == b'\n').take_while(is_blank).count();
+        let header = source.header == Header::Yes;
+        Ok(Lines { source, header, blank_end })
+    }
+
+    /// How many blank lines end the file.
+    pub fn blank_end(&self) -> usize {
+        self.blank_end
+    }
+
+    /// Whether the first line was taken as a name.
+    pub fn has_header(&self) -> bool {
+        self.header
+    }
+
+    /// Visits every line as text. A line without text is a row without a value; blank lines at the end are no rows.
     ///
     /// # Errors
     /// A line that is not UTF-8.
     pub fn cells(&self, visit: &mut Visit<'_>) -> Result<()> {
         let bytes: &[u8] = &self.source.bytes;
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        for (row, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        let first = usize::from(self.header);
+        let rows = bytes.split(|&byte| byte == b'\n').count().saturating_sub(self.blank_end + first);
+        for (row, line) in bytes.split(|&byte| byte == b'\n').skip(first).take(rows).enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let place = Place { path: &self.source.path, column: None };
             let text = std::str::from_utf8(line).map_err(|_| {
-                place.error(row, format!("line {} is not UTF-8 text", row + 1), Some("save the file as UTF-8"))
+                place.error(row, format!("line {} is not UTF-8 text", row + 1 + first), Some("save the file as UTF-8"))
             })?;
             visit(row, if text.is_empty() { Cell::Missing } else { Cell::Text(text) })?;
         }
@@ -50,8 +73,7 @@ mod tests {
     use embq_core::error::Error;
 
     fn lines(bytes: &[u8]) -> Result<Vec<Option<String>>> {
-        let lines =
-            Lines { source: Source { path: "labels.txt".into(), bytes: MappedBytes::from_memory(bytes.to_vec()) } };
+        let lines = Lines::open(&Source::new("labels.txt", MappedBytes::from_memory(bytes.to_vec())))?;
         let mut found = Vec::new();
         lines.cells(&mut |_, cell| {
             found.push(match cell {
@@ -71,8 +93,24 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_newline_ends_the_file() {
-        assert_eq!(lines(b"a\n\n").unwrap(), [Some("a".to_owned()), None]);
+    fn blank_lines_at_the_end_are_no_rows() {
+        assert_eq!(lines(b"a\n\nb\n \r\n\n").unwrap(), [Some("a".to_owned()), None, Some("b".to_owned())]);
+        assert!(lines(b"\n\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_header_is_no_row() {
+        let source = Source::new("labels.txt", MappedBytes::from_memory(b"label\nant\n".to_vec()));
+        let lines = Lines::open(&source.with_header(Header::Yes)).unwrap();
+        let mut rows = 0;
+        lines
+            .cells(&mut |row, cell| {
+                assert_eq!((row, cell), (0, Cell::Text("ant")));
+                rows += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(rows, 1);
     }
 
     #[test]

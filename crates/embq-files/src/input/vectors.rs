@@ -40,6 +40,7 @@ pub(crate) struct WordVectors {
 impl WordVectors {
     /// Looks at the first lines.
     pub fn open(source: &Source) -> Result<Self> {
+        let source = &source.as_text()?;
         let header = lines(&source.bytes).next().and_then(|(_, line)| counts(line));
         let sniffed = || lines(&source.bytes).skip(usize::from(header.is_some())).take(SNIFFED_ROWS);
         // Words may have spaces in them; the line with the fewest parts has none.
@@ -53,12 +54,8 @@ impl WordVectors {
                 Some("a line is a word and its numbers, or numbers, separated by spaces".to_owned()),
             ));
         }
-        let vector = Column {
-            name: VECTOR.to_owned(),
-            kind: Kind::List(ElementType::F64),
-            dtype: format!("list of {dimensions} numbers"),
-        };
-        let word = Column { name: WORD.to_owned(), kind: Kind::Text, dtype: "text".to_owned() };
+        let vector = Column::new(VECTOR, Kind::List(ElementType::F64), format!("list of {dimensions} numbers"));
+        let word = Column::new(WORD, Kind::Text, "text");
         let columns = if words { vec![word, vector] } else { vec![vector] };
         Ok(WordVectors { source: source.clone(), columns, header: header.is_some(), dimensions })
     }
@@ -177,7 +174,7 @@ mod tests {
     use embq_core::data::{Element, Label, MappedBytes};
 
     fn open(text: &str) -> Result<Contents> {
-        let source = Source { path: "w.vec".into(), bytes: MappedBytes::from_memory(text.as_bytes().to_vec()) };
+        let source = Source::new("w.vec", MappedBytes::from_memory(text.as_bytes().to_vec()));
         (FORMAT.open)(&source, Role::Embeddings)
     }
 
