@@ -818,7 +818,7 @@ impl<'a> Summary<'a> {
         let of_class = |kind: Silhouette, code: usize, mean: Option<f64>| {
             let standard_error = errors[code][kind as usize];
             mean.map(|mean| ClassUncertainty {
-                interval: normal_interval(mean, standard_error),
+                interval: normal_interval(mean, standard_error).map(|end| end.clamp(-1.0, 1.0)),
                 standard_error,
                 deviation: deviations[kind as usize][code],
             })

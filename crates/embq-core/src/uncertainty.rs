@@ -12,6 +12,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
 use crate::losses::SoftSilhouette;
+use crate::statistics::normal_interval;
 
 /// Scores of rows whose means have an influence value.
 enum Score<'a> {
@@ -80,14 +81,17 @@ impl DistanceLoss for RowValue<'_> {
     }
 
     fn resolution(&self) -> f64 {
-        f64::INFINITY
+        match &self.score {
+            Score::SoftSilhouette(loss) => loss.temperature,
+            _ => f64::INFINITY,
+        }
     }
 }
 
 /// How far chance moves the mean of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassUncertainty {
-    /// The 95 % interval of the mean over the rows of the class.
+    /// The 95 % interval of the mean over the rows of the class, inside the range of the silhouette.
     pub interval: [f64; 2],
     pub standard_error: f64,
     /// Standard deviation, over the rows of the class, of their influence values on the mean over all rows; null for a
@@ -96,9 +100,10 @@ pub struct ClassUncertainty {
 }
 
 impl ClassUncertainty {
-    /// Half of the width of the interval.
+    /// Half of the width of the interval where it does not reach the end of the range.
     pub fn half_width(&self) -> f64 {
-        0.5 * (self.interval[1] - self.interval[0])
+        let [low, high] = normal_interval(0.0, self.standard_error);
+        0.5 * (high - low)
     }
 }
 
