@@ -157,11 +157,24 @@ impl Uncertainty {
         let value = |score| RowValue { score, counts };
         let rows = Rows { dataset };
         let mut uncertainty = Uncertainty::default();
-        let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
-        let kinds = [Silhouette::Hard, Silhouette::Soft];
-        let influences = kernel.influence(&silhouettes, classes, &mut |score, class, influence| {
-            with(kinds[score], class, &rows.terms(influence, dataset.class_weights()[class]));
-        })?;
+        if !classes.is_empty() {
+            let kinds = [Silhouette::Hard, Silhouette::Soft];
+            let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
+            kernel.class_influence(&silhouettes, classes, &mut |score, class, influence| {
+                with(kinds[score], class, &rows.terms(influence, dataset.class_weights()[class]));
+            })?;
+        }
+        let mut scores = vec![
+            value(Score::Silhouette),
+            value(Score::SoftSilhouette(soft)),
+            value(Score::Own),
+            value(Score::NearestOther),
+        ];
+        if !nearest.is_empty() {
+            scores.push(value(Score::NearestOfClass(nearest)));
+        }
+        let mut influences = kernel.influence(&scores)?;
+        let distances = influences.split_off(2.min(influences.len()));
         let classes = counts.len() as f64;
         let total: f64 = dataset.class_weights().iter().sum();
         let mut add = |name: &str, terms: Vec<f64>| uncertainty.terms.insert(name.to_owned(), terms);
@@ -172,11 +185,6 @@ impl Uncertainty {
         let losses: Vec<f64> = influences[1].overall.iter().map(|influence| 1.0 - influence).collect();
         add("soft_silhouette_loss", rows.terms(&losses, total));
 
-        let mut scores = vec![value(Score::Own), value(Score::NearestOther)];
-        if !nearest.is_empty() {
-            scores.push(value(Score::NearestOfClass(nearest)));
-        }
-        let distances = kernel.influence(&scores, &[], &mut |_, _, _| {})?;
         let with_others = |class: &usize| counts[*class] > 1;
         let several = (0..counts.len()).filter(with_others).map(|class| dataset.class_weights()[class]);
         let (several, several_total) = (several.clone().count() as f64, several.sum::<f64>());

@@ -42,7 +42,7 @@ pub use covariance::{Covariance, Eigen, covariance};
 pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, largest_magnitude, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
-pub(crate) use gemm::{Packed, multiply_columns, multiply_packed, multiply_transposed, transposed_multiply};
+pub(crate) use gemm::{Packed, multiply, multiply_columns, multiply_packed, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{ClassInfluence, Influence};
 pub use neighbours::{Neighbours, nearest_neighbours};
@@ -193,24 +193,39 @@ impl<'a> ClassDistanceKernel<'a> {
         }
     }
 
-    /// The influence of every row on the means of scores that see rows only through their mean distances; `with` takes
-    /// it for the means of single classes. All rows are scored.
+    /// The influence of every row on the means of scores that see rows only through their mean distances. All rows are
+    /// scored.
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        match &self.route {
+            Route::ClosedF32(kernel) => kernel.influence(scores),
+            Route::ClosedF64(kernel) => kernel.influence(scores),
+            Route::PairsF32(kernel) => kernel.influence(scores),
+            Route::PairsF64(kernel) => kernel.influence(scores),
+            Route::Sorted(kernel) => kernel.influence(scores),
+            Route::Precomputed(kernel) => kernel.influence(scores),
+        }
+    }
+
+    /// The same on the means over single classes, which `with` takes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
+    ) -> Result<()> {
         match &self.route {
-            Route::ClosedF32(kernel) => kernel.influence(scores, classes, with),
-            Route::ClosedF64(kernel) => kernel.influence(scores, classes, with),
-            Route::PairsF32(kernel) => kernel.influence(scores, classes, with),
-            Route::PairsF64(kernel) => kernel.influence(scores, classes, with),
-            Route::Sorted(kernel) => kernel.influence(scores, classes, with),
-            Route::Precomputed(kernel) => kernel.influence(scores, classes, with),
+            Route::ClosedF32(kernel) => kernel.class_influence(scores, classes, with),
+            Route::ClosedF64(kernel) => kernel.class_influence(scores, classes, with),
+            Route::PairsF32(kernel) => kernel.class_influence(scores, classes, with),
+            Route::PairsF64(kernel) => kernel.class_influence(scores, classes, with),
+            Route::Sorted(kernel) => kernel.class_influence(scores, classes, with),
+            Route::Precomputed(kernel) => kernel.class_influence(scores, classes, with),
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuf
 use crate::kernels::dense::RowScale;
 use crate::kernels::gemm::{multiply_transposed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
-use crate::kernels::influence::{Anchors, ClassInfluence, Influence, Sums, influence, shares_by_class};
+use crate::kernels::influence::{
+    Anchors, ClassInfluence, Influence, Sums, class_influence, influence, shares_by_class,
+};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real, sort_by_class};
 
@@ -55,17 +57,31 @@ impl<T: Real> ClosedForm<'_, T> {
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        let mut sums = self.accurate_sums(scores);
+        influence(self.dataset, |groups| sums(groups))
+    }
+
+    /// The influence of all rows on the means of scores over single classes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
-        let labels = self.dataset.labels();
+    ) -> Result<()> {
         let at_once = HELD / (self.sums.dimensions() * self.sums.classes());
+        class_influence(self.dataset, classes, at_once, self.accurate_sums(scores), with)
+    }
+
+    /// The sums of groups of anchors: by products of this type while these are accurate enough, and then by float64.
+    fn accurate_sums<L: DistanceLoss>(&self, scores: &[L]) -> impl FnMut(&[Anchors]) -> Result<Vec<Sums>> {
+        let labels = self.dataset.labels();
         let sorted = sort_by_class(labels.codes(), labels.counts());
         let mut wide: Option<ClosedForm<'_, f64>> = None;
-        let sums = |groups: &[Anchors]| {
+        move |groups| {
             if wide.is_none()
                 && let Some(sums) = self.group_sums(scores, groups, &sorted)?
             {
@@ -79,8 +95,7 @@ impl<T: Real> ClosedForm<'_, T> {
                 }
             };
             Ok(wide.group_sums(scores, groups, &sorted)?.unwrap_or_default())
-        };
-        influence(self.dataset, classes, at_once, sums, with)
+        }
     }
 
     /// `None` where float32 products leave too little of the sums.
