@@ -809,9 +809,14 @@ impl<'a> Summary<'a> {
             classes.sort_by(|left, right| silhouette(left).total_cmp(&silhouette(right)));
             classes.truncate(wanted);
             classes.sort_unstable();
-            self.warnings.push(format!(
-                "{wanted} of {all} classes have intervals, those of the lowest silhouette: each takes a pass over all rows"
-            ));
+            self.warnings.push(if wanted == 0 {
+                format!("the {all} classes have no intervals of their own: each takes a pass over all rows")
+            } else {
+                format!(
+                    "{wanted} of {all} classes have intervals, those of the lowest silhouette: each takes a pass over \
+                     all rows"
+                )
+            });
         }
         classes
     }
