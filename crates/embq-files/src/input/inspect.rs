@@ -173,7 +173,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
     let columns = table.columns();
     let chosen: Vec<usize> = match selector {
         None => (0..columns.len()).collect(),
-        Some(name) => match columns.iter().position(|column| column.name == name) {
+        Some(name) => match table::named(columns.iter().map(|column| column.name.as_str()), name) {
             Some(position) => vec![position],
             None => table::choose(path, columns, Some(name), &[])?,
         },

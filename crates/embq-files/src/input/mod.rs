@@ -9,6 +9,7 @@ mod arrow;
 mod batched;
 mod cells;
 mod csv;
+mod hdf5;
 mod inspect;
 mod json_lines;
 mod npy;
@@ -16,8 +17,10 @@ mod npz;
 mod parquet;
 mod refused;
 mod safetensors;
+mod scipy;
 mod shards;
 mod source;
+mod sparse;
 mod table;
 mod text;
 mod vectors;
@@ -41,6 +44,7 @@ const FORMATS: &[Format] = &[
     safetensors::FORMAT,
     parquet::FORMAT,
     arrow::FORMAT,
+    hdf5::FORMAT,
     json_lines::FORMAT,
     csv::FORMAT,
     csv::TSV,
@@ -261,8 +265,8 @@ impl Own {
     }
 
     fn find(&self, name: &str) -> Result<Input> {
-        if self.names.iter().any(|own| own == name) {
-            return Ok(Input::Own(name.to_owned()));
+        if let Some(place) = table::named(self.names.iter().map(String::as_str), name) {
+            return Ok(Input::Own(self.names[place].clone()));
         }
         Err(self.unknown(name))
     }
