@@ -15,17 +15,20 @@ pub(crate) const PICKLE: Format = Format {
     open: pickle,
 };
 
-/// Compressed files.
+/// Compressed files that are not unpacked.
 pub(crate) const COMPRESSED: Format = Format {
     name: "compressed",
-    extensions: &["gz", "zst", "bz2", "xz"],
-    recognises: |bytes| {
-        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"].iter().any(|magic| bytes.starts_with(magic))
-    },
+    extensions: &["bz2", "xz", "lz4"],
+    recognises: |bytes| [&b"BZh"[..], b"\xfd7zXZ", b"\x04\x22\x4d\x18"].iter().any(|magic| bytes.starts_with(magic)),
     open: |source, _| {
+        let tool = match &source.bytes[..] {
+            [b'B', ..] => "bunzip2 -k",
+            [0xfd, ..] => "unxz -k",
+            _ => "unlz4 -k",
+        };
         Err(source.malformed(
-            "compressed files are not read",
-            Some("decompress it first, for example with gunzip, or pipe it into embq and write '-'".to_owned()),
+            "files compressed in this way are not read (those of gzip and Zstandard are)",
+            Some(format!("unpack it: {tool} {}", source.path)),
         ))
     },
 };
@@ -124,9 +127,9 @@ mod tests {
 
     #[test]
     fn compressed_files_are_refused_with_the_cure() {
-        for (path, bytes) in [("a.csv.gz", &b"\x1f\x8b"[..]), ("a.npy.zst", b"x")] {
+        for (path, bytes, tool) in [("a.csv.bz2", &b"BZh9"[..], "bunzip2"), ("a.npy.xz", b"\xfd7zXZ\0", "unxz")] {
             let error = refusal(path, bytes, Role::Labels);
-            assert!(error.tip().unwrap().contains("decompress"), "{path}: {:?}", error.tip());
+            assert!(error.tip().unwrap().contains(tool), "{path}: {:?}", error.tip());
         }
     }
 }

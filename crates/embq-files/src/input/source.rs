@@ -4,6 +4,7 @@ use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use crate::input::compressed::{unpacked, unpacked_name};
 use crate::input::FORMATS;
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
@@ -193,9 +194,9 @@ pub fn sort_naturally(files: &mut [String]) {
     files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
 }
 
-/// The extension of a path in lower case; empty where there is none.
+/// The extension of a path in lower case, of a packed file that of what is in it; empty where there is none.
 fn extension(path: &str) -> String {
-    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    let extension = Path::new(unpacked_name(path)).extension().and_then(|extension| extension.to_str());
     extension.map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
@@ -265,11 +266,15 @@ impl Source {
         Source::of_bytes(path, bytes)
     }
 
-    /// What was read already, under the name of which messages tell.
+    /// What was read already, under the name of which messages tell; unpacked where it is packed.
     ///
     /// # Errors
-    /// No bytes at all.
+    /// No bytes at all, and what cannot be unpacked.
     pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(empty(path));
+        }
+        let bytes = unpacked(path, bytes)?;
         if bytes.is_empty() {
             return Err(empty(path));
         }
