@@ -10,14 +10,17 @@ mod batched;
 mod cells;
 mod compressed;
 mod csv;
+mod faiss;
 mod hdf5;
 mod inspect;
+mod json_document;
 mod json_lines;
 mod npy;
 mod npz;
 mod parquet;
 mod refused;
 mod safetensors;
+mod safetensors_index;
 mod scipy;
 mod shards;
 mod source;
@@ -26,6 +29,7 @@ mod spill;
 mod table;
 mod text;
 mod vectors;
+mod word2vec;
 
 pub use inspect::{Inspection, Item, LabelCount, inspect};
 
@@ -47,19 +51,27 @@ const FORMATS: &[Format] = &[
     parquet::FORMAT,
     arrow::FORMAT,
     hdf5::FORMAT,
+    safetensors_index::FORMAT,
     json_lines::FORMAT,
     csv::FORMAT,
     csv::TSV,
     vectors::FORMAT,
+    faiss::VECS,
+    faiss::BIN,
+    word2vec::FORMAT,
+    word2vec::RAW,
     text::FORMAT,
     refused::PICKLE,
     refused::COMPRESSED,
+    refused::MATLAB,
+    refused::TFRECORD,
 ];
 
 /// What an error about an unknown format says.
-const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, Parquet (.parquet), Arrow (.arrow, .feather), CSV (.csv), \
-                         TSV (.tsv), JSON lines (.jsonl) and word vectors (.vec, .txt), and labels and weights also \
-                         from text files of one value a line";
+const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, HDF5 (.h5ad, .h5), Parquet (.parquet), Arrow (.arrow, .feather), CSV \
+                         (.csv), TSV (.tsv), JSON and JSON lines (.json, .jsonl), .fvecs, .fbin, and word vectors (.vec, \
+                         .bin, .txt), each also packed by gzip or Zstandard, and labels and weights \
+                         also from text files of one value a line";
 
 /// One format: how it is recognised and opened.
 struct Format {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use crate::input::compressed::{unpacked, unpacked_name};
-use crate::input::FORMATS;
+use crate::input::{FORMATS, refused};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
 
@@ -102,6 +102,9 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     let malformed = |problem: String, tip: &str| {
         Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
     };
+    if let Some(error) = refused::directory(directory) {
+        return Err(error);
+    }
     let failed = |source| Error::io(directory, "open", source);
     let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
     let mut folders = Vec::new();
@@ -218,6 +221,9 @@ fn exists(path: &str) -> Result<bool> {
 
 /// The error for a file that is not there, with the closest name in its directory.
 pub(crate) fn not_found(spec: &str) -> Error {
+    if let Some(error) = refused::address(spec) {
+        return error;
+    }
     let named = |text: &str| -> Option<String> {
         let path = Path::new(text);
         let wanted = path.file_name()?.to_str()?.to_owned();
