@@ -8,8 +8,8 @@ use embq_core::error::{Error, Result};
 /// Values that are read at a time.
 const READ_ENTRIES: usize = 1 << 18;
 
-/// Rows become dense, so that more columns could not be held.
-const MOST_DIMENSIONS: usize = 1 << 24;
+/// Rows become dense; as many columns as text hashed by scikit-learn has are a matrix still.
+const MOST_DIMENSIONS: usize = 1 << 20;
 
 /// Rows there may always be in a matrix of columns, and beyond that so many for each stored value: a damaged header may
 /// promise any number.
