@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::input::cells::{Cell, Place, excerpt, no_rows};
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, VisitColumns};
-use crate::input::{Contents, Format};
+use crate::input::{Contents, Format, json_document};
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin};
 use embq_core::error::{Error, Result};
 
@@ -21,9 +21,10 @@ pub(crate) const FORMAT: Format = Format {
     extensions: &["jsonl", "ndjson", "json"],
     recognises: |bytes| {
         let text = bytes.trim_ascii_start();
-        text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
+        let object = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
+        object.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
     },
-    open: |source, _| Ok(Contents::Table(Box::new(JsonLines::open(source)?))),
+    open: |source, _| Ok(Contents::Table(json_document::table(source)?)),
 };
 
 /// Lines that are parsed side by side.
@@ -33,7 +34,7 @@ const BATCH_ROWS: usize = 1024;
 const SNIFFED_ROWS: usize = 1000;
 
 /// A file of which the first lines have been read.
-struct JsonLines {
+pub(crate) struct JsonLines {
     source: Source,
     columns: Vec<Column>,
 }
@@ -104,13 +105,8 @@ fn dtype(kind: Kind) -> &'static str {
 }
 
 impl JsonLines {
-    fn open(source: &Source) -> Result<Self> {
-        if source.bytes.trim_ascii_start().starts_with(b"[") {
-            return Err(source.malformed(
-                "it is one JSON array: JSON lines have an object a line",
-                Some(format!("convert it: jq -c '.[]' {0} > {0}l", source.path)),
-            ));
-        }
+    /// Looks at the first lines, each of which is an object.
+    pub fn open(source: &Source) -> Result<Self> {
         let mut columns: IndexMap<String, Vec<Kind>> = IndexMap::new();
         let mut rows = 0;
         for (row, (number, line)) in lines(&source.bytes).take(SNIFFED_ROWS).enumerate() {
@@ -428,7 +424,6 @@ mod tests {
             ("{\"e\": [1, 2]}\n{}", "row 1, column 'e': the list is null"),
             ("{\"e\": [1, 2]}\n\n{\"e\": [1, }", "row 1: line 3, column 11: expected value"),
             ("{\"e\": [1, NaN]}", "row 0: line 1, column 11: expected value"),
-            ("[{\"e\": [1]}]", "it is one JSON array"),
             ("\n \n", "no rows"),
         ] {
             let error = embeddings(text, None).err().unwrap().to_string();

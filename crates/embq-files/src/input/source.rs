@@ -4,7 +4,8 @@ use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use crate::input::FORMATS;
+use crate::input::compressed::{unpacked, unpacked_name};
+use crate::input::{FORMATS, refused};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
 
@@ -101,6 +102,9 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     let malformed = |problem: String, tip: &str| {
         Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
     };
+    if let Some(error) = refused::directory(directory) {
+        return Err(error);
+    }
     let failed = |source| Error::io(directory, "open", source);
     let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
     let mut folders = Vec::new();
@@ -193,9 +197,9 @@ pub fn sort_naturally(files: &mut [String]) {
     files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
 }
 
-/// The extension of a path in lower case; empty where there is none.
+/// The extension of a path in lower case, of a packed file that of what is in it; empty where there is none.
 fn extension(path: &str) -> String {
-    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    let extension = Path::new(unpacked_name(path)).extension().and_then(|extension| extension.to_str());
     extension.map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
@@ -217,6 +221,9 @@ fn exists(path: &str) -> Result<bool> {
 
 /// The error for a file that is not there, with the closest name in its directory.
 pub(crate) fn not_found(spec: &str) -> Error {
+    if let Some(error) = refused::address(spec) {
+        return error;
+    }
     let named = |text: &str| -> Option<String> {
         let path = Path::new(text);
         let wanted = path.file_name()?.to_str()?.to_owned();
@@ -265,11 +272,15 @@ impl Source {
         Source::of_bytes(path, bytes)
     }
 
-    /// What was read already, under the name of which messages tell.
+    /// What was read already, under the name of which messages tell; unpacked where it is packed.
     ///
     /// # Errors
-    /// No bytes at all.
+    /// No bytes at all, and what cannot be unpacked.
     pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(empty(path));
+        }
+        let bytes = unpacked(path, bytes)?;
         if bytes.is_empty() {
             return Err(empty(path));
         }

@@ -81,8 +81,17 @@ pub(crate) fn common_element_type(kinds: impl IntoIterator<Item = Kind>) -> Elem
 
 /// The column of this name.
 pub(crate) fn find(path: &str, columns: &[Column], name: &str) -> Result<usize> {
-    let position = columns.iter().position(|column| column.name == name);
-    position.ok_or_else(|| unknown(path, columns, name))
+    position(columns, name).ok_or_else(|| unknown(path, columns, name))
+}
+
+fn position(columns: &[Column], name: &str) -> Option<usize> {
+    named(columns.iter().map(|column| column.name.as_str()), name)
+}
+
+/// The place of a name. In AnnData files what belongs to the rows lies in `obs` and `obsm`, which need not be written.
+pub(crate) fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<usize> {
+    let place = |name: &str| names.clone().position(|other| other == name);
+    place(wanted).or_else(|| ["obs/", "obsm/"].iter().find_map(|group| place(&format!("{group}{wanted}"))))
 }
 
 /// The error for a column that is not there.
@@ -121,7 +130,7 @@ pub(crate) fn choose(path: &str, columns: &[Column], selector: Option<&str>, tak
 }
 
 fn selected(path: &str, columns: &[Column], selector: &str) -> Result<Vec<usize>> {
-    if let Some(position) = columns.iter().position(|column| column.name == selector) {
+    if let Some(position) = position(columns, selector) {
         let usable = matches!(columns[position].kind, Kind::List(_)) || columns[position].kind.is_number();
         return if usable { Ok(vec![position]) } else { Err(unusable(path, &columns[position], Role::Embeddings)) };
     }
@@ -138,7 +147,7 @@ fn selected(path: &str, columns: &[Column], selector: &str) -> Result<Vec<usize>
 
 /// `first..last` as positions. Names may hold dots themselves, so every split is tried.
 fn range(path: &str, columns: &[Column], selector: &str) -> Result<Option<RangeInclusive<usize>>> {
-    let position = |name: &str| columns.iter().position(|column| column.name == name);
+    let position = |name: &str| position(columns, name);
     let mut splits = (0..selector.len().saturating_sub(1)).filter(|&at| selector.as_bytes()[at..].starts_with(b".."));
     let first_split = splits.clone().next();
     let found = splits.find_map(|at| Some((position(&selector[..at])?, position(&selector[at + 2..])?)));
