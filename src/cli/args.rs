@@ -156,6 +156,10 @@ pub(crate) struct ScoreArguments {
     #[arg(long, conflicts_with = "subsample", help_heading = "Measure")]
     pub(crate) intervals: bool,
 
+    /// Intervals of every class, also where rows times classes are so many that only the classes shown have them
+    #[arg(long, requires = "intervals", help_heading = "Measure")]
+    pub(crate) class_intervals: bool,
+
     /// Seed of the shuffle, of the sample, of the subsample and of the intervals
     #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Measure")]
     pub(crate) seed: u64,

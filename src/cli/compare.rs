@@ -204,6 +204,7 @@ impl Plan {
             },
             matrix: false,
             intervals: true,
+            class_intervals: Some(0),
             class_terms: true,
             hash: false,
             ..defaults

@@ -12,7 +12,7 @@ use crate::cli::progress::Bars;
 use crate::cli::{Outcome, command_line, given, keep_inputs, message, mistakes, print_as, write_as};
 use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
-use crate::report::{ClassOrder, Format, View, html, is_page, plot};
+use crate::report::{ClassLimit, ClassOrder, Format, View, html, is_page, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
@@ -41,8 +41,11 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     if arguments.plot && arguments.format != Format::Table {
         return Err(Error::setting("--plot draws below the table", "leave --format out"));
     }
-    let settings = settings(&arguments)?;
+    let mut settings = settings(&arguments)?;
     let gates = gates(&arguments, &settings)?;
+    if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
+        settings.class_intervals = None;
+    }
     let labels = labellings(&arguments)?;
     let outputs = Outputs::check(&arguments, &labels)?;
     let draws = arguments.plot.then_some("--plot").or((!outputs.pages.is_empty()).then_some("a page"));
@@ -244,9 +247,18 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         rows: arguments.rows_out.is_some() || arguments.plot || arguments.output.iter().any(|path| is_page(path)),
         matrix: arguments.matrix_out.is_some(),
         intervals: arguments.intervals,
+        class_intervals: shown_classes(arguments),
         class_terms: false,
         hash: arguments.hash,
     })
+}
+
+/// How many classes have intervals of their own where all of them would take long; `None` is all.
+fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
+    match arguments.classes {
+        ClassLimit::Worst(limit) if !arguments.class_intervals => Some(limit),
+        _ => None,
+    }
 }
 
 fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {

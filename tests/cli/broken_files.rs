@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::folder::{Folder, fixture};
 
 /// Files that say how much they hold, so that a part of one is never a whole.
-const SIZED: [&str; 11] = [
+const SIZED: [&str; 19] = [
     "plain.npy",
     "stored.npz",
     "deflated.npz",
@@ -22,10 +22,19 @@ const SIZED: [&str; 11] = [
     "lz4.feather",
     "dictionary.arrow",
     "dictionary.arrows",
+    "cells_0.7.h5ad",
+    "rows_sparse.npz",
+    "columns_sparse.npz",
+    "rows.fbin",
+    "words.bin",
+    "plain.npy.gz",
+    "plain.npy.zst",
+    "rows.jsonl.gz",
 ];
 
 /// Files of lines.
-const LINES: [&str; 4] = ["rows.tsv", "rows.jsonl", "glove.txt", "word2vec.vec"];
+const LINES: [&str; 7] =
+    ["rows.tsv", "rows.jsonl", "glove.txt", "word2vec.vec", "matrix.json", "arrays.jsonl", "rows.fvecs"];
 
 /// Every how many bytes a file is cut.
 const STEP: usize = 64;

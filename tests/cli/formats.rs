@@ -4,9 +4,12 @@ use serde_json::Value;
 
 use crate::folder::{Folder, Run, fixture};
 
-/// A file of the set that every format holds.
+/// A file of the set that every format holds, with the selector behind it if there is one.
 fn path(name: &str) -> String {
-    fixture(&format!("formats/{name}"))
+    match name.split_once(':') {
+        Some((file, selector)) => format!("{}:{selector}", fixture(&format!("formats/{file}"))),
+        None => fixture(&format!("formats/{name}")),
+    }
 }
 
 fn folder_of(name: &str) -> String {
@@ -60,6 +63,153 @@ fn every_format_gives_the_same_numbers() {
         assert_eq!(numbers(score(&path(file), "label")), expected, "{file}");
     }
     assert_eq!(numbers(score(&folder_of("huggingface"), "label")), expected);
+}
+
+/// Arrays in float32, in every layout, order and compression.
+#[test]
+fn hdf5_gives_the_same_numbers() {
+    let expected = numbers(score(&path("plain.npy"), &path("labels.npy")));
+    for file in ["earliest.h5", "latest.h5"] {
+        for array in ["plain", "half", "chunked", "deflated", "lzf", "growing", "nested/deep/array"] {
+            for labels in ["label", "small", "names", "packed_names", "bytes"] {
+                let found = numbers(score(&path(&format!("{file}:{array}")), labels));
+                assert_eq!(found, expected, "{file}:{array} by {labels}");
+            }
+        }
+        assert_close(&numbers(score(&path(&format!("{file}:double")), "label")).0, &expected.0);
+    }
+    for file in ["cells.h5ad", "cells_gzip.h5ad"] {
+        for array in ["X", "obsm/X_pca", "X_pca", "obsm/X_frame", "obsm/X_rows", "obsm/X_columns"] {
+            for labels in ["cell_type", "obs/cell_type", "leiden", "sample", "number"] {
+                let found = numbers(score(&path(&format!("{file}:{array}")), labels));
+                assert_eq!(found, expected, "{file}:{array} by {labels}");
+            }
+        }
+    }
+    assert_eq!(numbers(score(&path("cells_0.7.h5ad"), "cell_type")), expected);
+    assert_eq!(numbers(score(&path("plain.npy"), &path("cells.h5ad:cell_type"))), expected);
+}
+
+#[test]
+fn hdf5_labels_keep_their_types_and_what_is_missing() {
+    let labels = |name: &str| {
+        let options = ["--drop-null-labels", "--format", "json", "--no-timing"];
+        let [file, labels] = [path("cells.h5ad:obsm/X_pca"), name.to_owned()];
+        Folder::new().embq(["score", &file, "-l", &labels].into_iter().chain(options)).json()
+    };
+    assert_eq!(
+        (&labels("cell_type")["labels"]["type"], &labels("number")["labels"]["type"]),
+        (&"text".into(), &"integer".into())
+    );
+    assert_eq!(labels("even")["labels"]["type"], "boolean");
+    let [numbers, names] = [labels("some_numbers"), labels("some_names")];
+    assert_eq!(numbers["metrics"], names["metrics"]);
+    assert!(numbers["excluded"]["null_labels"].as_u64().unwrap() > 0);
+    assert_eq!(numbers["excluded"], names["excluded"]);
+    let parity = score(&path("latest.h5:plain"), "parity").json();
+    assert_eq!((&parity["labels"]["type"], &parity["labels"]["classes"]), (&"text".into(), &2.into()));
+    let even = score(&path("latest.h5:plain"), "even").json();
+    assert_eq!(even["metrics"], parity["metrics"]);
+}
+
+#[test]
+fn what_hdf5_holds_is_listed() {
+    let refused = |embeddings: &str, labels: &str| {
+        let run = score(&path(embeddings), labels);
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        run.stderr
+    };
+    let several = refused("cells.h5ad", "cell_type");
+    assert!(several.contains("obsm/X_pca") && several.contains("obsm/X_columns"), "{several}");
+    let unknown = refused("cells.h5ad:obsm/X_pac", "cell_type");
+    assert!(unknown.contains("did you mean 'obsm/X_pca'?"), "{unknown}");
+    let unknown = refused("cells.h5ad:X_pca", "cell_typ");
+    assert!(unknown.contains("obs/cell_type"), "{unknown}");
+    for (array, wanted) in [("cube", "f32 of 3 axes (3 x 4 x 5)"), ("complex", "compound"), ("label", "i64")] {
+        let run = Folder::new().embq(["inspect", &path(&format!("latest.h5:{array}"))]);
+        assert!(run.success().contains(wanted), "{array}");
+    }
+    assert!(refused("latest.h5:cube", "label").contains("3 axes"));
+    let table = Folder::new().embq(["inspect", &path("cells.h5ad")]).success();
+    for part in ["obs/cell_type  categorical (text) 60", "obsm/X_frame", "obs/some_numbers", "(sparse) 60 x 12"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+}
+
+#[test]
+fn formats_of_vectors_give_the_same_numbers() {
+    let labels = path("labels.npy");
+    let expected = numbers(score(&path("plain.npy"), &labels));
+    for (file, labels) in [
+        ("bf16.npz:emb", "label"),
+        ("rows.fvecs", &path("label.ivecs")),
+        ("rows.bvecs:vector", &labels),
+        ("rows.fbin", &path("label.ibin")),
+        ("rows.u8bin", &labels),
+        ("rows.i8bin", &labels),
+        ("words.bin", &labels),
+        ("rows_sparse.npz", &labels),
+        ("columns_sparse.npz", &labels),
+        ("coordinates_sparse.npz", &labels),
+        ("index/model.safetensors.index.json:emb", "label"),
+        ("plain.npy.gz", &path("labels.txt.gz")),
+        ("plain.npy.zst", &labels),
+    ] {
+        assert_eq!(numbers(score(&path(file), labels)), expected, "{file}");
+    }
+    assert_eq!(numbers(score(&path("bf16.npy"), &labels)), expected);
+}
+
+#[test]
+fn packed_text_gives_the_same_numbers() {
+    for (file, labels) in [("rows.tsv", "label"), ("rows.jsonl", "label"), ("word2vec.vec", &path("labels.npy"))] {
+        let expected = numbers(score(&path(file), labels));
+        for packed in ["gz", "zst"] {
+            assert_eq!(numbers(score(&path(&format!("{file}.{packed}")), labels)), expected, "{file}.{packed}");
+        }
+    }
+}
+
+#[test]
+fn json_documents_and_lines_of_arrays_give_the_same_numbers() {
+    let labels = path("labels.npy");
+    let expected = numbers(score(&path("rows.jsonl"), "label"));
+    for (file, labels) in [
+        ("objects.json:emb", "label"),
+        ("matrix.json", &labels),
+        ("matrix.json", &path("labels.json")),
+        ("arrays.jsonl", &labels),
+        ("response.json:data.*.embedding", "labels"),
+    ] {
+        assert_eq!(numbers(score(&path(file), labels)), expected, "{file}");
+    }
+}
+
+#[test]
+fn what_is_not_read_is_refused_with_a_cure() {
+    let folder = Folder::new();
+    folder.write("x.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64");
+    folder.write("x.tfrecord", b"\x18\0\0\0\0\0\0\0");
+    folder.write("x.raw", [0; 64]);
+    std::fs::create_dir(folder.path("x.zarr")).unwrap();
+    folder.write("x.zarr/.zgroup", b"{}");
+    for (input, wanted) in [
+        (path("float8_e4m3.npy"), "view(ml_dtypes.float8_e4m3fn)"),
+        (path("float8_e5m2.npy"), "view(ml_dtypes.float8_e5m2)"),
+        (path("blocks_sparse.npz"), "scipy.sparse.load_npz"),
+        ("x.mat".into(), "scipy.io.loadmat"),
+        ("x.tfrecord".into(), "TFRecordDataset"),
+        ("x.raw".into(), "numpy.fromfile"),
+        ("x.zarr".into(), "zarr.open"),
+        ("s3://bucket/emb.npy".into(), "aws s3 cp s3://bucket/emb.npy ."),
+        ("https://example.org/emb.npy".into(), "curl -L -o emb.npy"),
+        ("hf://datasets/a/b".into(), "hf download"),
+    ] {
+        let run = folder.embq(["score", &input, "-l", &path("labels.npy")]);
+        assert_eq!(run.code, Some(2), "{input}: {run:#?}");
+        let words = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(wanted), "{input}: {}", run.stderr);
+    }
 }
 
 #[test]

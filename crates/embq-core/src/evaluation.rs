@@ -25,8 +25,9 @@ use crate::uncertainty::{ClassUncertainty, RowInfluence, Silhouette, Uncertainty
 /// The version of the JSON result that this program writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Numbers that the terms of classes may take; with more, a comparison of classes knows their spreads alone.
-const KEPT_CLASS_TERMS: usize = 1 << 26;
+/// Rows times classes up to which every class has an interval without asking, each of which costs a pass over all rows, and
+/// a comparison keeps what every row gives to it.
+const MANY_CLASS_TERMS: usize = 1 << 25;
 
 /// How many of the classes that a class is confused with are told.
 const CONFUSIONS_TOLD: usize = 5;
@@ -65,6 +66,9 @@ pub struct Settings {
     pub matrix: bool,
     /// Whether intervals are wanted (costs a few passes more).
     pub intervals: bool,
+    /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
+    /// `None` is all of them, however many.
+    pub class_intervals: Option<usize>,
     /// Whether what the rows give to the silhouettes of classes is to be kept, for a comparison.
     pub class_terms: bool,
     /// Whether the content hash of the embeddings is wanted (costs a read).
@@ -117,6 +121,7 @@ impl Default for Settings {
             rows: true,
             matrix: false,
             intervals: false,
+            class_intervals: Some(20),
             class_terms: false,
             hash: false,
         }
@@ -570,8 +575,8 @@ pub fn evaluate_with(
             soft_minimum: settings.softmin,
             smooth_maximum: settings.softmax,
         };
-        let numbers = 2 * dataset.len() * dataset.labels().classes();
-        if settings.class_terms && numbers <= KEPT_CLASS_TERMS {
+        let numbers = dataset.len() * dataset.labels().classes();
+        if settings.class_terms && numbers <= MANY_CLASS_TERMS {
             class_terms = vec![Default::default(); dataset.labels().classes()];
         }
         let uncertainty = summary.add_uncertainty(kernel, &soft, &geometry, &mut class_terms)?;
@@ -812,6 +817,29 @@ impl<'a> Summary<'a> {
         self.warnings.extend(measures.warnings);
     }
 
+    /// All classes, or those of the lowest silhouette where all of them would take too long.
+    fn classes_with_intervals(&mut self) -> Vec<usize> {
+        let labels = self.dataset.labels();
+        let mut classes: Vec<usize> = (0..labels.classes()).collect();
+        let Some(wanted) = self.settings.class_intervals else { return classes };
+        let all = classes.len();
+        if wanted < all && self.dataset.len().saturating_mul(all) > MANY_CLASS_TERMS {
+            let silhouette = |class: &usize| self.classes[*class].silhouette.unwrap_or(f64::INFINITY);
+            classes.sort_by(|left, right| silhouette(left).total_cmp(&silhouette(right)));
+            classes.truncate(wanted);
+            classes.sort_unstable();
+            self.warnings.push(if wanted == 0 {
+                format!("the {all} classes have no intervals of their own: each takes a pass over all rows")
+            } else {
+                format!(
+                    "{wanted} of {all} classes have intervals, those of the lowest silhouette: each takes a pass over \
+                     all rows"
+                )
+            });
+        }
+        classes
+    }
+
     /// Finds the influence of the rows, and what chance does to the silhouettes of the classes.
     fn add_uncertainty(
         &mut self,
@@ -823,11 +851,11 @@ impl<'a> Summary<'a> {
         let dataset = self.dataset;
         let labels = dataset.labels();
         let strata = Strata::new(labels.codes(), labels.counts(), dataset.weights());
-        let classes: Vec<usize> = (0..labels.classes()).collect();
-        let mut errors = vec![[0.0; 2]; labels.classes()];
+        let classes = self.classes_with_intervals();
+        let mut errors = vec![None; labels.classes()];
         let uncertainty =
             Uncertainty::new(dataset, kernel, soft, &geometry.nearest, &classes, &mut |kind, class, terms| {
-                errors[class][kind as usize] = strata.standard_error(terms);
+                errors[class].get_or_insert([0.0; 2])[kind as usize] = strata.standard_error(terms);
                 if let Some(kept) = class_terms.get_mut(class) {
                     kept[kind as usize] = terms.iter().map(|&term| term as f32).collect();
                 }
@@ -835,9 +863,9 @@ impl<'a> Summary<'a> {
         let deviations = [&uncertainty.rows.silhouette, &uncertainty.rows.soft_silhouette];
         let deviations = deviations.map(|influence| strata.deviations(influence));
         let of_class = |kind: Silhouette, code: usize, mean: Option<f64>| {
-            let standard_error = errors[code][kind as usize];
+            let standard_error = errors[code]?[kind as usize];
             mean.map(|mean| ClassUncertainty {
-                interval: normal_interval(mean, standard_error),
+                interval: normal_interval(mean, standard_error).map(|end| end.clamp(-1.0, 1.0)),
                 standard_error,
                 deviation: deviations[kind as usize][code],
             })

@@ -42,6 +42,11 @@ impl Quantity {
         matches!(self, Quantity::Delta(_) | Quantity::Relative(_) | Quantity::End { difference: true, .. })
     }
 
+    /// Whether it is the end of an interval of a class.
+    pub fn is_of_interval_of_class(&self) -> bool {
+        matches!(self, Quantity::End { of: Target { class: Some(_), .. }, .. })
+    }
+
     /// Whether it is the end of an interval.
     pub fn needs_intervals(&self) -> bool {
         matches!(self, Quantity::End { .. })

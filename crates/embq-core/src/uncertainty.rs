@@ -12,6 +12,7 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
 use crate::losses::SoftSilhouette;
+use crate::statistics::normal_interval;
 
 /// Scores of rows whose means have an influence value.
 enum Score<'a> {
@@ -80,14 +81,17 @@ impl DistanceLoss for RowValue<'_> {
     }
 
     fn resolution(&self) -> f64 {
-        f64::INFINITY
+        match &self.score {
+            Score::SoftSilhouette(loss) => loss.temperature,
+            _ => f64::INFINITY,
+        }
     }
 }
 
 /// How far chance moves the mean of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassUncertainty {
-    /// The 95 % interval of the mean over the rows of the class.
+    /// The 95 % interval of the mean over the rows of the class, inside the range of the silhouette.
     pub interval: [f64; 2],
     pub standard_error: f64,
     /// Standard deviation, over the rows of the class, of their influence values on the mean over all rows; null for a
@@ -96,9 +100,10 @@ pub struct ClassUncertainty {
 }
 
 impl ClassUncertainty {
-    /// Half of the width of the interval.
+    /// Half of the width of the interval where it does not reach the end of the range.
     pub fn half_width(&self) -> f64 {
-        0.5 * (self.interval[1] - self.interval[0])
+        let [low, high] = normal_interval(0.0, self.standard_error);
+        0.5 * (high - low)
     }
 }
 
@@ -152,11 +157,24 @@ impl Uncertainty {
         let value = |score| RowValue { score, counts };
         let rows = Rows { dataset };
         let mut uncertainty = Uncertainty::default();
-        let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
-        let kinds = [Silhouette::Hard, Silhouette::Soft];
-        let influences = kernel.influence(&silhouettes, classes, &mut |score, class, influence| {
-            with(kinds[score], class, &rows.terms(influence, dataset.class_weights()[class]));
-        })?;
+        if !classes.is_empty() {
+            let kinds = [Silhouette::Hard, Silhouette::Soft];
+            let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
+            kernel.class_influence(&silhouettes, classes, &mut |score, class, influence| {
+                with(kinds[score], class, &rows.terms(influence, dataset.class_weights()[class]));
+            })?;
+        }
+        let mut scores = vec![
+            value(Score::Silhouette),
+            value(Score::SoftSilhouette(soft)),
+            value(Score::Own),
+            value(Score::NearestOther),
+        ];
+        if !nearest.is_empty() {
+            scores.push(value(Score::NearestOfClass(nearest)));
+        }
+        let mut influences = kernel.influence(&scores)?;
+        let distances = influences.split_off(2.min(influences.len()));
         let classes = counts.len() as f64;
         let total: f64 = dataset.class_weights().iter().sum();
         let mut add = |name: &str, terms: Vec<f64>| uncertainty.terms.insert(name.to_owned(), terms);
@@ -167,11 +185,6 @@ impl Uncertainty {
         let losses: Vec<f64> = influences[1].overall.iter().map(|influence| 1.0 - influence).collect();
         add("soft_silhouette_loss", rows.terms(&losses, total));
 
-        let mut scores = vec![value(Score::Own), value(Score::NearestOther)];
-        if !nearest.is_empty() {
-            scores.push(value(Score::NearestOfClass(nearest)));
-        }
-        let distances = kernel.influence(&scores, &[], &mut |_, _, _| {})?;
         let with_others = |class: &usize| counts[*class] > 1;
         let several = (0..counts.len()).filter(with_others).map(|class| dataset.class_weights()[class]);
         let (several, several_total) = (several.clone().count() as f64, several.sum::<f64>());

@@ -28,13 +28,21 @@ impl MappedBytes {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or mapped.
-    #[allow(unsafe_code)]
     pub fn open(path: &str) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, "open", source))?;
+        MappedBytes::of_file(&file, path)
+    }
+
+    /// Maps a file that is open already; errors call it `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be mapped.
+    #[allow(unsafe_code)]
+    pub fn of_file(file: &File, path: &str) -> Result<Self> {
         // SAFETY: the map is read-only and private to this value. Another process that shortens the file while embq
         // runs could end it with SIGBUS; every tool that maps files shares that limit, and no Rust value is ever
         // reinterpreted in place: elements are plain numbers, valid for every bit pattern.
-        let map = unsafe { Mmap::map(&file) }.map_err(|source| Error::io(path, "map", source))?;
+        let map = unsafe { Mmap::map(file) }.map_err(|source| Error::io(path, "map", source))?;
         Ok(MappedBytes { storage: Arc::new(Storage::Map(map)), skipped: 0 })
     }
 

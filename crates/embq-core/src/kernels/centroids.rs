@@ -123,7 +123,7 @@ impl<'a, T: Real> Centroids<'a, T> {
         let along = length - other_length;
         let across = squared - along * along;
         if across >= T::CANCELLATION * squared {
-            return Some(across / product);
+            return Some(cosine_or_zero(across / product));
         }
         let (mean, other_mean) = (self.sums.mean(class), self.sums.mean(other));
         let differences = (0..self.sums.dimensions()).map(|k| mean(k) / length - other_mean(k) / other_length);

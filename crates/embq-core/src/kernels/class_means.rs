@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernels::centre::Centre;
 use crate::kernels::centroids::{Centroids, mean_length};
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{COSINE_ZERO, RowScale, cosine_or_zero, squared_norm};
+use crate::kernels::dense::{COSINE_ZERO, RowScale, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
@@ -19,6 +19,10 @@ const PANEL_CLASSES: usize = 1024;
 
 /// A squared distance below this share of the terms that cancelled in it is computed again by differences.
 const CANCELLATION: f64 = 1e-6;
+
+/// The same for the distance to the direction of a mean, from the squared distance to the mean: what passes errs by a
+/// thousand times the error of that, which is about 1e-10.
+const DIRECTION_CANCELLATION: f64 = 1e-3;
 
 /// The means of the classes: of the rows as they are, or of their unit vectors.
 pub(crate) struct ClassMeans<'a> {
@@ -189,20 +193,18 @@ impl<'a> ClassMeans<'a> {
                     // Written so that NaN and infinity do not pass.
                     let passes = difference >= CANCELLATION * terms && difference < f64::INFINITY;
                     let squared = if passes { difference * unscale } else { self.sums.squared_distance(row, class) };
-                    let distance = if self.unit { self.cosine(squared, class, lengths[class]) } else { Some(squared) };
+                    let distance = if self.unit {
+                        let to_mean =
+                            |length| self.sums.cosine_to_mean(squared, class, length, DIRECTION_CANCELLATION, || row);
+                        lengths[class].map(to_mean)
+                    } else {
+                        Some(squared)
+                    };
                     found.add(class as u32, *code, distance);
                 }
             }
         }
         found
-    }
-
-    /// The cosine distance of a unit vector to the direction of a mean, from the squared distance to the mean.
-    fn cosine(&self, squared: f64, class: usize, length: Option<f64>) -> Option<f64> {
-        let length = length?;
-        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
-        let shortfall = self.sums.variance[class] / (1.0 + length);
-        Some(cosine_or_zero((squared - shortfall * shortfall) / (2.0 * length)))
     }
 
     /// Calls `with` for the rows of each block, or their unit vectors, in parallel; collects what it gives for each row.

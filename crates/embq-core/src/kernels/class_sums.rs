@@ -7,7 +7,9 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Element, ValueScan};
 use crate::error::Result;
 use crate::kernels::centre::{Centre, Sample};
-use crate::kernels::dense::{COSINE_ZERO, LANES, RowScale, lane_sum, lane_sum_2, lane_sum_3, squared_norm};
+use crate::kernels::dense::{
+    COSINE_ZERO, LANES, RowScale, cosine_or_zero, lane_sum, lane_sum_2, lane_sum_3, squared_norm,
+};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -173,6 +175,32 @@ impl ClassSums {
             let difference = (value - reference) - offset;
             difference * difference
         })
+    }
+
+    /// The cosine distance of a unit vector to the direction of a mean of this length, from the squared distance to the
+    /// mean. `row` gives the vector in float64, where a smaller share than `cancellation` of that square is left.
+    #[inline(always)]
+    pub(crate) fn cosine_to_mean<'r>(
+        &self,
+        squared: f64,
+        class: usize,
+        length: f64,
+        cancellation: f64,
+        row: impl FnOnce() -> &'r [f64],
+    ) -> f64 {
+        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
+        let shortfall = self.variance[class] / (1.0 + length);
+        let left = squared - shortfall * shortfall;
+        if left >= cancellation * squared {
+            return cosine_or_zero(left / (2.0 * length));
+        }
+        let parts = (self.reference(class), self.offset(class));
+        cosine_or_zero(
+            0.5 * lane_sum_3(row(), parts.0, parts.1, |value, reference, offset| {
+                let difference = value - (reference + offset) / length;
+                difference * difference
+            }),
+        )
     }
 
     /// The sum of |row_k - mean_k| for a row in float64.

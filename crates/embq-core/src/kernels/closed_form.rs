@@ -2,6 +2,12 @@
 //!
 //! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
 //! centred rows and means; what cancelled in it is computed again by differences.
+//!
+//! All terms of a difference come from the same rounded vectors. With x' and m' the row and the mean as they are
+//! multiplied, |x'|^2 + |m'|^2 - 2 x'.m' is |x' - m'|^2 but for the rounding of the product itself. So what the inputs are
+//! rounded by reaches it only through |x' - m'|, as a share of at most 2 u (|x| + |m|) / |x - m|, u being half of
+//! [`Real::EPSILON`]: where a share of q of the terms is left ([`Real::CANCELLATION`]), at most 2 u sqrt(2/q). Mixed with the
+//! squares of vectors that are rounded otherwise, u |x|^2 would stay however near the two are.
 
 mod gradient;
 mod influence;
@@ -38,10 +44,12 @@ pub(crate) struct ClosedForm<'a, T> {
     progress: &'a dyn Progress,
     sums: ClassSums,
     centre: Centre,
-    /// Centred and scaled class means, and |mean|^2 + V of each.
+    /// Centred and scaled class means.
     means: Vec<T>,
     packed_means: Packed<T>,
+    /// |mean|^2 + V of each class, with the means as they are multiplied: in this type, and in float64.
     constants: Vec<f64>,
+    wide_constants: Vec<f64>,
     largest_constant: f64,
     /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
     lengths: Vec<Option<f64>>,
@@ -56,15 +64,19 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         let (sums, centre) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
         let (classes, d) = (sums.classes(), sums.dimensions());
         let mut means = Vec::with_capacity(classes * d);
-        let mut constants = Vec::with_capacity(classes);
+        let (mut constants, mut wide_constants) = (Vec::with_capacity(classes), Vec::with_capacity(classes));
         for class in 0..classes {
-            let mut square = 0.0;
+            let (mut square, mut wide_square) = (0.0, 0.0);
             means.extend(sums.mean_less(class, &centre.vector).map(|value| {
                 let scaled = value * centre.scale;
-                square += scaled * scaled;
-                T::from_f64(scaled)
+                let rounded = T::from_f64(scaled);
+                square += rounded.to_f64() * rounded.to_f64();
+                wide_square += scaled * scaled;
+                rounded
             }));
-            constants.push(square + sums.variance[class] * centre.scale * centre.scale);
+            let variance = sums.variance[class] * centre.scale * centre.scale;
+            constants.push(square + variance);
+            wide_constants.push(wide_square + variance);
         }
         let lengths = if unit { (0..classes).map(|class| mean_length(&sums, class)).collect() } else { Vec::new() };
         Ok(ClosedForm {
@@ -77,6 +89,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             means,
             largest_constant: constants.iter().copied().fold(0.0, f64::max),
             constants,
+            wide_constants,
             lengths,
             dominant: dominant_distances::<T>(dataset, unit)?,
         })
@@ -113,7 +126,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         Ok(ClassDistances { rows: outputs, geometry })
     }
 
-    /// A row made comparable, centred and scaled; returns the square of the result.
+    /// A row made comparable, centred and scaled; returns the square of the result as it is rounded.
     #[inline(always)]
     fn centre_row<U: Real>(&self, row: &[T], scale: RowScale, centred: &mut [U]) -> f64 {
         for ((target, value), centre) in centred.iter_mut().zip(row).zip(&self.centre.vector) {
@@ -147,6 +160,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             rows,
             limits: self.limits(T::CANCELLATION, T::UNDERFLOW, T::CEILING),
             constants: &self.constants[panel.clone()],
+            wide_constants: &self.wide_constants[panel.clone()],
             panel,
             buffers,
             next: if widened { count } else { 0 },
@@ -160,8 +174,9 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     fn widen(&self, rows: &BlockRows<'_, T>, positions: &[usize], panel: &Range<usize>, wide: &mut Wide) {
         let d = self.sums.dimensions();
         wide.centred.resize(positions.len() * d, 0.0);
+        wide.squares.clear();
         for (&position, centred) in positions.iter().zip(wide.centred.chunks_exact_mut(d)) {
-            self.centre_row(rows.source(position, d), rows.scales[position], centred);
+            wide.squares.push(self.centre_row(rows.source(position, d), rows.scales[position], centred));
         }
         wide.means.clear();
         for class in panel.clone() {
@@ -170,6 +185,19 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
         wide.products.resize(positions.len() * panel.len(), 0.0);
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
+    }
+
+    /// A block with the distances to the own means taken from rows and means in float64.
+    #[inline(always)]
+    fn with_exact_own_squares<'p>(&self, rows: BlockRows<'p, T>, own_squares: &'p mut Vec<f64>) -> BlockRows<'p, T> {
+        let d = self.sums.dimensions();
+        let mut exact = vec![0.0; d];
+        own_squares.clear();
+        for ((row, scale), &(_, own)) in rows.source.chunks_exact(d).zip(rows.scales).zip(rows.members) {
+            scale.apply_to(row, &mut exact);
+            own_squares.push(self.sums.squared_distance(&exact, own));
+        }
+        BlockRows { own_squares, ..rows }
     }
 
     /// What the terms of distances are held against in a product of a precision.
@@ -212,17 +240,13 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         if self.unit { cosine_or_zero(0.5 * squared) } else { squared }
     }
 
-    /// The distance of a row to the mean of its class from the square of the Euclidean one.
+    /// The distance of a row to the mean of its class from the square of the Euclidean one; `exact` gives the row.
     #[inline(always)]
-    fn radius(&self, squared: f64, class: usize) -> Option<f64> {
+    fn radius<'r>(&self, squared: f64, class: usize, exact: impl FnOnce() -> &'r [f64]) -> Option<f64> {
         if !self.unit {
             return Some(squared);
         }
-        let length = self.lengths[class]?;
-        // 1 - z.mu / |mu| = (|z - mu|^2 - (1 - |mu|)^2) / (2 |mu|), and 1 - |mu| = V / (1 + |mu|).
-        let shortfall = self.sums.variance[class] / (1.0 + length);
-        let radius = (squared - shortfall * shortfall) / (2.0 * length);
-        Some(cosine_or_zero(radius))
+        Some(self.sums.cosine_to_mean(squared, class, self.lengths[class]?, T::CANCELLATION, exact))
     }
 
     fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
@@ -264,8 +288,14 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         for (output, state) in outputs.iter_mut().zip(states) {
             *output = fold.finish(state);
         }
-        for (radius, (squared, (_, own))) in radius.iter_mut().zip(block.own_squares.iter().zip(block.members)) {
-            *radius = kernel.radius(*squared, *own);
+        let d = kernel.sums.dimensions();
+        for (position, (radius, (_, own))) in radius.iter_mut().zip(block.members).enumerate() {
+            let (exact, block) = (&mut buffers.exact, &block);
+            *radius = kernel.radius(block.own_squares[position], *own, move || {
+                exact.resize(d, 0.0);
+                block.scales[position].apply_to(block.source(position, d), exact);
+                exact
+            });
         }
         Ok(())
     }
@@ -332,6 +362,7 @@ struct PanelRows<'p, 'a, T> {
     rows: &'p BlockRows<'p, T>,
     panel: Range<usize>,
     constants: &'p [f64],
+    wide_constants: &'p [f64],
     limits: Limits,
     buffers: &'p mut PanelBuffers<T>,
     /// The next row; from the number of rows on, the next of those that are computed again.
@@ -393,13 +424,12 @@ impl<T: Real> PanelRows<'_, '_, T> {
     fn repeat(&mut self, place: usize, position: usize) {
         let (d, width) = (self.kernel.sums.dimensions(), self.panel.len());
         let PanelBuffers { products, distances, wide, exact, .. } = &mut *self.buffers;
-        let square = self.rows.squares[position];
         if self.widened {
             let products = &wide.products[place * width..(place + 1) * width];
-            self.limits.combine(square, self.constants, products, distances);
+            self.limits.combine(wide.squares[place], self.wide_constants, products, distances);
         } else {
             let products = &products[position * width..(position + 1) * width];
-            self.limits.combine(square, self.constants, products, distances);
+            self.limits.combine(self.rows.squares[position], self.constants, products, distances);
         }
         let own = self.rows.members[position].1;
         exact.resize(d, 0.0);
@@ -463,7 +493,9 @@ impl Limits {
     }
 }
 
-/// [`Real::CANCELLATION`] of the float64 product that repeats a float32 one: errs by about 1e-9.
+/// [`Real::CANCELLATION`] of the float64 product that repeats a float32 one. Its rows and means are float64, so that what
+/// passes errs by a share of 4e-13 from their rounding, and by a few units of float64 over this share, about 1e-9, from the
+/// product.
 const WIDE_CANCELLATION: f64 = 1e-6;
 
 #[derive(Default)]
@@ -572,6 +604,8 @@ struct PanelBuffers<T> {
 #[derive(Default)]
 struct Wide {
     centred: Vec<f64>,
+    /// Squares of the lengths of these rows.
+    squares: Vec<f64>,
     means: Vec<f64>,
     products: Vec<f64>,
 }

@@ -95,13 +95,54 @@ fn of_rows<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> Result<Cov
     Ok(Covariance { rows: n, mean, matrix })
 }
 
+/// With a mean that is longer than this many times the spread of the rows, their squares have lost digits of the spread.
+const FAR: f64 = 10.0;
+
 impl Covariance {
+    /// The d singular values of the rows as they are, uncentred, over the square root of N; largest first.
+    ///
+    /// Far from the origin the mean hides the other directions in the mean of x x^T: there they are the singular values of
+    /// the principal axes, each as long as its spread, on top of the mean in their coordinates.
+    ///
+    /// # Errors
+    /// Values that are not finite.
+    pub fn singular_values(&self) -> Result<Vec<f64>> {
+        let trace: f64 = self.matrix.diag().sum();
+        let mean_square: f64 = self.mean.iter().map(|mean| mean * mean).sum();
+        if mean_square <= FAR * FAR * trace {
+            let squares = Eigen::of(&self.second_moment(), 0)?.values;
+            let rounding = rounding_of(&squares);
+            return Ok(squares.iter().map(|&square| if square > rounding { square.sqrt() } else { 0.0 }).collect());
+        }
+        let d = self.mean.len();
+        let Eigen { values, vectors } = Eigen::of(&self.matrix, d)?;
+        let rounding = rounding_of(&values);
+        let along: Vec<f64> =
+            vectors.rows().into_iter().map(|axis| axis.iter().zip(&self.mean).map(|(x, y)| x * y).sum()).collect();
+        let length = mean_square.sqrt();
+        let axes = faer::Mat::from_fn(d + 1, d, |row, column| {
+            let spread = if row == column && values[column] > rounding { values[column].sqrt() } else { 0.0 };
+            (if row == d { along[column] } else { spread }) / length
+        });
+        let found = axes.singular_values().map_err(|_| not_found())?;
+        Ok(found.into_iter().map(|value| value * length).collect())
+    }
+
     /// The mean of x x^T over the rows, uncentred.
-    pub fn second_moment(&self) -> Array2<f64> {
+    fn second_moment(&self) -> Array2<f64> {
         Array2::from_shape_fn(self.matrix.dim(), |(row, column)| {
             self.matrix[[row, column]] + self.mean[row] * self.mean[column]
         })
     }
+}
+
+/// What eigenvalues of a symmetric matrix, largest first, are rounded by.
+fn rounding_of(values: &[f64]) -> f64 {
+    values.first().map_or(0.0, |largest| largest * values.len() as f64 * f64::EPSILON)
+}
+
+fn not_found() -> Error {
+    Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), tip: None }
 }
 
 /// Eigenvalues of a symmetric matrix, largest first, and the vectors of the first of them.
@@ -123,9 +164,8 @@ impl Eigen {
         let largest = matrix
             .iter()
             .fold(0.0_f64, |largest, value| if value.is_nan() { *value } else { largest.max(value.abs()) });
-        let failed = || Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), tip: None };
         if rows != columns || !largest.is_finite() {
-            return Err(failed());
+            return Err(not_found());
         }
         if largest == 0.0 {
             let vectors =
@@ -135,13 +175,13 @@ impl Eigen {
         // Relative to the largest element, squares neither overflow nor vanish.
         let relative = faer::Mat::from_fn(rows, rows, |row, column| matrix[[row, column]] / largest);
         if vectors == 0 {
-            let values = relative.self_adjoint_eigenvalues(Side::Lower).map_err(|_| failed())?;
+            let values = relative.self_adjoint_eigenvalues(Side::Lower).map_err(|_| not_found())?;
             return Ok(Eigen {
                 values: values.into_iter().rev().map(|value| value * largest).collect(),
                 vectors: Array2::zeros((0, rows)),
             });
         }
-        let found = relative.self_adjoint_eigen(Side::Lower).map_err(|_| failed())?;
+        let found = relative.self_adjoint_eigen(Side::Lower).map_err(|_| not_found())?;
         let values = found.S().column_vector();
         let directions = found.U();
         let mut vectors =
@@ -297,6 +337,24 @@ mod tests {
     fn the_second_moment_is_uncentred() {
         let found = covariance(&dataset(ndarray::array![[1.0, 0.0], [3.0, 2.0]]), &Silent).unwrap();
         assert_eq!(found.second_moment(), ndarray::array![[5.0, 3.0], [3.0, 2.0]]);
+    }
+
+    #[test]
+    fn singular_values_far_from_the_origin_keep_their_digits() {
+        // Three places along each of two axes, with all nine pairs of them: C = diag(2/3, 2/3/256, 0).
+        let rows = Array2::from_shape_fn((9, 3), |(row, column)| match column {
+            0 => 1e6 + (row % 3) as f64,
+            1 => 2e6 + (row / 3) as f64 / 16.0,
+            _ => 0.0,
+        });
+        let found = covariance(&dataset(rows), &Silent).unwrap().singular_values().unwrap();
+        let (a, b) = (2.0_f64 / 3.0, 2.0_f64 / 3.0 / 256.0);
+        let (x, y) = (1e6_f64 + 1.0, 2e6_f64 + 1.0 / 16.0);
+        // The product of the two is the root of the determinant a b + a y^2 + b x^2 of diag(a, b) + m m^T.
+        let (square, determinant) = (a + b + x * x + y * y, a * b + a * y * y + b * x * x);
+        assert!((found[0] / square.sqrt() - 1.0).abs() < 1e-12);
+        assert!((found[0] * found[1] / determinant.sqrt() - 1.0).abs() < 1e-8, "{found:?}");
+        assert!(found[2].abs() < 1e-9);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The lanes of a sum are added in a fixed order: it does not depend on the register width.
 
 use crate::data::Element;
+use crate::kernels::Real;
 use crate::kernels::vectorized::{Simd, WithSimd, with_simd};
 
 /// Sums that run side by side in one vector register, or several narrower ones.
@@ -189,6 +190,20 @@ fn position_of<S: Simd>(simd: S, values: &[f64], value: f64) -> Option<usize> {
     Some(start + position)
 }
 
+/// The largest |x_k|; 0 if there is none.
+#[inline(always)]
+pub(crate) fn largest_magnitude<T: Real>(x: &[T]) -> f64 {
+    let (groups, rest) = x.as_chunks::<LANES>();
+    let mut largest = [T::default(); LANES];
+    let larger = |largest: T, value: T| if value.magnitude() > largest { value.magnitude() } else { largest };
+    for group in groups {
+        for (largest, value) in largest.iter_mut().zip(group) {
+            *largest = larger(*largest, *value);
+        }
+    }
+    largest.into_iter().chain(rest.iter().copied()).fold(T::default(), larger).to_f64()
+}
+
 /// |x|^2.
 #[inline(always)]
 pub(crate) fn squared_norm<T: Element>(x: &[T]) -> f64 {
@@ -298,6 +313,17 @@ mod tests {
             assert!(in_every_width(|| Minimum(&values)).iter().all(|found| *found == least));
         }
         assert_eq!(smallest(&[f64::INFINITY; 3], None), None);
+    }
+
+    #[test]
+    fn the_largest_magnitude_is_found_wherever_it_lies() {
+        for length in [1usize, 7, 8, 9, 40] {
+            for place in 0..length {
+                let x: Vec<f32> = (0..length).map(|k| if k == place { -3.0 } else { 2.0 }).collect();
+                assert_eq!(largest_magnitude(&x), 3.0);
+            }
+        }
+        assert_eq!(largest_magnitude::<f64>(&[]), 0.0);
     }
 
     #[test]

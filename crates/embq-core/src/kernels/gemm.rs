@@ -98,6 +98,17 @@ pub(crate) fn multiply<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]
     product((m, n, k), Factor::of_rows(left, k), Factor::of_rows(right, n), out, n);
 }
 
+/// `out` (m x n) = some columns of `left`, whose rows have `width` values, times `right`, which has a row for each of them,
+/// in row order.
+///
+/// # Panics
+/// If the slices do not have these shapes.
+pub(crate) fn multiply_columns<T: Real>(left: &[T], width: usize, columns: Range<usize>, right: &[T], out: &mut [T]) {
+    let (m, n, k) = (left.len() / width, right.len() / columns.len(), columns.len());
+    let left = Factor { values: &left[columns.start..], row_stride: width, column_stride: 1 };
+    product((m, n, k), left, Factor::of_rows(right, n), out, n);
+}
+
 /// `out` (m x n) = the transpose of `left` (k x m) times `right` (k x n), all in row order.
 ///
 /// # Panics
@@ -218,5 +229,8 @@ mod tests {
         assert_eq!(out, expected);
         transposed_multiply(&left_transposed, &right, 3, &mut out);
         assert_eq!(out, expected);
+        // The last two columns alone.
+        multiply_columns(&left, 3, 1..3, &right[4..], &mut out);
+        assert_eq!(out, [4.0, 13.0, 5.0, 5.0, 10.0, 28.0, 11.0, 11.0]);
     }
 }

@@ -15,6 +15,9 @@ use crate::data::Dataset;
 use crate::error::Result;
 use crate::kernels::{DistanceLoss, RowFold};
 
+/// Influence values of all rows on single classes that are held at once, for each score.
+const VALUES: usize = 1 << 24;
+
 /// Rows whose scores are summed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Anchors {
@@ -98,37 +101,38 @@ impl Sums {
     }
 }
 
-/// Asks a route for all anchors and then for single classes, at most `at_once` of them at a time.
+/// Asks a route for all anchors.
 pub(crate) fn influence(
+    dataset: &Dataset,
+    sums: impl FnOnce(&[Anchors]) -> Result<Vec<Sums>>,
+) -> Result<Vec<Influence>> {
+    let groups = [Anchors::All, Anchors::EachClass];
+    let of_score = |sums: Sums| {
+        let mut values = sums.influence(dataset, &groups).into_iter();
+        Influence { overall: values.next().unwrap_or_default(), by_class: values.next().unwrap_or_default() }
+    };
+    Ok(sums(&groups)?.into_iter().map(of_score).collect())
+}
+
+/// Asks a route for single classes, at most `at_once` of them at a time, and for so few that what is known of the rows
+/// keeps to a few hundred bytes each.
+pub(crate) fn class_influence(
     dataset: &Dataset,
     classes: &[usize],
     at_once: usize,
     mut sums: impl FnMut(&[Anchors]) -> Result<Vec<Sums>>,
     with: ClassInfluence<'_>,
-) -> Result<Vec<Influence>> {
-    let mut panels = classes.chunks(at_once.max(1));
-    let first = panels.next().unwrap_or_default();
-    let of_classes = |panel: &[usize]| panel.iter().copied().map(Anchors::Class).collect::<Vec<_>>();
-    let groups = [vec![Anchors::All, Anchors::EachClass], of_classes(first)].concat();
-    let mut influences = Vec::new();
-    for (score, sums) in sums(&groups)?.into_iter().enumerate() {
-        let mut values = sums.influence(dataset, &groups).into_iter();
-        let overall = values.next().unwrap_or_default();
-        let by_class = values.next().unwrap_or_default();
-        for (&class, values) in first.iter().zip(values) {
-            with(score, class, &values);
-        }
-        influences.push(Influence { overall, by_class });
-    }
-    for panel in panels {
-        let groups = of_classes(panel);
+) -> Result<()> {
+    let at_once = at_once.min(VALUES / dataset.len()).max(1);
+    for panel in classes.chunks(at_once) {
+        let groups: Vec<Anchors> = panel.iter().copied().map(Anchors::Class).collect();
         for (score, sums) in sums(&groups)?.into_iter().enumerate() {
             for (&class, values) in panel.iter().zip(sums.influence(dataset, &groups)) {
                 with(score, class, &values);
             }
         }
     }
-    Ok(influences)
+    Ok(())
 }
 
 /// The derivatives of the score of a row by its mean distances: most scores depend on few of them.

@@ -23,6 +23,7 @@ mod pair_geometry;
 mod pairs;
 mod precomputed;
 mod real;
+mod rounding;
 mod sorted_dimensions;
 mod vectorized;
 mod workspaces;
@@ -38,14 +39,15 @@ pub(crate) use all_pairs::{PairStatistics, PairsWanted};
 pub(crate) use bounded_pairs::{BoundedPairs, Neighbour};
 pub(crate) use class_means::{ClassMeans, NearestMeans};
 pub use covariance::{Covariance, Eigen, covariance};
-pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, smallest};
+pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, largest_magnitude, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
-pub(crate) use gemm::{Packed, multiply, multiply_packed, multiply_transposed, transposed_multiply};
+pub(crate) use gemm::{Packed, multiply, multiply_columns, multiply_packed, multiply_transposed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{ClassInfluence, Influence};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
+pub(crate) use rounding::Rounding;
 pub use sorted_dimensions::ManhattanCost;
 use sorted_dimensions::SortedDimensions;
 pub(crate) use vectorized::{Vectorized, vectorized};
@@ -192,30 +194,46 @@ impl<'a> ClassDistanceKernel<'a> {
         }
     }
 
-    /// The influence of every row on the means of scores that see rows only through their mean distances; `with` takes
-    /// it for the means of single classes. All rows are scored.
+    /// The influence of every row on the means of scores that see rows only through their mean distances. All rows are
+    /// scored.
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        match &self.route {
+            Route::ClosedF32(kernel) => kernel.influence(scores),
+            Route::ClosedF64(kernel) => kernel.influence(scores),
+            Route::PairsF32(kernel) => kernel.influence(scores),
+            Route::PairsF64(kernel) => kernel.influence(scores),
+            Route::Sorted(kernel) => kernel.influence(scores),
+            Route::Precomputed(kernel) => kernel.influence(scores),
+        }
+    }
+
+    /// The same on the means over single classes, which `with` takes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
+    ) -> Result<()> {
         match &self.route {
-            Route::ClosedF32(kernel) => kernel.influence(scores, classes, with),
-            Route::ClosedF64(kernel) => kernel.influence(scores, classes, with),
-            Route::PairsF32(kernel) => kernel.influence(scores, classes, with),
-            Route::PairsF64(kernel) => kernel.influence(scores, classes, with),
-            Route::Sorted(kernel) => kernel.influence(scores, classes, with),
-            Route::Precomputed(kernel) => kernel.influence(scores, classes, with),
+            Route::ClosedF32(kernel) => kernel.class_influence(scores, classes, with),
+            Route::ClosedF64(kernel) => kernel.class_influence(scores, classes, with),
+            Route::PairsF32(kernel) => kernel.class_influence(scores, classes, with),
+            Route::PairsF64(kernel) => kernel.class_influence(scores, classes, with),
+            Route::Sorted(kernel) => kernel.class_influence(scores, classes, with),
+            Route::Precomputed(kernel) => kernel.class_influence(scores, classes, with),
         }
     }
 }
 
 /// The sum of the parts of all rows, and `factor` times its gradient by the rows (N x d, in row order) as they are given:
-/// for cosine, through the normalisation.
+/// for cosine, through the normalisation. Products are of type `T` where these keep the errors of the gradient below 1e-5
+/// of its largest entry, else float64.
 ///
 /// # Errors
 /// A distance without a gradient, row weights, a subsample, what reading rows reports.
@@ -229,21 +247,36 @@ pub fn gradient<T: Real, L: DistanceLoss>(
         let problem = "gradients have neither row weights nor a subsample";
         return Err(Error::setting(problem, "give all rows the same weight"));
     }
-    let distance = dataset.distance();
-    let (total, gradient) = match distance {
-        Distance::Cosine | Distance::SqEuclidean | Distance::Hamming => {
-            closed_form::ClosedForm::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?
-        }
-        Distance::Euclidean => pairs::PairTiles::<T>::new(dataset, distance, progress)?.gradient(loss, factor)?,
-        Distance::Manhattan | Distance::Precomputed => {
-            return Err(Error::setting(
-                format!("the silhouette loss has no gradient by {distance} distance"),
-                "cosine, sqeuclidean and euclidean have one",
-            ));
-        }
-    };
     let shape = (dataset.len(), dataset.dimensions());
+    if let Some((total, gradient)) = gradient_by_products_of::<T, L>(dataset, loss, factor, progress)? {
+        return Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()));
+    }
+    let (total, gradient) = gradient_by_products_of::<f64, L>(dataset, loss, factor, progress)?.unwrap_or_default();
+    let gradient = gradient.into_iter().map(T::from_f64).collect();
     Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()))
+}
+
+/// The same by products of one type; `None` where these are not accurate enough, which float64 always is.
+fn gradient_by_products_of<T: Real, L: DistanceLoss>(
+    dataset: &Dataset,
+    loss: &L,
+    factor: f64,
+    progress: &dyn Progress,
+) -> Result<Option<(f64, Vec<T>)>> {
+    let distance = dataset.distance();
+    match distance {
+        Distance::Cosine | Distance::SqEuclidean | Distance::Hamming => {
+            closed_form::ClosedForm::<T>::new(dataset, distance, progress)?.gradient(loss, factor)
+        }
+        Distance::Euclidean => {
+            let pairs = pairs::PairTiles::<T>::new(dataset, distance, progress)?;
+            if pairs.is_too_coarse_for(loss.resolution()) { Ok(None) } else { pairs.gradient(loss, factor).map(Some) }
+        }
+        Distance::Manhattan | Distance::Precomputed => Err(Error::setting(
+            format!("the silhouette loss has no gradient by {distance} distance"),
+            "cosine, sqeuclidean and euclidean have one",
+        )),
+    }
 }
 
 /// Rows sorted by class, in row order within a class, with the place where each class starts and where the last ends.

@@ -13,7 +13,7 @@ use std::ops::Range;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::between_classes::BetweenClasses;
@@ -27,6 +27,10 @@ use crate::progress::Progress;
 
 /// Rows of a tile's side.
 const TILE: usize = 256;
+
+/// Units in the last place of the longest row below this share of the resolution change no derivative by more than 1e-5
+/// of it.
+const SEEN: f64 = 2e-5;
 
 /// Numbers that the sums of one strip may take.
 const STRIP_SUMS: usize = 1 << 23;
@@ -377,6 +381,13 @@ impl<'a, T: Real> PairTiles<'a, T> {
             self.progress.advance(once as u64);
         }
         sums
+    }
+
+    /// Whether errors of mean distances would be seen at a resolution. A distance that passes [`Real::PAIR_CANCELLATION`]
+    /// errs by a few units of the lengths of its rows; errors of either sign average in a mean.
+    pub(crate) fn is_too_coarse_for(&self, resolution: f64) -> bool {
+        let largest = self.squares.iter().fold(0.0_f64, |largest, square| largest.max(square.to_f64()));
+        T::PRECISION == Precision::F32 && T::EPSILON * largest.sqrt() > SEEN * resolution * self.scale
     }
 
     /// Lays out the columns of the tiles that come next.

@@ -91,16 +91,29 @@ impl<'a> SortedDimensions<'a> {
     }
 
     /// The influence of every row by pairs: what a row gives to others depends on all of them.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        match self.precision {
+            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores),
+            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores),
+        }
+    }
+
+    /// The same on the means over single classes.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
+    ) -> Result<()> {
         let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
         match self.precision {
-            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores, classes, with),
-            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores, classes, with),
+            Precision::F32 => {
+                PairTiles::<f32>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
+            }
+            Precision::F64 => {
+                PairTiles::<f64>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
+            }
         }
     }
 

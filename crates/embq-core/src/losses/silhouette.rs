@@ -17,10 +17,10 @@ use crate::progress::{Progress, Silent};
 /// The soft silhouette loss.
 ///
 /// ```
-/// use embq::losses::SoftSilhouette;
+/// use embq_core::losses::SoftSilhouette;
 /// use ndarray::array;
 ///
-/// # fn main() -> embq::Result<()> {
+/// # fn main() -> embq_core::Result<()> {
 /// let embeddings = array![[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0_f32]];
 /// let labels = [0, 0, 1, 1];
 /// let loss = SoftSilhouette::new(0.1);

@@ -9,14 +9,22 @@ use crate::data::Dataset;
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{
-    Real, RowScale, Vectorized, exp_and_exp_m1, lane_sum, lane_sum_2, multiply, multiply_transposed, sort_by_class,
-    vectorized,
+    Real, Rounding, RowScale, Vectorized, exp_and_exp_m1, lane_sum, lane_sum_2, largest_magnitude, multiply_columns,
+    multiply_transposed, sort_by_class, vectorized,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::progress::{Progress, Silent};
 
 /// Rows of a tile's side.
 const TILE: usize = 256;
+
+/// Columns whose part of a gradient is summed in the type of the products. The rows of a tight class are nearly the same
+/// numbers, and a sum of k of them is rounded the same way each time: up to k / 2 units in the last place.
+const DEPTH: usize = 32;
+
+/// Units in the last place of the summed magnitudes that an entry of a gradient is taken to err by: vectors, weights and
+/// sums are rounded.
+const UNITS: f64 = 12.0;
 
 /// The mean over anchors i with positives P(i) (the other rows of their class) of
 ///
@@ -60,9 +68,24 @@ impl SupervisedContrastive {
     /// # Errors
     /// As [`SupervisedContrastive::loss_and_gradient`], and what reading rows reports.
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
+        if let Some(found) = self.by_products_of(dataset, progress)? {
+            return Ok(found);
+        }
+        let found = self.by_products_of::<f64>(dataset, progress)?;
+        let (loss, gradient) = found.map_or_else(Default::default, |found| (found.loss, found.gradient));
+        Ok(LossAndGradient { loss, gradient: gradient.mapv(T::from_f64) })
+    }
+
+    /// `None` where products of this type leave too little of the gradient, which those of float64 never do.
+    fn by_products_of<T: Real>(
+        &self,
+        dataset: &Dataset,
+        progress: &dyn Progress,
+    ) -> Result<Option<LossAndGradient<T>>> {
         let t = checked_temperature(self.temperature)?;
         dataset.check_values_for::<T>(Distance::Cosine)?;
         let units = Units::<T>::new(dataset)?;
+        let size = largest_magnitude(&units.vectors);
         let (n, d) = (units.class_of.len(), units.dimensions);
         progress.begin("pairs of rows", 2 * n as u64);
         let rows: Vec<Range<usize>> = (0..n).step_by(TILE).map(|start| start..(start + TILE).min(n)).collect();
@@ -77,22 +100,27 @@ impl SupervisedContrastive {
             .collect();
         let anchors = (0..n).filter(|&position| units.positives(position) > 0).count().max(1) as f64;
         let mut sorted = vec![T::default(); n * d];
-        let parts: Vec<f64> = sorted
+        let parts: Vec<(f64, Rounding)> = sorted
             .par_chunks_mut(TILE * d)
             .zip(&rows)
             .map_init(Buffers::default, |buffers, (gradient, rows)| {
-                let (units, log_sums, share) = (&units, &log_sums[..], 1.0 / (anchors * t));
-                let part = vectorized(Gradient { units, t, log_sums, share, rows: rows.clone(), gradient, buffers });
+                let (units, log_sums, share, rows) = (&units, &log_sums[..], 1.0 / (anchors * t), rows.clone());
+                let part =
+                    vectorized(Gradient { units, t, log_sums, share, size, rows: rows.clone(), gradient, buffers });
                 progress.advance(rows.len() as u64);
                 part
             })
             .collect();
         progress.end();
+        let rounding = parts.iter().fold(Rounding::default(), |rounding, (_, part)| rounding.or(*part));
+        if rounding.is_too_much_for::<T>() {
+            return Ok(None);
+        }
         let mut gradient = Array2::from_elem((n, d), T::default());
         for (values, &row) in sorted.chunks_exact(d).zip(&units.order) {
             gradient.row_mut(row).iter_mut().zip(values).for_each(|(target, value)| *target = *value);
         }
-        Ok(LossAndGradient { loss: parts.iter().sum::<f64>() / anchors, gradient })
+        Ok(Some(LossAndGradient { loss: parts.iter().map(|(loss, _)| loss).sum::<f64>() / anchors, gradient }))
     }
 }
 
@@ -230,20 +258,23 @@ struct Gradient<'t, T> {
     t: f64,
     log_sums: &'t [f64],
     share: f64,
+    /// The largest entry of all vectors.
+    size: f64,
     rows: Range<usize>,
     gradient: &'t mut [T],
     buffers: &'t mut Buffers<T>,
 }
 
 impl<T: Real> Vectorized for Gradient<'_, T> {
-    type Output = f64;
+    type Output = (f64, Rounding);
 
     #[inline(always)]
-    fn run(self) -> f64 {
-        let Gradient { units, t, log_sums, share, rows, gradient, buffers } = self;
+    fn run(self) -> (f64, Rounding) {
+        let Gradient { units, t, log_sums, share, size, rows, gradient, buffers } = self;
         let Buffers { tile, product, exponentials } = buffers;
         let (d, rate) = (units.dimensions, 1.0 / t);
         let mut sums = vec![0.0; rows.len() * d];
+        let mut row_weights = vec![0.0; rows.len()];
         product.resize(rows.len() * d, T::default());
         // Rows without a positive are no anchors, but negatives of others.
         let is_anchor = |position: usize| if units.positives(position) > 0 { 1.0 } else { 0.0 };
@@ -251,7 +282,8 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
             let width = columns.len();
             let column_anchors: Vec<f64> = columns.clone().map(is_anchor).collect();
             exponentials.resize(width, 0.0);
-            for (position, weights) in rows.clone().zip(tile.chunks_exact_mut(width)) {
+            let lists = rows.clone().zip(&mut row_weights).zip(tile.chunks_exact_mut(width));
+            for ((position, row_weight), weights) in lists {
                 let (own, log_sum) = (is_anchor(position), log_sums[position]);
                 for (exponential, value) in exponentials.iter_mut().zip(&*weights) {
                     *exponential = own * exp_and_exp_m1(value.to_f64() * rate - log_sum).0;
@@ -261,16 +293,21 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
                     let other = anchor * exp_and_exp_m1(weight.to_f64() * rate - log_sum).0;
                     *weight = T::from_f64(exponential + other);
                 }
+                *row_weight += lane_sum(weights, |weight| weight.to_f64());
             }
-            multiply(tile, units.vectors(&columns), width, product);
-            for (sum, value) in sums.iter_mut().zip(product.iter()) {
-                *sum += value.to_f64();
+            for start in (0..width).step_by(DEPTH) {
+                let part = start..(start + DEPTH).min(width);
+                let rows = columns.start + part.start..columns.start + part.end;
+                multiply_columns(tile, width, part, units.vectors(&rows), product);
+                for (sum, value) in sums.iter_mut().zip(product.iter()) {
+                    *sum += value.to_f64();
+                }
             }
         });
-        let mut total = 0.0;
+        let (mut total, mut rounding) = (0.0, Rounding::default());
         let mut unit = vec![0.0; d];
-        for ((position, sums), gradient) in rows.clone().zip(sums.chunks_exact_mut(d)).zip(gradient.chunks_exact_mut(d))
-        {
+        let lists = rows.clone().zip(sums.chunks_exact_mut(d)).zip(gradient.chunks_exact_mut(d));
+        for (((position, sums), gradient), row_weight) in lists.zip(row_weights) {
             let scale = units.scales[position];
             scale.apply_to(&units.rows[position * d..(position + 1) * d], &mut unit);
             let class = units.class_of[position] as usize;
@@ -288,8 +325,11 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
             for ((target, sum), unit) in gradient.iter_mut().zip(&*sums).zip(&unit) {
                 *target = T::from_f64(share * scale.apply(sum - along * unit));
             }
+            let error = UNITS * 0.5 * T::EPSILON * row_weight * size;
+            rounding =
+                rounding.or(Rounding { error: share * scale.apply(error), largest: largest_magnitude(gradient) });
         }
-        total
+        (total, rounding)
     }
 }
 

@@ -1,8 +1,7 @@
 //! How many dimensions the rows really use: from the eigenvalues of their covariance.
 
 use crate::error::Result;
-use crate::kernels::Eigen;
-use crate::metrics::shared::{Measured, Measures, SharedWork, without_rounding};
+use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 /// What RankMe adds to each share, so that it has a logarithm.
 const RANKME_EPSILON: f64 = 1e-7;
@@ -47,8 +46,8 @@ fn rankme(work: &SharedWork<'_>) -> Result<Measured> {
         return Ok(Err(NO_DIMENSIONS.to_owned()));
     }
     let covariance = work.covariance()?;
-    let squares = without_rounding(Eigen::of(&covariance.second_moment(), 0)?.values, covariance.rows);
-    let singular: Vec<f64> = squares.iter().take(covariance.rows).map(|square| square.sqrt()).collect();
+    let mut singular = covariance.singular_values()?;
+    singular.truncate(covariance.rows);
     if singular[0] == 0.0 {
         return Ok(Err("all rows are zero vectors".to_owned()));
     }

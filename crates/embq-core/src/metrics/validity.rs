@@ -31,9 +31,6 @@ fn davies_bouldin(work: &SharedWork<'_>) -> Result<Measured> {
     let radii =
         class_means(means.classes(), codes.zip(work.own_squares()?).map(|(&code, own)| (code, own.sqrt(), 1.0)));
     let radii: Vec<f64> = radii.into_iter().map(Option::unwrap_or_default).collect();
-    if radii.iter().all(|&radius| radius == 0.0) {
-        return Ok(Err(COLLAPSED.to_owned()));
-    }
     let worst = means.for_each_class(|class, squared| {
         let others = squared.iter().enumerate().filter(|&(other, _)| other != class);
         others.map(|(other, squared)| (radii[class] + radii[other]) / squared.sqrt()).fold(0.0, larger)

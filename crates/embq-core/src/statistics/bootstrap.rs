@@ -4,15 +4,40 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use crate::statistics::{DRAWS, LEVEL, Strata};
+use crate::statistics::{DRAWS, LEVEL, MANY_ROWS, Strata, normal_interval};
 
 /// Statistics that are drawn together.
 const TOGETHER: usize = 8;
 
+/// Skewness and kurtosis of a sum up to which the expansion of its percentiles is taken.
+const NEARLY_NORMAL: f64 = 0.1;
+
 /// For each statistic, a sum of terms of rows, what chance takes from it and adds to it at most: the percentiles of 2,000
-/// draws of as many rows of each class as it has. The same for a seed on any number of threads.
+/// draws of as many rows of each class as it has, or with [`MANY_ROWS`] those of all draws, from the moments of a draw. The
+/// same for a seed on any number of threads.
 pub fn bootstrap_intervals(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> {
-    statistics.chunks(TOGETHER).flat_map(|statistics| draw(statistics, strata, seed)).collect()
+    let mut intervals: Vec<Option<[f64; 2]>> = vec![None; statistics.len()];
+    if strata.order.len() >= MANY_ROWS {
+        intervals = statistics.par_iter().map(|terms| expanded(strata.redrawn_moments(terms))).collect();
+    }
+    let drawn: Vec<&[f64]> =
+        statistics.iter().zip(&intervals).filter(|(_, known)| known.is_none()).map(|(terms, _)| *terms).collect();
+    let mut drawn = drawn.chunks(TOGETHER).flat_map(|statistics| draw(statistics, strata, seed));
+    intervals.into_iter().map(|known| known.or_else(|| drawn.next()).unwrap_or_default()).collect()
+}
+
+/// The percentiles of a sum around its mean from its variance, skewness and kurtosis, by the expansion of Cornish and
+/// Fisher (1938); `None` where the sum is too far from normal.
+fn expanded([variance, skewness, kurtosis]: [f64; 3]) -> Option<[f64; 2]> {
+    if skewness.abs() > NEARLY_NORMAL || kurtosis.abs() > NEARLY_NORMAL {
+        return None;
+    }
+    let [_, z] = normal_interval(0.0, 1.0);
+    Some([-z, z].map(|z| {
+        let bent = z + (z * z - 1.0) * skewness / 6.0 + (z.powi(3) - 3.0 * z) * kurtosis / 24.0
+            - (2.0 * z.powi(3) - 5.0 * z) * skewness * skewness / 36.0;
+        bent * variance.sqrt()
+    }))
 }
 
 fn draw(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> {
@@ -82,5 +107,32 @@ mod tests {
         assert_eq!((together[1], together[4]), (alone, alone));
         assert_eq!(together[0], alone.map(|end| 2.0 * end));
         assert_ne!(bootstrap_intervals(&[&values], &strata, 2)[0], alone);
+    }
+
+    #[test]
+    fn percentiles_from_moments_are_those_of_draws() {
+        // Skewed terms: the square of a number that is uniform in each class.
+        let rows = MANY_ROWS + 1000;
+        let values: Vec<f64> = (0..rows).map(|row| ((row * 7919 % rows) as f64 / rows as f64).powi(6)).collect();
+        let codes: Vec<u32> = (0..rows).map(|row| (row % 3) as u32).collect();
+        let strata = Strata::new(&codes, &[rows / 3; 3], None);
+        let known = expanded(strata.redrawn_moments(&values)).unwrap();
+        let drawn = draw(&[&values], &strata, 3)[0];
+        let error = strata.standard_error(&values);
+        for (known, drawn) in known.iter().zip(drawn) {
+            // Of 2,000 draws the percentiles themselves vary by 0.06 standard errors.
+            assert!((known - drawn).abs() < 0.2 * error, "{known} {drawn} {error}");
+        }
+        assert_eq!(bootstrap_intervals(&[&values], &strata, 3)[0], known);
+    }
+
+    #[test]
+    fn a_sum_that_hangs_on_one_row_is_drawn() {
+        let rows = MANY_ROWS;
+        let mut values = vec![0.0; rows];
+        values[7] = 1.0;
+        let strata = Strata::whole(rows);
+        assert_eq!(expanded(strata.redrawn_moments(&values)), None);
+        assert!(bootstrap_intervals(&[&values], &strata, 3)[0][1] > 1.0);
     }
 }

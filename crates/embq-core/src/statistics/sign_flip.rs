@@ -4,15 +4,33 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
+use crate::statistics::{MANY_ROWS, normal_p_value};
+
 /// Rows whose signed sums are looked up together: one byte of signs.
 const GROUP: usize = 8;
 
 /// Groups of one block, whose sums are added in order.
 const BLOCK: usize = 256;
 
+/// Kurtosis of a sum with random signs up to which it counts as normal.
+const NEARLY_NORMAL: f64 = 0.01;
+
 /// The two-sided p-value (1 + #{|T*| >= |T|}) / (1 + draws) of the sum T of the terms, where T* are sums with a random
-/// sign for each term. The same for a seed on any number of threads.
+/// sign for each term; with [`MANY_ROWS`], where such sums are normal, the number of draws that is expected to reach T.
+/// The same for a seed on any number of threads.
 pub fn sign_flip_p_value(terms: &[f64], draws: usize, seed: u64) -> f64 {
+    if terms.len() >= MANY_ROWS {
+        let (mut squares, mut fourths) = (0.0, 0.0);
+        for term in terms {
+            squares += term * term;
+            fourths += term.powi(4);
+        }
+        // That of a sum with random signs is -2 sum t^4 / (sum t^2)^2.
+        if 2.0 * fourths <= NEARLY_NORMAL * squares * squares {
+            let reached = draws as f64 * normal_p_value(terms.iter().sum(), squares.sqrt());
+            return (1.0 + reached) / (1 + draws) as f64;
+        }
+    }
     let blocks: Vec<Vec<f64>> = terms
         .par_chunks(BLOCK * GROUP)
         .enumerate()
@@ -71,6 +89,20 @@ mod tests {
         assert!((p - 2.0 / 16.0).abs() < 0.01, "{p}");
         // |sum| >= 4: all but those with ... 10 against 1, 2, 3 is 4 at least.
         assert_eq!(sign_flip_p_value(&[-1.0, -2.0, -3.0, 10.0], 2000, 0), 1.0);
+    }
+
+    #[test]
+    fn many_rows_have_the_p_value_that_draws_would_have() {
+        // About one standard deviation of the sum away from 0.
+        let terms: Vec<f64> =
+            (0..MANY_ROWS).map(|row| ((row * 7919 % MANY_ROWS) as f64 / 1e4 - 0.996).powi(3)).collect();
+        let known = sign_flip_p_value(&terms, 2000, 1);
+        // The same terms in a few rows less, which are drawn.
+        let drawn = sign_flip_p_value(&terms[..MANY_ROWS - 1], 2000, 1);
+        assert!((known - drawn).abs() < 0.05, "{known} {drawn}");
+        let mut alone = vec![0.0; MANY_ROWS];
+        alone[3] = 1.0;
+        assert_eq!(sign_flip_p_value(&alone, 2000, 1), 1.0);
     }
 
     #[test]

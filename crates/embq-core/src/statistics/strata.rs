@@ -52,6 +52,37 @@ impl<'a> Strata<'a> {
         self.starts.windows(2).map(variance).sum::<f64>().sqrt()
     }
 
+    /// Variance, skewness and excess kurtosis of the sum of the terms where the rows of each class are drawn again, as many
+    /// as it has: sums of as many independent draws have the sums of their cumulants. The skewness and kurtosis of a sum
+    /// that does not vary are 0.
+    pub(super) fn redrawn_moments(&self, terms: &[f64]) -> [f64; 3] {
+        let centred = self.centred(terms);
+        let mut cumulants = [0.0; 3];
+        for ends in self.starts.windows(2) {
+            let rows = &centred[ends[0]..ends[1]];
+            if rows.len() < 2 {
+                continue;
+            }
+            let count = rows.len() as f64;
+            let mean = rows.iter().sum::<f64>() / count;
+            let mut sums = [0.0; 3];
+            for value in rows {
+                let (value, square) = (value - mean, (value - mean).powi(2));
+                sums[0] += square;
+                sums[1] += square * value;
+                sums[2] += square * square;
+            }
+            cumulants[0] += sums[0];
+            cumulants[1] += sums[1];
+            cumulants[2] += sums[2] - 3.0 * sums[0] * (sums[0] / count);
+        }
+        let [variance, third, fourth] = cumulants;
+        if variance <= 0.0 {
+            return [0.0; 3];
+        }
+        [variance, third / variance.powf(1.5), fourth / (variance * variance)]
+    }
+
     /// For each class the standard deviation of the values of its rows (divided by n - 1); `None` for a single row.
     pub fn deviations(&self, values: &[f64]) -> Vec<Option<f64>> {
         let deviation = |rows: &[usize]| {
@@ -83,6 +114,28 @@ mod tests {
         let strata = Strata::new(&[0, 1, 0, 1, 2], &[2, 2, 1], None);
         assert_eq!(strata.standard_error(&[1.0, 5.0, 1.0, 5.0, 100.0]), 0.0);
         assert_eq!(strata.deviations(&[1.0, 5.0, 3.0, 5.0, 100.0]), [Some(2f64.sqrt()), Some(0.0), None]);
+    }
+
+    #[test]
+    fn moments_of_redrawn_sums_are_those_of_all_draws() {
+        // All 27 draws of three rows out of three, and all 4 of two out of two, in every combination.
+        let terms = [0.0, 1.0, 5.0, -2.0, 4.0];
+        let strata = Strata::new(&[0, 0, 0, 1, 1], &[3, 2], None);
+        let mut sums = Vec::new();
+        for draw in 0..27 {
+            for other in 0..4 {
+                let first: f64 = [draw % 3, draw / 3 % 3, draw / 9].iter().map(|&row| terms[row]).sum();
+                sums.push(first + terms[3 + other % 2] + terms[3 + other / 2]);
+            }
+        }
+        let count = sums.len() as f64;
+        let mean = sums.iter().sum::<f64>() / count;
+        let moment = |power: i32| sums.iter().map(|sum| (sum - mean).powi(power)).sum::<f64>() / count;
+        let [variance, skewness, kurtosis] = strata.redrawn_moments(&terms);
+        assert!((variance - moment(2)).abs() < 1e-12, "{variance}");
+        assert!((skewness - moment(3) / moment(2).powf(1.5)).abs() < 1e-12, "{skewness}");
+        assert!((kurtosis - (moment(4) / moment(2).powi(2) - 3.0)).abs() < 1e-12, "{kurtosis}");
+        assert_eq!(strata.redrawn_moments(&[1.0; 5]), [0.0; 3]);
     }
 
     #[test]

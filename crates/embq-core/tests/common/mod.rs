@@ -199,6 +199,11 @@ impl Deviations {
         }
     }
 
+    /// What deviated.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// Fails the test if anything deviated.
     pub fn finish(self) {
         assert!(self.lines.is_empty(), "{} deviation(s):\n{}", self.lines.len(), self.lines.join("\n"));

@@ -4,7 +4,7 @@
 
 use embq_core::distance::Distance;
 use embq_core::metrics::{SmoothMaximum, SoftMinimum};
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::{Array2, Axis};
 
 /// Cosine distances up to here are rounding noise of two equal directions.
 const ZERO_COSINE: f64 = 1e-28;
@@ -15,6 +15,8 @@ pub struct Oracle {
     counts: Vec<usize>,
     /// N x K; NaN in the own-class cell of a singleton.
     means: Array2<f64>,
+    /// N x N.
+    matrix: Array2<f64>,
 }
 
 /// What the definitions say about each row.
@@ -37,8 +39,12 @@ fn unit_rows(values: &Array2<f64>) -> Array2<f64> {
     result
 }
 
-fn pair(left: ArrayView1<f64>, right: ArrayView1<f64>, distance: Distance) -> f64 {
-    let gaps = left.iter().zip(right).map(|(x, y)| x - y);
+fn pair(left: &[f64], right: &[f64], distance: Distance) -> f64 {
+    of_gaps(left.iter().zip(right).map(|(x, y)| x - y), distance)
+}
+
+/// The distance of two points that lie this far apart along each dimension.
+fn of_gaps(gaps: impl Iterator<Item = f64>, distance: Distance) -> f64 {
     if distance == Distance::Manhattan {
         return gaps.map(f64::abs).sum();
     }
@@ -58,10 +64,11 @@ pub fn distance_matrix(values: &Array2<f64>, distance: Distance) -> Array2<f64> 
         _ => values.clone(),
     };
     let n = points.nrows();
+    let row = |index: usize| points.row(index).to_slice().expect("row after row");
     let mut result = Array2::zeros((n, n));
     for i in 0..n {
         for j in 0..i {
-            let between = pair(points.row(i), points.row(j), distance);
+            let between = pair(row(i), row(j), distance);
             result[[i, j]] = between;
             result[[j, i]] = between;
         }
@@ -88,7 +95,7 @@ impl Oracle {
                 }
             }
         }
-        Oracle { codes: codes.to_vec(), counts, means: sums / masses }
+        Oracle { codes: codes.to_vec(), counts, means: sums / masses, matrix }
     }
 
     pub fn means(&self) -> &Array2<f64> {
@@ -157,5 +164,187 @@ impl Oracle {
             if larger > 0.0 { (b - a) / larger } else { 0.0 }
         };
         (0..self.codes.len()).map(of_row).collect()
+    }
+
+    /// The gradient of 1 - the mean soft silhouette by the rows, from the difference of every pair of them.
+    pub fn soft_gradient(
+        &self,
+        values: &Array2<f64>,
+        distance: Distance,
+        temperature: f64,
+        softmin: SoftMinimum,
+        softmax: SmoothMaximum,
+    ) -> Array2<f64> {
+        let (n, d) = values.dim();
+        let points = if distance == Distance::Cosine { unit_rows(values) } else { values.clone() };
+        // Derivatives of the loss by every mean distance, over the number of rows that it is a mean of.
+        let mut slopes = Array2::<f64>::zeros(self.means.raw_dim());
+        for row in (0..n).filter(|&row| !self.singleton(row)) {
+            let by_distance = self.soft_slopes(row, temperature, softmin, softmax);
+            for (class, slope) in by_distance.into_iter().enumerate() {
+                let members = self.counts[class] - usize::from(class == self.codes[row]);
+                slopes[[row, class]] = -slope / (n as f64 * members as f64);
+            }
+        }
+        let mut gradient = vec![0.0; n * d];
+        let mut along = vec![0.0; d];
+        for i in 0..n {
+            for j in 0..i {
+                let (x, y) = (points.row(i), points.row(j));
+                let (x, y) = (x.to_slice().expect("row after row"), y.to_slice().expect("row after row"));
+                let slope = slopes[[i, self.codes[j]]] + slopes[[j, self.codes[i]]];
+                let factor = match distance {
+                    Distance::Cosine => slope,
+                    Distance::SqEuclidean => 2.0 * slope,
+                    Distance::Euclidean if self.matrix[[i, j]] > 0.0 => slope / self.matrix[[i, j]],
+                    _ => 0.0,
+                };
+                for ((along, x), y) in along.iter_mut().zip(x).zip(y) {
+                    *along = factor * (x - y);
+                }
+                gradient[i * d..(i + 1) * d].iter_mut().zip(&along).for_each(|(sum, part)| *sum += part);
+                gradient[j * d..(j + 1) * d].iter_mut().zip(&along).for_each(|(sum, part)| *sum -= part);
+            }
+        }
+        let mut gradient = Array2::from_shape_vec((n, d), gradient).expect("N x d");
+        if distance == Distance::Cosine {
+            for ((mut slope, unit), row) in gradient.rows_mut().into_iter().zip(points.rows()).zip(values.rows()) {
+                let radial = slope.dot(&unit);
+                let length = row.dot(&row).sqrt();
+                slope.zip_mut_with(&unit, |slope, unit| *slope = (*slope - radial * unit) / length);
+            }
+        }
+        gradient
+    }
+
+    /// ds_i/dD_ic of a row that is not alone in its class.
+    fn soft_slopes(&self, row: usize, temperature: f64, softmin: SoftMinimum, softmax: SmoothMaximum) -> Vec<f64> {
+        let a = self.own(row);
+        let least = self.rivals(row).map(|(_, mean)| mean).fold(f64::INFINITY, f64::min);
+        let weight = |mean: f64| (-(mean - least) / temperature).exp();
+        let total: f64 = self.rivals(row).map(|(_, mean)| weight(mean)).sum();
+        let excess: f64 = self.rivals(row).map(|(_, mean)| weight(mean) / total * (mean - least)).sum();
+        let rivals = (self.counts.len() - 1) as f64;
+        let (b, by_mean): (f64, Box<dyn Fn(f64) -> f64>) = match softmin {
+            SoftMinimum::Weighted => {
+                (least + excess, Box::new(|mean| weight(mean) / total * (1.0 - (mean - least - excess) / temperature)))
+            }
+            SoftMinimum::Lse => (least - temperature * (total / rivals).ln(), Box::new(|mean| weight(mean) / total)),
+        };
+        let (m, dm_da) = match softmax {
+            SmoothMaximum::Lse => {
+                let m = a.max(b) + temperature * (-(a - b).abs() / temperature).exp().ln_1p();
+                (m, 1.0 / (1.0 + ((b - a) / temperature).exp()))
+            }
+            SmoothMaximum::Hard => (a.max(b), if a > b { 1.0 } else { 0.0 }),
+        };
+        let mut slopes = vec![0.0; self.counts.len()];
+        if m <= 0.0 {
+            return slopes;
+        }
+        let score = (b - a) / m;
+        for (class, mean) in self.rivals(row) {
+            slopes[class] = by_mean(mean) * (1.0 - score * (1.0 - dm_da)) / m;
+        }
+        slopes[self.codes[row]] = -(1.0 + score * dm_da) / m;
+        slopes
+    }
+
+    /// The influence of every row on the mean of the hard silhouettes of rows of equal weight.
+    pub fn influence(&self) -> Vec<f64> {
+        let n = self.codes.len();
+        let hard = self.hard();
+        let mut influence = hard.silhouette.clone();
+        for i in (0..n).filter(|&row| !self.singleton(row) && hard.a[row].max(hard.b[row]) > 0.0) {
+            let (own, nearest, a, b) = (self.codes[i], hard.nearest_other[i], hard.a[i], hard.b[i]);
+            let (by_a, by_b) = if a > b { (-b / (a * a), 1.0 / a) } else { (-1.0 / b, a / (b * b)) };
+            for j in (0..n).filter(|&row| row != i) {
+                let class = self.codes[j];
+                if class == own {
+                    influence[j] += by_a / (self.counts[own] - 1) as f64 * (self.matrix[[i, j]] - a);
+                } else if class == nearest {
+                    influence[j] += by_b / self.counts[nearest] as f64 * (self.matrix[[i, j]] - b);
+                }
+            }
+        }
+        influence
+    }
+
+    /// The mean distance between the rows of each class and those of the class where this is smallest.
+    pub fn separation(&self) -> Vec<f64> {
+        let classes = self.counts.len();
+        let mut sums = Array2::<f64>::zeros((classes, classes));
+        for (row, &own) in self.codes.iter().enumerate() {
+            for (class, mean) in self.rivals(row) {
+                sums[[own, class]] += mean / self.counts[own] as f64;
+            }
+        }
+        let smallest = |own: usize| {
+            (0..classes).filter(|&class| class != own).map(|class| sums[[own, class]]).fold(f64::INFINITY, f64::min)
+        };
+        (0..classes).map(smallest).collect()
+    }
+}
+
+/// What the definitions say about the mean of each class.
+pub struct Centroids {
+    /// The mean distance of its rows to it.
+    pub radius_mean: Vec<f64>,
+    /// Its distance to the nearest other mean.
+    pub separation: Vec<f64>,
+}
+
+impl Centroids {
+    pub fn new(values: &Array2<f64>, codes: &[usize], distance: Distance) -> Self {
+        let cosine = distance == Distance::Cosine;
+        let points = if cosine { unit_rows(values) } else { values.clone() };
+        let classes = codes.iter().max().expect("rows") + 1;
+        let rows_of = |class: usize| (0..codes.len()).filter(move |&row| codes[row] == class);
+        // A mean is the first row of its class and what the others differ from it by, kept apart: what a tight class
+        // differs by is not rounded away.
+        let firsts: Vec<usize> =
+            (0..classes).map(|class| rows_of(class).next().expect("a row of each class")).collect();
+        let mut offsets = Array2::<f64>::zeros((classes, values.ncols()));
+        for (class, &first) in firsts.iter().enumerate() {
+            let count = rows_of(class).count() as f64;
+            for row in rows_of(class) {
+                let mut offset = offsets.row_mut(class);
+                offset += &((&points.row(row) - &points.row(first)) / count);
+            }
+        }
+        let directions = unit_rows(&Array2::from_shape_fn(offsets.raw_dim(), |(class, column)| {
+            points[[firsts[class], column]] + offsets[[class, column]]
+        }));
+        let to_mean = |row: usize, class: usize| {
+            let gaps = (0..values.ncols()).map(|column| {
+                if cosine {
+                    points[[row, column]] - directions[[class, column]]
+                } else {
+                    (points[[row, column]] - points[[firsts[class], column]]) - offsets[[class, column]]
+                }
+            });
+            of_gaps(gaps, distance)
+        };
+        let between = |class: usize, other: usize| {
+            let gaps = (0..values.ncols()).map(|column| {
+                if cosine {
+                    directions[[class, column]] - directions[[other, column]]
+                } else {
+                    let firsts = points[[firsts[class], column]] - points[[firsts[other], column]];
+                    firsts + (offsets[[class, column]] - offsets[[other, column]])
+                }
+            });
+            of_gaps(gaps, distance)
+        };
+        let radius =
+            |class: usize| rows_of(class).map(|row| to_mean(row, class)).sum::<f64>() / rows_of(class).count() as f64;
+        let separation = |class: usize| {
+            let others = (0..classes).filter(|&other| other != class);
+            others.map(|other| between(class, other)).fold(f64::INFINITY, f64::min)
+        };
+        Centroids {
+            radius_mean: (0..classes).map(radius).collect(),
+            separation: (0..classes).map(separation).collect(),
+        }
     }
 }

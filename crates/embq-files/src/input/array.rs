@@ -1,5 +1,7 @@
 //! Arrays, whatever file they lie in: NumPy's and tensors alike.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use crate::input::Role;
@@ -276,6 +278,25 @@ impl Array {
     /// The element type as people write it.
     pub fn dtype(&self) -> String {
         self.header.elements.dtype()
+    }
+
+    /// The type of its numbers; `None` where it holds text.
+    pub fn element_type(&self) -> Option<ElementType> {
+        match self.header.elements {
+            Elements::Number(element_type) => Some(element_type),
+            Elements::Unicode(_) | Elements::Bytes(_) => None,
+        }
+    }
+
+    /// Some of the elements in file order, as an array of one axis; `None` past the end.
+    pub fn window(&self, range: Range<usize>) -> Option<Array> {
+        let count = self.header.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length))?;
+        if range.start > range.end || range.end > count {
+            return None;
+        }
+        let offset = self.offset + range.start * self.header.elements.size();
+        let header = ArrayHeader { shape: vec![range.len()], ..self.header.clone() };
+        Some(Array { origin: self.origin.clone(), bytes: self.bytes.clone(), offset, header })
     }
 
     /// What labels of this array are.

@@ -388,7 +388,7 @@ impl Room<'_> {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.candidates.iter().position(|candidate| candidate.name == name)
+        super::table::named(self.candidates.iter().map(|candidate| candidate.name.as_str()), name)
     }
 
     /// Whether a candidate can be found without being selected.

@@ -21,6 +21,9 @@ const SHOWN_LABELS: usize = 20;
 /// Rows that are scanned at a time.
 const SCAN_ROWS: usize = 1024;
 
+/// Values that are scanned at a time, where a row is long.
+const SCAN_VALUES: usize = 1 << 22;
+
 /// What is in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
@@ -254,7 +257,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
     let columns = table.columns();
     let chosen: Vec<usize> = match selector {
         None => (0..columns.len()).collect(),
-        Some(name) => match columns.iter().position(|column| column.name == name) {
+        Some(name) => match table::named(columns.iter().map(|column| column.name.as_str()), name) {
             Some(position) => vec![position],
             None => table::choose(table, path, Some(name), &[])?.columns,
         },
@@ -322,9 +325,10 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
 fn scan(embeddings: &Embeddings, item: &mut Item) -> Result<()> {
     item.embeddings = true;
     let mut numbers = Numbers::default();
-    let mut buffer = vec![0.0; SCAN_ROWS.min(embeddings.rows()) * embeddings.dimensions()];
-    for start in (0..embeddings.rows()).step_by(SCAN_ROWS) {
-        let end = embeddings.rows().min(start + SCAN_ROWS);
+    let step = (SCAN_VALUES / embeddings.dimensions().max(1)).clamp(1, SCAN_ROWS).min(embeddings.rows());
+    let mut buffer = vec![0.0; step * embeddings.dimensions()];
+    for start in (0..embeddings.rows()).step_by(step) {
+        let end = embeddings.rows().min(start + step);
         let block = &mut buffer[..(end - start) * embeddings.dimensions()];
         embeddings.blocks().read_f64(start..end, block)?;
         block.iter().for_each(|&value| numbers.add(value));

@@ -15,7 +15,7 @@ use crate::input::cells::{Cell, Place, excerpt, no_rows};
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, Unreadable, VisitColumns};
 use crate::input::vector_text::{self, Texts};
-use crate::input::{Contents, Format};
+use crate::input::{Contents, Format, json_document};
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
@@ -25,9 +25,10 @@ pub(crate) const FORMAT: Format = Format {
     extensions: &["jsonl", "ndjson", "json"],
     recognises: |bytes| {
         let text = bytes.trim_ascii_start();
-        text.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
+        let object = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
+        object.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
     },
-    open: |source, _| Ok(Contents::Table(Box::new(JsonLines::open(source)?))),
+    open: |source, _| Ok(Contents::Table(json_document::table(source)?)),
 };
 
 /// Lines that are parsed side by side.
@@ -40,7 +41,7 @@ const SNIFFED_ROWS: usize = 1000;
 const SNIFFED_ITEMS: usize = 4;
 
 /// A file of which the first lines have been read.
-struct JsonLines {
+pub(crate) struct JsonLines {
     source: Source,
     columns: Vec<Column>,
     /// The keys that lead to each column.
@@ -243,14 +244,9 @@ fn flatten(path: &mut Vec<String>, value: Value, columns: &mut IndexMap<Vec<Stri
 }
 
 impl JsonLines {
-    fn open(source: &Source) -> Result<Self> {
+    /// Looks at the first lines, each of which is an object.
+    pub fn open(source: &Source) -> Result<Self> {
         let source = source.as_text()?;
-        if source.bytes.trim_ascii_start().starts_with(b"[") {
-            return Err(source.malformed(
-                "it is one JSON array: JSON lines have an object a line",
-                Some(format!("convert it: jq -c '.[]' {0} > {0}l", source.path)),
-            ));
-        }
         let mut seen: IndexMap<Vec<String>, Seen> = IndexMap::new();
         let mut rows = 0;
         for (row, (number, line)) in lines(&source.bytes).take(SNIFFED_ROWS).enumerate() {
@@ -776,11 +772,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_named_with_row_and_line() {
-        for (text, wanted) in [
-            ("{\"e\": [1, 2]}\n\n{\"e\": [1, }", "row 1: line 3, column 11: expected value"),
-            ("[{\"e\": [1]}]", "it is one JSON array"),
-            ("\n \n", "no rows"),
-        ] {
+        for (text, wanted) in
+            [("{\"e\": [1, 2]}\n\n{\"e\": [1, }", "row 1: line 3, column 11: expected value"), ("\n \n", "no rows")]
+        {
             let error = embeddings(text, None).err().unwrap().to_string();
             assert!(error.contains(wanted), "{text}: {error}");
         }

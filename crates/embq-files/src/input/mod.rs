@@ -9,21 +9,30 @@ mod arrow;
 mod batched;
 mod cells;
 mod choice;
+mod compressed;
 mod csv;
+mod faiss;
+mod hdf5;
 mod inspect;
 mod joins;
+mod json_document;
 mod json_lines;
 mod npy;
 mod npz;
 mod parquet;
 mod refused;
 mod safetensors;
+mod safetensors_index;
+mod scipy;
 mod shards;
 mod source;
+mod sparse;
+mod spill;
 mod table;
 mod text;
 mod vector_text;
 mod vectors;
+mod word2vec;
 
 pub use inspect::{Chosen, Inspection, Item, LabelCount, Refused, inspect};
 
@@ -45,19 +54,28 @@ const FORMATS: &[Format] = &[
     safetensors::FORMAT,
     parquet::FORMAT,
     arrow::FORMAT,
+    hdf5::FORMAT,
+    safetensors_index::FORMAT,
     json_lines::FORMAT,
     csv::FORMAT,
     csv::TSV,
     vectors::FORMAT,
+    faiss::VECS,
+    faiss::BIN,
+    word2vec::FORMAT,
+    word2vec::RAW,
     text::FORMAT,
     refused::PICKLE,
     refused::COMPRESSED,
+    refused::MATLAB,
+    refused::TFRECORD,
 ];
 
 /// What an error about an unknown format says.
-const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, Parquet (.parquet), Arrow (.arrow, .feather), CSV (.csv), \
-                         TSV (.tsv), JSON lines (.jsonl) and word vectors (.vec, .txt), and labels and weights also \
-                         from text files of one value a line";
+const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, HDF5 (.h5ad, .h5), Parquet (.parquet), Arrow (.arrow, .feather), CSV \
+                         (.csv), TSV (.tsv), JSON and JSON lines (.json, .jsonl), .fvecs, .fbin, and word vectors (.vec, \
+                         .bin, .txt), each also packed by gzip or Zstandard, and labels and weights \
+                         also from text files of one value a line";
 
 /// One format: how it is recognised and opened.
 struct Format {
@@ -408,8 +426,8 @@ impl Own {
     }
 
     fn find(&self, name: &str) -> Result<Input> {
-        if self.names.iter().any(|own| own == name) {
-            return Ok(Input::Own(name.to_owned()));
+        if let Some(place) = table::named(self.names.iter().map(String::as_str), name) {
+            return Ok(Input::Own(self.names[place].clone()));
         }
         if self.opened.folder_column(name).is_some() {
             return Ok(Input::Folder(name.to_owned()));

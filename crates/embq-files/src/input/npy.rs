@@ -56,13 +56,14 @@ pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(
     let header = Header::from_reader(&mut &bytes[..]).map_err(|_| {
         malformed(origin, "the npy header is not a Python dictionary with descr, fortran_order and shape", None)
     })?;
-    let (elements, big_endian) = elements(origin, &header.type_descriptor, role).map_err(|error| match error {
-        // One object with no axis is a dictionary more often than not.
-        Error::Pickle { name, what, .. } if header.shape.is_empty() => {
-            Error::Pickle { name, what, cure: single_object_cure(origin) }
-        }
-        error => error,
-    })?;
+    let (elements, big_endian) =
+        elements(origin, &header.type_descriptor, &header.shape, offset, role).map_err(|error| match error {
+            // One object with no axis is a dictionary more often than not.
+            Error::Pickle { name, what, .. } if header.shape.is_empty() => {
+                Error::Pickle { name, what, cure: single_object_cure(origin) }
+            }
+            error => error,
+        })?;
     let header = ArrayHeader { shape: header.shape, elements, big_endian, column_major: header.layout.is_fortran() };
     Ok((header, offset))
 }
@@ -117,7 +118,13 @@ fn header_end(origin: &Origin, bytes: &[u8]) -> Result<usize> {
 }
 
 /// The element type and whether it is big-endian.
-fn elements(origin: &Origin, descriptor: &Value, role: Role) -> Result<(Elements, bool)> {
+fn elements(
+    origin: &Origin,
+    descriptor: &Value,
+    shape: &[usize],
+    offset: usize,
+    role: Role,
+) -> Result<(Elements, bool)> {
     let unusable = |found: String, tip: String| Error::ElementType {
         name: origin.to_string(),
         found,
@@ -163,9 +170,35 @@ fn elements(origin: &Origin, descriptor: &Value, role: Role) -> Result<(Elements
         "c8" | "c16" | "c24" | "c32" => {
             Err(unusable(format!("complex ({text})"), "use the real part or the absolute value".to_owned()))
         }
+        // NumPy's own raw bytes are "|V2"; the type of ml_dtypes, and so of JAX, writes itself like this.
+        "V2" if order == "<" => number(ElementType::Bf16),
         "V2" => Err(unusable(
-            format!("{text} (raw bytes; bfloat16 is saved so)"),
-            "convert it before saving: array.astype(\"float32\")".to_owned(),
+            format!("raw bytes ({text}), perhaps bfloat16"),
+            format!(
+                "if it is bfloat16, convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.bfloat16).astype(\"float32\"))",
+                plain_name(&origin.path),
+                loaded(origin)
+            ),
+        )),
+        // Of the types of 8 bits only e5m2 has a name of its own in the file, which numpy.load does not know.
+        "f1" => {
+            let bytes = match &origin.selector {
+                Some(_) => "bytes".to_owned(),
+                None => format!("numpy.fromfile({:?}, \"uint8\", offset={offset}).reshape({shape:?})", origin.path),
+            };
+            let array = format!("{bytes}.view(ml_dtypes.float8_e5m2).astype(\"float32\")");
+            Err(unusable(
+                format!("float8_e5m2 ({text})"),
+                format!("convert it: import ml_dtypes; numpy.save({}, {array})", plain_name(&origin.path)),
+            ))
+        }
+        "V1" => Err(unusable(
+            format!("float8 or raw bytes, of a kind that the file does not say ({text})"),
+            format!(
+                "convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.float8_e4m3fn).astype(\"float32\"))",
+                plain_name(&origin.path),
+                loaded(origin)
+            ),
         )),
         _ => match code.split_at_checked(1) {
             Some((kind @ ("U" | "S" | "a"), width)) => match width.parse::<usize>() {
@@ -280,6 +313,14 @@ mod tests {
         check("u2", &1u16.to_le_bytes(), &2u16.to_le_bytes());
         check("u4", &1u32.to_le_bytes(), &2u32.to_le_bytes());
         check("u8", &1u64.to_le_bytes(), &2u64.to_le_bytes());
+    }
+
+    #[test]
+    fn bfloat16_is_what_ml_dtypes_writes() {
+        let data: Vec<u8> = [1.5, -2.0].iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect();
+        let embeddings = embeddings(npy("<V2", "(2, 1)", &data)).unwrap();
+        assert_eq!(embeddings.element_type(), ElementType::Bf16);
+        assert_eq!(rows::<f32>(&embeddings), [1.5, -2.0]);
     }
 
     #[test]
@@ -402,6 +443,8 @@ mod tests {
             ("<m8[s]", "date or time"),
             ("<f16", "extended"),
             ("|V2", "bfloat16"),
+            ("<V1", "float8"),
+            ("<f1", "float8_e5m2"),
             ("|V7", "V7"),
             ("", "''"),
         ] {

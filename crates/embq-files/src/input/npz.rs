@@ -8,7 +8,7 @@ use crate::input::array::{Array, ArrayFile, Outline};
 use crate::input::npy::{LONGEST_HEADER, read_header, read_shape};
 use crate::input::refused::torch;
 use crate::input::source::Source;
-use crate::input::{Contents, Format, Role, SUPPORTED};
+use crate::input::{Contents, Format, Role, SUPPORTED, scipy};
 use embq_core::data::{MappedBytes, Origin};
 use embq_core::error::{Error, Result};
 
@@ -59,7 +59,11 @@ fn open(source: &Source, role: Role) -> Result<Contents> {
         let problem = "it is a zip archive without a .npy file in it";
         return Err(source.malformed(problem, Some(SUPPORTED.to_owned())));
     }
-    Ok(Contents::Arrays(Box::new(NpzFile { source: source.clone(), archive, places, names })))
+    let file = NpzFile { source: source.clone(), archive, places, names };
+    if scipy::is_sparse(&file.names) {
+        return Ok(Contents::Table(Box::new(scipy::SparseMatrix::open(source, &file)?)));
+    }
+    Ok(Contents::Arrays(Box::new(file)))
 }
 
 fn name_in(archive: &Archive, place: usize) -> String {

@@ -15,23 +15,132 @@ pub(crate) const PICKLE: Format = Format {
     open: pickle,
 };
 
-/// Compressed files.
+/// Compressed files that are not unpacked.
 pub(crate) const COMPRESSED: Format = Format {
     name: "compressed",
-    extensions: &["gz", "zst", "bz2", "xz"],
-    recognises: |bytes| {
-        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ"].iter().any(|magic| bytes.starts_with(magic))
-    },
+    extensions: &["bz2", "xz", "lz4"],
+    recognises: |bytes| [&b"BZh"[..], b"\xfd7zXZ", b"\x04\x22\x4d\x18"].iter().any(|magic| bytes.starts_with(magic)),
     open: |source, _| {
+        let tool = match &source.bytes[..] {
+            [b'B', ..] => "bunzip2 -k",
+            [0xfd, ..] => "unxz -k",
+            _ => "unlz4 -k",
+        };
         Err(source.malformed(
-            "compressed files are not read",
-            Some("decompress it first, for example with gunzip, or pipe it into embq and write '-'".to_owned()),
+            "files compressed in this way are not read (those of gzip and Zstandard are)",
+            Some(format!("unpack it: {tool} {}", source.path)),
         ))
     },
 };
 
+/// MATLAB's files: those of version 7.3 are HDF5 behind a text, with all axes the other way round.
+pub(crate) const MATLAB: Format = Format {
+    name: "matlab",
+    extensions: &["mat"],
+    recognises: |bytes| bytes.starts_with(b"MATLAB 5.0 MAT-file") || bytes.starts_with(b"MATLAB 7.3 MAT-file"),
+    open: |source, _| {
+        let (path, output) = (&source.path, converted_name(&source.path, "npz"));
+        let tip = if source.bytes.starts_with(b"MATLAB 7.3") {
+            format!(
+                "convert it: python3 -c 'import h5py, numpy; f = h5py.File({path:?}); \
+                 numpy.savez({output}, **{{k: f[k][()].T for k in f if isinstance(f[k], h5py.Dataset)}})'"
+            )
+        } else {
+            format!(
+                "convert it: python3 -c 'import numpy, scipy.io; m = scipy.io.loadmat({path:?}); \
+                 numpy.savez({output}, **{{k: v for k, v in m.items() if k[0] != \"_\"}})'"
+            )
+        };
+        Err(source.malformed("MATLAB files are not read", Some(tip)))
+    },
+};
+
+/// TensorFlow's records, whose content no header describes.
+pub(crate) const TFRECORD: Format = Format {
+    name: "tfrecord",
+    extensions: &["tfrecord", "tfrecords"],
+    recognises: |_| false,
+    open: |source, _| {
+        let (path, output) = (&source.path, converted_name(&source.path, "npz"));
+        Err(source.malformed(
+            "TFRecord files are not read: they do not say what their records hold",
+            Some(format!(
+                "convert it, with the names of its features: python3 -c 'import numpy, tensorflow as tf; \
+                 f = {{\"embedding\": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True), \
+                 \"label\": tf.io.FixedLenFeature([], tf.int64)}}; \
+                 r = [tf.io.parse_single_example(x, f) for x in tf.data.TFRecordDataset({path:?})]; \
+                 numpy.savez({output}, **{{k: numpy.stack([x[k] for x in r]) for k in f}})'"
+            )),
+        ))
+    },
+};
+
+/// The refusal of a directory that is one file of a format which is not read.
+pub(crate) fn directory(path: &str) -> Option<Error> {
+    let holds = |name: &str| Path::new(path).join(name).exists();
+    if ![".zgroup", ".zarray", "zarr.json"].into_iter().any(holds) {
+        return None;
+    }
+    let path = path.trim_end_matches('/');
+    let is_anndata = holds("obs") || holds("obsm");
+    let tip = if is_anndata {
+        let output = converted_name(path, "h5ad");
+        format!("convert it: python3 -c 'import anndata; anndata.read_zarr({path:?}).write_h5ad({output})'")
+    } else if holds(".zarray")
+        || !holds(".zgroup")
+            && !Path::new(path).read_dir().is_ok_and(|mut d| {
+                d.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir() && entry.path().join("zarr.json").exists()))
+            })
+    {
+        let output = converted_name(path, "npy");
+        format!("convert it: python3 -c 'import numpy, zarr; numpy.save({output}, zarr.open({path:?})[:])'")
+    } else {
+        let output = converted_name(path, "npz");
+        format!(
+            "convert it: python3 -c 'import numpy, zarr; \
+             numpy.savez({output}, **{{k: v[:] for k, v in zarr.open({path:?}).arrays()}})'"
+        )
+    };
+    Some(Error::Malformed {
+        name: path.to_owned(),
+        problem: "it is a zarr store, which embq does not read".to_owned(),
+        tip: Some(tip),
+    })
+}
+
+/// The refusal of an address on the network, with the command that fetches what it names.
+pub(crate) fn address(spec: &str) -> Option<Error> {
+    let (scheme, rest) = spec.split_once("://")?;
+    let file = rest.split(['?', '#']).next().and_then(|path| path.rsplit('/').find(|part| !part.is_empty()))?;
+    let command = match scheme {
+        "s3" => format!("aws s3 cp {spec} ."),
+        "gs" => format!("gcloud storage cp {spec} ."),
+        "az" | "abfs" | "abfss" => format!("azcopy copy {spec} ."),
+        "hf" => match rest.strip_prefix("datasets/").map(|rest| rest.splitn(3, '/').collect::<Vec<_>>())?[..] {
+            [owner, name] => format!("hf download --repo-type dataset {owner}/{name} --local-dir {name}"),
+            [owner, name, file] => {
+                format!("hf download --repo-type dataset {owner}/{name} {file} --local-dir .")
+            }
+            _ => return None,
+        },
+        "http" | "https" | "ftp" => format!("curl -L -o {file} '{spec}'"),
+        "file" => format!("embq inspect {rest}"),
+        _ => return None,
+    };
+    let tip = if scheme == "file" {
+        format!("name it without file://: {command}")
+    } else {
+        format!("fetch it first: {command}")
+    };
+    Some(Error::Malformed {
+        name: spec.to_owned(),
+        problem: "embq reads local files, not addresses".to_owned(),
+        tip: Some(tip),
+    })
+}
+
 /// The name, as a Python string, of the file that a conversion writes: never the one it reads.
-fn converted_name(path: &str, extension: &str) -> String {
+pub(crate) fn converted_name(path: &str, extension: &str) -> String {
     let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str());
     let stem = stem.filter(|stem| *stem != "-").unwrap_or("converted");
     format!("{:?}", format!("{stem}.{extension}"))
@@ -131,10 +240,38 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_answered_with_the_command_that_fetches() {
+        for (spec, wanted) in [
+            ("s3://bucket/a/emb.npy", "aws s3 cp s3://bucket/a/emb.npy ."),
+            ("https://example.org/a/emb.npy?x=1", "curl -L -o emb.npy 'https://example.org/a/emb.npy?x=1'"),
+            ("gs://b/emb.npy", "gcloud storage cp gs://b/emb.npy ."),
+            ("hf://datasets/a/b", "hf download --repo-type dataset a/b --local-dir b"),
+            ("hf://datasets/a/b/data/train.parquet", "dataset a/b data/train.parquet --local-dir ."),
+            ("file:///tmp/emb.npy", "embq inspect /tmp/emb.npy"),
+        ] {
+            let tip = address(spec).unwrap().tip().unwrap();
+            assert!(tip.contains(wanted), "{spec}: {tip}");
+        }
+        assert!(address("emb.npy").is_none() && address("x://y/z").is_none() && address("s3://").is_none());
+    }
+
+    #[test]
+    fn matlab_and_tensorflow_files_are_refused_with_the_line_that_converts_them() {
+        for (path, bytes, wanted) in [
+            ("x.mat", &b"MATLAB 5.0 MAT-file, Platform"[..], "scipy.io.loadmat"),
+            ("x.mat", b"MATLAB 7.3 MAT-file, Platform", "h5py.File"),
+            ("x.tfrecord", b"\x10\0\0\0", "TFRecordDataset"),
+        ] {
+            let error = refusal(path, bytes, Role::Embeddings);
+            assert!(error.tip().unwrap().contains(wanted), "{path}: {:?}", error.tip());
+        }
+    }
+
+    #[test]
     fn compressed_files_are_refused_with_the_cure() {
-        for (path, bytes) in [("a.csv.gz", &b"\x1f\x8b"[..]), ("a.npy.zst", b"x")] {
+        for (path, bytes, tool) in [("a.csv.bz2", &b"BZh9"[..], "bunzip2"), ("a.npy.xz", b"\xfd7zXZ\0", "unxz")] {
             let error = refusal(path, bytes, Role::Labels);
-            assert!(error.tip().unwrap().contains("decompress"), "{path}: {:?}", error.tip());
+            assert!(error.tip().unwrap().contains(tool), "{path}: {:?}", error.tip());
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const FORMAT: Format = Format {
 };
 
 /// A safetensors file whose header has been read.
-struct TensorFile {
+pub(crate) struct TensorFile {
     source: Source,
     names: Vec<String>,
     tensors: Vec<Tensor>,
@@ -34,7 +34,8 @@ struct Tensor {
 }
 
 impl TensorFile {
-    fn open(source: &Source) -> Result<Self> {
+    /// Reads the header.
+    pub fn open(source: &Source) -> Result<Self> {
         let (header, metadata) = SafeTensors::read_metadata(&source.bytes).map_err(|error| {
             let tip = "save or copy the file again".to_owned();
             source.malformed(format!("it cannot be read as safetensors: {error}"), Some(tip))

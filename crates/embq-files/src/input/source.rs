@@ -4,8 +4,8 @@ use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use crate::input::FORMATS;
-use crate::input::choice::quoted;
+use crate::input::compressed::{unpacked, unpacked_name};
+use crate::input::{FORMATS, refused};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
 
@@ -144,6 +144,9 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     let malformed = |problem: String, tip: &str| {
         Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
     };
+    if let Some(error) = refused::directory(directory) {
+        return Err(error);
+    }
     let failed = |source| Error::io(directory, "open", source);
     let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
     let mut folders = Vec::new();
@@ -334,9 +337,9 @@ pub fn sort_naturally(files: &mut [String]) {
     files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
 }
 
-/// The extension of a path in lower case; empty where there is none.
+/// The extension of a path in lower case, of a packed file that of what is in it; empty where there is none.
 fn extension(path: &str) -> String {
-    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
+    let extension = Path::new(unpacked_name(path)).extension().and_then(|extension| extension.to_str());
     extension.map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
@@ -358,7 +361,7 @@ fn exists(path: &str) -> Result<bool> {
 
 /// The error for a file that is not there, with the closest name in its directory.
 pub(crate) fn not_found(spec: &str) -> Error {
-    if let Some(error) = remote(spec) {
+    if let Some(error) = refused::address(spec) {
         return error;
     }
     let named = |text: &str| -> Option<String> {
@@ -413,29 +416,6 @@ pub(crate) fn beside(path: &str) -> Vec<String> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// The error for an address in a network, with the command that fetches what is there.
-fn remote(spec: &str) -> Option<Error> {
-    let (scheme, rest) = spec.split_once("://")?;
-    let name = rest.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("emb.npy");
-    let name = quoted(name);
-    let fetch = match scheme {
-        "http" | "https" => format!("curl -L -o {name} {}", quoted(spec)),
-        "s3" => format!("aws s3 cp {} {name}", quoted(spec)),
-        "gs" => format!("gcloud storage cp {} {name}", quoted(spec)),
-        "az" | "abfs" | "abfss" => format!("azcopy copy {} {name}", quoted(spec)),
-        "hf" => {
-            format!("hf download {} --repo-type dataset --local-dir .", quoted(rest.trim_start_matches("datasets/")))
-        }
-        "file" => return Some(Error::NotFound { path: spec.to_owned(), closest: Some(rest.to_owned()) }),
-        _ => return None,
-    };
-    Some(Error::Malformed {
-        name: spec.to_owned(),
-        problem: "it is an address, and embq reads local files".to_owned(),
-        tip: Some(format!("fetch it first: {fetch}")),
-    })
-}
-
 /// The bytes of an input.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -471,11 +451,15 @@ impl Source {
         Source::of_bytes(path, bytes)
     }
 
-    /// What was read already, under the name of which messages tell.
+    /// What was read already, under the name of which messages tell; unpacked where it is packed.
     ///
     /// # Errors
-    /// No bytes at all.
+    /// No bytes at all, and what cannot be unpacked.
     pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(empty(path));
+        }
+        let bytes = unpacked(path, bytes)?;
         if bytes.is_empty() {
             return Err(empty(path));
         }

@@ -182,8 +182,17 @@ pub(crate) fn common_element_type(kinds: impl IntoIterator<Item = Kind>) -> Elem
 
 /// The column of this name.
 pub(crate) fn find(path: &str, columns: &[Column], name: &str) -> Result<usize> {
-    let position = columns.iter().position(|column| column.name == name);
-    position.ok_or_else(|| unknown(path, columns, name))
+    position(columns, name).ok_or_else(|| unknown(path, columns, name))
+}
+
+fn position(columns: &[Column], name: &str) -> Option<usize> {
+    named(columns.iter().map(|column| column.name.as_str()), name)
+}
+
+/// The place of a name. In AnnData files what belongs to the rows lies in `obs` and `obsm`, which need not be written.
+pub(crate) fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<usize> {
+    let place = |name: &str| names.clone().position(|other| other == name);
+    place(wanted).or_else(|| ["obs/", "obsm/"].iter().find_map(|group| place(&format!("{group}{wanted}"))))
 }
 
 /// The error for a column that is not there.

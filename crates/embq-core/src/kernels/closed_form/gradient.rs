@@ -13,30 +13,34 @@
 
 use rayon::prelude::*;
 
-use crate::data::Window;
+use crate::data::{Precision, Window};
 use crate::error::Result;
 use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers};
-use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2};
+use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, largest_magnitude};
 use crate::kernels::gemm::{Packed, multiply_packed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
-use crate::kernels::{DistanceLoss, Real};
+use crate::kernels::{DistanceLoss, Real, Rounding};
 
 impl<T: Real> ClosedForm<'_, T> {
     /// The sum of the parts of all rows, and `factor` times its gradient.
     ///
     /// The products are of type `T`, their sums over blocks float64. Where errors of float32 distances are not small
-    /// against the resolution of the loss, the distances are computed by a float64 product.
+    /// against the resolution of the loss, the distances are computed by a float64 product. `None` where float32 products
+    /// leave too little of the gradient.
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
+    pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<Option<(f64, Vec<T>)>> {
         let (rows, d, classes) = (self.dataset.len(), self.sums.dimensions(), self.sums.classes());
         let mut gradient = vec![T::default(); rows * d];
         let mut total = 0.0;
         let mut class_slopes = vec![0.0; classes];
+        let mut class_sizes = vec![0.0; classes];
         let mut vectors = vec![0.0; classes * d];
+        let mut row_sizes = vec![0.0; rows];
+        let mean_sizes: Vec<f64> = self.means.chunks_exact(d).map(largest_magnitude).collect();
         self.progress.begin("gradient", rows as u64);
         // Kept from one run of blocks to the next, for the sake of their memory.
         let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
@@ -46,22 +50,35 @@ impl<T: Real> ClosedForm<'_, T> {
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
             let runs = gradient[range.start * d..range.end * d].chunks_mut(at_once * BLOCK_ROWS * d);
-            for (run, own_parts) in runs.enumerate() {
+            let size_runs = row_sizes[range.clone()].chunks_mut(at_once * BLOCK_ROWS);
+            for (run, (own_parts, row_sizes)) in runs.zip(size_runs).enumerate() {
                 let start = range.start + run * at_once * BLOCK_ROWS;
                 let rows = own_parts.len() / d;
-                let blocks = own_parts.par_chunks_mut(BLOCK_ROWS * d).zip(&mut results).enumerate();
-                blocks.try_for_each(|(index, (own_part, result))| {
+                let parts = own_parts.par_chunks_mut(BLOCK_ROWS * d).zip(row_sizes.par_chunks_mut(BLOCK_ROWS));
+                parts.zip(&mut results).enumerate().try_for_each(|(index, ((own_part, row_sizes), result))| {
                     let first = start + index * BLOCK_ROWS;
-                    let block = first..first + own_part.len() / d;
-                    let (kernel, means) = (self, &means);
+                    let block = first..first + row_sizes.len();
+                    let (kernel, means, mean_sizes) = (self, &means, &mean_sizes[..]);
                     workspaces.with(|workspace| {
-                        vectorized(BlockTask { kernel, means, loss, window, block, own_part, workspace, result })
+                        vectorized(BlockTask {
+                            kernel,
+                            means,
+                            mean_sizes,
+                            loss,
+                            window,
+                            block,
+                            own_part,
+                            row_sizes,
+                            workspace,
+                            result,
+                        })
                     })
                 })?;
                 // In order, so that sums do not depend on the number of threads.
                 for result in &results[..rows.div_ceil(BLOCK_ROWS)] {
                     total += result.parts;
                     add(&mut class_slopes, &result.class_slopes);
+                    add(&mut class_sizes, &result.class_sizes);
                     let pieces = vectors.par_chunks_mut(classes).zip(result.vectors.par_chunks(classes));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
                 }
@@ -73,23 +90,39 @@ impl<T: Real> ClosedForm<'_, T> {
         let vectors = transposed(&vectors, classes);
         // From the gradient by centred and scaled rows to that by the rows as they are compared.
         let factor = 2.0 * factor * self.centre.scale;
+        let sums = Sums { class_slopes, class_sizes, vectors, row_sizes };
+        let mut rounding = Rounding::default();
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
             let blocks = gradient[range.start * d..range.end * d].par_chunks_mut(BLOCK_ROWS * d).enumerate();
-            blocks.try_for_each_init(Default::default, |buffers, (index, gradient)| {
-                let start = range.start + index * BLOCK_ROWS;
-                let (class_slopes, vectors) = (&class_slopes[..], &vectors[..]);
-                vectorized(FinishTask { kernel: self, window, start, class_slopes, vectors, factor, gradient, buffers })
-            })
+            let here = blocks
+                .map_init(Default::default, |buffers, (index, gradient)| {
+                    let start = range.start + index * BLOCK_ROWS;
+                    vectorized(FinishTask { kernel: self, window, start, sums: &sums, factor, gradient, buffers })
+                })
+                .try_reduce(Rounding::default, |left, right| Ok(left.or(right)))?;
+            rounding = rounding.or(here);
+            Ok(())
         })?;
-        Ok((total, gradient))
+        Ok((!rounding.is_too_much_for::<T>()).then_some((total, gradient)))
     }
+}
+
+/// What all rows give to each class, and what rounding is held against.
+struct Sums {
+    /// h_c, and W_c as K x d.
+    class_slopes: Vec<f64>,
+    vectors: Vec<f64>,
+    /// For each class the magnitudes that are summed to an entry of W_c, at most, and for each row those that are summed to
+    /// an entry of its own part.
+    class_sizes: Vec<f64>,
+    row_sizes: Vec<f64>,
 }
 
 impl<T: Real> ClosedForm<'_, T> {
     /// Whether errors of the product of these rows and the means would be seen at a resolution of distances.
     #[inline(always)]
-    fn is_too_coarse_for(&self, resolution: f64, squares: &[f64]) -> bool {
+    pub(super) fn is_too_coarse_for(&self, resolution: f64, squares: &[f64]) -> bool {
         let half = if self.unit { 0.5 } else { 1.0 };
         let scaled = resolution * self.centre.scale * self.centre.scale / half;
         let largest = squares.iter().chain(&self.constants).fold(0.0, |largest: f64, &value| largest.max(value));
@@ -99,6 +132,11 @@ impl<T: Real> ClosedForm<'_, T> {
 
 /// How many products of rows and means are computed before they are used.
 const PRODUCTS: usize = 1 << 17;
+
+/// Units in the last place of the summed magnitudes that an entry is taken to err by: rows, means and weights are rounded,
+/// so are the sums, and the distances that the weights come from err by a few more. On data without structure a gradient
+/// then errs by 3e-6 of its largest entry by this count.
+const UNITS: f64 = 12.0;
 
 /// Errors of distances below this share of the resolution change no derivative by more than 2e-6 of it.
 const SEEN: f64 = 2e-6;
@@ -118,17 +156,23 @@ struct BlockResult<T> {
     /// h_c and W_c, over its rows; the latter as dimensions x classes.
     class_slopes: Vec<f64>,
     vectors: Vec<T>,
+    /// [`Sums::class_sizes`], over its rows.
+    class_sizes: Vec<f64>,
 }
 
 struct BlockTask<'t, 'a, T, L> {
     kernel: &'t ClosedForm<'a, T>,
     /// Dimensions x classes.
     means: &'t Packed<T>,
+    /// The largest entry of each mean.
+    mean_sizes: &'t [f64],
     loss: &'t L,
     window: &'t Window<'a, T>,
     block: std::ops::Range<usize>,
     /// What the rows' own distances give to their gradient, halved.
     own_part: &'t mut [T],
+    /// [`Sums::row_sizes`].
+    row_sizes: &'t mut [f64],
     workspace: &'t mut Workspace<T>,
     result: &'t mut BlockResult<T>,
 }
@@ -138,6 +182,7 @@ struct Workspace<T> {
     source: Vec<T>,
     block: BlockBuffers<T>,
     buffers: PanelBuffers<T>,
+    own_squares: Vec<f64>,
     slopes: Vec<f64>,
     weights: Vec<T>,
 }
@@ -147,17 +192,22 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
 
     #[inline(always)]
     fn run(self) -> Result<()> {
-        let BlockTask { kernel, means, loss, window, block, own_part, workspace, result } = self;
+        let BlockTask { kernel, means, mean_sizes, loss, window, block, own_part, row_sizes, workspace, result } = self;
         let (rows, d, classes) = (block.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        let Workspace { source, block: block_buffers, buffers, slopes, weights } = workspace;
-        let block_rows = block_buffers.fill(kernel, window.rows(block.clone(), source)?, block.clone());
+        let Workspace { source, block: block_buffers, buffers, own_squares, slopes, weights } = workspace;
+        let mut block_rows = block_buffers.fill(kernel, window.rows(block.clone(), source)?, block.clone());
         let widened = kernel.is_too_coarse_for(loss.resolution(), block_rows.squares);
+        if widened {
+            block_rows = kernel.with_exact_own_squares(block_rows, own_squares);
+        }
         slopes.resize(classes, 0.0);
         weights.resize(rows * classes, T::default());
-        let BlockResult { parts, class_slopes, vectors } = result;
+        let BlockResult { parts, class_slopes, vectors, class_sizes } = result;
         *parts = 0.0;
-        class_slopes.clear();
-        class_slopes.resize(classes, 0.0);
+        for sums in [&mut *class_slopes, &mut *class_sizes] {
+            sums.clear();
+            sums.resize(classes, 0.0);
+        }
         vectors.resize(classes * d, T::default());
         let half = if kernel.unit { 0.5 } else { 1.0 };
         let common = half / (kernel.centre.scale * kernel.centre.scale);
@@ -177,6 +227,14 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
                 }
                 row_slopes[first + position] = lane_sum(weights, |weight| weight.to_f64());
                 add(class_slopes, weights);
+                if T::PRECISION == Precision::F32 {
+                    let size = largest_magnitude(&piece.centred[position * d..(position + 1) * d]);
+                    row_sizes[first + position] =
+                        lane_sum_2(weights, mean_sizes, |weight, mean| weight.to_f64().abs() * (mean + size));
+                    for (sum, weight) in class_sizes.iter_mut().zip(weights.iter()) {
+                        *sum += weight.to_f64().abs() * size;
+                    }
+                }
             }
         }
         let centred = block_rows.centred;
@@ -208,19 +266,19 @@ struct FinishTask<'t, 'a, T> {
     kernel: &'t ClosedForm<'a, T>,
     window: &'t Window<'a, T>,
     start: usize,
-    class_slopes: &'t [f64],
-    vectors: &'t [f64],
+    sums: &'t Sums,
     factor: f64,
     gradient: &'t mut [T],
     buffers: &'t mut (Vec<T>, Vec<f64>, Vec<f64>),
 }
 
 impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
-    type Output = Result<()>;
+    type Output = Result<Rounding>;
 
     #[inline(always)]
-    fn run(self) -> Result<()> {
-        let FinishTask { kernel, window, start, class_slopes, vectors, factor, gradient, buffers } = self;
+    fn run(self) -> Result<Rounding> {
+        let FinishTask { kernel, window, start, sums, factor, gradient, buffers } = self;
+        let mut rounding = Rounding::default();
         let d = kernel.sums.dimensions();
         let (source, exact, sum) = buffers;
         exact.resize(d, 0.0);
@@ -232,10 +290,12 @@ impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
             let scale = RowScale::of(row, kernel.unit);
             scale.apply_to(row, exact);
             kernel.centre_row(row, scale, sum);
-            let vectors = &vectors[class * d..(class + 1) * d];
+            let (class_slope, vectors) = (sums.class_slopes[class], &sums.vectors[class * d..(class + 1) * d]);
             for ((sum, vector), part) in sum.iter_mut().zip(vectors).zip(&*gradient) {
-                *sum = factor * (part.to_f64() + share * (class_slopes[class] * *sum - vector));
+                *sum = factor * (part.to_f64() + share * (class_slope * *sum - vector));
             }
+            let size = sums.row_sizes[start + position] + share * sums.class_sizes[class];
+            let error = UNITS * 0.5 * T::EPSILON * factor.abs() * size;
             if kernel.unit {
                 // What lies along a row does not change its direction.
                 let along = lane_sum_2(sum, exact, |value, unit| value * unit);
@@ -246,7 +306,8 @@ impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
             for (target, value) in gradient.iter_mut().zip(&*sum) {
                 *target = T::from_f64(*value);
             }
+            rounding = rounding.or(Rounding { error: scale.apply(error), largest: largest_magnitude(sum) });
         }
-        Ok(())
+        Ok(rounding)
     }
 }

@@ -5,12 +5,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::data::Precision;
+use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
 use crate::kernels::dense::RowScale;
 use crate::kernels::gemm::{multiply_transposed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
-use crate::kernels::influence::{Anchors, ClassInfluence, Influence, Sums, influence, shares_by_class};
+use crate::kernels::influence::{
+    Anchors, ClassInfluence, Influence, Sums, class_influence, influence, shares_by_class,
+};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real, sort_by_class};
 
@@ -35,7 +39,12 @@ struct BlockPull<T> {
     vectors: Vec<T>,
     scores: Vec<f64>,
     own: Vec<f64>,
+    /// Whether the rounding of `vectors` can be seen in the influence of rows.
+    is_coarse: bool,
 }
+
+/// An error of influence values that is seen, as a share of the distances, times their slopes, that they are sums of.
+const SEEN: f64 = 2e-6;
 
 /// Rows of one class, by their places in the order of classes.
 struct Block {
@@ -48,24 +57,54 @@ impl<T: Real> ClosedForm<'_, T> {
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        let mut sums = self.accurate_sums(scores);
+        influence(self.dataset, |groups| sums(groups))
+    }
+
+    /// The influence of all rows on the means of scores over single classes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
-        let labels = self.dataset.labels();
+    ) -> Result<()> {
         let at_once = HELD / (self.sums.dimensions() * self.sums.classes());
-        let sorted = sort_by_class(labels.codes(), labels.counts());
-        influence(self.dataset, classes, at_once, |groups| self.group_sums(scores, groups, &sorted), with)
+        class_influence(self.dataset, classes, at_once, self.accurate_sums(scores), with)
     }
 
+    /// The sums of groups of anchors: by products of this type while these are accurate enough, and then by float64.
+    fn accurate_sums<L: DistanceLoss>(&self, scores: &[L]) -> impl FnMut(&[Anchors]) -> Result<Vec<Sums>> {
+        let labels = self.dataset.labels();
+        let sorted = sort_by_class(labels.codes(), labels.counts());
+        let mut wide: Option<ClosedForm<'_, f64>> = None;
+        move |groups| {
+            if wide.is_none()
+                && let Some(sums) = self.group_sums(scores, groups, &sorted)?
+            {
+                return Ok(sums);
+            }
+            let wide = match &mut wide {
+                Some(wide) => wide,
+                None => {
+                    let distance = if self.unit { Distance::Cosine } else { Distance::SqEuclidean };
+                    wide.insert(ClosedForm::new(self.dataset, distance, self.progress)?)
+                }
+            };
+            Ok(wide.group_sums(scores, groups, &sorted)?.unwrap_or_default())
+        }
+    }
+
+    /// `None` where float32 products leave too little of the sums.
     fn group_sums<L: DistanceLoss>(
         &self,
         scores: &[L],
         groups: &[Anchors],
         (order, starts): &(Vec<usize>, Vec<usize>),
-    ) -> Result<Vec<Sums>> {
+    ) -> Result<Option<Vec<Sums>>> {
         let (n, d, classes) = (self.dataset.len(), self.sums.dimensions(), self.sums.classes());
         let shares = shares_by_class(groups, self.dataset.class_weights());
         let blocks_of = |class: usize| {
@@ -85,6 +124,10 @@ impl<T: Real> ClosedForm<'_, T> {
                     vectorized(AnchorTask { kernel: self, scores, class: block.class, rows, workspace })
                 })
                 .collect::<Result<_>>()?;
+            if T::PRECISION == Precision::F32 && parts.iter().flatten().any(|part| part.is_coarse) {
+                self.progress.end();
+                return Ok(None);
+            }
             for (score, (pulls, sums)) in pulls.iter_mut().zip(&mut sums).enumerate() {
                 pulls.par_iter_mut().enumerate().for_each(|(class, pulls)| {
                     for (block, parts) in blocks.iter().zip(&parts) {
@@ -125,7 +168,7 @@ impl<T: Real> ClosedForm<'_, T> {
             }
         }
         self.progress.end();
-        Ok(sums)
+        Ok(Some(sums))
     }
 
     /// Reads rows, one after the other, as they are stored.
@@ -162,6 +205,7 @@ struct Workspace<T> {
     source: Vec<T>,
     block: BlockBuffers<T>,
     buffers: PanelBuffers<T>,
+    own_squares: Vec<f64>,
     exact: Vec<f64>,
     centred: Vec<T>,
     squares: Vec<f64>,
@@ -188,11 +232,15 @@ impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
         let AnchorTask { kernel, scores, class: own, rows, workspace } = self;
         let (n, d, classes) = (rows.len(), kernel.sums.dimensions(), kernel.sums.classes());
         kernel.read_rows(rows, workspace)?;
-        let Workspace { source, block, buffers, distances, slopes, weights, chosen, .. } = workspace;
-        let block = block.fill(kernel, source, rows.iter().copied());
+        let Workspace { source, block, buffers, own_squares, distances, slopes, weights, chosen, .. } = workspace;
+        let mut block = block.fill(kernel, source, rows.iter().copied());
+        let widened = scores.iter().any(|score| kernel.is_too_coarse_for(score.resolution(), block.squares));
+        if widened {
+            block = kernel.with_exact_own_squares(block, own_squares);
+        }
         distances.resize(n * classes, 0.0);
         for panel in panels(classes) {
-            let mut panel_rows = kernel.panel(&block, panel.clone(), false, buffers);
+            let mut panel_rows = kernel.panel(&block, panel.clone(), widened, buffers);
             while let Some(row) = panel_rows.next() {
                 distances[row * classes..][panel.clone()].copy_from_slice(panel_rows.distances());
             }
@@ -205,9 +253,14 @@ impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
         for score in scores {
             let (mut row_scores, mut own_terms) = (Vec::with_capacity(n), Vec::with_capacity(n));
             let mut class_slopes = vec![0.0; classes];
-            let mut used = vec![false; classes];
-            for ((&row, distances), weights) in
-                rows.iter().zip(distances.chunks_exact(classes)).zip(weights.chunks_exact_mut(classes))
+            // The lengths of rows and their distances to classes, times the slopes: the first are what the vectors are
+            // rounded in, the second what the influence of rows is made of.
+            let (mut lengths, mut pulled) = (vec![0.0; classes], 0.0);
+            for (((&row, distances), weights), square) in rows
+                .iter()
+                .zip(distances.chunks_exact(classes))
+                .zip(weights.chunks_exact_mut(classes))
+                .zip(block.squares)
             {
                 row_scores.push(score.differentiate(own, distances, slopes));
                 let weight = kernel.dataset.weight(row);
@@ -220,12 +273,23 @@ impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
                     *target = T::from_f64(slope * (weight / class_weight) * common);
                 }
                 weights[own] = T::from_f64(own_slope * common);
-                for ((sum, used), weight) in class_slopes.iter_mut().zip(&mut used).zip(weights.iter()) {
-                    *sum += weight.to_f64();
-                    *used |= *weight != T::default();
+                let length = square.sqrt();
+                let sums = class_slopes.iter_mut().zip(&mut lengths);
+                for (((sum, lengths), weight), distance) in sums.zip(weights.iter()).zip(distances) {
+                    let weight = weight.to_f64();
+                    *sum += weight;
+                    *lengths += weight.abs() * length;
+                    pulled += weight.abs() * distance;
                 }
             }
-            let used: Vec<usize> = (0..classes).filter(|&class| used[class]).collect();
+            let used: Vec<usize> =
+                (0..classes).filter(|&class| class_slopes[class] != 0.0 || lengths[class] > 0.0).collect();
+            // A row of class c takes 2 |x_j - mu_c| times the error of a vector; centred, scaled squares are 1/common of
+            // the distances.
+            let widest = lengths.iter().zip(&kernel.sums.variance).fold(0.0, |widest: f64, (length, variance)| {
+                widest.max(length * variance.sqrt() * kernel.centre.scale)
+            });
+            let is_coarse = T::EPSILON * widest > SEEN * pulled / common;
             chosen.clear();
             for weights in weights.chunks_exact(classes) {
                 chosen.extend(used.iter().map(|&class| weights[class]));
@@ -240,6 +304,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
                 vectors,
                 scores: row_scores,
                 own: own_terms,
+                is_coarse,
             });
         }
         Ok(pulls)

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::influence::{
-    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, influence, shares_by_class,
+    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, class_influence, influence, shares_by_class,
 };
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
@@ -18,20 +18,32 @@ const HELD: usize = 1 << 25;
 
 impl<T: Real> PairTiles<'_, T> {
     /// The influence of all rows on means of scores. Holds the derivatives of scores by mean distances.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        let slopes = self.slopes(scores)?;
+        influence(self.dataset, |groups| Ok(self.group_sums(&slopes, scores.len(), groups)))
+    }
+
+    /// The influence of all rows on the means of scores over single classes.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
+    ) -> Result<()> {
+        let slopes = self.slopes(scores)?;
+        let sums = |groups: &[Anchors]| Ok(self.group_sums(&slopes, scores.len(), groups));
+        class_influence(self.dataset, classes, HELD / self.order.len(), sums, with)
+    }
+
+    /// The weighed derivatives of the scores of every row, in the order of classes.
+    fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.class_weights.len() };
         let mut rows = self.pass(&fold, Wanted::default())?.rows;
         let mut slopes: Vec<Vec<RowSlopes>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row])).collect();
         slopes.par_iter_mut().zip(&self.order).for_each(|(slopes, &row)| {
             slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));
         });
-        let at_once = HELD / self.order.len();
-        influence(self.dataset, classes, at_once, |groups| Ok(self.group_sums(&slopes, scores.len(), groups)), with)
+        Ok(slopes)
     }
 
     /// `slopes` are in the order of classes.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::influence::{
-    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, influence, shares_by_class,
+    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, class_influence, influence, shares_by_class,
 };
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, Wanted};
@@ -17,19 +17,34 @@ impl Precomputed<'_> {
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        let slopes = self.slopes(scores)?;
+        influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
+    }
+
+    /// The influence of all rows on the means of scores over single classes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
         classes: &[usize],
         with: ClassInfluence<'_>,
-    ) -> Result<Vec<Influence>> {
+    ) -> Result<()> {
+        let slopes = self.slopes(scores)?;
+        let sums = |groups: &[Anchors]| self.group_sums(&slopes, scores.len(), groups);
+        class_influence(self.dataset, classes, HELD / self.dataset.len(), sums, with)
+    }
+
+    /// The weighed derivatives of the scores of every row.
+    fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.dataset.labels().classes() };
         let mut slopes = self.pass(&fold, Wanted::default())?.rows;
         slopes.par_iter_mut().enumerate().for_each(|(row, slopes)| {
             slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));
         });
-        let at_once = HELD / self.dataset.len();
-        influence(self.dataset, classes, at_once, |groups| self.group_sums(&slopes, scores.len(), groups), with)
+        Ok(slopes)
     }
 
     fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {

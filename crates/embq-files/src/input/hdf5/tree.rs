@@ -1,0 +1,270 @@
+//! Which arrays a file holds, and which of them belong together.
+
+use std::collections::HashSet;
+
+use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::{Attribute, Dataset};
+
+use super::values::{Number, Stored, Values};
+use crate::input::table::{Column, Kind, common_element_type};
+use embq_core::data::ElementType;
+
+/// Groups in groups that are followed; links may go in circles.
+const DEEPEST: usize = 32;
+
+/// Arrays that are listed.
+const MOST: usize = 100_000;
+
+/// A column, and what it is made of.
+pub(super) struct Entry {
+    pub column: Column,
+    pub item: Item,
+}
+
+pub(super) enum Item {
+    /// Rows of so many numbers.
+    Matrix {
+        dataset: Box<Dataset>,
+        dimensions: usize,
+        element_type: ElementType,
+    },
+    Sparse(Box<Sparse>),
+    /// A data frame in the place of a matrix: its columns, with their names.
+    Frame(Vec<(String, Dataset)>),
+    /// A value a row.
+    Series(Box<Series>),
+    /// Nothing that could be used.
+    Other,
+}
+
+/// A matrix of which only the values that are not 0 are stored.
+pub(super) struct Sparse {
+    pub rows: usize,
+    pub dimensions: usize,
+    pub element_type: ElementType,
+    /// Whether a row (else a column) lies in one piece.
+    pub by_row: bool,
+    pub starts: Dataset,
+    pub indices: Dataset,
+    pub values: Dataset,
+}
+
+pub(super) enum Series {
+    Plain(Dataset),
+    /// Each code is the number of a category.
+    Categories {
+        codes: Dataset,
+        categories: Dataset,
+    },
+    /// Some of the values are missing.
+    Nullable {
+        values: Dataset,
+        missing: Dataset,
+    },
+}
+
+/// Everything in a group and below it.
+///
+/// # Errors
+/// A root that cannot be read. What cannot be read below it is an entry that says so.
+pub(super) fn entries(root: &Group) -> Result<Vec<Entry>, Error> {
+    let mut walk = Walk { seen: HashSet::from([root.address()]), entries: Vec::new() };
+    walk.group(root.members()?, "", 0);
+    walk.entries.sort_by(|left, right| natord::compare(&left.column.name, &right.column.name));
+    Ok(walk.entries)
+}
+
+struct Walk {
+    seen: HashSet<u64>,
+    entries: Vec<Entry>,
+}
+
+impl Walk {
+    fn push(&mut self, name: &str, kind: Kind, dtype: impl Into<String>, item: Item) {
+        if self.entries.len() < MOST {
+            let column = Column::new(name, kind, dtype);
+            self.entries.push(Entry { column, item });
+        }
+    }
+
+    fn group(&mut self, (groups, datasets): (Vec<Group>, Vec<Dataset>), prefix: &str, depth: usize) {
+        // anndata before version 0.8 kept the names of categories here.
+        const NAMES: &str = "__categories";
+        let names = groups.iter().find(|group| group.name() == NAMES).and_then(|group| group.members().ok());
+        let mut categories = names.map(|(_, datasets)| datasets).unwrap_or_default();
+        for dataset in datasets {
+            let path = format!("{prefix}{}", dataset.name());
+            let named = categories.iter().position(|names| names.name() == dataset.name() && names.ndim() == 1);
+            match named {
+                Some(place) if dataset.ndim() == 1 => {
+                    let categories = categories.swap_remove(place);
+                    self.categories(&path, dataset, categories);
+                }
+                _ => self.dataset(&path, dataset),
+            }
+        }
+        for group in groups {
+            if group.name() == NAMES || depth >= DEEPEST || !self.seen.insert(group.address()) {
+                continue;
+            }
+            let path = format!("{prefix}{}", group.name());
+            match group.members() {
+                Ok(members) => match self.composed(&path, &group, members) {
+                    Some(members) => self.group(members, &format!("{path}/"), depth + 1),
+                    None => continue,
+                },
+                Err(error) => self.push(&path, Kind::Other, format!("group that cannot be read: {error}"), Item::Other),
+            }
+        }
+    }
+
+    fn dataset(&mut self, path: &str, dataset: Dataset) {
+        let values = Values::of(&dataset);
+        let shape = shape_of(&dataset);
+        match (&values, &shape[..]) {
+            // Single values are settings, not data.
+            (_, []) => {}
+            (_, [_]) => {
+                self.push(path, values.kind(), values.name(), Item::Series(Box::new(Series::Plain(dataset))));
+            }
+            (Values::Number(element_type), [_, dimensions] | [_, 1, dimensions]) => {
+                let (dimensions, element_type) = (*dimensions, *element_type);
+                let dtype = format!("list of {dimensions} {}", element_type.name());
+                let item = Item::Matrix { dataset: Box::new(dataset), dimensions, element_type };
+                self.push(path, Kind::List(element_type), dtype, item);
+            }
+            (_, shape) => {
+                let axes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+                let dtype = format!("{} of {} axes ({})", values.name(), shape.len(), axes.join(" x "));
+                self.push(path, Kind::Other, dtype, Item::Other);
+            }
+        }
+    }
+
+    fn categories(&mut self, path: &str, codes: Dataset, categories: Dataset) {
+        let values = Values::of(&categories);
+        let dtype = format!("categorical ({})", values.name());
+        if !is_integers(&codes) {
+            self.push(path, Kind::Other, "categorical whose codes are no integers", Item::Other);
+            return;
+        }
+        self.push(path, values.kind(), dtype, Item::Series(Box::new(Series::Categories { codes, categories })));
+    }
+
+    /// Takes a group that is one column; gives back the members of any other.
+    fn composed(
+        &mut self,
+        path: &str,
+        group: &Group,
+        members: (Vec<Group>, Vec<Dataset>),
+    ) -> Option<(Vec<Group>, Vec<Dataset>)> {
+        let has = |names: &[&str]| {
+            members.0.is_empty()
+                && members.1.len() == names.len()
+                && names
+                    .iter()
+                    .all(|name| members.1.iter().any(|dataset| dataset.name() == *name && dataset.ndim() == 1))
+        };
+        let take = |names: &[&str]| -> Option<Vec<Dataset>> {
+            names.iter().map(|name| members.1.iter().find(|dataset| dataset.name() == *name).cloned()).collect()
+        };
+        let encoding = text_of(group, "encoding-type").unwrap_or_default();
+        if has(&["codes", "categories"])
+            && let Some(Ok([codes, categories])) = take(&["codes", "categories"]).map(<[Dataset; 2]>::try_from)
+        {
+            self.categories(path, codes, categories);
+            return None;
+        }
+        if has(&["values", "mask"])
+            && let Some(Ok([values, missing])) = take(&["values", "mask"]).map(<[Dataset; 2]>::try_from)
+        {
+            let kind = Values::of(&values);
+            let dtype = format!("{} (nullable)", kind.name());
+            self.push(path, kind.kind(), dtype, Item::Series(Box::new(Series::Nullable { values, missing })));
+            return None;
+        }
+        if has(&["data", "indices", "indptr"])
+            && let Some(Ok([values, indices, starts])) =
+                take(&["data", "indices", "indptr"]).map(<[Dataset; 3]>::try_from)
+        {
+            let form =
+                if encoding.is_empty() { text_of(group, "h5sparse_format").unwrap_or_default() } else { encoding };
+            self.sparse(path, group, &form, values, indices, starts);
+            return None;
+        }
+        // Frames among the matrices of AnnData; `obs` and `var`, whose columns are labels, are left as they are.
+        if encoding == "dataframe" && path.contains('/') {
+            let index = text_of(group, "_index").unwrap_or_default();
+            let number = |dataset: &Dataset| match Values::of(dataset).kind() {
+                kind @ (Kind::Float(_) | Kind::Integer(_)) => Some(kind),
+                _ => None,
+            };
+            let order =
+                attribute(group, "column-order").and_then(|names| names.read_strings().ok()).unwrap_or_default();
+            let mut columns: Vec<&Dataset> = members.1.iter().filter(|dataset| dataset.name() != index).collect();
+            columns.sort_by_key(|dataset| order.iter().position(|name| name == dataset.name()));
+            let kinds: Option<Vec<Kind>> = columns.iter().map(|dataset| number(dataset)).collect();
+            if let Some(kinds) = kinds.filter(|kinds| !kinds.is_empty() && members.0.is_empty()) {
+                let dtype = format!("data frame of {} numbers", columns.len());
+                let kind = Kind::List(common_element_type(kinds));
+                let columns = columns.into_iter().map(|dataset| (dataset.name().to_owned(), dataset.clone())).collect();
+                self.push(path, kind, dtype, Item::Frame(columns));
+                return None;
+            }
+        }
+        Some(members)
+    }
+
+    fn sparse(&mut self, path: &str, group: &Group, form: &str, values: Dataset, indices: Dataset, starts: Dataset) {
+        let shape = ["shape", "h5sparse_shape"].iter().find_map(|name| {
+            let numbers = attribute(group, name)?.read_1d::<Stored<Number>>().ok()?;
+            let lengths = numbers.iter().map(|Stored(number)| match number {
+                Number::Integer(length) => usize::try_from(*length).ok(),
+                Number::Float(_) => None,
+            });
+            lengths.collect::<Option<Vec<usize>>>()
+        });
+        let by_row = match form {
+            "csr_matrix" | "csr" => Some(true),
+            "csc_matrix" | "csc" => Some(false),
+            _ => None,
+        };
+        let element_type = match Values::of(&values) {
+            Values::Number(element_type) => Some(element_type),
+            _ => None,
+        };
+        match (shape.as_deref(), by_row, element_type) {
+            (Some(&[rows, dimensions]), Some(by_row), Some(element_type))
+                if is_integers(&indices) && is_integers(&starts) =>
+            {
+                let dtype = format!("list of {dimensions} {} (sparse)", element_type.name());
+                let item = Sparse { rows, dimensions, element_type, by_row, starts, indices, values };
+                self.push(path, Kind::List(element_type), dtype, Item::Sparse(Box::new(item)));
+            }
+            _ => self.push(path, Kind::Other, "sparse matrix of a form that is not known", Item::Other),
+        }
+    }
+}
+
+fn is_integers(dataset: &Dataset) -> bool {
+    matches!(Values::of(dataset).kind(), Kind::Integer(_))
+}
+
+fn attribute(group: &Group, name: &str) -> Option<Attribute> {
+    group.attribute(name).ok()
+}
+
+fn text_of(group: &Group, name: &str) -> Option<String> {
+    attribute(group, name)?.read_string().ok()
+}
+
+/// The lengths of the axes.
+pub(super) fn shape_of(dataset: &Dataset) -> Vec<usize> {
+    dataset.shape().iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX)).collect()
+}
+
+/// The length of the first axis.
+pub(super) fn rows_of(dataset: &Dataset) -> usize {
+    shape_of(dataset).first().copied().unwrap_or(0)
+}

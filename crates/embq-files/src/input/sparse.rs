@@ -1,0 +1,251 @@
+//! Sparse matrices: a block of rows is made dense at a time.
+
+use std::ops::Range;
+
+use embq_core::data::{Element, Origin, RowBlocks};
+use embq_core::error::{Error, Result};
+
+/// Values that are read at a time.
+const READ_ENTRIES: usize = 1 << 18;
+
+/// Rows become dense; as many columns as text hashed by scikit-learn has are a matrix still.
+const MOST_DIMENSIONS: usize = 1 << 20;
+
+/// Rows there may always be in a matrix of columns, and beyond that so many for each stored value: a damaged header may
+/// promise any number.
+const MOST_ROWS: usize = 1 << 24;
+const ROWS_A_VALUE: usize = 64;
+
+/// The values that are not 0, and the columns (or rows) that they are in.
+pub(crate) trait Entries: Send + Sync {
+    fn len(&self) -> usize;
+
+    /// Appends some of them.
+    fn read(&self, range: Range<usize>, indices: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()>;
+}
+
+/// A matrix whose rows lie in one piece each, as in scipy's `csr_matrix`.
+pub(crate) struct SparseRows {
+    origin: Origin,
+    dimensions: usize,
+    /// Where the values of each row begin, and where the last end.
+    starts: Vec<usize>,
+    entries: Box<dyn Entries>,
+}
+
+impl SparseRows {
+    /// The error for a row whose place or content cannot be.
+    pub fn damaged(origin: &Origin, row: usize) -> Error {
+        Error::Row {
+            name: origin.to_string(),
+            row,
+            problem: "the sparse matrix is damaged: it points past its end".to_owned(),
+            tip: Some("save or copy the file again".to_owned()),
+        }
+    }
+
+    /// A matrix of rows; `starts` has one more value than there are rows.
+    ///
+    /// # Errors
+    /// No rows, no columns, or starts that are no starts.
+    pub fn new(
+        origin: &Origin,
+        rows: usize,
+        dimensions: usize,
+        starts: Vec<usize>,
+        entries: impl Entries + 'static,
+    ) -> Result<Self> {
+        check_starts(origin, rows, &starts, entries.len())?;
+        check_shape(origin, rows, dimensions)?;
+        Ok(SparseRows { origin: origin.clone(), dimensions, starts, entries: Box::new(entries) })
+    }
+
+    /// A matrix whose columns lie in one piece each (`csc_matrix`), put in order of rows in memory.
+    ///
+    /// # Errors
+    /// As [`SparseRows::new`].
+    pub fn of_columns(
+        origin: &Origin,
+        rows: usize,
+        dimensions: usize,
+        starts: &[usize],
+        entries: &dyn Entries,
+    ) -> Result<Self> {
+        check_starts(origin, dimensions, starts, entries.len())?;
+        check_shape(origin, rows, dimensions)?;
+        let stored = starts.last().copied().unwrap_or(0);
+        let mut column = 0;
+        let mut all = Triplets::with_capacity(stored);
+        for_each(entries, 0..stored, |place, row, value| {
+            while starts[column + 1] <= place {
+                column += 1;
+            }
+            all.rows.push(row);
+            all.columns.push(column as u32);
+            all.values.push(value);
+            Ok(())
+        })?;
+        all.by_rows(origin, rows, dimensions)
+    }
+
+    /// A matrix of values with the row and the column of each (`coo_matrix`), put in order of rows in memory.
+    ///
+    /// # Errors
+    /// As [`SparseRows::new`].
+    pub fn of_coordinates(
+        origin: &Origin,
+        rows: usize,
+        dimensions: usize,
+        row: &[usize],
+        column: &[usize],
+        values: &[f64],
+    ) -> Result<Self> {
+        check_shape(origin, rows, dimensions)?;
+        let mut all = Triplets::with_capacity(values.len());
+        for (place, ((&row, &column), &value)) in row.iter().zip(column).zip(values).enumerate() {
+            if column >= dimensions {
+                return Err(SparseRows::damaged(origin, place));
+            }
+            all.rows.push(row);
+            all.columns.push(column as u32);
+            all.values.push(value);
+        }
+        all.by_rows(origin, rows, dimensions)
+    }
+
+    fn copy<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
+        let d = self.dimensions;
+        out[..rows.len() * d].fill(T::default());
+        let mut row = rows.start;
+        for_each(self.entries.as_ref(), self.starts[rows.start]..self.starts[rows.end], |place, column, value| {
+            while self.starts[row + 1] <= place {
+                row += 1;
+            }
+            if column >= d {
+                return Err(SparseRows::damaged(&self.origin, row));
+            }
+            let target = &mut out[(row - rows.start) * d + column];
+            // Values of one place count together, as in scipy.
+            *target = T::from_f64(target.to_f64() + value);
+            Ok(())
+        })
+    }
+}
+
+fn check_shape(origin: &Origin, rows: usize, dimensions: usize) -> Result<()> {
+    if rows == 0 || dimensions == 0 {
+        let (name, expected) = (origin.to_string(), "two axes (rows x dimensions)");
+        return Err(Error::Shape { name, expected, shape: vec![rows, dimensions] });
+    }
+    if dimensions > MOST_DIMENSIONS {
+        return Err(malformed(origin, format!("it has {dimensions} columns, too many to be made dense")));
+    }
+    Ok(())
+}
+
+fn malformed(origin: &Origin, problem: String) -> Error {
+    let tip = Some("reduce the dimensions first, for example with sklearn.decomposition.TruncatedSVD".to_owned());
+    Error::Malformed { name: origin.to_string(), problem, tip }
+}
+
+/// There is a start for each row, they rise, and the last is the end.
+fn check_starts(origin: &Origin, rows: usize, starts: &[usize], entries: usize) -> Result<()> {
+    let is_whole = rows.checked_add(1) == Some(starts.len())
+        && starts.first() == Some(&0)
+        && starts.last().is_some_and(|&last| last <= entries);
+    if !is_whole {
+        return Err(SparseRows::damaged(origin, starts.len().saturating_sub(1)));
+    }
+    match starts.windows(2).position(|pair| pair[0] > pair[1]) {
+        Some(row) => Err(SparseRows::damaged(origin, row)),
+        None => Ok(()),
+    }
+}
+
+/// Visits the place, the index and the value of some entries.
+fn for_each(
+    entries: &dyn Entries,
+    range: Range<usize>,
+    mut visit: impl FnMut(usize, usize, f64) -> Result<()>,
+) -> Result<()> {
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    for start in range.clone().step_by(READ_ENTRIES) {
+        indices.clear();
+        values.clear();
+        entries.read(start..range.end.min(start + READ_ENTRIES), &mut indices, &mut values)?;
+        for (place, (&index, &value)) in (start..).zip(indices.iter().zip(&values)) {
+            visit(place, index, value)?;
+        }
+    }
+    Ok(())
+}
+
+impl RowBlocks for SparseRows {
+    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.copy(rows, out)
+    }
+
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
+        self.copy(rows, out)
+    }
+}
+
+/// Values with their rows and columns, in any order. Columns are fewer than 2^32, which is checked before.
+struct Triplets {
+    rows: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f64>,
+}
+
+impl Triplets {
+    fn with_capacity(values: usize) -> Self {
+        Triplets {
+            rows: Vec::with_capacity(values),
+            columns: Vec::with_capacity(values),
+            values: Vec::with_capacity(values),
+        }
+    }
+
+    /// Counts how many values each row has, and puts each in its place.
+    fn by_rows(self, origin: &Origin, rows: usize, dimensions: usize) -> Result<SparseRows> {
+        let stored = self.values.len();
+        if rows > stored.saturating_mul(ROWS_A_VALUE).max(MOST_ROWS) {
+            return Err(malformed(origin, format!("its header promises {rows} rows, and it holds {stored} values")));
+        }
+        let mut starts = vec![0_usize; rows + 1];
+        for (place, row) in self.rows.iter().enumerate() {
+            let count = starts.get_mut(row.saturating_add(1)).ok_or_else(|| SparseRows::damaged(origin, place))?;
+            *count += 1;
+        }
+        for row in 0..rows {
+            starts[row + 1] += starts[row];
+        }
+        let mut next = starts.clone();
+        let mut in_order = InOrder { columns: vec![0; stored], values: vec![0.0; stored] };
+        for ((&row, &column), &value) in self.rows.iter().zip(&self.columns).zip(&self.values) {
+            let target = next[row];
+            next[row] += 1;
+            in_order.columns[target] = column;
+            in_order.values[target] = value;
+        }
+        Ok(SparseRows { origin: origin.clone(), dimensions, starts, entries: Box::new(in_order) })
+    }
+}
+
+/// Values in memory, in order of rows.
+struct InOrder {
+    columns: Vec<u32>,
+    values: Vec<f64>,
+}
+
+impl Entries for InOrder {
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    fn read(&self, range: Range<usize>, indices: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()> {
+        indices.extend(self.columns[range.clone()].iter().map(|&column| column as usize));
+        values.extend_from_slice(&self.values[range]);
+        Ok(())
+    }
+}
