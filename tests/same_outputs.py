@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs two embq binaries on the same arguments and compares everything that they leave: standard output, standard error,
-the exit code and every written file, byte by byte. For changes that are to change nothing:
+"""Runs two embq binaries on the same arguments and compares everything that they leave: standard output, standard
+error, the exit code and every written file, byte by byte. For changes that are to change nothing:
 
     git worktree add ../before COMMIT && (cd ../before && cargo build)
     cargo build
@@ -37,7 +37,6 @@ DIGITS = ["fixtures/digits/embeddings.npy", "-l", "fixtures/digits/labels.npy"]
 GLOSSES = ["fixtures/glosses1k_minilm/embeddings.npy", "-l", "fixtures/glosses1k_minilm/labels.txt"]
 EPOCHS = [f"fixtures/fashion_ckpt_2k/epoch{epoch}.npy" for epoch in ("00", "01", "10")]
 FASHION = ["-l", "fixtures/fashion_ckpt_2k/labels.npy"]
-GRADIENTS = ["fixtures/uneven/embeddings.npy", "-l", "fixtures/uneven/labels.npy"]
 
 
 def score():
@@ -72,8 +71,8 @@ def score():
     yield ["score", *DIGITS, "--include", "1", "--include", "2", "--format", "csv", *STILL]
     yield ["score", *DIGITS, "--batch", "fixtures/digits/labels.npy", "--metrics", "all", "--format", "json", *STILL]
     yield ["score", *UNEVEN, "--row-weights", "fixtures/uneven/labels.npy", "--format", "json", *STILL]
-    gallery = ["--gallery", DIGITS[0], "--gallery-labels", DIGITS[2], "--metrics", "retrieval", "-k", "1,3"]
-    yield ["score", *DIGITS, *gallery[:-2], "--k", "1,3", "--format", "json", *STILL]
+    gallery = ["--gallery", DIGITS[0], "--gallery-labels", DIGITS[2], "--metrics", "retrieval", "--k", "1,3"]
+    yield ["score", *DIGITS, *gallery, "--format", "json", *STILL]
     for epoch in EPOCHS:
         yield ["score", epoch, *FASHION, "--metrics", "all", "--sample", "500", "--format", "json", *STILL]
     gates = ["silhouette < 0.3", "min_class(silhouette) < 0 or lower(silhouette) < 0.1", "delta(silhouette) < 0"]
@@ -86,7 +85,7 @@ def grad():
     for distance in DISTANCES:
         for precision in ("f32", "f64"):
             options = ["--distance", distance, "--precision", precision]
-            yield ["grad", *GRADIENTS, "-g", "gradient.npy", *options, "--format", "json", *STILL]
+            yield ["grad", *UNEVEN, "-g", "gradient.npy", *options, "--format", "json", *STILL]
             yield ["grad", *DIGITS, "-g", "gradient.npy", *options, *FILES, *STILL]
         yield ["grad", *DIGITS, "-g", "gradient.npy", "--distance", distance, "--batch-size", "300", *STILL]
     for loss in losses:
@@ -210,9 +209,8 @@ def run(binary, arguments):
         damaged(folder)
         before = {path.name for path in folder.iterdir()}
         environment = {"NO_COLOR": "1", "PATH": os.environ.get("PATH", "")}
-        done = subprocess.run(
-            [binary, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        command = [binary, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
         left = {"exit code": str(done.returncode).encode(), "stdout": done.stdout, "stderr": done.stderr}
         for path in sorted(folder.iterdir()):
             if path.name not in before:
@@ -227,7 +225,8 @@ def run(binary, arguments):
 
 def shown(content, other):
     """The place where a text begins to differ."""
-    place = next((i for i, (left, right) in enumerate(zip(content, other)) if left != right), min(len(content), len(other)))
+    ends = min(len(content), len(other))
+    place = next((place for place in range(ends) if content[place] != other[place]), ends)
     return repr(content[max(place - 60, 0) : place + 100])
 
 

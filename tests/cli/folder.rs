@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ndarray::{Array1, Array2};
-use polars::prelude::{Column, DataFrame, ParquetWriter};
+use polars::prelude::{Column, DataFrame};
+use polars_io::prelude::ParquetWriter;
 
 /// No run of these tests needs as long; one that waits for something that never comes ends here.
 const LIMIT: Duration = Duration::from_secs(120);

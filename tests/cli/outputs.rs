@@ -4,7 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use ndarray::Array2;
-use polars::prelude::{DataType, NamedFrom, ParquetReader, SerReader, Series};
+use polars::prelude::{DataType, NamedFrom, Series};
+use polars_io::prelude::{ParquetReader, SerReader};
 use serde_json::Value;
 
 use crate::folder::{Folder, SIX, digits, fixture, run};

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use polars::io::SerReader;
-use polars::io::parquet::metadata::{FileMetadata, FileMetadataRef};
-use polars::prelude::{ArrowDataType, ParquetReader, PolarsError, Series};
+use polars::prelude::{ArrowDataType, PolarsError, Series};
+use polars_io::parquet::metadata::{FileMetadata, FileMetadataRef};
+use polars_io::prelude::{ParquetReader, SerReader};
 
 use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, describe, guarded};
 use crate::input::source::Source;
@@ -153,8 +153,9 @@ impl Batches for ParquetBatches {
 mod tests {
     use polars::prelude::{
         BooleanChunked, Categories, Column as FrameColumn, IntoColumn, IntoSeries, ListBuilderTrait,
-        ListPrimitiveChunkedBuilder, NamedFrom, ParquetWriter,
+        ListPrimitiveChunkedBuilder, NamedFrom,
     };
+    use polars_io::prelude::ParquetWriter;
 
     use polars::prelude::{DataFrame, DataType, Float32Type};
 

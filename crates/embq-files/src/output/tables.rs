@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use polars::prelude::{Column, DataFrame, ParquetWriter};
+use polars::prelude::{Column, DataFrame};
+use polars_io::prelude::ParquetWriter;
 
 use crate::output::WriteResult;
 
