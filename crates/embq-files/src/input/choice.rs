@@ -448,7 +448,9 @@ impl Room<'_> {
         let shaped: Vec<String> = positions.iter().map(|&position| self.shaped(position)).collect();
         let (path, noun) = (self.place.path, self.place.noun);
         // The command that is most likely meant comes first.
-        let likely = positions.iter().copied().find(|&position| self.candidates[position].name.contains("emb"));
+        let likely = ["emb", "obsm/", "train"]
+            .iter()
+            .find_map(|word| positions.iter().copied().find(|&position| self.candidates[position].name.contains(word)));
         let name = &self.candidates[likely.unwrap_or(positions[0])].name;
         self.needed(
             format!("several {noun}s could be the embeddings: {}", shaped.join(", ")),
