@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::report::blocks::bar;
 use crate::report::numbers::{count, percent, short};
+use crate::report::table::{WIDTH, broken};
 use crate::report::text::{fitted, fitted_path, width};
 
 /// One array or column of a file.
@@ -42,6 +43,14 @@ pub enum Choice<'a> {
     Refused { problem: &'a str, tip: Option<&'a str> },
 }
 
+/// A sentence in lines as wide as the page, with a mark before the first.
+fn told(page: &mut String, mark: &str, text: &str) {
+    for (index, line) in broken(text, WIDTH - mark.len()).iter().enumerate() {
+        let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
+        let _ = writeln!(page, "{start}{line}");
+    }
+}
+
 /// The page for one file.
 pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>], choice: Option<&Choice<'_>>) -> String {
     let mut page = String::new();
@@ -49,15 +58,17 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>], choice: O
     let _ = writeln!(page, "{format}, {} bytes", count(bytes as usize));
     match choice {
         Some(Choice::Read { what, how, notes }) => {
-            let _ = writeln!(page, "\nwithout a selector, {what} is read as embeddings ({how})");
+            page.push('\n');
+            told(&mut page, "", &format!("without a selector, {what} is read as embeddings ({how})"));
             for note in *notes {
-                let _ = writeln!(page, "  note: {note}");
+                told(&mut page, "  note: ", note);
             }
         }
         Some(Choice::Refused { problem, tip }) => {
-            let _ = writeln!(page, "\nwithout a selector, nothing is read as embeddings: {problem}");
+            page.push('\n');
+            told(&mut page, "", &format!("without a selector, nothing is read as embeddings: {problem}"));
             if let Some(tip) = tip {
-                let _ = writeln!(page, "  tip: {tip}");
+                told(&mut page, "  tip: ", tip);
             }
         }
         None => {}
@@ -89,7 +100,7 @@ pub fn table(path: &str, format: &str, bytes: u64, items: &[Item<'_>], choice: O
         let distinct = item.distinct.map(|distinct| format!(", {} distinct", count(distinct))).unwrap_or_default();
         let _ = writeln!(page, "  {use_as}{distinct}");
         if let Some(problem) = item.problem {
-            let _ = writeln!(page, "  {problem}");
+            told(&mut page, "  ", problem);
         }
         let most = item.histogram.iter().map(|(_, rows)| *rows).max().unwrap_or(1).max(1);
         let rows = item.shape.first().copied().unwrap_or(0).max(1);

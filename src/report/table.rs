@@ -336,7 +336,14 @@ fn notes(page: &mut String, evaluation: &Evaluation) {
 
 /// A sentence over as many lines as it needs, indented by the width of its mark.
 pub(crate) fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
-    let room = WIDTH - mark.len();
+    for (index, line) in broken(text, WIDTH - mark.len()).iter().enumerate() {
+        let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
+        let _ = writeln!(page, "{DIM}{start}{DIM:#}{style}{line}{style:#}");
+    }
+}
+
+/// A text in lines of at most so many columns.
+pub(crate) fn broken(text: &str, room: usize) -> Vec<String> {
     let mut line = String::new();
     let mut lines = Vec::new();
     for word in text.split_whitespace() {
@@ -350,10 +357,7 @@ pub(crate) fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
         line.push_str(&word);
     }
     lines.push(line);
-    for (index, line) in lines.iter().enumerate() {
-        let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
-        let _ = writeln!(page, "{DIM}{start}{DIM:#}{style}{line}{style:#}");
-    }
+    lines
 }
 
 #[cfg(test)]

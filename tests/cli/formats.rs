@@ -98,16 +98,17 @@ fn hdf5_labels_keep_their_types_and_what_is_missing() {
         Folder::new().embq(["score", &file, "-l", &labels].into_iter().chain(options)).json()
     };
     assert_eq!(
-        (&labels("cell_type")["labels"]["type"], &labels("number")["labels"]["type"]),
+        (&labels("cell_type")["labels"]["label_type"], &labels("number")["labels"]["label_type"]),
         (&"text".into(), &"integer".into())
     );
-    assert_eq!(labels("even")["labels"]["type"], "boolean");
+    assert_eq!(labels("even")["labels"]["label_type"], "boolean");
+    assert_eq!(labels("number")["inputs"][0]["selector"], "obsm/X_pca");
     let [numbers, names] = [labels("some_numbers"), labels("some_names")];
     assert_eq!(numbers["metrics"], names["metrics"]);
     assert!(numbers["excluded"]["null_labels"].as_u64().unwrap() > 0);
     assert_eq!(numbers["excluded"], names["excluded"]);
     let parity = score(&path("latest.h5:plain"), "parity").json();
-    assert_eq!((&parity["labels"]["type"], &parity["labels"]["classes"]), (&"text".into(), &2.into()));
+    assert_eq!((&parity["labels"]["label_type"], &parity["labels"]["classes"]), (&"text".into(), &2.into()));
     let even = score(&path("latest.h5:plain"), "even").json();
     assert_eq!(even["metrics"], parity["metrics"]);
 }
@@ -143,7 +144,7 @@ fn formats_of_vectors_give_the_same_numbers() {
     for (file, labels) in [
         ("bf16.npz:emb", "label"),
         ("rows.fvecs", &path("label.ivecs")),
-        ("rows.bvecs:vector", &labels),
+        ("rows.bvecs", &labels),
         ("rows.fbin", &path("label.ibin")),
         ("rows.u8bin", &labels),
         ("rows.i8bin", &labels),
@@ -201,7 +202,7 @@ fn what_is_not_read_is_refused_with_a_cure() {
         ("x.tfrecord".into(), "TFRecordDataset"),
         ("x.raw".into(), "numpy.fromfile"),
         ("x.zarr".into(), "zarr.open"),
-        ("s3://bucket/emb.npy".into(), "aws s3 cp s3://bucket/emb.npy ."),
+        ("s3://bucket/emb.npy".into(), "aws s3 cp s3://bucket/emb.npy"),
         ("https://example.org/emb.npy".into(), "curl -L -o emb.npy"),
         ("hf://datasets/a/b".into(), "hf download"),
     ] {

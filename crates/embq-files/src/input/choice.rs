@@ -4,6 +4,7 @@
 //! or refuses. It never guesses in silence: what is chosen is part of the result, and where another reader of the file
 //! could have meant something else there is a note or an error. The rules are those of `docs/formats.md`.
 
+use crate::input::table;
 use embq_core::data::Chosen;
 use embq_core::error::{Error, Result};
 
@@ -135,7 +136,9 @@ impl Room<'_> {
                 _ => return Err(self.unusable(position)),
             }
         }
-        Ok(Choice { columns, chosen: Chosen::Selector, selector: Some(selector.to_owned()), notes: Vec::new() })
+        // Behind a short name stands the whole one, so that the same choice is written alike.
+        let whole = self.position(selector).map_or(selector, |position| self.candidates[position].name.as_str());
+        Ok(Choice { columns, chosen: Chosen::Selector, selector: Some(whole.to_owned()), notes: Vec::new() })
     }
 
     fn found(&self) -> Result<Choice> {
@@ -388,7 +391,7 @@ impl Room<'_> {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        super::table::named(self.candidates.iter().map(|candidate| candidate.name.as_str()), name)
+        table::named(self.candidates.iter().map(|candidate| candidate.name.as_str()), name)
     }
 
     /// Whether a candidate can be found without being selected.
@@ -448,7 +451,9 @@ impl Room<'_> {
         let shaped: Vec<String> = positions.iter().map(|&position| self.shaped(position)).collect();
         let (path, noun) = (self.place.path, self.place.noun);
         // The command that is most likely meant comes first.
-        let likely = positions.iter().copied().find(|&position| self.candidates[position].name.contains("emb"));
+        let likely = ["emb", "obsm/", "train"]
+            .iter()
+            .find_map(|word| positions.iter().copied().find(|&position| self.candidates[position].name.contains(word)));
         let name = &self.candidates[likely.unwrap_or(positions[0])].name;
         self.needed(
             format!("several {noun}s could be the embeddings: {}", shaped.join(", ")),

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use embq_core::data::{Embeddings, Origin};
 use embq_core::error::{Error, Result};
 
-use crate::input::json_lines::JsonLines;
+use crate::input::json_lines::{JsonLines, without_nan};
 use crate::input::source::Source;
 use crate::input::spill::Spill;
 use crate::input::table::{Column, Table, VisitColumns};
@@ -31,10 +31,11 @@ const VALUE: &str = "value";
 /// The table in any file of JSON.
 pub(crate) fn table(source: &Source) -> Result<Box<dyn Table>> {
     let is_lines = matches!(source.extension().as_str(), "jsonl" | "ndjson");
+    let source = source.as_text()?;
     match layout(&source.bytes, is_lines) {
-        Layout::Objects => Ok(Box::new(JsonLines::open(source)?)),
-        Layout::Lines => Ok(Box::new(JsonLines::open(&with_names(source)?)?)),
-        Layout::Document => Ok(Box::new(Document::open(source)?)),
+        Layout::Objects => Ok(Box::new(JsonLines::open(&source)?)),
+        Layout::Lines => Ok(Box::new(JsonLines::open(&with_names(&source)?)?)),
+        Layout::Document => Ok(Box::new(Document::open(&source)?)),
     }
 }
 
@@ -49,12 +50,13 @@ enum Layout {
 
 /// How a file is laid out; its name says whether it promises lines.
 fn layout(bytes: &[u8], is_lines: bool) -> Layout {
-    let text = without_mark(bytes).trim_ascii();
+    let text = bytes.trim_ascii();
     let (first, more) = match text.iter().position(|&byte| byte == b'\n') {
         Some(end) => (&text[..end], true),
         None => (text, false),
     };
-    let is_whole = || serde_json::from_slice::<IgnoredAny>(first).is_ok();
+    let parses = |text: &[u8]| serde_json::from_slice::<IgnoredAny>(text).is_ok();
+    let is_whole = || parses(first) || without_nan(first).is_some_and(|first| parses(&first));
     match text.first() {
         Some(b'{') if is_lines || more && is_whole() => Layout::Objects,
         Some(b'{') => Layout::Document,
@@ -65,14 +67,10 @@ fn layout(bytes: &[u8], is_lines: bool) -> Layout {
     }
 }
 
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
-}
-
 /// The same lines, each with a name for what is in it. Lines keep their numbers.
 fn with_names(source: &Source) -> Result<Source> {
     let mut lines = Spill::new(&source.path);
-    for line in without_mark(&source.bytes).split(|&byte| byte == b'\n') {
+    for line in source.bytes.split(|&byte| byte == b'\n') {
         write_row(&mut lines, line.trim_ascii())?;
     }
     Ok(Source { bytes: lines.finish()?, ..source.clone() })
@@ -113,9 +111,17 @@ impl Document {
     fn open(source: &Source) -> Result<Self> {
         let broken = |error: serde_json::Error| {
             let problem = format!("it is broken JSON: {error}");
-            source.malformed(problem, Some("save or copy the file again; NaN is no JSON, write null".to_owned()))
+            source.malformed(problem, Some("save or copy the file again".to_owned()))
         };
-        let root: &RawValue = serde_json::from_slice(without_mark(&source.bytes)).map_err(broken)?;
+        let plain;
+        let root: &RawValue = match serde_json::from_slice(&source.bytes) {
+            Ok(root) => root,
+            // Python writes NaN for what JSON has no word for.
+            Err(error) => {
+                plain = without_nan(&source.bytes).ok_or_else(|| broken(error))?;
+                serde_json::from_slice(&plain).map_err(broken)?
+            }
+        };
         let mut found = Vec::new();
         find(root, String::new(), 0, &mut found);
         let mut document = Document { source: source.clone(), columns: Vec::new(), arrays: Vec::new() };
@@ -153,7 +159,8 @@ impl Document {
                 (path, VECTOR | VALUE) if !is_object(elements) => path.to_owned(),
                 (path, name) => format!("{path}.*.{name}"),
             };
-            self.columns.push(Column { name, ..column.clone() });
+            let is_array = !is_object(elements);
+            self.columns.push(Column { name, is_array, ..column.clone() });
         }
         self.arrays.push((table, start..self.columns.len()));
         Ok(())
@@ -261,6 +268,7 @@ mod tests {
         assert_eq!(values("x.json", "[[1, 2.5],\n [3, -4]]\n", None).unwrap(), NUMBERS);
         assert_eq!(first_label("y.json", "[\"cat\", \"bee\"]", None), Label::Text("cat".into()));
         assert_eq!(first_label("y.json", "[3, 1]", None), Label::Integer(3));
+        assert!(values("x.json", "[[1, NaN], [3, -4]]", None).unwrap()[1].is_nan());
     }
 
     #[test]
@@ -280,14 +288,16 @@ mod tests {
         assert_eq!(values("x.jsonl", "[1, 2.5]\n[3, -4]\n", None).unwrap(), NUMBERS);
         assert_eq!(values("x.json", "[1, 2.5]\n[3, -4]\n", None).unwrap(), NUMBERS);
         assert_eq!(first_label("y.jsonl", "\"cat\"\n\"bee\"\n", None), Label::Text("cat".into()));
-        let error = values("x.jsonl", "[1, 2.5]\n\n[3]\n", None).unwrap_err().to_string();
-        assert!(error.contains("row 1"), "{error}");
+        let ragged =
+            embeddings_of(&open("x.jsonl", "[1, 2.5]\n\n[3]\n[4, 5]\n").unwrap(), "x.jsonl", None, &[]).unwrap();
+        assert!(ragged.fault(1).is_some() && ragged.fault(2).is_none());
     }
 
     #[test]
     fn lines_of_objects_stay_what_they_are() {
         for name in ["x.json", "x.jsonl"] {
             assert_eq!(values(name, "{\"e\": [1, 2.5]}\n{\"e\": [3, -4]}\n", None).unwrap(), NUMBERS);
+            assert_eq!(values(name, "{\"e\": [1, 2.5], \"n\": NaN}\n{\"e\": [3, -4]}\n", None).unwrap(), NUMBERS);
         }
         assert_eq!(values("x.jsonl", "{\"e\": [1, 2.5]}", None).unwrap(), [1.0, 2.5]);
     }
@@ -297,7 +307,7 @@ mod tests {
         let error = |text: &str| open("x.json", text).err().unwrap();
         let map = error("{\"img_0\": \"cat\", \"img_1\": \"bee\"}");
         assert!(map.tip().unwrap().contains("jq -c '.[]' x.json > x.jsonl"), "{:?}", map.tip());
-        for broken in ["[", "[[1, 2], [3", "{\"a\": [1}", "[1, NaN]", "{}", "[]", "[[[[[[[["] {
+        for broken in ["[", "[[1, 2], [3", "{\"a\": [1}", "[1, Nan]", "{}", "[]", "[[[[[[[["] {
             open("x.json", broken).err().unwrap();
         }
         assert!(open("x.json", &"[".repeat(100_000)).is_err());

@@ -452,7 +452,7 @@ fn parse<T>(line: &[u8], read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -
 }
 
 /// A line with null for every `NaN`, `Infinity` and `-Infinity` outside of text; `None` where there is none.
-fn without_nan(line: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_nan(line: &[u8]) -> Option<Vec<u8>> {
     const WORDS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
     let mut plain = Vec::with_capacity(line.len());
     let (mut at, mut quoted, mut found) = (0, false, false);

@@ -249,3 +249,68 @@ impl Entries for InOrder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Stored(Vec<usize>, Vec<f64>);
+
+    impl Entries for Stored {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn read(&self, range: Range<usize>, indices: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()> {
+            indices.extend_from_slice(&self.0[range.clone()]);
+            values.extend_from_slice(&self.1[range]);
+            Ok(())
+        }
+    }
+
+    fn dense(matrix: &SparseRows, rows: Range<usize>) -> Result<Vec<f64>> {
+        let mut out = vec![9.0; rows.len() * matrix.dimensions];
+        matrix.read_f64(rows, &mut out)?;
+        Ok(out)
+    }
+
+    /// Rows of 3: `1 0 2`, nothing, `0 3 0`.
+    const DENSE: [f64; 9] = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0];
+
+    #[test]
+    fn rows_columns_and_coordinates_are_one_matrix() {
+        let origin = Origin::new("s.npz");
+        let stored = || Stored(vec![0, 2, 1], vec![1.0, 2.0, 3.0]);
+        let rows = SparseRows::new(&origin, 3, 3, vec![0, 2, 2, 3], stored()).unwrap();
+        assert_eq!(dense(&rows, 0..3).unwrap(), DENSE);
+        assert_eq!(dense(&rows, 1..3).unwrap(), DENSE[3..]);
+        let by_column = Stored(vec![0, 2, 0], vec![1.0, 3.0, 2.0]);
+        let columns = SparseRows::of_columns(&origin, 3, 3, &[0, 1, 2, 3], &by_column).unwrap();
+        assert_eq!(dense(&columns, 0..3).unwrap(), DENSE);
+        let all = SparseRows::of_coordinates(&origin, 3, 3, &[2, 0, 0], &[1, 2, 0], &[3.0, 2.0, 1.0]).unwrap();
+        assert_eq!(dense(&all, 0..3).unwrap(), DENSE);
+        let twice = SparseRows::new(&origin, 1, 2, vec![0, 2], Stored(vec![1, 1], vec![1.0, 2.5])).unwrap();
+        assert_eq!(dense(&twice, 0..1).unwrap(), [0.0, 3.5]);
+    }
+
+    #[test]
+    fn what_points_past_its_end_is_refused() {
+        let origin = Origin::new("s.npz");
+        let rows = |rows, starts: &[usize]| {
+            SparseRows::new(&origin, rows, 3, starts.to_vec(), Stored(vec![0, 2, 7], vec![1.0, 2.0, 3.0]))
+        };
+        for (count, starts) in [(2, &[0, 1][..]), (2, &[0, 1, 4]), (2, &[1, 2, 3]), (2, &[0, 3, 2]), (usize::MAX, &[0])]
+        {
+            assert!(rows(count, starts).is_err(), "{starts:?}");
+        }
+        let matrix = rows(3, &[0, 1, 2, 3]).unwrap();
+        assert!(matches!(dense(&matrix, 0..3), Err(Error::Row { row: 2, .. })));
+        let columns = |starts: &[usize], rows| {
+            SparseRows::of_columns(&origin, rows, 2, starts, &Stored(vec![0, 1, 5], vec![1.0; 3]))
+        };
+        assert!(columns(&[0, 1, 3], 3).is_err());
+        assert!(columns(&[0, 1, 2], 3).is_ok(), "what follows the last column is nobody's");
+        assert!(columns(&[0, 1, 2], usize::MAX - 1).is_err());
+        assert!(SparseRows::new(&origin, 1, usize::MAX, vec![0, 0], Stored(vec![], vec![])).is_err());
+    }
+}

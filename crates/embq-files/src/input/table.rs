@@ -37,6 +37,8 @@ pub(crate) struct Column {
     pub dtype: String,
     /// Whether the file says that it is an index of rows.
     pub is_index: bool,
+    /// Whether it is an array of its own, which no other array beside it need have the length of: no dimension of vectors.
+    pub is_array: bool,
     /// The names of the classes that integers stand for.
     pub classes: Option<Arc<[String]>>,
     /// Why a column that looks like vectors is not read as such.
@@ -85,12 +87,21 @@ impl Unreadable {
 impl Column {
     /// A column of which nothing else is known.
     pub fn new(name: impl Into<String>, kind: Kind, dtype: impl Into<String>) -> Self {
-        Column { name: name.into(), kind, dtype: dtype.into(), is_index: false, classes: None, unreadable: None }
+        Column {
+            name: name.into(),
+            kind,
+            dtype: dtype.into(),
+            is_index: false,
+            is_array: false,
+            classes: None,
+            unreadable: None,
+        }
     }
 
     /// What the column is for the choice of the embeddings.
     pub fn candidate(&self) -> Candidate {
         let nature = match self.kind {
+            Kind::Float(_) | Kind::Integer(_) if self.is_array => Nature::Values,
             Kind::Float(_) => Nature::Number { whole: false },
             // Names for the numbers make them a label.
             Kind::Integer(_) if self.classes.is_some() => Nature::Values,

@@ -7,7 +7,8 @@ use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset};
 
 use super::values::{Number, Stored, Values};
-use crate::input::table::{Column, Kind, common_element_type};
+use crate::input::array::POOLING;
+use crate::input::table::{Column, Kind, Unreadable, common_element_type};
 use embq_core::data::ElementType;
 
 /// Groups in groups that are followed; links may go in circles.
@@ -83,7 +84,8 @@ struct Walk {
 impl Walk {
     fn push(&mut self, name: &str, kind: Kind, dtype: impl Into<String>, item: Item) {
         if self.entries.len() < MOST {
-            let column = Column::new(name, kind, dtype);
+            let is_index = name.ends_with("/_index");
+            let column = Column { is_index, is_array: true, ..Column::new(name, kind, dtype) };
             self.entries.push(Entry { column, item });
         }
     }
@@ -125,7 +127,8 @@ impl Walk {
         match (&values, &shape[..]) {
             // Single values are settings, not data.
             (_, []) => {}
-            (_, [_]) => {
+            // A column of single numbers is more often a label than a vector of one dimension.
+            (_, [_] | [_, 1]) => {
                 self.push(path, values.kind(), values.name(), Item::Series(Box::new(Series::Plain(dataset))));
             }
             (Values::Number(element_type), [_, dimensions] | [_, 1, dimensions]) => {
@@ -136,8 +139,19 @@ impl Walk {
             }
             (_, shape) => {
                 let axes: Vec<String> = shape.iter().map(ToString::to_string).collect();
-                let dtype = format!("{} of {} axes ({})", values.name(), shape.len(), axes.join(" x "));
+                let (count, axes) = (shape.len(), axes.join(" x "));
+                let dtype = format!("{} of {count} axes ({axes})", values.name());
                 self.push(path, Kind::Other, dtype, Item::Other);
+                // What AnnData keeps in `uns` belongs to no rows, pictures of tissue among it.
+                if let (Values::Number(element_type), Some(entry)) = (&values, self.entries.last_mut())
+                    && !path.starts_with("uns/")
+                {
+                    entry.column.unreadable = Some(Unreadable {
+                        why: format!("has {count} axes ({axes})"),
+                        tip: POOLING.to_owned(),
+                        integers: !element_type.is_float(),
+                    });
+                }
             }
         }
     }

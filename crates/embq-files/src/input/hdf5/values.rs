@@ -187,7 +187,7 @@ impl Values {
 
     pub fn kind(&self) -> Kind {
         match self {
-            Values::Number(element_type) if is_float(*element_type) => Kind::Float(*element_type),
+            Values::Number(element_type) if element_type.is_float() => Kind::Float(*element_type),
             Values::Number(element_type) => Kind::Integer(*element_type),
             Values::Boolean => Kind::Boolean,
             Values::Names(_) | Values::Text(_) | Values::Strings => Kind::Text,
@@ -205,10 +205,6 @@ impl Values {
             Values::Other(name) => name.clone(),
         }
     }
-}
-
-fn is_float(element_type: ElementType) -> bool {
-    matches!(element_type, ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64)
 }
 
 fn is_text(dtype: &Datatype) -> bool {
