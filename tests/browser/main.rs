@@ -157,9 +157,10 @@ fn labels_and_texts_are_shown_as_they_are() {
 fn two_classes_and_a_class_of_one_row_have_a_page() {
     let Some(mut browser) = Browser::start() else { return };
     let folder = Folder::new();
-    for csv in
-        ["x,y,label,text\n1,0,a,one\n1,0.1,a,two\n0,1,b,three\n", "x,y,label,text\n1,0,a,\n1,0,a,\n1,0,b,\n1,0,b,\n"]
-    {
+    for csv in [
+        "x,y,label,text\n1.0,0.0,a,one\n1.0,0.1,a,two\n0.0,1.0,b,three\n",
+        "x,y,label,text\n1.0,0.0,a,\n1.0,0.0,a,\n1.0,0.0,b,\n1.0,0.0,b,\n",
+    ] {
         report(&folder, csv);
         browser.open(&folder.path("page.html"));
         assert_eq!(browser.value("document.querySelectorAll('#classes tbody tr').length"), 2);

@@ -449,6 +449,8 @@ fn first_lines(bytes: &[u8], whole: bool) -> Vec<&[u8]> {
 /// The fields of a line; a delimiter in quotes or between brackets separates nothing.
 fn fields(line: &[u8], delimiter: u8) -> Vec<&[u8]> {
     let line = line.trim_ascii_end();
+    // NumPy writes a header as a comment.
+    let line = if delimiter == b' ' { line.strip_prefix(b"#").unwrap_or(line) } else { line };
     let mut found = Vec::new();
     let (mut start, mut quoted, mut depth) = (0, false, 0_usize);
     for (at, &byte) in line.iter().enumerate() {

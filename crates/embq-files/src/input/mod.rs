@@ -603,7 +603,7 @@ mod tests {
         let files = Files::new();
         let name = files.path("both");
         files.write("both", "1\n0\n1\n");
-        files.write("own.csv", &format!("x,{name}\n1,a\n2,b\n"));
+        files.write("own.csv", &format!("x,y,{name}\n1.5,1.0,a\n2.5,1.0,b\n"));
         let error = load(&files.path("own.csv"), &[&name], None).unwrap_err();
         assert!(matches!(&error, Error::AmbiguousName { name: found, .. } if *found == name));
         let loaded = load(&files.path("own.csv"), &[&format!(":{name}")], None).unwrap();

@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn one(dtype: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!(r#"{{"e":{{"dtype":"{dtype}","shape":[2,1],"data_offsets":[0,{}]}}}}"#, data.len());
+        let header = format!(r#"{{"e":{{"dtype":"{dtype}","shape":[1,2],"data_offsets":[0,{}]}}}}"#, data.len());
         file(&header, data)
     }
 
@@ -155,16 +155,16 @@ mod tests {
             let read = embeddings(one(dtype, &data), None).unwrap();
             assert_eq!(read.element_type().name(), dtype.to_lowercase());
             let mut out = [0.0; 2];
-            f64::read(read.blocks(), 0..2, &mut out).unwrap();
+            f64::read(read.blocks(), 0..1, &mut out).unwrap();
             assert_eq!(out, [1.5, -2.0], "{dtype}");
         }
     }
 
     #[test]
     fn tensors_are_found_by_name_and_by_shape() {
-        let header = r#"{"x":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},
-            "y":{"dtype":"I64","shape":[2],"data_offsets":[8,24]},"__metadata__":{"a":"b"}}"#;
-        let data: Vec<u8> = [1f32, 2.0]
+        let header = r#"{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},
+            "y":{"dtype":"I64","shape":[2],"data_offsets":[16,32]},"__metadata__":{"a":"b"}}"#;
+        let data: Vec<u8> = [1f32, 2.0, 3.0, 4.0]
             .iter()
             .flat_map(|v| v.to_le_bytes())
             .chain([5_i64, 6].iter().flat_map(|v| v.to_le_bytes()))
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn damaged_files_and_other_types_are_refused() {
         let error = embeddings(one("F8_E4M3", &[0, 1]), None).unwrap_err();
-        assert!(matches!(&error, Error::ElementType { found, .. } if found == "F8_E4M3"), "{error}");
+        assert!(error.to_string().contains("it is of type F8_E4M3"), "{error}");
         let whole = one("F32", &[0; 8]);
         for bytes in [whole[..whole.len() - 1].to_vec(), whole[..12].to_vec(), file("{}", &[]), vec![255; 20]] {
             assert!(matches!(open(bytes), Err(Error::Malformed { .. })));
