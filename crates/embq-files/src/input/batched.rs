@@ -629,7 +629,7 @@ fn look_at(column: &mut Column, series: &Series) -> Option<()> {
         }
         Kind::Nested(element_type) => {
             let integers = !element_type.is_float();
-            if vector_text::usual_length(list_lengths(series)?.into_iter()) != Some(1) {
+            if vector_text::usual_length(list_lengths(series)?) != Some(1) {
                 unreadable(column, Unreadable { integers, ..Unreadable::nested() });
             }
         }

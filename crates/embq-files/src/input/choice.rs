@@ -305,7 +305,7 @@ impl Room<'_> {
             .partition(|position| is_float(position) && !is_label_name(&self.candidates[*position].name));
         let path = self.place.path;
         if floats.len() < 2 {
-            return Err(match &free[..] {
+            return Err(match free {
                 [] if self.candidates.is_empty() => self.needed("it holds nothing".to_owned(), "name another file"),
                 [] => self.nothing(),
                 [only] => {

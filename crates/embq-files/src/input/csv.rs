@@ -344,7 +344,9 @@ impl<'s> Records<'s> {
                 loop {
                     let read = reader.read_byte_record(record);
                     let more = read.map_err(|error| source.malformed(error.to_string(), None))?;
-                    if !more || !(record.len() == 1 && record[0].trim_ascii().is_empty() && !record[0].is_empty()) {
+                    let is_blank =
+                        more && record.len() == 1 && !record[0].is_empty() && record[0].trim_ascii().is_empty();
+                    if !is_blank {
                         return Ok(more);
                     }
                 }

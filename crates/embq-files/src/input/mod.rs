@@ -602,7 +602,7 @@ mod tests {
     fn a_name_that_is_file_and_column_is_ambiguous() {
         let files = Files::new();
         let name = files.path("both");
-        files.write("both", "1\n0\n1\n");
+        files.write("both", "1\n0\n");
         files.write("own.csv", &format!("x,y,{name}\n1.5,1.0,a\n2.5,1.0,b\n"));
         let error = load(&files.path("own.csv"), &[&name], None).unwrap_err();
         assert!(matches!(&error, Error::AmbiguousName { name: found, .. } if *found == name));
