@@ -1,7 +1,8 @@
 //! JSON that is no lines of objects: one document with an array in it, and lines of arrays or of single values.
 //!
 //! The elements of an array are written as lines of objects, which the reader of JSON lines takes from there. An array is
-//! named by its path from the root, and what is in each of its elements by `*`: `data.*.embedding`.
+//! named by its path from the root, and what is in each of its elements by `*`: `data.*.embedding`. Where the elements are
+//! few and hold rows themselves, each is named by its number: `runs.0.vectors`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,6 +21,9 @@ use crate::input::table::{Column, Table, VisitColumns};
 
 /// Objects in objects in which arrays are looked for.
 const DEEPEST: usize = 16;
+
+/// Elements of an array that are looked into for arrays of their own, one by one.
+const MOST_ELEMENTS: usize = 32;
 
 /// Arrays that are listed.
 const MOST: usize = 4096;
@@ -185,16 +189,39 @@ fn find<'d>(value: &'d RawValue, path: String, depth: usize, found: &mut Vec<(St
         if let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text)
             && !elements.is_empty()
         {
-            found.push((path, elements));
+            let holds_rows =
+                elements.len() <= MOST_ELEMENTS && elements.iter().any(|element| holds_rows(element, depth));
+            found.push((path.clone(), elements.clone()));
+            if holds_rows {
+                for (position, element) in elements.into_iter().enumerate() {
+                    find(element, joined(&path, &position.to_string()), depth + 1, found);
+                }
+            }
         }
     } else if text.starts_with('{')
         && let Ok(keys) = serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(text)
     {
         for (key, value) in keys {
-            let path = if path.is_empty() { key.into_owned() } else { format!("{path}.{key}") };
-            find(value, path, depth + 1, found);
+            find(value, joined(&path, &key), depth + 1, found);
         }
     }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether a value is an object in which an array of arrays or of objects lies: rows of its own, rather than one row.
+fn holds_rows(value: &RawValue, depth: usize) -> bool {
+    let text = value.get().trim_start();
+    depth <= DEEPEST
+        && text.starts_with('{')
+        && serde_json::from_str::<IndexMap<Cow<'_, str>, &RawValue>>(text).is_ok_and(|keys| {
+            keys.values().any(|value| {
+                let inner = value.get().strip_prefix('[').map(str::trim_start);
+                inner.is_some_and(|inner| inner.starts_with(['[', '{'])) || holds_rows(value, depth + 1)
+            })
+        })
 }
 
 impl Table for Document {
@@ -281,6 +308,21 @@ mod tests {
         assert_eq!(values("x.json", columns, None).unwrap(), NUMBERS);
         assert_eq!(values("x.json", columns, Some("run.vectors")).unwrap(), NUMBERS);
         assert_eq!(first_label("x.json", columns, Some("labels")), Label::Text("a".into()));
+    }
+
+    #[test]
+    fn elements_that_hold_rows_are_named_by_their_numbers() {
+        let run = "{\"vectors\": [[1, 2.5], [3, -4]], \"labels\": [\"a\", \"b\"]}";
+        let one = format!("{{\"runs\": [{run}]}}");
+        assert_eq!(values("x.json", &one, None).unwrap(), NUMBERS);
+        assert_eq!(first_label("x.json", &one, Some("runs.0.labels")), Label::Text("a".into()));
+        let two = format!("{{\"runs\": [{{\"vectors\": [[0, 0]]}}, {run}]}}");
+        assert_eq!(values("x.json", &two, Some("runs.1.vectors")).unwrap(), NUMBERS);
+        let error = values("x.json", &two, None).unwrap_err();
+        assert!(error.to_string().contains("runs.1.vectors") || error.tip().unwrap().contains("runs.1.vectors"));
+        // One vector a row is no rows.
+        let rows = "{\"data\": [{\"e\": [1, 2.5]}, {\"e\": [3, -4]}]}";
+        assert!(values("x.json", rows, Some("data.0.e")).is_err());
     }
 
     #[test]
