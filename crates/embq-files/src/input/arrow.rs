@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 
 use polars::prelude::{ArrowDataType, PolarsError, Series};
 use polars_arrow::array::Array;
@@ -36,6 +37,8 @@ struct ArrowBatches {
     dictionaries: Vec<Range<usize>>,
     batches: Vec<Range<usize>>,
     sizes: Vec<usize>,
+    /// The first row of each batch.
+    starts: Vec<usize>,
 }
 
 fn open(source: &Source) -> Result<BatchedTable> {
@@ -54,7 +57,7 @@ fn open(source: &Source) -> Result<BatchedTable> {
     if let Some(entries) = &metadata.custom_schema_metadata {
         describe(&mut columns, |key| entries.get(key).map(|value| value.as_str()));
     }
-    Ok(BatchedTable::new(source, "Arrow", columns, batches))
+    Ok(BatchedTable::new(source, "Arrow", columns, Arc::new(batches)))
 }
 
 /// What a message holds.
@@ -86,7 +89,9 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
         dictionaries: Vec::new(),
         batches: Vec::new(),
         sizes: Vec::new(),
+        starts: Vec::new(),
     };
+    let mut rows_before = 0_usize;
     let mut at = if is_file { 8 } else { 0 };
     loop {
         let start = at;
@@ -113,6 +118,8 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
             Header::Batch { rows } => {
                 found.batches.push(start..at);
                 found.sizes.push(rows);
+                found.starts.push(rows_before);
+                rows_before = rows_before.saturating_add(rows);
             }
         }
     }
@@ -148,12 +155,16 @@ impl Batches for ArrowBatches {
     }
 
     fn head(&self, columns: &[usize], _rows: usize) -> Result<Vec<Series>, PolarsError> {
-        let first = self.sizes.iter().position(|&rows| rows > 0).unwrap_or(0);
-        self.read(first, columns)
+        let first = self.sizes.iter().copied().find(|&rows| rows > 0).unwrap_or(0);
+        self.read(0..first, columns)
     }
 
-    fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        let wanted = &self.batches[batch];
+    fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
+        let missing = || PolarsError::ComputeError("a batch of rows is missing".into());
+        // Of the batches that begin here all but the last are empty.
+        let wanted =
+            self.starts.iter().rposition(|&start| start == rows.start).and_then(|batch| self.batches.get(batch));
+        let wanted = wanted.ok_or_else(missing)?;
         let before = self.dictionaries.iter().filter(|dictionary| dictionary.start < wanted.start);
         let parts = std::iter::once(&self.schema).chain(before).chain([wanted]);
         let mut stream = Splice::new(&self.bytes, parts.cloned().collect());
@@ -164,7 +175,7 @@ impl Batches for ArrowBatches {
         sorted.dedup();
         let mut reader = StreamReader::new(stream, metadata.clone(), Some(sorted.clone()));
         let Some(StreamState::Some(batch)) = reader.next().transpose()? else {
-            return Err(PolarsError::ComputeError("a batch of rows is missing".into()));
+            return Err(missing());
         };
         let series: Vec<Series> = sorted
             .iter()

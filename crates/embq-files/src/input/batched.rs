@@ -1,16 +1,22 @@
 //! Columnar tables that come in batches of rows, through polars: what Parquet and Arrow have in common.
 //!
-//! A small matrix is decoded once and kept. Of a large one only a batch is in memory at a time, and it is decoded
-//! again in every pass.
+//! A matrix that fits in memory is decoded once and kept. Of a larger one only some batches are in memory at a time, and
+//! they are decoded again in every pass.
 
-use std::ops::Range;
+mod ahead;
+
+use std::ops::{Deref, Range};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use polars::prelude::{
     ArrowDataType, ChunkedArray, DataType, Float32Type, Float64Type, ListChunked, PolarsError, PolarsNumericType,
     Series,
 };
+use polars_arrow::array::{Array, PrimitiveArray};
+use polars_arrow::types::NativeType;
+use polars_buffer::Buffer;
+use rayon::prelude::*;
 
 use crate::guard::Decoding;
 use crate::input::cells::{Cell, no_rows};
@@ -18,10 +24,10 @@ use crate::input::choice::quoted;
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, Unreadable, VisitColumns, common_element_type};
 use crate::input::vector_text::{self, Texts};
-use embq_core::data::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks, RowFault, RowFaults};
+use embq_core::data::{Element, ElementType, Embeddings, Origin, Precision, RowBlocks, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
-/// A matrix of at most so many bytes is kept in memory.
+/// A matrix of at most so many bytes is kept in memory, whatever else is there.
 const KEPT_BYTES: usize = 256 << 20;
 
 /// Batches are decoded to about so many bytes.
@@ -35,11 +41,22 @@ pub(crate) trait Batches: Send + Sync {
     /// The number of rows of each batch.
     fn sizes(&self) -> &[usize];
 
+    /// The number of rows of each group of batches that costs no more time to decode as a whole than one batch of it at
+    /// a time, whatever memory it takes.
+    fn group_sizes(&self) -> &[usize] {
+        self.sizes()
+    }
+
+    /// The same file in batches that suit one column of vectors of `dimensions` values better, where there are such.
+    fn of_vectors(self: Arc<Self>, _column: usize, _dimensions: usize) -> Option<Arc<dyn Batches>> {
+        None
+    }
+
     /// Some columns of the first rows, at most so many of them where that is less work than a whole batch.
     fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError>;
 
-    /// The chosen columns of a batch.
-    fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError>;
+    /// The chosen columns of the rows of a batch or a group.
+    fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError>;
 }
 
 /// A file of typed columns whose header has been read.
@@ -55,7 +72,7 @@ struct File {
     columns: Vec<Column>,
     /// The first row of each batch, and the number of all rows.
     starts: Vec<usize>,
-    batches: Box<dyn Batches>,
+    batches: Arc<dyn Batches>,
 }
 
 impl BatchedTable {
@@ -63,18 +80,27 @@ impl BatchedTable {
         source: &Source,
         format: &'static str,
         mut columns: Vec<Column>,
-        batches: impl Batches + 'static,
+        batches: Arc<dyn Batches>,
     ) -> Self {
-        look_into(source, format, &mut columns, &batches);
-        let mut starts = vec![0];
-        let mut rows = 0_usize;
-        for size in batches.sizes() {
-            rows = rows.saturating_add(*size);
-            starts.push(rows);
-        }
-        let file = File { source: source.clone(), format, columns, starts, batches: Box::new(batches) };
+        look_into(source, format, &mut columns, batches.as_ref());
+        let starts = starts(batches.sizes());
+        let file = File { source: source.clone(), format, columns, starts, batches };
         BatchedTable { file: Arc::new(file) }
     }
+}
+
+/// The first row of each of some parts, and the number of all rows.
+fn starts(sizes: &[usize]) -> Vec<usize> {
+    let ends = sizes.iter().scan(0_usize, |rows, &size| {
+        *rows = rows.saturating_add(size);
+        Some(*rows)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// The rows of each part that has any.
+fn parts(starts: &[usize]) -> Vec<Range<usize>> {
+    starts.windows(2).map(|ends| ends[0]..ends[1]).filter(|rows| !rows.is_empty()).collect()
 }
 
 impl File {
@@ -82,10 +108,10 @@ impl File {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// The chosen columns of a batch, as long as promised.
-    fn batch(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>> {
-        let (first_row, rows) = (self.starts[batch], self.starts[batch + 1] - self.starts[batch]);
-        let read = || self.batches.read(batch, columns).map_err(|error| self.damaged(&error));
+    /// The chosen columns of a batch or a group, as long as promised.
+    fn series(&self, batches: &dyn Batches, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>> {
+        let (first_row, rows, range) = (rows.start, rows.len(), rows);
+        let read = || batches.read(range, columns).map_err(|error| self.damaged(&error));
         let series = guarded(&self.source, self.format, read)?;
         let found = series.first().map_or(0, |series| series.len());
         if series.len() != columns.len() || series.iter().any(|series| series.len() != rows) {
@@ -109,16 +135,17 @@ impl File {
         RowFault { column: Some(self.columns[column].name.clone()), problem: problem.into() }
     }
 
-    /// A batch as rows of numbers. `dimensions` is the length of the vectors, once it is known.
+    /// A batch or a group as rows of numbers. `dimensions` is the length of the vectors, once it is known.
     fn decode<T: Number>(
         &self,
-        batch: usize,
+        batches: &dyn Batches,
+        rows: Range<usize>,
         columns: &[usize],
         dimensions: Option<usize>,
         faults: &RowFaults,
     ) -> Result<Decoded<T>> {
-        let series = self.batch(batch, columns)?;
-        let first_row = self.starts[batch];
+        let first_row = rows.start;
+        let series = self.series(batches, rows, columns)?;
         guarded(&self.source, self.format, || {
             let &[only] = columns else { return self.side_by_side(&series, columns, first_row, faults) };
             let vectors = Vectors { file: self, column: only, first_row, dimensions, faults };
@@ -149,13 +176,13 @@ impl File {
             let targets = values.iter_mut().skip(position).step_by(dimensions);
             if numbers.null_count() == 0 {
                 for (target, value) in targets.zip(numbers.into_no_null_iter()) {
-                    *target = T::from_polars(value);
+                    *target = value;
                 }
                 continue;
             }
             for (row, (target, value)) in targets.zip(numbers.iter()).enumerate() {
                 *target = match value {
-                    Some(value) => T::from_polars(value),
+                    Some(value) => value,
                     None => {
                         faults.add(first_row + row, || self.fault(column, "the value is null"));
                         T::from_f64(f64::NAN)
@@ -163,7 +190,7 @@ impl File {
                 };
             }
         }
-        Ok(Decoded { dimensions: Some(dimensions), values })
+        Ok(Decoded { dimensions: Some(dimensions), values: Values::Own(values) })
     }
 }
 
@@ -207,7 +234,7 @@ impl Vectors<'_> {
     where
         T: Number,
     {
-        Decoded { dimensions, values: vec![T::from_f64(f64::NAN); rows * dimensions.unwrap_or(0)] }
+        Decoded { dimensions, values: Values::Own(vec![T::from_f64(f64::NAN); rows * dimensions.unwrap_or(0)]) }
     }
 
     /// A list column. Rows that are no vector of the usual length become NaN and are told.
@@ -223,6 +250,12 @@ impl Vectors<'_> {
         };
         let inner = lists.get_inner();
         let inner = T::chunked(&inner).map_err(|error| self.file.damaged(&error))?;
+        if let ([lists], [inner]) =
+            (&lists.downcast_iter().collect::<Vec<_>>()[..], &inner.downcast_iter().collect::<Vec<_>>()[..])
+            && let Some(values) = whole_rows(lists.validity().is_some(), lists.offsets(), inner, dimensions)
+        {
+            return Ok(Decoded { dimensions: Some(dimensions), values: Values::Shared(values) });
+        }
         let mut values: Vec<T> = Vec::with_capacity(series.len() * dimensions);
         let mut row = 0;
         for (lists, inner) in lists.downcast_iter().zip(inner.downcast_iter()) {
@@ -244,7 +277,7 @@ impl Vectors<'_> {
                     element().map(|position| format!("element {position} of the list is null"))
                 };
                 match problem {
-                    None => values.extend(numbers[start..end].iter().map(|&value| T::from_polars(value))),
+                    None => values.extend(&numbers[start..end]),
                     Some(problem) => {
                         values.resize(values.len() + dimensions, T::from_f64(f64::NAN));
                         self.fault(row, problem);
@@ -253,7 +286,7 @@ impl Vectors<'_> {
                 row += 1;
             }
         }
-        Ok(Decoded { dimensions: Some(dimensions), values })
+        Ok(Decoded { dimensions: Some(dimensions), values: Values::Own(values) })
     }
 
     /// Rows that are read one by one: `read` fills the buffer or says what is wrong.
@@ -288,7 +321,7 @@ impl Vectors<'_> {
                 }
             }
         }
-        Ok(Decoded { dimensions: Some(dimensions), values })
+        Ok(Decoded { dimensions: Some(dimensions), values: Values::Own(values) })
     }
 
     /// Lists of one list.
@@ -380,122 +413,185 @@ impl Vectors<'_> {
     }
 }
 
+/// The numbers of lists that all are vectors of the same length, one after the other, where nothing is missing.
+fn whole_rows<T: Number>(
+    may_be_null: bool,
+    offsets: &[i64],
+    inner: &PrimitiveArray<T>,
+    dimensions: usize,
+) -> Option<Buffer<T>> {
+    let is_whole = |ends: &[i64]| usize::try_from(ends[1] - ends[0]).is_ok_and(|length| length == dimensions);
+    let (first, last) = (*offsets.first()?, *offsets.last()?);
+    if may_be_null || inner.null_count() > 0 || !offsets.windows(2).all(is_whole) {
+        return None;
+    }
+    let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
+    Some(inner.values().clone().sliced(first..last))
+}
+
 /// Some rows of a matrix.
 struct Decoded<T> {
     /// The length of the vectors; `None` where there is none to tell it.
     dimensions: Option<usize>,
-    values: Vec<T>,
+    values: Values<T>,
+}
+
+/// Numbers that were copied out of what was decoded, or lie there one after the other as it is.
+enum Values<T> {
+    Own(Vec<T>),
+    Shared(Buffer<T>),
+}
+
+impl<T> Deref for Values<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Values::Own(values) => values,
+            Values::Shared(values) => values,
+        }
+    }
 }
 
 impl BatchedTable {
-    fn read<T: Number>(&self, columns: &[usize], origin: Origin, element_type: ElementType) -> Result<Embeddings>
-    where
-        InMemory<T>: RowBlocks,
-    {
+    fn read<T: Number>(&self, columns: &[usize], origin: Origin, element_type: ElementType) -> Result<Embeddings> {
         let file = &self.file;
         let rows = file.rows();
         if rows == 0 {
             return Err(no_rows(&file.source.path));
         }
-        let filled = |batch: &usize| file.starts[batch + 1] > file.starts[*batch];
-        let all: Vec<usize> = (0..file.batches.sizes().len()).filter(filled).collect();
         let faults = Arc::new(RowFaults::default());
         // The first batch that holds a vector tells how long all of them are.
-        let mut found = None;
-        for &batch in &all {
-            let decoded = file.decode::<T>(batch, columns, None, &faults)?;
+        let mut first = None;
+        for batch in parts(&file.starts) {
+            let decoded = file.decode::<T>(file.batches.as_ref(), batch.clone(), columns, None, &faults)?;
             if let Some(dimensions) = decoded.dimensions {
-                found = Some((batch, dimensions, decoded.values));
+                first = Some((batch, dimensions, decoded.values));
                 break;
             }
         }
-        let Some((first, dimensions, values)) = found else {
+        let Some((batch, dimensions, values)) = first else {
             return Err(Error::Malformed {
                 name: origin.to_string(),
                 problem: "every row is null or empty".to_owned(),
                 tip: Some(format!("see what the file holds: embq inspect {}", quoted(&file.source.path))),
             });
         };
-        let bytes = rows.saturating_mul(dimensions).saturating_mul(size_of::<T>());
-        if bytes > KEPT_BYTES {
-            let blocks = BatchRows {
-                file: Arc::clone(file),
-                columns: columns.to_vec(),
-                dimensions,
-                faults: Arc::clone(&faults),
-                last: Mutex::new(Some((first, Arc::new(values)))),
-            };
-            return Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks).with_faults(faults));
-        }
-        // Batches before the first vector are rows of NaN, whose faults are known.
-        let before = file.starts[first];
-        let mut kept = vec![T::from_f64(f64::NAN); before * dimensions];
-        if before == 0 {
-            kept = values;
+        let of_vectors = match *columns {
+            [only] if matches!(file.columns[only].kind, Kind::List(_)) => {
+                Arc::clone(&file.batches).of_vectors(only, dimensions)
+            }
+            _ => None,
+        };
+        let matrix = Matrix {
+            file: Arc::clone(file),
+            batches: of_vectors.unwrap_or_else(|| Arc::clone(&file.batches)),
+            columns: columns.to_vec(),
+            dimensions,
+            faults: Arc::clone(&faults),
+        };
+        let embeddings = if batch == (0..rows) {
+            Embeddings::new(origin, rows, dimensions, element_type, Kept { values, dimensions })
         } else {
-            kept.extend(values);
-        }
-        for &batch in all.iter().filter(|&&batch| batch > first) {
-            kept.append(&mut file.decode::<T>(batch, columns, Some(dimensions), &faults)?.values);
-        }
-        let blocks = InMemory::of_rows(kept, dimensions);
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks).with_faults(faults))
+            drop(values);
+            match matrix.at_once::<T>()? {
+                Some(kept) => Embeddings::new(origin, rows, dimensions, element_type, kept),
+                None => Embeddings::new(origin, rows, dimensions, element_type, ahead::BatchRows::<T>::new(matrix)),
+            }
+        };
+        Ok(embeddings.with_faults(faults))
     }
 }
 
-/// The rows of a large matrix, of which the last batch that was decoded is kept.
-struct BatchRows<T> {
+/// A matrix that is still to be decoded.
+struct Matrix {
     file: Arc<File>,
+    batches: Arc<dyn Batches>,
     columns: Vec<usize>,
     dimensions: usize,
     faults: Arc<RowFaults>,
-    last: Mutex<Option<(usize, Arc<Vec<T>>)>>,
 }
 
-impl<T: Number> BatchRows<T> {
-    fn decoded(&self, batch: usize) -> Result<Arc<Vec<T>>> {
-        // A poisoned lock means that a reader panicked, and what it left is whole all the same.
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((kept, values)) = last.as_ref()
-            && *kept == batch
-        {
-            return Ok(Arc::clone(values));
-        }
-        // Gone before the next one comes, so that there are never two.
-        *last = None;
-        let values = Arc::new(self.file.decode::<T>(batch, &self.columns, Some(self.dimensions), &self.faults)?.values);
-        *last = Some((batch, Arc::clone(&values)));
-        Ok(values)
+impl Matrix {
+    fn decode<T: Number>(&self, rows: Range<usize>) -> Result<Values<T>> {
+        let batches = self.batches.as_ref();
+        Ok(self.file.decode::<T>(batches, rows, &self.columns, Some(self.dimensions), &self.faults)?.values)
     }
 
-    fn copy<U: Element>(&self, rows: Range<usize>, out: &mut [U]) -> Result<()> {
-        let (starts, d) = (&self.file.starts, self.dimensions);
-        let mut start = rows.start;
-        while start < rows.end {
-            let batch = starts.partition_point(|&first| first <= start).saturating_sub(1);
-            let end = rows.end.min(starts[batch + 1]);
-            let values = self.decoded(batch)?;
-            let block = &values[(start - starts[batch]) * d..(end - starts[batch]) * d];
-            for (target, value) in out[(start - rows.start) * d..].iter_mut().zip(block) {
-                *target = U::from_f64(value.to_f64());
+    /// The whole matrix, if it is small or takes no more than half of the memory that is free.
+    fn at_once<T: Number>(&self) -> Result<Option<Kept<T>>> {
+        let groups = parts(&starts(self.batches.group_sizes()));
+        let bytes = |rows: usize| rows.saturating_mul(self.dimensions).saturating_mul(size_of::<T>());
+        let all = bytes(self.file.rows());
+        let largest = groups.iter().map(|group| bytes(group.len())).max().unwrap_or(0);
+        let at_a_time = if all <= KEPT_BYTES {
+            groups.len()
+        } else {
+            let free = usize::try_from(polars_utils::sys::MEMINFO.free()).unwrap_or(usize::MAX) / 2;
+            // What a group is decoded to lies beside where it is copied to, and what it is decoded from beside that.
+            free.saturating_sub(all) / largest.saturating_mul(2).max(1)
+        };
+        match groups.len().min(at_a_time) {
+            0 => return Ok(None),
+            _ if groups.len() == 1 => {
+                let values = self.decode(0..self.file.rows())?;
+                return Ok(Some(Kept { values, dimensions: self.dimensions }));
             }
-            start = end;
+            _ => {}
         }
-        Ok(())
+        let mut values = vec![T::default(); self.file.rows() * self.dimensions];
+        let mut rest = &mut values[..];
+        let mut targets = Vec::with_capacity(groups.len());
+        for group in groups {
+            let (target, after) = rest.split_at_mut(group.len() * self.dimensions);
+            rest = after;
+            targets.push((group, target));
+        }
+        for some in targets.chunks_mut(at_a_time) {
+            some.par_iter_mut().try_for_each(|(group, target)| -> Result<()> {
+                target.copy_from_slice(&self.decode::<T>(group.clone())?);
+                Ok(())
+            })?;
+        }
+        Ok(Some(Kept { values: Values::Own(values), dimensions: self.dimensions }))
     }
 }
 
-impl<T: Number> RowBlocks for BatchRows<T> {
+/// A matrix that has been decoded.
+struct Kept<T> {
+    values: Values<T>,
+    dimensions: usize,
+}
+
+impl<T: Number> Kept<T> {
+    fn copy<U: Element>(&self, rows: Range<usize>, out: &mut [U]) {
+        copy(&self.values[rows.start * self.dimensions..rows.end * self.dimensions], out);
+    }
+}
+
+impl<T: Number> RowBlocks for Kept<T> {
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
-        self.copy(rows, out)
+        self.copy(rows, out);
+        Ok(())
     }
 
     fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
-        self.copy(rows, out)
+        self.copy(rows, out);
+        Ok(())
     }
 
-    fn is_random_access(&self) -> bool {
-        false
+    fn as_f32(&self) -> Option<&[f32]> {
+        T::as_f32(&self.values)
+    }
+
+    fn as_f64(&self) -> Option<&[f64]> {
+        T::as_f64(&self.values)
+    }
+}
+
+fn copy<T: Element, U: Element>(values: &[T], out: &mut [U]) {
+    for (target, value) in out.iter_mut().zip(values) {
+        *target = U::from_f64(value.to_f64());
     }
 }
 
@@ -515,9 +611,9 @@ impl Table for BatchedTable {
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
         let file = &self.file;
         for (position, &column) in columns.iter().enumerate() {
-            for batch in 0..file.batches.sizes().len() {
-                let series = file.batch(batch, &[column])?;
-                let mut rows = file.starts[batch]..;
+            for batch in parts(&file.starts) {
+                let mut rows = batch.start..;
+                let series = file.series(file.batches.as_ref(), batch, &[column])?;
                 let mut visit = |cell: Option<Cell<'_>>| match rows.next() {
                     Some(row) => visit(position, row, cell.unwrap_or(Cell::Missing)),
                     None => Ok(()),
@@ -672,12 +768,13 @@ fn list_lengths(series: &Series) -> Option<Vec<usize>> {
 }
 
 /// float32 and float64, as polars calls them.
-pub(crate) trait Number: Element {
-    type Polars: PolarsNumericType;
+pub(crate) trait Number: Element + NativeType {
+    type Polars: PolarsNumericType<Native = Self>;
 
     fn data_type() -> DataType;
     fn chunked(series: &Series) -> Result<&ChunkedArray<Self::Polars>, PolarsError>;
-    fn from_polars(value: <Self::Polars as PolarsNumericType>::Native) -> Self;
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+    fn as_f64(values: &[Self]) -> Option<&[f64]>;
 }
 
 impl Number for f32 {
@@ -691,8 +788,12 @@ impl Number for f32 {
         series.f32()
     }
 
-    fn from_polars(value: f32) -> Self {
-        value
+    fn as_f32(values: &[Self]) -> Option<&[f32]> {
+        Some(values)
+    }
+
+    fn as_f64(_values: &[Self]) -> Option<&[f64]> {
+        None
     }
 }
 
@@ -707,8 +808,12 @@ impl Number for f64 {
         series.f64()
     }
 
-    fn from_polars(value: f64) -> Self {
-        value
+    fn as_f32(_values: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f64(values: &[Self]) -> Option<&[f64]> {
+        Some(values)
     }
 }
 

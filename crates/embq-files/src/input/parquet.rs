@@ -1,11 +1,15 @@
 //! Parquet, through polars: only the columns that are needed, some row groups at a time.
 
+mod pages;
+
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
-use polars::prelude::{ArrowDataType, PolarsError, Series};
+use pages::PageRuns;
+use polars::prelude::{ArrowDataType, ArrowSchema, PolarsError, Series};
 use polars_io::parquet::metadata::{FileMetadata, FileMetadataRef};
-use polars_io::prelude::{ParquetReader, SerReader};
+use polars_io::prelude::{ParallelStrategy, ParquetReader, SerReader};
 
 use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, describe, guarded};
 use crate::input::source::Source;
@@ -38,13 +42,20 @@ const PAGE_ROWS: usize = 1 << 10;
 struct ParquetBatches {
     source: Source,
     metadata: FileMetadataRef,
+    schema: Arc<ArrowSchema>,
     sizes: Vec<usize>,
-    starts: Vec<usize>,
+    groups: Vec<usize>,
 }
 
 type Bytes = Cursor<MappedBytes>;
 
 fn open(source: &Source) -> Result<BatchedTable> {
+    let (columns, batches) = batches(source)?;
+    Ok(BatchedTable::new(source, "Parquet", columns, Arc::new(batches)))
+}
+
+/// The columns of a file and what reads them.
+fn batches(source: &Source) -> Result<(Vec<Column>, ParquetBatches)> {
     if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
         return Err(source.malformed(
             if source.bytes.starts_with(MAGIC) {
@@ -69,27 +80,32 @@ fn open(source: &Source) -> Result<BatchedTable> {
             Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
         ));
     }
-    let groups = metadata.row_groups.iter().map(|group| (group.num_rows(), group.total_byte_size()));
-    let sizes = batch_sizes(groups);
-    let starts = sizes.iter().scan(0, |next, &size| Some(std::mem::replace(next, *next + size))).collect();
+    let groups = || metadata.row_groups.iter().map(|group| (group.num_rows(), group.total_byte_size()));
+    let sizes = batch_sizes(groups(), PARTS);
+    let groups = batch_sizes(groups(), 1);
     let mut columns: Vec<Column> = schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
     let entries = metadata.key_value_metadata().as_deref().unwrap_or_default();
     describe(&mut columns, |key| entries.iter().find(|entry| entry.key == key)?.value.as_deref());
     // Extension types are read as what they are stored as, which is the schema without the notes of Arrow.
     let has_extensions = schema.iter_values().any(|field| is_extension(&field.dtype));
-    let metadata = if has_extensions {
+    let (metadata, schema) = if has_extensions {
         let mut plain = FileMetadata::clone(&metadata);
         plain.key_value_metadata = None;
-        Arc::new(plain)
+        let plain = Arc::new(plain);
+        let schema = guarded(source, "Parquet", || {
+            let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(source.bytes.clone()));
+            reader.set_metadata(Arc::clone(&plain));
+            reader.schema().map_err(failed)
+        })?;
+        (plain, schema)
     } else {
-        metadata
+        (metadata, schema)
     };
-    let batches = ParquetBatches { source: source.clone(), metadata, sizes, starts };
-    Ok(BatchedTable::new(source, "Parquet", columns, batches))
+    Ok((columns, ParquetBatches { source: source.clone(), metadata, schema, sizes, groups }))
 }
 
-/// The rows of each batch: small row groups together, large ones in parts, by their rows and bytes.
-fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
+/// The rows of each batch: small row groups together, large ones in at most so many parts, by their rows and bytes.
+fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>, most_parts: usize) -> Vec<usize> {
     let mut sizes: Vec<usize> = Vec::new();
     let mut open: Option<(usize, usize)> = None;
     for (rows, bytes) in groups {
@@ -101,7 +117,7 @@ fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
             continue;
         }
         sizes.extend(open.take().map(|(rows, _)| rows));
-        let parts = (bytes / BATCH_BYTES).max(rows / BATCH_ROWS).clamp(1, PARTS);
+        let parts = (bytes / BATCH_BYTES).max(rows / BATCH_ROWS).clamp(1, most_parts);
         if parts == 1 {
             open = Some((rows, bytes));
             continue;
@@ -125,10 +141,11 @@ fn is_extension(data_type: &ArrowDataType) -> bool {
 }
 
 impl ParquetBatches {
-    fn rows(&self, rows: (usize, usize), columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
+    fn rows(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
         let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
             .with_projection(Some(columns.to_vec()))
-            .with_slice(Some(rows));
+            .with_slice(Some((rows.start, rows.len())))
+            .read_parallel(if columns.len() > 1 { ParallelStrategy::Columns } else { ParallelStrategy::None });
         reader.set_metadata(Arc::clone(&self.metadata));
         let frame = reader.finish()?;
         Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
@@ -140,12 +157,20 @@ impl Batches for ParquetBatches {
         &self.sizes
     }
 
-    fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError> {
-        self.rows((0, rows.min(self.metadata.num_rows)), columns)
+    fn group_sizes(&self) -> &[usize] {
+        &self.groups
     }
 
-    fn read(&self, batch: usize, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        self.rows((self.starts[batch], self.sizes[batch]), columns)
+    fn of_vectors(self: Arc<Self>, column: usize, dimensions: usize) -> Option<Arc<dyn Batches>> {
+        Some(Arc::new(PageRuns::new(&self, column, dimensions)?))
+    }
+
+    fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError> {
+        self.rows(0..rows.min(self.metadata.num_rows), columns)
+    }
+
+    fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
+        self.rows(rows, columns)
     }
 }
 
@@ -376,7 +401,7 @@ mod tests {
 
     #[test]
     fn batches_are_cut_by_bytes_and_put_together_by_rows() {
-        let sizes = |groups: &[(usize, usize)]| batch_sizes(groups.iter().copied());
+        let sizes = |groups: &[(usize, usize)]| batch_sizes(groups.iter().copied(), PARTS);
         assert_eq!(sizes(&[(1000, 10), (2000, 10), (500, 10)]), [3500]);
         assert_eq!(sizes(&[(100_000, 10), (50_000, 10), (10_000, 10)]), [100_000, 60_000]);
         assert_eq!(sizes(&[(1000, 20 << 20), (1000, 20 << 20)]), [1000, 1000]);

@@ -1,0 +1,118 @@
+//! The rows of a matrix that does not fit in memory: decoded in every pass, some batches ahead of whoever reads them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use embq_core::data::{Element, RowBlocks};
+use embq_core::error::Result;
+
+use super::{Matrix, Number, Values, copy, parts, starts};
+
+/// Batches that are decoded while another one is read, at most.
+const MOST_AHEAD: usize = 4;
+
+/// Rows that come batch after batch.
+pub(super) struct BatchRows<T: Number> {
+    shared: Arc<Shared<T>>,
+    ahead: usize,
+}
+
+/// What the threads that decode share with the reader.
+struct Shared<T> {
+    matrix: Matrix,
+    batches: Vec<Range<usize>>,
+    slots: Mutex<BTreeMap<usize, Slot<T>>>,
+    changed: Condvar,
+}
+
+enum Slot<T> {
+    /// A thread is at it.
+    Working,
+    Decoded(Arc<Values<T>>),
+    /// It could not be decoded, or not ahead of time: the reader tries and learns why.
+    Failed,
+}
+
+impl<T: Number> BatchRows<T> {
+    pub(super) fn new(matrix: Matrix) -> Self {
+        let batches = parts(&starts(matrix.batches.sizes()));
+        let shared = Shared { matrix, batches, slots: Mutex::default(), changed: Condvar::new() };
+        BatchRows { shared: Arc::new(shared), ahead: rayon::current_num_threads().min(MOST_AHEAD) }
+    }
+
+    /// A batch, with those after it on their way.
+    fn batch(&self, batch: usize) -> Result<Arc<Values<T>>> {
+        let shared = &self.shared;
+        let window = batch..shared.batches.len().min(batch + 1 + self.ahead);
+        let mut slots = shared.slots();
+        slots.retain(|kept, slot| window.contains(kept) || matches!(slot, Slot::Working));
+        for next in window {
+            slots.entry(next).or_insert_with(|| {
+                let shared = Arc::clone(shared);
+                // Threads of their own: those that compute may all be waiting for this batch.
+                let thread = thread::Builder::new().name("decode".to_owned()).spawn(move || shared.decode(next));
+                if thread.is_ok() { Slot::Working } else { Slot::Failed }
+            });
+        }
+        loop {
+            match slots.get(&batch) {
+                Some(Slot::Decoded(values)) => return Ok(Arc::clone(values)),
+                Some(Slot::Working) => {
+                    slots = shared.changed.wait(slots).unwrap_or_else(PoisonError::into_inner);
+                }
+                Some(Slot::Failed) | None => break,
+            }
+        }
+        drop(slots);
+        let values = Arc::new(shared.matrix.decode::<T>(shared.batches[batch].clone())?);
+        shared.slots().insert(batch, Slot::Decoded(Arc::clone(&values)));
+        Ok(values)
+    }
+
+    fn read<U: Element>(&self, rows: Range<usize>, out: &mut [U]) -> Result<()> {
+        let d = self.shared.matrix.dimensions;
+        let mut start = rows.start;
+        while start < rows.end {
+            let place = self.shared.batches.partition_point(|batch| batch.end <= start);
+            let batch = &self.shared.batches[place];
+            let end = rows.end.min(batch.end);
+            let values = self.batch(place)?;
+            let block = &values[(start - batch.start) * d..(end - batch.start) * d];
+            copy(block, &mut out[(start - rows.start) * d..(end - rows.start) * d]);
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Number> Shared<T> {
+    /// The slots, whatever happened to who held them: each is whole.
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<usize, Slot<T>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn decode(&self, batch: usize) {
+        let slot = match self.matrix.decode::<T>(self.batches[batch].clone()) {
+            Ok(values) => Slot::Decoded(Arc::new(values)),
+            Err(_) => Slot::Failed,
+        };
+        self.slots().insert(batch, slot);
+        self.changed.notify_all();
+    }
+}
+
+impl<T: Number> RowBlocks for BatchRows<T> {
+    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+        self.read(rows, out)
+    }
+
+    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
+        self.read(rows, out)
+    }
+
+    fn is_random_access(&self) -> bool {
+        false
+    }
+}
