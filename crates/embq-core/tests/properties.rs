@@ -10,7 +10,7 @@ use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silho
 use embq_core::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, RowBlocks, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Scope, Selection, SoftMinimum};
+use embq_core::metrics::{METRICS, Need, Scope, Selection, SoftMinimum};
 use embq_core::progress::Silent;
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -218,7 +218,7 @@ proptest! {
             prop_assert!((-1.0..=1.0).contains(value));
         }
         let classes = scored.evaluation.classes.len();
-        for metric in METRICS.iter().filter(|metric| !metric.needs_batch_labels()) {
+        for metric in METRICS.iter().filter(|metric| !metric.needs(Need::BatchLabels)) {
             let (low, high) = bounds(metric.range, classes);
             // The mean of numbers on a bound may round to its other side.
             let slack = 1e-12 * classes as f64;

@@ -23,6 +23,7 @@ pub struct RowScore {
 }
 
 /// Folds the mean distances of a row into its [`RowScore`].
+#[derive(Clone, Copy, Debug)]
 pub struct RowScoreFold<'a> {
     /// That of the distances: exponentials need no more.
     pub precision: Precision,

@@ -3,6 +3,45 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
+use crate::metrics::metric::{DOWN, Family, Need, UP, metric};
+use crate::metrics::shared::{Measures, SharedWork};
+use crate::metrics::silhouette::NO_ROWS;
+
+/// The source of everything that is made of the soft silhouette.
+pub(super) const SOFT: &str = "after arXiv:2604.08573";
+const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
+
+pub(super) static FAMILY: Family = Family {
+    name: "soft_silhouette",
+    is_default: true,
+    supports_weights: true,
+    metrics: &[
+        metric(&FAMILY, "soft_silhouette", "soft silhouette, mean over rows", "[-1, 1]", UP, SOFT, NEEDS)
+            .by_class()
+            .with_interval(),
+        metric(&FAMILY, "soft_silhouette_loss", "1 - soft silhouette", "[0, 2]", DOWN, SOFT, NEEDS).with_interval(),
+        metric(
+            &FAMILY,
+            "effective_competitors",
+            "classes in the soft minimum",
+            "[1, K - 1]",
+            None,
+            "exp of an entropy",
+            NEEDS,
+        ),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let of_rows = |value: Option<f64>| Ok(value.ok_or_else(|| NO_ROWS.to_owned()));
+    measures.add_by_class("soft_silhouette", NO_ROWS, |_| Ok(work.row_means()?.soft_silhouette.clone()))?;
+    measures.add("soft_silhouette_loss", || {
+        of_rows(work.row_means()?.soft_silhouette.over_rows.map(|mean| 1.0 - mean))
+    })?;
+    measures.add("effective_competitors", || of_rows(work.row_means()?.effective_competitors))
+}
+
 /// The differentiable stand-in for the minimum over competing classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
