@@ -24,6 +24,12 @@ struct MetricEntry {
     higher_is_better: Option<bool>,
     cost: &'static str,
     source: &'static str,
+    /// What it is computed from beside the rows.
+    needs: Vec<&'static str>,
+    /// Whether `--intervals` gives an interval of it.
+    has_interval: bool,
+    /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
+    is_mergeable: bool,
 }
 
 impl From<&Metric> for MetricEntry {
@@ -38,6 +44,9 @@ impl From<&Metric> for MetricEntry {
             higher_is_better: metric.higher_is_better,
             cost: metric.cost(),
             source: metric.source,
+            needs: metric.needs.iter().map(|need| need.name()).collect(),
+            has_interval: metric.has_interval,
+            is_mergeable: metric.is_mergeable(),
         }
     }
 }

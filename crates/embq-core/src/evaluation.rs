@@ -198,7 +198,10 @@ fn with_diagonal(matrix: &Array2<f64>, dataset: &Dataset, scores: &[RowScore]) -
     let rows = dataset.scored_members().zip(scores);
     let own = rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)));
     let within = class_means(dataset.labels().classes(), own);
-    Array2::from_shape_fn(matrix.dim(), |(class, other)| {
-        if class == other { within[class] } else { Some(matrix[[class, other]]) }
-    })
+    Array2::from_shape_fn(
+        matrix.dim(),
+        |(class, other)| {
+            if class == other { within[class] } else { Some(matrix[[class, other]]) }
+        },
+    )
 }

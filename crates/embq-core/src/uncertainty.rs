@@ -252,7 +252,8 @@ fn overall(
     let (names, terms): (Vec<(&String, f64)>, Vec<&[f64]>) =
         known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();
     let intervals = bootstrap_intervals(&terms, strata, seed).into_iter();
-    let around = |(&(name, value), interval): (&(&String, f64), [f64; 2])| (name.clone(), interval.map(|end| value + end));
+    let around =
+        |(&(name, value), interval): (&(&String, f64), [f64; 2])| (name.clone(), interval.map(|end| value + end));
     let error = |(&(name, _), terms): (&(&String, f64), &&[f64])| (name.clone(), strata.standard_error(terms));
     (names.iter().zip(intervals).map(around).collect(), names.iter().zip(&terms).map(error).collect())
 }

@@ -1,4 +1,4 @@
-//! The validity, retrieval, spectrum, contrastive, collapse and single-cell families against golden values of other
+//! The validity, retrieval, spectrum, contrastive, collapse, single-cell and health families against golden values of other
 //! software (`fixtures/make_families.py`), and on data where they are undefined.
 
 mod common;
@@ -43,7 +43,7 @@ fn batches(labels: &[i64]) -> LabelColumn {
     label_column(&labels.iter().enumerate().map(batch).collect::<Vec<i64>>())
 }
 
-const NEW: [&str; 6] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell"];
+const NEW: [&str; 7] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell", "health"];
 
 fn measured(dataset: &Dataset, auxiliary: Auxiliary<'_>, metrics: &[&str]) -> Scored {
     evaluate_with(dataset, auxiliary, &settings(dataset.distance(), metrics), &Silent).unwrap()
@@ -163,8 +163,9 @@ fn collapsed_data_is_told_and_scores_nothing() {
         let found = measured(&dataset(&Matrix::F64(rows.clone()), &labels, distance), auxiliary, &NEW).evaluation;
         for (name, value) in &found.metrics {
             let family = Metric::named(name).unwrap().family;
-            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred.
-            if name == "queries" || name == "rankme" {
+            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred; the health of
+            // rows is what it is.
+            if name == "queries" || name == "rankme" || family.name == "health" {
                 continue;
             }
             assert_eq!(*value, None, "{distance} {name} of {family:?}");
@@ -259,4 +260,61 @@ fn a_class_that_the_gallery_lacks_is_left_out() {
     }
     assert_eq!(found.metrics["recall@4"], None);
     assert!(found.warnings.iter().any(|warning| warning.starts_with("1 of 3 rows")), "{:?}", found.warnings);
+}
+
+#[test]
+fn the_health_of_a_hand_worked_set() {
+    let rows = ndarray::array![[3.0, 4.0, 1.5], [3.0, 4.0, 1.5], [6.0, 8.0, 3.0], [0.0, -5.0, 1.5], [2.0, 2.0, 2.0]];
+    let lengths = [27.25f64.sqrt(), 27.25f64.sqrt(), 109f64.sqrt(), 27.25f64.sqrt(), 12f64.sqrt()];
+    let cosine = |i: usize, j: usize| rows.row(i).dot(&rows.row(j)) / (lengths[i] * lengths[j]);
+    let pairs = (0..5).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let mean_cosine = pairs.map(|(i, j)| cosine(i, j)).sum::<f64>() / 10.0;
+    let mean = lengths.iter().sum::<f64>() / 5.0;
+    let variance = lengths.iter().map(|length| (length - mean).powi(2)).sum::<f64>() / 5.0;
+    for distance in GEOMETRIC {
+        let data = dataset(&Matrix::F64(rows.clone()), &[0, 0, 1, 1, 2], distance);
+        let metrics = measured(&data, Auxiliary::default(), &["health"]).evaluation.metrics;
+        for (name, expected) in [
+            ("norm_mean", mean),
+            ("norm_std", variance.sqrt()),
+            ("norm_min", 12f64.sqrt()),
+            ("norm_max", 109f64.sqrt()),
+            ("mean_cosine", mean_cosine),
+            ("dead_dimensions", 0.0),
+            ("constant_rows", 1.0),
+            ("duplicate_share", 0.4),
+            ("near_duplicate_share", 0.6),
+        ] {
+            let found = metrics[name].unwrap();
+            assert!((found - expected).abs() < 1e-14, "{distance} {name}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn zero_vectors_have_lengths_but_no_directions() {
+    let rows = ndarray::array![[0.0, 0.0], [3.0, 4.0], [-0.0, 0.0], [4.0, 3.0]];
+    let data = dataset(&Matrix::F64(rows), &[0, 0, 1, 1], Distance::Euclidean);
+    let found = measured(&data, Auxiliary::default(), &["health"]).evaluation;
+    assert_eq!((found.metrics["norm_min"], found.metrics["duplicate_share"]), (Some(0.0), Some(0.5)));
+    for name in ["mean_cosine", "near_duplicate_share"] {
+        assert_eq!(found.metrics[name], None);
+        assert!(found.warnings.iter().any(|warning| warning.starts_with(name) && warning.contains("zero vectors")));
+    }
+}
+
+#[test]
+fn collapsed_rows_are_one_row_many_times() {
+    let data = dataset(&Matrix::F32(Array2::from_elem((12, 3), 0.7)), &[0; 12], Distance::Cosine);
+    let metrics = measured(&data, Auxiliary::default(), &["health"]).evaluation.metrics;
+    for (name, value) in [
+        ("norm_std", 0.0),
+        ("dead_dimensions", 3.0),
+        ("constant_rows", 12.0),
+        ("duplicate_share", 1.0),
+        ("near_duplicate_share", 1.0),
+    ] {
+        assert_eq!(metrics[name], Some(value), "{name}");
+    }
+    assert!((metrics["mean_cosine"].unwrap() - 1.0).abs() < 1e-14);
 }

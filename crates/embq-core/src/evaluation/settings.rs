@@ -4,9 +4,7 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::kernels::ManhattanCost;
 use crate::losses::SoftSilhouette;
-use crate::metrics::{
-    METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS,
-};
+use crate::metrics::{METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS};
 use crate::uncertainty::UncertaintyOptions;
 
 /// How to evaluate.
@@ -84,11 +82,7 @@ impl Settings {
 
     /// Which uncertainties are found.
     pub(super) fn uncertainty(&self) -> UncertaintyOptions {
-        UncertaintyOptions {
-            class_intervals: self.class_intervals,
-            class_terms: self.class_terms,
-            seed: self.seed,
-        }
+        UncertaintyOptions { class_intervals: self.class_intervals, class_terms: self.class_terms, seed: self.seed }
     }
 
     /// What of it the metrics see.

@@ -20,6 +20,7 @@ const MEASURED: &[(&Family, Measure)] = &[
     (&metrics::contrastive::FAMILY, metrics::contrastive::measure),
     (&metrics::collapse::FAMILY, metrics::collapse::measure),
     (&metrics::single_cell::FAMILY, metrics::single_cell::measure),
+    (&metrics::health::FAMILY, metrics::health::measure),
 ];
 
 /// Every family, in the order of output.

@@ -104,12 +104,7 @@ impl Need {
     pub fn is_random_access(self) -> bool {
         matches!(
             self,
-            Need::Pairs
-                | Need::SampledPairs
-                | Need::PairSums
-                | Need::Neighbours
-                | Need::BatchSize
-                | Need::BatchLabels
+            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours | Need::BatchSize | Need::BatchLabels
         )
     }
 

@@ -6,6 +6,7 @@ mod batch;
 mod class_order;
 mod collapse;
 mod contrastive;
+mod health;
 mod list;
 pub mod mean;
 mod metric;

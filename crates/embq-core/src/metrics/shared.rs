@@ -269,7 +269,7 @@ impl<'a> SharedWork<'a> {
     }
 
     /// Numbers of all pairs of rows by the distance of the data set: O(N^2 d). Where this is cosine, one pass gives all
-    /// that is asked for of unit vectors, too.
+    /// that selected metrics need of unit vectors, too.
     pub(crate) fn pairs(&self) -> Result<&PairStatistics> {
         if self.dataset.distance() == Distance::Cosine {
             return self.unit_pairs();

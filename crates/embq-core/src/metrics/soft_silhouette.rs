@@ -36,13 +36,13 @@ pub(super) static FAMILY: Family = Family {
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     let of_rows = |value: Option<f64>| Ok(value.ok_or_else(|| NO_ROWS.to_owned()));
     measures.add_by_class("soft_silhouette", NO_ROWS, |_| Ok(work.row_means()?.soft_silhouette.clone()))?;
-    measures.add("soft_silhouette_loss", || {
-        of_rows(work.row_means()?.soft_silhouette.over_rows.map(|mean| 1.0 - mean))
-    })?;
+    measures
+        .add("soft_silhouette_loss", || of_rows(work.row_means()?.soft_silhouette.over_rows.map(|mean| 1.0 - mean)))?;
     measures.add("effective_competitors", || of_rows(work.row_means()?.effective_competitors))
 }
 
-/// The differentiable stand-in for the minimum over competing classes.
+/// What takes the place of the minimum over competing classes: a differentiable stand-in, or one of the two that these
+/// lie between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SoftMinimum {
@@ -51,6 +51,10 @@ pub enum SoftMinimum {
     Weighted,
     /// -tau log of the mean of exp(-D_ic / tau).
     Lse,
+    /// The smallest D_ic. Its derivative is that of the nearest class, the first of several.
+    Hard,
+    /// The mean of the D_ic, all competing classes alike.
+    Mean,
 }
 
 /// The differentiable stand-in for max(a, b).
