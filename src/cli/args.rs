@@ -738,6 +738,10 @@ pub(crate) enum SoftMinimumArgument {
     Weighted,
     /// -tau log of the mean of exp(-D / tau)
     Lse,
+    /// The distance to the nearest class: no soft minimum at all
+    Hard,
+    /// The mean of the class distances, all competing classes alike
+    Mean,
 }
 
 impl From<SoftMinimumArgument> for SoftMinimum {
@@ -745,6 +749,8 @@ impl From<SoftMinimumArgument> for SoftMinimum {
         match argument {
             SoftMinimumArgument::Weighted => SoftMinimum::Weighted,
             SoftMinimumArgument::Lse => SoftMinimum::Lse,
+            SoftMinimumArgument::Hard => SoftMinimum::Hard,
+            SoftMinimumArgument::Mean => SoftMinimum::Mean,
         }
     }
 }

@@ -18,8 +18,7 @@ use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
-use embq_core::kernels::ManhattanCost;
-use embq_core::metrics::{Companions, Family, METRICS, Metric, Selection};
+use embq_core::metrics::{Auxiliary, Metric, Need, Selection};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
@@ -83,7 +82,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         _ => Vec::new(),
     };
     let own_rows: &[Option<usize>] = if arguments.exclude_identical { &identical[..] } else { &[] };
-    let companions = Companions { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref() };
+    let auxiliary = Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref() };
     let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let mut results = Vec::new();
     let mut tables = Vec::new();
@@ -93,7 +92,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         }
         let started = Instant::now();
         let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
-        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, companions, &settings, &bars)?;
+        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, auxiliary, &settings, &bars)?;
         tell_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
         if !arguments.run.no_timing {
             evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
@@ -208,7 +207,7 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
         let names = arguments.metrics.iter().map(|name| name.trim());
         names.filter_map(|name| mistakes::distance_among_metrics(&given(), name)).next().unwrap_or(error)
     })?;
-    if metrics.only(Family::Batch) && arguments.batch_size.is_none() {
+    if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
     }
     let mut ks: Vec<usize> = arguments.ks.iter().copied().map(saturated).collect();
@@ -216,20 +215,20 @@ fn settings(arguments: &ScoreArguments) -> Result<Settings> {
     ks.dedup();
     for name in arguments.metrics.iter().map(|name| name.trim()) {
         let Some(metric) = Metric::named(name) else { continue };
-        if metric.needs_batch_labels() && arguments.batch.is_none() {
+        if metric.needs(Need::BatchLabels) && arguments.batch.is_none() {
             return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
         }
         if name.contains('@') && !metric.names(&ks).any(|known| known == name) {
             return Err(Error::setting(format!("--metrics: {name} is not among the --k"), "add its number to --k"));
         }
     }
-    let asks = |wanted: fn(&Metric) -> bool| METRICS.iter().any(|metric| wanted(metric) && metrics.contains(metric.id));
-    let unused = [
-        (arguments.gallery.is_some() && !metrics.any_of(Family::Retrieval), "--gallery", "add --metrics retrieval"),
-        (arguments.batch.is_some() && !asks(Metric::needs_batch_labels), "--batch", "add --metrics single_cell"),
-        (arguments.sample.is_some() && !metrics.contains("uniformity"), "--sample", "add --metrics uniformity"),
+    let options = [
+        (arguments.gallery.is_some(), Need::Neighbours, "--gallery", "add --metrics retrieval"),
+        (arguments.batch.is_some(), Need::BatchLabels, "--batch", "add --metrics single_cell"),
+        (arguments.sample.is_some(), Need::SampledPairs, "--sample", "add --metrics uniformity"),
     ];
-    if let Some((_, option, tip)) = unused.into_iter().find(|(unused, _, _)| *unused) {
+    let is_unused = |(given, need, _, _): &(bool, Need, &str, &str)| *given && !metrics.needs(*need);
+    if let Some((_, _, option, tip)) = options.into_iter().find(is_unused) {
         return Err(Error::setting(format!("{option}: no metric that is asked for uses it"), tip));
     }
     Ok(Settings {
@@ -283,8 +282,8 @@ pub(crate) fn check_computed(quantity: &Quantity, settings: &Settings) -> Result
     let metric = quantity.metric();
     if metric != "count" && !settings.computes(metric) {
         let tip = match Metric::named(metric) {
-            Some(known) if known.family == Family::Batch => "add --batch-size",
-            Some(known) if known.needs_batch_labels() => "add it to --metrics, and --batch",
+            Some(known) if known.needs(Need::BatchSize) => "add --batch-size",
+            Some(known) if known.needs(Need::BatchLabels) => "add it to --metrics, and --batch",
             Some(known) if settings.metrics.contains(known.id) => "add its number to --k",
             _ => "add it to --metrics",
         };
@@ -379,44 +378,21 @@ const LONG: f64 = 10.0;
 
 /// Pairwise work that will take long is announced, with a cure where there is one.
 fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
-    // Elements of a pair that one thread gets through in a second, by AVX2.
-    let speed = if settings.distance == Distance::Manhattan { 8e9 } else { 2e10 };
-    let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
-    let threads = rayon::current_num_threads() as f64;
-    let scored = dataset.scored();
-    let seconds = |pairs: f64| pairs * dimensions / (speed * threads);
-    let by_pairs = matches!(settings.distance, Distance::Euclidean | Distance::Manhattan);
-    let once = seconds(rows * rows / 2.0);
-    let of_pairs = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { once };
-    let of_rows = if settings.distance == Distance::Manhattan {
-        let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
-        let cost = ManhattanCost::of(dataset, precision);
-        of_pairs * (cost.sorting / cost.pairs).min(1.0)
-    } else {
-        of_pairs
-    };
-    if by_pairs && settings.compares_with_classes() && of_rows > LONG {
-        let megabytes = 8.0 * rows * dimensions / 1e6 + 100.0;
+    let estimate = settings.estimate(dataset);
+    let rows = dataset.len();
+    if let Some(seconds) = estimate.class_distances.filter(|&seconds| seconds > LONG) {
+        let megabytes = estimate.class_distance_bytes / 1e6 + 100.0;
         message::note(&format!(
-            "{} distances of {rows} rows will take about {of_rows:.0} s and {megabytes:.0} MB; \
+            "{} distances of {rows} rows will take about {seconds:.0} s and {megabytes:.0} MB; \
              --distance cosine and sqeuclidean take seconds, --subsample scores some rows",
             settings.distance
         ));
     }
-    let asks = |id: &str| settings.metrics.contains(id);
-    let work = [
-        ("retrieval", settings.metrics.any_of(Family::Retrieval), of_pairs),
-        ("dunn", asks("dunn"), once),
-        ("uniformity", asks("uniformity") && settings.sample.is_none(), once),
-        ("supcon", asks("supcon"), 2.0 * once),
-    ];
-    let wanted = || work.iter().filter(|(_, wanted, _)| *wanted);
-    let total: f64 = wanted().map(|(_, _, seconds)| seconds).sum();
-    if total > LONG && settings.distance != Distance::Precomputed {
-        let names: Vec<&str> = wanted().map(|(name, _, _)| *name).collect();
+    if estimate.pair_seconds > LONG {
         message::note(&format!(
-            "{} look at all pairs of {rows} rows, which will take about {total:.0} s",
-            names.join(", ")
+            "{} look at all pairs of {rows} rows, which will take about {:.0} s",
+            estimate.pairs.join(", "),
+            estimate.pair_seconds
         ));
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::json::serialise;
 use embq_core::error::Result;
-use embq_core::metrics::{Family, METRICS, Metric, Scope};
+use embq_core::metrics::{FAMILIES, METRICS, Metric, Scope};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -24,6 +24,12 @@ struct MetricEntry {
     higher_is_better: Option<bool>,
     cost: &'static str,
     source: &'static str,
+    /// What it is computed from beside the rows.
+    needs: Vec<&'static str>,
+    /// Whether `--intervals` gives an interval of it.
+    has_interval: bool,
+    /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
+    is_mergeable: bool,
 }
 
 impl From<&Metric> for MetricEntry {
@@ -31,13 +37,16 @@ impl From<&Metric> for MetricEntry {
         MetricEntry {
             name: metric.id,
             title: metric.title,
-            family: metric.family.name(),
+            family: metric.family.name,
             by_class: metric.scope == Scope::PerClass,
             at_k: metric.scope == Scope::AtK,
             range: metric.range,
             higher_is_better: metric.higher_is_better,
-            cost: metric.cost,
+            cost: metric.cost(),
             source: metric.source,
+            needs: metric.needs.iter().map(|need| need.name()).collect(),
+            has_interval: metric.has_interval,
+            is_mergeable: metric.is_mergeable(),
         }
     }
 }
@@ -45,9 +54,9 @@ impl From<&Metric> for MetricEntry {
 /// The list for people, in at most 80 columns: by family, two lines a metric.
 pub fn table() -> String {
     let mut text = String::new();
-    for family in Family::ALL {
-        let _ = writeln!(text, "{BOLD}{}{BOLD:#}", family.name());
-        for metric in METRICS.iter().filter(|metric| metric.family == family) {
+    for family in FAMILIES {
+        let _ = writeln!(text, "{BOLD}{}{BOLD:#}", family.name);
+        for metric in family.metrics {
             let better = match metric.higher_is_better {
                 Some(true) => "higher is better",
                 Some(false) => "lower is better",
@@ -55,7 +64,7 @@ pub fn table() -> String {
             };
             let at = if metric.scope == Scope::AtK { "@k" } else { "" };
             let name = format!("{}{at}", metric.id);
-            let _ = writeln!(text, "  {name:<24}{:<12}{better:<18}{}", metric.range, metric.cost);
+            let _ = writeln!(text, "  {name:<24}{:<12}{better:<18}{}", metric.range, metric.cost());
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }

@@ -10,7 +10,7 @@ use crate::report::summary::{View, columns, stands_out};
 use crate::report::text::{fitted, fitted_path, visible, width};
 use crate::report::{blocks, labellings, summary};
 use embq_core::evaluation::{ClassEvaluation, Evaluation, InputDescription};
-use embq_core::metrics::{Family, Metric};
+use embq_core::metrics::{FAMILIES, Metric};
 
 /// Columns of the terminal that are used.
 pub(crate) const WIDTH: usize = 80;
@@ -166,7 +166,7 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
     }
     by_family(page, evaluation);
     // Who asks for some metrics only wants to see all of these.
-    let usual = |name: &str| Metric::named(name).is_none_or(|metric| Family::USUAL.contains(&metric.family));
+    let usual = |name: &str| Metric::named(name).is_none_or(|metric| metric.family.is_default);
     if evaluation.metrics.keys().filter(|name| usual(name)).count() < FEW {
         let in_bars = WITH_BAR.iter().flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
         let told: Vec<&str> = in_bars.chain(LINES.iter().copied().flatten()).map(|(_, name)| *name).collect();
@@ -179,7 +179,7 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
 
 /// Whether anything is shown of the families that are shown by default.
 fn usual_any(evaluation: &Evaluation) -> bool {
-    let usual = |name: &String| Metric::named(name).is_some_and(|metric| Family::USUAL.contains(&metric.family));
+    let usual = |name: &String| Metric::named(name).is_some_and(|metric| metric.family.is_default);
     evaluation.metrics.keys().any(usual)
 }
 
@@ -196,14 +196,14 @@ fn counted(value: Option<f64>) -> String {
 
 /// The families that are not shown by default, each on as many lines as its numbers need.
 fn by_family(page: &mut String, evaluation: &Evaluation) {
-    for family in Family::ALL.into_iter().filter(|family| !Family::USUAL.contains(family)) {
+    for family in FAMILIES.into_iter().filter(|family| !family.is_default) {
         let is_of_it = |name: &str| Metric::named(name).is_some_and(|metric| metric.family == family);
         let mut column = 0;
         for (name, value) in evaluation.metrics.iter().filter(|(name, _)| is_of_it(name)) {
             let number = counted(*value);
             let needed = width(name) + 1 + width(&number);
             if column == 0 {
-                let _ = write!(page, "  {DIM}{:<FAMILY$}{DIM:#}", family.name());
+                let _ = write!(page, "  {DIM}{:<FAMILY$}{DIM:#}", family.name);
                 column = 2 + FAMILY;
             } else if column + 3 + needed > WIDTH {
                 let _ = write!(page, "\n{}", " ".repeat(2 + FAMILY));

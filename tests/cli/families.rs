@@ -23,6 +23,36 @@ fn each_family_has_its_lines_in_the_table() {
 }
 
 #[test]
+fn the_health_of_rows_is_shown_and_gates_see_it() {
+    let folder = Folder::new();
+    folder.matrix("emb.npy", &[[3.0, 4.0], [3.0, 4.0], [0.0, 5.0], [5.0, 0.0]]);
+    folder.write("labels.txt", "a\nb\na\nb\n");
+    let run = |more: &str| {
+        let line = format!("score emb.npy -l labels.txt --metrics health {more}");
+        folder.embq(line.split_whitespace().map(str::to_owned))
+    };
+    let json = run("--format json").json();
+    assert_eq!(json["metrics"]["norm_mean"], 5.0);
+    assert_eq!(json["metrics"]["duplicate_share"], 0.5);
+    assert_eq!(json["metrics"].as_object().unwrap().len(), 9);
+    let table = run("").success();
+    assert!(table.contains("health") && table.contains("duplicate_share 0.5000"), "{table}");
+    assert_eq!(run("--fail-if duplicate_share>0").code, Some(1));
+    assert_eq!(run("--fail-if norm_max>6").code, Some(0));
+}
+
+#[test]
+fn the_hard_forms_of_the_soft_silhouette_are_the_silhouette() {
+    let json: serde_json::Value =
+        serde_json::from_str(&on_digits("--softmin hard --softmax hard --format json")).unwrap();
+    assert_eq!(json["metrics"]["soft_silhouette"], json["metrics"]["silhouette"]);
+    assert_eq!(json["settings"]["softmin"], "hard");
+    let mean: serde_json::Value =
+        serde_json::from_str(&on_digits("--softmin mean --softmax hard --format json")).unwrap();
+    assert!(mean["metrics"]["soft_silhouette"].as_f64() > mean["metrics"]["silhouette"].as_f64());
+}
+
+#[test]
 fn the_default_computes_none_of_them() {
     let folder = Folder::with_set();
     let usual = folder.score("emb.npy -l labels.npy --format json --no-timing").success();

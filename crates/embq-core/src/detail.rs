@@ -1,4 +1,4 @@
-//! An evaluated input with what a page shows of its rows and classes beside the numbers.
+//! An evaluated input, with what a page shows of its rows and classes besides the numbers.
 
 use std::collections::HashMap;
 
@@ -19,25 +19,25 @@ use crate::suspects::{NEIGHBOURS, suspects_of};
 /// Classes for which the matrix of class distances is worth its memory.
 pub const MATRIX_CLASSES: usize = 2_000;
 
-/// Classes that a map shows at most.
-const MAP_CLASSES: usize = 48;
+/// The most classes that a map shows.
+const MAX_MAP_CLASSES: usize = 48;
 
-/// Pairs of classes that are told.
-const PAIRS_TOLD: usize = 12;
+/// The most pairs of confused classes that are listed.
+const MAX_PAIRS: usize = 12;
 
-/// Rows that are drawn in two dimensions; more where there are more classes.
+/// Rows that are plotted in two dimensions; more where there are more classes.
 const POINTS: usize = 4_000;
 
-/// Dimensions up to which the rows are projected.
+/// The most dimensions of rows that are projected.
 const PROJECTED_DIMENSIONS: usize = 4_096;
 
-/// Rows up to which neighbours are looked for: that takes a time that grows with the square of the rows.
+/// The most rows for which neighbours are searched, in time that grows with the square of their number.
 const NEIGHBOUR_ROWS: usize = 20_000;
 
-/// Suspicious rows that are told.
-const SUSPECTS_TOLD: usize = 50;
+/// The most suspicious rows that are listed.
+const MAX_SUSPECTS: usize = 50;
 
-/// Rows from which on a pair of classes is confused often enough to be told before others.
+/// A pair of classes with this many confused rows is listed before those with fewer.
 const OFTEN: usize = 5;
 
 /// One input, evaluated: plain data, from which a page is drawn.
@@ -98,7 +98,7 @@ impl ConfusedPair {
     }
 }
 
-/// Puts an evaluation together with what is drawn of it.
+/// Collects what a page shows of an evaluation.
 ///
 /// # Errors
 /// What reading rows reports.
@@ -115,13 +115,13 @@ pub fn detail<'a>(
     let counts = confusion_counts(&classes, scores);
     let confused = confused_pairs(evaluation, &counts);
     let map = matrix.map(|matrix| class_map(evaluation, &confused, matrix));
-    let confused = confused.into_iter().take(PAIRS_TOLD).collect();
+    let confused = confused.into_iter().take(MAX_PAIRS).collect();
     let components = principal_components(dataset, progress)?;
     let projection = components.as_ref().map(|found| projection(dataset, &classes, found)).transpose()?;
     let spectrum = components.map(|found| found.spectrum);
     let neighbours = if dataset.len() <= NEIGHBOUR_ROWS { NEIGHBOURS } else { 0 };
     let mut suspects = suspects_of(dataset, scores, neighbours, progress)?;
-    suspects.truncate(SUSPECTS_TOLD);
+    suspects.truncate(MAX_SUSPECTS);
     Ok(Detail { evaluation, scores, classes, numbers, names, map, confused, projection, spectrum, suspects })
 }
 
@@ -206,11 +206,11 @@ fn confused_pairs(evaluation: &Evaluation, counts: &HashMap<(u32, u32), usize>) 
 fn class_map(evaluation: &Evaluation, confused: &[ConfusedPair], matrix: &Array2<Option<f64>>) -> ClassMap {
     let all = evaluation.classes.len();
     let mut chosen: Vec<usize> = (0..all).collect();
-    if all > MAP_CLASSES {
+    if all > MAX_MAP_CLASSES {
         let silhouette = |class: usize| evaluation.classes[class].silhouette.unwrap_or(f64::INFINITY);
         chosen.sort_by(|&left, &right| silhouette(left).total_cmp(&silhouette(right)));
         let by_interest: IndexSet<usize> = confused.iter().flat_map(|pair| pair.classes).chain(chosen).collect();
-        chosen = by_interest.into_iter().take(MAP_CLASSES).collect();
+        chosen = by_interest.into_iter().take(MAX_MAP_CLASSES).collect();
         chosen.sort_unstable();
     }
     let among = |classes: &[usize]| {

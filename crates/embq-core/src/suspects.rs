@@ -14,7 +14,7 @@ use crate::metrics::Selection;
 use crate::metrics::suspects::{LabelledNeighbour, Rows, Suspect, suspects};
 use crate::progress::Progress;
 
-/// Nearest neighbours that are asked, unless told otherwise.
+/// How many nearest neighbours vote by default.
 pub const NEIGHBOURS: usize = 10;
 
 /// A row whose surroundings speak against its label.
@@ -43,7 +43,7 @@ pub struct SuspectRow {
 pub struct SuspectSettings {
     pub distance: Distance,
     pub precision: Precision,
-    /// k: how many nearest neighbours were asked.
+    /// k: how many nearest neighbours voted.
     pub neighbours: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct SuspectList {
     pub timing: Option<Timing>,
 }
 
-/// The suspects among the scored rows of a data set, most suspicious first. With `k` of 0 no neighbours are asked.
+/// The suspects among the scored rows of a data set, most suspicious first. With `k` of 0 the silhouettes alone decide.
 ///
 /// # Errors
 /// Values that have no distance, and what reading rows reports.

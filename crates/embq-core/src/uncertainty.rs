@@ -12,7 +12,11 @@ use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
 use crate::losses::SoftSilhouette;
-use crate::statistics::normal_interval;
+use crate::statistics::{Strata, bootstrap_intervals, normal_interval};
+
+/// Rows times classes up to which every class has an interval by default, each of which costs a pass over all rows, and
+/// a comparison keeps the terms of the rows in it.
+const MANY_CLASS_TERMS: usize = 1 << 25;
 
 /// Scores of rows whose means have an influence value.
 enum Score<'a> {
@@ -116,32 +120,157 @@ pub struct RowInfluence {
     pub soft_silhouette_macro: Vec<f64>,
 }
 
-/// The silhouettes, which are given for classes, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silhouette {
-    Hard,
-    Soft,
+/// The hard and the soft silhouette, which have intervals by class, too.
+const SILHOUETTES: [&str; 2] = ["silhouette", "soft_silhouette"];
+
+/// The numbers whose uncertainty is looked for.
+pub(crate) struct PointEstimates<'a> {
+    /// Of the whole input.
+    pub(crate) overall: &'a IndexMap<String, Option<f64>>,
+    /// For each metric given by class its values, in class order.
+    pub(crate) by_class: &'a [(&'static str, Vec<Option<f64>>)],
+    /// The class that is nearest to each; empty where no metric needs it.
+    pub(crate) nearest: &'a [Option<Nearest>],
 }
 
-/// Takes the terms of all rows whose sum is the mean silhouette of a class.
-pub type ClassTerms<'t> = &'t mut dyn FnMut(Silhouette, usize, &[f64]);
+/// Which uncertainties of classes are found and kept, and the seed of the draws.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UncertaintyOptions {
+    /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
+    /// `None` is all of them, however many.
+    pub(crate) class_intervals: Option<usize>,
+    /// Whether the terms of the rows in the silhouettes of the classes are kept.
+    pub(crate) class_terms: bool,
+    pub(crate) seed: u64,
+}
 
-/// The means that have an influence value.
-#[derive(Clone, Debug, Default)]
-pub struct Uncertainty {
-    /// For each metric a term for each row; the metric is their sum.
-    pub terms: IndexMap<String, Vec<f64>>,
-    pub rows: RowInfluence,
+/// How far chance moves the numbers of a result.
+#[derive(Debug, Default)]
+pub(crate) struct Uncertainty {
+    /// The 95 % interval of each metric that has one.
+    pub(crate) intervals: IndexMap<String, [f64; 2]>,
+    /// Its standard error.
+    pub(crate) standard_errors: IndexMap<String, f64>,
+    /// Of the hard and the soft silhouette of each class.
+    pub(crate) classes: Vec<[Option<ClassUncertainty>; 2]>,
+    /// For each metric that has an interval a term for each row; the metric is their sum.
+    pub(crate) terms: IndexMap<String, Vec<f64>>,
+    /// The same for the hard and the soft silhouette of each class, where they are kept.
+    pub(crate) class_terms: Vec<[Vec<f32>; 2]>,
+    pub(crate) rows: RowInfluence,
 }
 
 impl Uncertainty {
-    /// The influence of every row of a data set, all of whose rows are scored, under a form of the soft silhouette.
-    /// `nearest` is the class that is nearest to each, where separations are wanted; `with` takes the terms of the
-    /// silhouettes of `classes`.
+    /// The uncertainty of numbers of a data set, all of whose rows are scored, under a form of the soft silhouette.
+    /// `warnings` takes what classes have no intervals.
     ///
     /// # Errors
     /// A subsample, and what reading rows reports.
-    pub fn new(
+    pub(crate) fn new(
+        dataset: &Dataset,
+        kernel: &ClassDistanceKernel<'_>,
+        soft: &SoftSilhouette,
+        estimates: &PointEstimates<'_>,
+        options: UncertaintyOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        if dataset.scored().is_subsample() {
+            let problem = "a subsample has no intervals: what chance does through the other rows is not known";
+            return Err(Error::setting(problem, "leave out --subsample or --intervals"));
+        }
+        let labels = dataset.labels();
+        let classes = labels.classes();
+        let strata = Strata::new(labels.codes(), labels.counts(), dataset.weights());
+        let values = SILHOUETTES.map(|id| {
+            let values = estimates.by_class.iter().find(|(known, _)| *known == id).map(|(_, values)| &values[..]);
+            move |class: usize| values?.get(class).copied().flatten()
+        });
+        let mut errors: Vec<Option<[f64; 2]>> = vec![None; classes];
+        let mut class_terms = Vec::new();
+        if options.class_terms && dataset.len() * classes <= MANY_CLASS_TERMS {
+            class_terms = vec![<[Vec<f32>; 2]>::default(); classes];
+        }
+        let (chosen, warning) = classes_with_intervals(dataset, options.class_intervals, &values[0]);
+        warnings.extend(warning);
+        let Influences { terms, rows } =
+            Influences::new(dataset, kernel, soft, estimates.nearest, &chosen, &mut |kind, class, terms| {
+                errors[class].get_or_insert_default()[kind] = strata.standard_error(terms);
+                if let Some(kept) = class_terms.get_mut(class) {
+                    kept[kind] = terms.iter().map(|&term| term as f32).collect();
+                }
+            })?;
+        let deviations = [&rows.silhouette, &rows.soft_silhouette].map(|influence| strata.deviations(influence));
+        let of_class = |class: usize| {
+            [0, 1].map(|kind| {
+                let standard_error = errors[class]?[kind];
+                let mean = values[kind](class)?;
+                Some(ClassUncertainty {
+                    interval: normal_interval(mean, standard_error).map(|end| end.clamp(-1.0, 1.0)),
+                    standard_error,
+                    deviation: deviations[kind][class],
+                })
+            })
+        };
+        let classes = (0..classes).map(of_class).collect();
+        let (intervals, standard_errors) = overall(estimates.overall, &terms, &strata, options.seed);
+        Ok(Uncertainty { intervals, standard_errors, classes, terms, class_terms, rows })
+    }
+}
+
+/// All classes, or those of the lowest silhouette where all of them would take too long, with a warning.
+fn classes_with_intervals(
+    dataset: &Dataset,
+    limit: Option<usize>,
+    silhouette: &dyn Fn(usize) -> Option<f64>,
+) -> (Vec<usize>, Option<String>) {
+    let all = dataset.labels().classes();
+    let mut classes: Vec<usize> = (0..all).collect();
+    let many = dataset.len().saturating_mul(all) > MANY_CLASS_TERMS;
+    let Some(limit) = limit.filter(|&limit| limit < all && many) else { return (classes, None) };
+    let silhouette = |class: &usize| silhouette(*class).unwrap_or(f64::INFINITY);
+    classes.sort_by(|left, right| silhouette(left).total_cmp(&silhouette(right)));
+    classes.truncate(limit);
+    classes.sort_unstable();
+    let warning = if limit == 0 {
+        format!("the {all} classes have no intervals of their own: each takes a pass over all rows")
+    } else {
+        format!(
+            "{limit} of {all} classes have intervals, those of the lowest silhouette: each takes a pass over all rows"
+        )
+    };
+    (classes, Some(warning))
+}
+
+/// Intervals and standard errors of the numbers of the whole input.
+fn overall(
+    values: &IndexMap<String, Option<f64>>,
+    terms: &IndexMap<String, Vec<f64>>,
+    strata: &Strata<'_>,
+    seed: u64,
+) -> (IndexMap<String, [f64; 2]>, IndexMap<String, f64>) {
+    let known = values.iter().filter_map(|(name, value)| Some((name, (*value)?, terms.get(name)?)));
+    let (names, terms): (Vec<(&String, f64)>, Vec<&[f64]>) =
+        known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();
+    let intervals = bootstrap_intervals(&terms, strata, seed).into_iter();
+    let around =
+        |(&(name, value), interval): (&(&String, f64), [f64; 2])| (name.clone(), interval.map(|end| value + end));
+    let error = |(&(name, _), terms): (&(&String, f64), &&[f64])| (name.clone(), strata.standard_error(terms));
+    (names.iter().zip(intervals).map(around).collect(), names.iter().zip(&terms).map(error).collect())
+}
+
+/// Takes the terms of all rows whose sum is the mean silhouette of a class: 0 for the hard, 1 for the soft one.
+type ClassTerms<'t> = &'t mut dyn FnMut(usize, usize, &[f64]);
+
+/// The means that have an influence value.
+struct Influences {
+    /// For each metric a term for each row; the metric is their sum.
+    terms: IndexMap<String, Vec<f64>>,
+    rows: RowInfluence,
+}
+
+impl Influences {
+    /// The influence of every row. `with` takes the terms of the silhouettes of `classes`.
+    fn new(
         dataset: &Dataset,
         kernel: &ClassDistanceKernel<'_>,
         soft: &SoftSilhouette,
@@ -149,19 +278,14 @@ impl Uncertainty {
         classes: &[usize],
         with: ClassTerms<'_>,
     ) -> Result<Self> {
-        if dataset.scored().is_subsample() {
-            let problem = "a subsample has no intervals: what chance does through the other rows is not known";
-            return Err(Error::setting(problem, "leave out --subsample or --intervals"));
-        }
         let counts = dataset.labels().counts();
         let value = |score| RowValue { score, counts };
         let rows = Rows { dataset };
-        let mut uncertainty = Uncertainty::default();
+        let mut terms = IndexMap::new();
         if !classes.is_empty() {
-            let kinds = [Silhouette::Hard, Silhouette::Soft];
             let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
             kernel.class_influence(&silhouettes, classes, &mut |score, class, influence| {
-                with(kinds[score], class, &rows.terms(influence, dataset.class_weights()[class]));
+                with(score, class, &rows.terms(influence, dataset.class_weights()[class]));
             })?;
         }
         let mut scores = vec![
@@ -177,8 +301,8 @@ impl Uncertainty {
         let distances = influences.split_off(2.min(influences.len()));
         let classes = counts.len() as f64;
         let total: f64 = dataset.class_weights().iter().sum();
-        let mut add = |name: &str, terms: Vec<f64>| uncertainty.terms.insert(name.to_owned(), terms);
-        for (name, influence) in ["silhouette", "soft_silhouette"].into_iter().zip(&influences) {
+        let mut add = |name: &str, of_rows: Vec<f64>| terms.insert(name.to_owned(), of_rows);
+        for (name, influence) in SILHOUETTES.into_iter().zip(&influences) {
             add(name, rows.terms(&influence.overall, total));
             add(&format!("{name}_macro"), rows.terms(&influence.by_class, classes));
         }
@@ -188,36 +312,35 @@ impl Uncertainty {
         let with_others = |class: &usize| counts[*class] > 1;
         let several = (0..counts.len()).filter(with_others).map(|class| dataset.class_weights()[class]);
         let (several, several_total) = (several.clone().count() as f64, several.sum::<f64>());
+        let mut within = None;
         if several > 0.0 {
-            add("mean_a", rows.terms(&distances[0].overall, several_total));
+            let [overall, by_class] =
+                [rows.terms(&distances[0].overall, several_total), rows.terms(&distances[0].by_class, several)];
+            add("mean_a", overall.clone());
+            add("intra_mean", overall.clone());
+            add("intra_mean_macro", by_class.clone());
+            within = Some([overall, by_class]);
         }
         add("mean_b", rows.terms(&distances[1].overall, total));
         if let Some(separation) = distances.get(2) {
             let apart = [rows.terms(&separation.overall, total), rows.terms(&separation.by_class, classes)];
-            if several > 0.0 {
-                let intra =
-                    [rows.terms(&distances[0].overall, several_total), rows.terms(&distances[0].by_class, several)];
-                // The margins are over other classes than the separations where some have a single row.
-                if several == classes {
-                    add("margin", difference(&apart[0], &intra[0]));
-                    add("margin_macro", difference(&apart[1], &intra[1]));
-                }
-                let [overall, by_class] = intra;
-                add("intra_mean", overall);
-                add("intra_mean_macro", by_class);
+            // The margins are over other classes than the separations where some have a single row.
+            if let Some(within) = within.filter(|_| several == classes) {
+                add("margin", difference(&apart[0], &within[0]));
+                add("margin_macro", difference(&apart[1], &within[1]));
             }
             let [overall, by_class] = apart;
             add("separation", overall);
             add("separation_macro", by_class);
         }
         let [hard, soft]: [Influence; 2] = influences.try_into().unwrap_or_default();
-        uncertainty.rows = RowInfluence {
+        let rows = RowInfluence {
             silhouette: hard.overall,
             silhouette_macro: rows.of_class_means(hard.by_class),
             soft_silhouette: soft.overall,
             soft_silhouette_macro: rows.of_class_means(soft.by_class),
         };
-        Ok(uncertainty)
+        Ok(Influences { terms, rows })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The validity, retrieval, spectrum, contrastive, collapse and single-cell families against golden values of other
+//! The validity, retrieval, spectrum, contrastive, collapse, single-cell and health families against golden values of other
 //! software (`fixtures/make_families.py`), and on data where they are undefined.
 
 mod common;
@@ -7,7 +7,7 @@ use common::{Deviations, GEOMETRIC, Matrix, fixture, label_column, real_data};
 use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumn, Origin};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, evaluate_with};
-use embq_core::metrics::{Companions, Family, METRICS, Metric, Selection};
+use embq_core::metrics::{Auxiliary, METRICS, Metric, Selection};
 use embq_core::progress::Silent;
 use ndarray::{Array2, s};
 use serde_json::Value;
@@ -43,10 +43,10 @@ fn batches(labels: &[i64]) -> LabelColumn {
     label_column(&labels.iter().enumerate().map(batch).collect::<Vec<i64>>())
 }
 
-const NEW: [&str; 6] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell"];
+const NEW: [&str; 7] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell", "health"];
 
-fn measured(dataset: &Dataset, companions: Companions<'_>, metrics: &[&str]) -> Scored {
-    evaluate_with(dataset, companions, &settings(dataset.distance(), metrics), &Silent).unwrap()
+fn measured(dataset: &Dataset, auxiliary: Auxiliary<'_>, metrics: &[&str]) -> Scored {
+    evaluate_with(dataset, auxiliary, &settings(dataset.distance(), metrics), &Silent).unwrap()
 }
 
 fn golden() -> Value {
@@ -91,8 +91,8 @@ fn check(set: &str) {
     for matrix in [Matrix::F64(values.mapv(f64::from)), Matrix::F32(values.clone())] {
         for distance in GEOMETRIC {
             let place = format!("{set} {distance} {}", matrix.name());
-            let companions = Companions { batches: Some(&batches), ..Default::default() };
-            let found = measured(&dataset(&matrix, &labels, distance), companions, &NEW);
+            let auxiliary = Auxiliary { batches: Some(&batches), ..Default::default() };
+            let found = measured(&dataset(&matrix, &labels, distance), auxiliary, &NEW);
             compare(&found, &golden["sets"][set][distance.name()], &matrix, &place, &mut deviations);
 
             let half = labels.len() / 2;
@@ -102,8 +102,8 @@ fn check(set: &str) {
             };
             let gallery = dataset(&part(half..labels.len()), &labels[half..], distance);
             let queries = dataset(&part(0..half), &labels[..half], distance);
-            let companions = Companions { gallery: Some(&gallery), ..Default::default() };
-            let found = measured(&queries, companions, &["retrieval"]);
+            let auxiliary = Auxiliary { gallery: Some(&gallery), ..Default::default() };
+            let found = measured(&queries, auxiliary, &["retrieval"]);
             let expected = &golden["sets"][set][format!("{distance} gallery")];
             compare(&found, expected, &matrix, &format!("{place} gallery"), &mut deviations);
         }
@@ -129,8 +129,8 @@ fn any_number_of_threads_gives_the_same_bits() {
         let data = dataset(&Matrix::F32(values.clone()), &labels, distance);
         let compute = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let companions = Companions { batches: Some(&batches), ..Default::default() };
-            pool.install(|| measured(&data, companions, &["all"]).evaluation)
+            let auxiliary = Auxiliary { batches: Some(&batches), ..Default::default() };
+            pool.install(|| measured(&data, auxiliary, &["all"]).evaluation)
         };
         assert_eq!(compute(1), compute(3), "{distance}");
     }
@@ -141,10 +141,10 @@ fn what_is_asked_for_does_not_change_a_number() {
     let (values, labels) = real_data("uneven");
     let batches = batches(&labels);
     let data = dataset(&Matrix::F32(values), &labels, Distance::Cosine);
-    let companions = Companions { batches: Some(&batches), ..Default::default() };
-    let all = measured(&data, companions, &["all"]).evaluation.metrics;
-    for metric in METRICS.iter().filter(|metric| NEW.contains(&metric.family.name())) {
-        let alone = measured(&data, companions, &[metric.id]).evaluation.metrics;
+    let auxiliary = Auxiliary { batches: Some(&batches), ..Default::default() };
+    let all = measured(&data, auxiliary, &["all"]).evaluation.metrics;
+    for metric in METRICS.iter().filter(|metric| NEW.contains(&metric.family.name)) {
+        let alone = measured(&data, auxiliary, &[metric.id]).evaluation.metrics;
         let names: Vec<String> = metric.names(&[1, 5, 10]).collect();
         assert_eq!(alone.keys().cloned().collect::<Vec<_>>(), names);
         for name in names {
@@ -158,13 +158,14 @@ fn collapsed_data_is_told_and_scores_nothing() {
     let rows = Array2::from_elem((12, 3), 0.7);
     let labels: Vec<i64> = (0..12).map(|row| row % 3).collect();
     let batches = label_column(&(0..12).map(|row| row % 2).collect::<Vec<i64>>());
-    let companions = Companions { batches: Some(&batches), ..Default::default() };
+    let auxiliary = Auxiliary { batches: Some(&batches), ..Default::default() };
     for distance in GEOMETRIC {
-        let found = measured(&dataset(&Matrix::F64(rows.clone()), &labels, distance), companions, &NEW).evaluation;
+        let found = measured(&dataset(&Matrix::F64(rows.clone()), &labels, distance), auxiliary, &NEW).evaluation;
         for (name, value) in &found.metrics {
             let family = Metric::named(name).unwrap().family;
-            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred.
-            if name == "queries" || name == "rankme" {
+            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred; the health of
+            // rows is what it is.
+            if name == "queries" || name == "rankme" || family.name == "health" {
                 continue;
             }
             assert_eq!(*value, None, "{distance} {name} of {family:?}");
@@ -180,7 +181,7 @@ fn classes_that_are_points_have_no_spread_to_compare() {
         [[0.0, 1.0], [3.0, 1.0], [0.0, 9.0]][labels[row] as usize][column]
     });
     let data = dataset(&Matrix::F64(rows), &labels, Distance::Euclidean);
-    let metrics = measured(&data, Companions::default(), &["validity", "collapse"]).evaluation.metrics;
+    let metrics = measured(&data, Auxiliary::default(), &["validity", "collapse"]).evaluation.metrics;
     for undefined in ["calinski_harabasz", "dunn"] {
         assert_eq!(metrics[undefined], None, "{undefined}");
     }
@@ -194,7 +195,7 @@ fn classes_that_are_points_have_no_spread_to_compare() {
 fn the_simplified_silhouette_of_worked_examples() {
     let simplified = |rows: Array2<f64>, labels: &[i64]| {
         let data = dataset(&Matrix::F64(rows), labels, Distance::Euclidean);
-        measured(&data, Companions::default(), &["simplified_silhouette"]).evaluation.metrics["simplified_silhouette"]
+        measured(&data, Auxiliary::default(), &["simplified_silhouette"]).evaluation.metrics["simplified_silhouette"]
             .unwrap()
     };
     let repeated = |values: [f64; 4], d: usize| Array2::from_shape_fn((4, d), |(row, _)| values[row]);
@@ -207,12 +208,12 @@ fn a_distance_matrix_has_neighbours_but_no_coordinates() {
     let (values, labels) = real_data("uneven");
     let (values, labels) = (values.slice(s![..80, ..]).mapv(f64::from), &labels[..80]);
     let matrix = common::oracle::distance_matrix(&values, Distance::Euclidean);
-    let given = measured(&dataset(&Matrix::F64(matrix), labels, Distance::Precomputed), Companions::default(), &NEW);
-    let rows = measured(&dataset(&Matrix::F64(values), labels, Distance::Euclidean), Companions::default(), &NEW);
+    let given = measured(&dataset(&Matrix::F64(matrix), labels, Distance::Precomputed), Auxiliary::default(), &NEW);
+    let rows = measured(&dataset(&Matrix::F64(values), labels, Distance::Euclidean), Auxiliary::default(), &NEW);
     for (name, value) in &given.evaluation.metrics {
         let family = Metric::named(name).unwrap().family;
         let expected = rows.evaluation.metrics[name];
-        if family == Family::Retrieval || name == "dunn" || name == "asw_label" {
+        if family.name == "retrieval" || name == "dunn" || name == "asw_label" {
             let close = value.zip(expected).is_some_and(|(value, expected)| (value - expected).abs() < 1e-9);
             assert!(close, "{name}: {value:?} for {expected:?}");
         } else {
@@ -241,9 +242,9 @@ fn a_class_that_the_gallery_lacks_is_left_out() {
         |rows: &[[f64; 2]]| Matrix::F64(Array2::from_shape_fn((rows.len(), 2), |(row, column)| rows[row][column]));
     let gallery = dataset(&matrix(&[[1.0, 0.0], [0.0, 1.0], [3.0, 3.0]]), &[1, 2, 2], Distance::Euclidean);
     let queries = dataset(&matrix(&[[1.0, 0.2], [9.0, 9.0], [0.9, 0.1]]), &[1, 5, 2], Distance::Euclidean);
-    let companions = Companions { gallery: Some(&gallery), ..Default::default() };
+    let auxiliary = Auxiliary { gallery: Some(&gallery), ..Default::default() };
     let settings = Settings { ks: vec![1, 2, 3, 4], ..settings(Distance::Euclidean, &["retrieval"]) };
-    let found = evaluate_with(&queries, companions, &settings, &Silent).unwrap().evaluation;
+    let found = evaluate_with(&queries, auxiliary, &settings, &Silent).unwrap().evaluation;
     // The first finds its class at once, the last at the second place; the other has none.
     for (name, value) in [
         ("queries", 2.0),
@@ -259,4 +260,61 @@ fn a_class_that_the_gallery_lacks_is_left_out() {
     }
     assert_eq!(found.metrics["recall@4"], None);
     assert!(found.warnings.iter().any(|warning| warning.starts_with("1 of 3 rows")), "{:?}", found.warnings);
+}
+
+#[test]
+fn the_health_of_a_hand_worked_set() {
+    let rows = ndarray::array![[3.0, 4.0, 1.5], [3.0, 4.0, 1.5], [6.0, 8.0, 3.0], [0.0, -5.0, 1.5], [2.0, 2.0, 2.0]];
+    let lengths = [27.25f64.sqrt(), 27.25f64.sqrt(), 109f64.sqrt(), 27.25f64.sqrt(), 12f64.sqrt()];
+    let cosine = |i: usize, j: usize| rows.row(i).dot(&rows.row(j)) / (lengths[i] * lengths[j]);
+    let pairs = (0..5).flat_map(|i| (0..i).map(move |j| (i, j)));
+    let mean_cosine = pairs.map(|(i, j)| cosine(i, j)).sum::<f64>() / 10.0;
+    let mean = lengths.iter().sum::<f64>() / 5.0;
+    let variance = lengths.iter().map(|length| (length - mean).powi(2)).sum::<f64>() / 5.0;
+    for distance in GEOMETRIC {
+        let data = dataset(&Matrix::F64(rows.clone()), &[0, 0, 1, 1, 2], distance);
+        let metrics = measured(&data, Auxiliary::default(), &["health"]).evaluation.metrics;
+        for (name, expected) in [
+            ("norm_mean", mean),
+            ("norm_std", variance.sqrt()),
+            ("norm_min", 12f64.sqrt()),
+            ("norm_max", 109f64.sqrt()),
+            ("mean_cosine", mean_cosine),
+            ("dead_dimensions", 0.0),
+            ("constant_rows", 1.0),
+            ("duplicate_share", 0.4),
+            ("near_duplicate_share", 0.6),
+        ] {
+            let found = metrics[name].unwrap();
+            assert!((found - expected).abs() < 1e-14, "{distance} {name}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn zero_vectors_have_lengths_but_no_directions() {
+    let rows = ndarray::array![[0.0, 0.0], [3.0, 4.0], [-0.0, 0.0], [4.0, 3.0]];
+    let data = dataset(&Matrix::F64(rows), &[0, 0, 1, 1], Distance::Euclidean);
+    let found = measured(&data, Auxiliary::default(), &["health"]).evaluation;
+    assert_eq!((found.metrics["norm_min"], found.metrics["duplicate_share"]), (Some(0.0), Some(0.5)));
+    for name in ["mean_cosine", "near_duplicate_share"] {
+        assert_eq!(found.metrics[name], None);
+        assert!(found.warnings.iter().any(|warning| warning.starts_with(name) && warning.contains("zero vectors")));
+    }
+}
+
+#[test]
+fn collapsed_rows_are_one_row_many_times() {
+    let data = dataset(&Matrix::F32(Array2::from_elem((12, 3), 0.7)), &[0; 12], Distance::Cosine);
+    let metrics = measured(&data, Auxiliary::default(), &["health"]).evaluation.metrics;
+    for (name, value) in [
+        ("norm_std", 0.0),
+        ("dead_dimensions", 3.0),
+        ("constant_rows", 12.0),
+        ("duplicate_share", 1.0),
+        ("near_duplicate_share", 1.0),
+    ] {
+        assert_eq!(metrics[name], Some(value), "{name}");
+    }
+    assert!((metrics["mean_cosine"].unwrap() - 1.0).abs() < 1e-14);
 }

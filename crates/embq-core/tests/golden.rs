@@ -48,6 +48,8 @@ impl Golden {
         let softmin = match softmin {
             SoftMinimum::Weighted => "weighted",
             SoftMinimum::Lse => "lse",
+            SoftMinimum::Hard => "hard",
+            SoftMinimum::Mean => "mean",
         };
         let softmax = match softmax {
             SmoothMaximum::Lse => "lse",

@@ -7,6 +7,7 @@ use common::random::Random;
 use common::{Deviations, GEOMETRIC, Matrix, SOFT_FORMS, score, settings};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature};
+use embq_core::metrics::{Metric, Selection};
 use ndarray::Array2;
 
 /// Relative change of a weight.
@@ -153,6 +154,18 @@ fn standard_errors_are_those_of_the_changes() {
         }
     }
     deviations.finish();
+}
+
+#[test]
+fn metrics_have_the_intervals_that_they_declare() {
+    let (values, labels) = rows(4);
+    let settings = Settings { metrics: Selection::all(), batch_size: Some(20), ..settings(Distance::Euclidean) };
+    let scored = score(&Matrix::F64(values), &labels, None, &with_intervals(settings));
+    let intervals = &scored.evaluation.intervals;
+    for name in scored.evaluation.metrics.keys() {
+        let declared = Metric::named(name).unwrap().has_interval;
+        assert_eq!(intervals.contains_key(name), declared, "{name}");
+    }
 }
 
 #[test]

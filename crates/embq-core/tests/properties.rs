@@ -10,7 +10,7 @@ use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silho
 use embq_core::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, RowBlocks, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Scope, Selection, SoftMinimum};
+use embq_core::metrics::{METRICS, Need, Scope, Selection, SmoothMaximum, SoftMinimum};
 use embq_core::progress::Silent;
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -160,7 +160,7 @@ proptest! {
         data in data(),
         distance in any_distance(),
         scale in 1e-3..1e3f64,
-        form in 0usize..4,
+        form in 0..SOFT_FORMS.len(),
     ) {
         let factor = match distance {
             Distance::Cosine => 1.0,
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn every_number_stays_in_its_range(data in data(), distance in any_distance(), form in 0usize..4, tau in -3..3i32) {
+    fn every_number_stays_in_its_range(data in data(), distance in any_distance(), form in 0..SOFT_FORMS.len(), tau in -3..3i32) {
         let (softmin, softmax) = SOFT_FORMS[form];
         let wanted = Settings {
             softmin,
@@ -218,7 +218,7 @@ proptest! {
             prop_assert!((-1.0..=1.0).contains(value));
         }
         let classes = scored.evaluation.classes.len();
-        for metric in METRICS.iter().filter(|metric| !metric.needs_batch_labels()) {
+        for metric in METRICS.iter().filter(|metric| !metric.needs(Need::BatchLabels)) {
             let (low, high) = bounds(metric.range, classes);
             // The mean of numbers on a bound may round to its other side.
             let slack = 1e-12 * classes as f64;
@@ -245,8 +245,10 @@ proptest! {
     fn the_soft_silhouette_becomes_the_hard_one_as_the_temperature_falls(
         data in data(),
         distance in any_distance(),
-        form in 0usize..4,
+        form in 0..SOFT_FORMS.len(),
     ) {
+        // The mean of all other classes is no nearer to the minimum at any temperature.
+        prop_assume!(SOFT_FORMS[form].0 != SoftMinimum::Mean);
         let tau = 1e-4;
         let scored = evaluated(&data.values, &data.labels, &silhouettes(distance, SOFT_FORMS[form], tau));
         let rivals = scored.evaluation.classes.len() as f64 - 1.0;
@@ -260,6 +262,63 @@ proptest! {
                 prop_assert!(gap <= allowed, "row {}: {} > {}", row, gap, allowed);
             }
         }
+    }
+
+    #[test]
+    fn soft_minima_lie_between_the_hard_one_and_the_mean(data in data(), distance in any_distance(), tau in -3..3i32) {
+        let of = |softmin| {
+            let settings = silhouettes(distance, (softmin, SmoothMaximum::Hard), 10f64.powi(tau));
+            evaluated(&data.values, &data.labels, &settings).rows
+        };
+        let (hard, mean) = (of(SoftMinimum::Hard), of(SoftMinimum::Mean));
+        prop_assert_eq!(&hard.soft_silhouette, &hard.silhouette);
+        // With the same a, (b - a) / max(a, b) grows with b.
+        for between in [of(SoftMinimum::Weighted), of(SoftMinimum::Lse)] {
+            for row in 0..data.labels.len() {
+                let (low, high) = (hard.soft_silhouette[row] - 1e-12, mean.soft_silhouette[row] + 1e-12);
+                let value = between.soft_silhouette[row];
+                prop_assert!((low..=high).contains(&value), "row {}: {} not in {} to {}", row, value, low, high);
+            }
+        }
+    }
+
+    #[test]
+    fn health_follows_what_is_done_to_rows(data in data(), distance in any_distance(), scale in 1e-3..1e3f64) {
+        let health = |values: &Array2<f64>, labels: &[i64]| {
+            let metrics = Selection::parse(["health"]).expect("a family");
+            evaluated(values, labels, &Settings { metrics, ..settings(distance) }).evaluation.metrics
+        };
+        let before = health(&data.values, &data.labels);
+        let close = |found: Option<f64>, expected: Option<f64>| match (found, expected) {
+            (Some(found), Some(expected)) => (found - expected).abs() <= 1e-12 * expected.abs().max(1.0),
+            (found, expected) => found == expected,
+        };
+        // Random rows have no duplicates, nor anything that does not vary.
+        for none in ["duplicate_share", "dead_dimensions"] {
+            prop_assert_eq!(before[none], Some(0.0), "{}", none);
+        }
+        let scaled = health(&(&data.values * scale), &data.labels);
+        for name in ["norm_mean", "norm_std", "norm_min", "norm_max"] {
+            prop_assert!(close(scaled[name], before[name].map(|value| value * scale)), "{}", name);
+        }
+        for name in ["mean_cosine", "dead_dimensions", "constant_rows", "near_duplicate_share"] {
+            prop_assert!(close(scaled[name], before[name]), "{}", name);
+        }
+
+        // Every row once more, and a dimension that is always 0.
+        let twice = ndarray::concatenate![Axis(0), data.values, data.values];
+        let wider = ndarray::concatenate![Axis(1), twice, Array2::zeros((twice.nrows(), 1))];
+        let after = health(&wider, &[&data.labels[..], &data.labels[..]].concat());
+        for (name, expected) in [("duplicate_share", 1.0), ("near_duplicate_share", 1.0), ("dead_dimensions", 1.0)] {
+            prop_assert_eq!(after[name], Some(expected), "{}", name);
+        }
+        for name in ["norm_mean", "norm_std", "norm_min", "norm_max"] {
+            prop_assert!(close(after[name], before[name]), "{}", name);
+        }
+        // Of 2 N rows each has itself and all others twice: the mean over pairs takes in N cosines of 1.
+        let rows = data.labels.len() as f64;
+        let with_copies = before["mean_cosine"].map(|mean| (2.0 * (rows - 1.0) * mean + 1.0) / (2.0 * rows - 1.0));
+        prop_assert!(close(after["mean_cosine"], with_copies), "{:?} {:?}", after["mean_cosine"], with_copies);
     }
 
     #[test]

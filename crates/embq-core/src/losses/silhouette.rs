@@ -128,20 +128,24 @@ impl DistanceLoss for Anchors<'_> {
         }
         let a = distances[own];
         let rate = 1.0 / tau;
-        let smallest = smallest(distances, Some(own)).map_or(f64::INFINITY, |(_, distance)| distance);
-        // The own class may be nearer than all others; it is taken out of the sums below.
-        for (slope, distance) in slopes.iter_mut().zip(distances) {
-            let excess = distance - smallest;
-            *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
+        let nearest = smallest(distances, Some(own));
+        let smallest = nearest.map_or(f64::INFINITY, |(_, distance)| distance);
+        let is_soft = matches!(soft_minimum, SoftMinimum::Weighted | SoftMinimum::Lse);
+        if is_soft {
+            // The own class may be nearer than all others; it is taken out of the sums below.
+            for (slope, distance) in slopes.iter_mut().zip(distances) {
+                let excess = distance - smallest;
+                *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
+            }
+            if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
+                rough_exponentials(slopes);
+            } else {
+                // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
+                slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);
+            }
+            slopes[own] = 0.0;
         }
-        if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
-            rough_exponentials(slopes);
-        } else {
-            // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
-            slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);
-        }
-        slopes[own] = 0.0;
-        let total = lane_sum(slopes, |value| value);
+        let total = if is_soft { lane_sum(slopes, |value| value) } else { 1.0 };
         let b = match soft_minimum {
             SoftMinimum::Weighted => {
                 let weighted =
@@ -153,6 +157,12 @@ impl DistanceLoss for Anchors<'_> {
                 let mut competitors = Competitors::NONE;
                 competitors.absorb(distances, Some(own), tau, Exponentials::WithDeficits);
                 competitors.soft_minimum(soft_minimum, tau)
+            }
+            SoftMinimum::Hard => smallest,
+            SoftMinimum::Mean => {
+                let (before, after) = (&distances[..own], &distances[own + 1..]);
+                let sum = lane_sum(before, |distance| distance) + lane_sum(after, |distance| distance);
+                sum / (distances.len() - 1) as f64
             }
         };
         let largest = smooth_maximum(kind, a, b, tau);
@@ -169,19 +179,31 @@ impl DistanceLoss for Anchors<'_> {
         let by_a = (1.0 + score * share) / largest;
         let by_b = -(1.0 - score * (1.0 - share)) / largest;
         let by_weight = by_b / total;
-        if soft_minimum == SoftMinimum::Weighted {
-            for (slope, distance) in slopes.iter_mut().zip(distances) {
-                *slope *= by_weight * (1.0 - (distance - b) * rate);
+        match soft_minimum {
+            SoftMinimum::Weighted => {
+                for (slope, distance) in slopes.iter_mut().zip(distances) {
+                    *slope *= by_weight * (1.0 - (distance - b) * rate);
+                }
             }
-        } else {
-            slopes.iter_mut().for_each(|slope| *slope *= by_weight);
+            SoftMinimum::Lse => slopes.iter_mut().for_each(|slope| *slope *= by_weight),
+            SoftMinimum::Hard => {
+                slopes.fill(0.0);
+                if let Some((nearest, _)) = nearest {
+                    slopes[nearest] = by_b;
+                }
+            }
+            SoftMinimum::Mean => slopes.fill(by_b / (distances.len() - 1) as f64),
         }
         slopes[own] = by_a;
         -score
     }
 
     fn resolution(&self) -> f64 {
-        self.loss.temperature
+        match (self.loss.soft_minimum, self.loss.smooth_maximum) {
+            // Nothing depends on the temperature.
+            (SoftMinimum::Hard | SoftMinimum::Mean, SmoothMaximum::Hard) => f64::INFINITY,
+            _ => self.loss.temperature,
+        }
     }
 }
 
@@ -192,11 +214,15 @@ mod tests {
     use super::*;
     use crate::losses::tests::{assert_gradient_with, set};
 
-    const FORMS: [(SoftMinimum, SmoothMaximum); 4] = [
+    const FORMS: [(SoftMinimum, SmoothMaximum); 8] = [
         (SoftMinimum::Weighted, SmoothMaximum::Lse),
         (SoftMinimum::Weighted, SmoothMaximum::Hard),
         (SoftMinimum::Lse, SmoothMaximum::Lse),
         (SoftMinimum::Lse, SmoothMaximum::Hard),
+        (SoftMinimum::Hard, SmoothMaximum::Lse),
+        (SoftMinimum::Hard, SmoothMaximum::Hard),
+        (SoftMinimum::Mean, SmoothMaximum::Lse),
+        (SoftMinimum::Mean, SmoothMaximum::Hard),
     ];
 
     const DISTANCES: [Distance; 3] = [Distance::Cosine, Distance::SqEuclidean, Distance::Euclidean];

@@ -2,49 +2,64 @@
 
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Precision, shuffled};
-use crate::distance::Distance;
+use crate::data::{Dataset, shuffled};
 use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, Wanted};
+use crate::metrics::RowScoreFold;
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::{RowScoreFold, SmoothMaximum, SoftMinimum};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
+use crate::metrics::shared::{Measures, SharedWork};
+use crate::metrics::soft_silhouette::SOFT;
 use crate::progress::Silent;
 
-/// How batches are cut and scored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchSettings {
-    /// Rows of a batch; the last one may have fewer.
-    pub size: usize,
-    pub seed: u64,
-    pub distance: Distance,
-    pub precision: Precision,
-    pub temperature: f64,
-    pub softmin: SoftMinimum,
-    pub softmax: SmoothMaximum,
+const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::BatchSize];
+
+pub(super) static FAMILY: Family = Family {
+    name: "batch",
+    is_default: true,
+    supports_weights: true,
+    metrics: &[
+        metric(&FAMILY, "batch_loss", "soft silhouette loss, mean over batches", "[0, 2]", DOWN, SOFT, NEEDS),
+        metric(&FAMILY, "batch_loss_std", "its standard deviation over batches", "[0, 1]", None, SOFT, NEEDS),
+        metric(&FAMILY, "batches", "batches that were kept", FROM_0, None, SOFT, NEEDS),
+        metric(&FAMILY, "batches_skipped", "batches of one class, which have no loss", FROM_0, DOWN, SOFT, NEEDS),
+        metric(&FAMILY, "batch_without_positive", "rows alone of their class in a batch", "[0, 1]", DOWN, SOFT, NEEDS),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let Some(size) = work.measuring.batch_size else { return Ok(()) };
+    let batches = batch_loss(work, size)?;
+    let of_batches = |value: Option<f64>| Ok(value.ok_or_else(|| "every batch holds one class only".to_owned()));
+    measures.add("batch_loss", || of_batches(batches.mean))?;
+    measures.add("batch_loss_std", || of_batches(batches.standard_deviation))?;
+    measures.add("batches", || Ok(Ok(batches.kept as f64)))?;
+    measures.add("batches_skipped", || Ok(Ok(batches.skipped as f64)))?;
+    measures.add("batch_without_positive", || of_batches(batches.without_positive))
 }
 
 /// The losses of all batches, summed up.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct BatchLoss {
+struct BatchLoss {
     /// Unweighted mean of the losses of the kept batches; `None` if none was kept.
-    pub mean: Option<f64>,
+    mean: Option<f64>,
     /// Their standard deviation (ddof 0).
-    pub standard_deviation: Option<f64>,
+    standard_deviation: Option<f64>,
     /// Batches with at least two classes.
-    pub kept: usize,
+    kept: usize,
     /// Batches of one class, which have no loss.
-    pub skipped: usize,
+    skipped: usize,
     /// Share of the rows of kept batches that are alone of their class in their batch.
-    pub without_positive: Option<f64>,
+    without_positive: Option<f64>,
 }
 
-/// Shuffles the rows, cuts them into batches and scores each as if it were all there is.
-///
-/// # Errors
-/// What reading rows reports.
-pub fn batch_loss(dataset: &Dataset, settings: &BatchSettings) -> Result<BatchLoss> {
-    let order = shuffled(dataset.len(), settings.seed);
-    let batches: Vec<&[usize]> = order.chunks(settings.size.max(1)).collect();
+/// Shuffles the rows, cuts them into batches of `size` rows, of which the last may have fewer, and scores each as if it
+/// were all there is.
+fn batch_loss(work: &SharedWork<'_>, size: usize) -> Result<BatchLoss> {
+    let fold = work.fold(&[])?;
+    let (dataset, seed) = (work.dataset, work.measuring.seed);
+    let order = shuffled(dataset.len(), seed);
+    let batches: Vec<&[usize]> = order.chunks(size.max(1)).collect();
     let losses: Vec<Option<(f64, usize, usize)>> = batches
         .par_iter()
         .map(|rows| {
@@ -54,7 +69,7 @@ pub fn batch_loss(dataset: &Dataset, settings: &BatchSettings) -> Result<BatchLo
             if batch.labels().classes() < 2 {
                 return Ok(None);
             }
-            Ok(Some((loss(&batch, settings)?, batch.labels().singletons(), batch.len())))
+            Ok(Some((loss(&batch, fold)?, batch.labels().singletons(), batch.len())))
         })
         .collect::<Result<_>>()?;
     let kept: Vec<(f64, usize, usize)> = losses.iter().flatten().copied().collect();
@@ -70,15 +85,10 @@ pub fn batch_loss(dataset: &Dataset, settings: &BatchSettings) -> Result<BatchLo
     })
 }
 
-fn loss(batch: &Dataset, settings: &BatchSettings) -> Result<f64> {
-    let fold = RowScoreFold {
-        precision: settings.precision,
-        temperature: settings.temperature,
-        softmin: settings.softmin,
-        softmax: settings.softmax,
-        counts: batch.labels().counts(),
-    };
-    let kernel = ClassDistanceKernel::new(batch, settings.distance, settings.precision, &Silent)?;
+/// The loss of a batch; the fold knows the numbers of rows of no classes yet.
+fn loss(batch: &Dataset, fold: RowScoreFold<'_>) -> Result<f64> {
+    let fold = RowScoreFold { counts: batch.labels().counts(), ..fold };
+    let kernel = ClassDistanceKernel::new(batch, batch.distance(), fold.precision, &Silent)?;
     let scores = kernel.pass(&fold, Wanted::default())?.rows;
     let rows = scores.iter().enumerate().map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
     Ok(1.0 - weighted_mean(rows).unwrap_or(0.0))

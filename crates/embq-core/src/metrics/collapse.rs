@@ -5,6 +5,7 @@ use ndarray::Array2;
 use crate::error::Result;
 use crate::kernels::{ClassMeans, Eigen};
 use crate::metrics::mean::class_means;
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::{NO_MEANS, coinciding, mean};
 
@@ -13,7 +14,30 @@ const RANK_SHARE: f64 = 1e-10;
 
 const SAME_MEANS: &str = "all class means coincide";
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const OF_MEANS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeans];
+const OF_GRAM: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeanGram];
+const OF_MEAN_PAIRS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeanPairs];
+const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::RowsByClassMeans];
+const PAPYAN: &str = "Papyan et al. 2020";
+const GALANTI: &str = "Galanti et al. 2022";
+const LEFT_OUT: &str = "the same, the row left out of the mean";
+
+pub(super) static FAMILY: Family = Family {
+    name: "collapse",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "nc1", "tr(pinv(S_B) S_W) / K", FROM_0, DOWN, PAPYAN, OF_ROWS),
+        metric(&FAMILY, "nc2", "class means' distance from a simplex", FROM_0, DOWN, PAPYAN, OF_GRAM),
+        metric(&FAMILY, "nc2_equinorm", "deviation of the means' lengths", FROM_0, DOWN, PAPYAN, OF_MEANS),
+        metric(&FAMILY, "nc2_equiangular", "deviation of the means' cosines", FROM_0, DOWN, PAPYAN, OF_MEAN_PAIRS),
+        metric(&FAMILY, "nc4", "rows nearest to the mean of their class", "[0, 1]", UP, PAPYAN, OF_ROWS),
+        metric(&FAMILY, "cdnv", "class variance over squared distance", FROM_0, DOWN, GALANTI, OF_MEAN_PAIRS),
+        metric(&FAMILY, "ncc_accuracy", LEFT_OUT, "[0, 1]", UP, "leave-one-out", OF_ROWS),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     let of_means = |number: fn(&SharedWork<'_>, &ClassMeans<'_>) -> Result<Measured>| -> Result<Measured> {
         if work.is_precomputed() {
             return Ok(Err(NO_MEANS.to_owned()));

@@ -2,12 +2,30 @@
 
 use crate::error::Result;
 use crate::kernels::ClassMeans;
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
 use crate::metrics::shared::{Measured, Measures, SUPCON_TEMPERATURE, SharedWork};
 use crate::metrics::validity::mean;
 
 const ALONE: &str = "every class has a single row";
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const OF_MEANS: &[Need] = &[Need::Labels, Need::ClassMeans];
+const OF_PAIRS: &[Need] = &[Need::SampledPairs];
+const OF_SUMS: &[Need] = &[Need::Labels, Need::ClassMeans, Need::PairSums];
+const WANG: &str = "Wang & Isola 2020";
+const KHOSLA: &str = "Khosla et al. 2020";
+
+pub(super) static FAMILY: Family = Family {
+    name: "contrastive",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "alignment", "mean |z_i - z_j|^2 within classes", "[0, 4]", DOWN, WANG, OF_MEANS),
+        metric(&FAMILY, "uniformity", "log mean of exp(-2 |z_i - z_j|^2)", "[-8, 0]", DOWN, WANG, OF_PAIRS),
+        metric(&FAMILY, "supcon", "supervised contrastive loss at t = 0.1", FROM_0, DOWN, KHOSLA, OF_SUMS),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     measures.add("alignment", || of_unit_vectors(work, &alignment))?;
     measures.add("uniformity", || of_unit_vectors(work, &uniformity))?;
     measures.add("supcon", || of_unit_vectors(work, &supcon))

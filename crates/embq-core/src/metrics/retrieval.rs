@@ -1,6 +1,7 @@
 //! What a nearest-neighbour search finds: exact, the row itself left out, ties by row number.
 
 use crate::error::Result;
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::ranking::{HUB_NEIGHBOURS, Outcome, Ranking};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
@@ -9,9 +10,35 @@ const COLLAPSED: &str = "all rows coincide, and any order of them is as good as 
 
 const NO_RELEVANT: &str = "no row has another of its class to be found";
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const FOR_LABELS: &[Need] = &[Need::Labels, Need::Neighbours];
+const NEIGHBOURS: &[Need] = &[Need::Neighbours];
+const MUSGRAVE: &str = "Musgrave et al. 2020";
+const JEGOU: &str = "Jegou et al. 2011";
+const VOORHEES: &str = "Voorhees 1999";
+const RADOVANOVIC: &str = "Radovanovic et al. 2010";
+const COVER: &str = "Cover & Hart 1967";
+const SHARE: &str = "[0, 1]";
+
+pub(super) static FAMILY: Family = Family {
+    name: "retrieval",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "knn_accuracy", "majority of the k nearest is the class", SHARE, UP, COVER, FOR_LABELS).at_k(),
+        metric(&FAMILY, "precision_at_1", "nearest row is of the class", SHARE, UP, MUSGRAVE, FOR_LABELS),
+        metric(&FAMILY, "r_precision", "share of the class in the R nearest", SHARE, UP, MUSGRAVE, FOR_LABELS),
+        metric(&FAMILY, "map_at_r", "mean average precision at R", SHARE, UP, MUSGRAVE, FOR_LABELS),
+        metric(&FAMILY, "recall", "one of the k nearest is of the class", SHARE, UP, JEGOU, FOR_LABELS).at_k(),
+        metric(&FAMILY, "mrr", "mean of 1 / rank of the first of the class", SHARE, UP, VOORHEES, FOR_LABELS),
+        metric(&FAMILY, "queries", "rows that have another to be found", FROM_0, None, MUSGRAVE, FOR_LABELS),
+        metric(&FAMILY, "hubness", "skewness of the 10-occurrence", "(-inf, inf)", DOWN, RADOVANOVIC, NEIGHBOURS),
+        metric(&FAMILY, "antihub_share", "rows that are nobody's neighbour", SHARE, DOWN, RADOVANOVIC, NEIGHBOURS),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     let ks = work.measuring.ks;
-    let collapsed = work.companions.gallery.is_none() && work.collapsed()?;
+    let collapsed = work.auxiliary.gallery.is_none() && work.collapsed()?;
     let of_queries = |number: &dyn Fn(&Outcome) -> f64| -> Result<Measured> {
         if collapsed {
             return Ok(Err(COLLAPSED.to_owned()));
@@ -31,11 +58,11 @@ pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     };
     let place = |k: usize| ks.iter().position(|&known| known == k).unwrap_or_default();
     let share = |truth: bool| f64::from(u8::from(truth));
-    measures.add_at("knn_accuracy", ks, |k| at(k, &|outcome| share(outcome.votes[place(k)])))?;
+    measures.add_at_k("knn_accuracy", |k| at(k, &|outcome| share(outcome.votes[place(k)])))?;
     measures.add("precision_at_1", || of_queries(&|outcome| share(outcome.first_hit == Some(0))))?;
     measures.add("r_precision", || of_queries(&|outcome| outcome.r_precision))?;
     measures.add("map_at_r", || of_queries(&|outcome| outcome.map_at_r))?;
-    measures.add_at("recall", ks, |k| at(k, &|outcome| share(outcome.first_hit.is_some_and(|first| first < k))))?;
+    measures.add_at_k("recall", |k| at(k, &|outcome| share(outcome.first_hit.is_some_and(|first| first < k))))?;
     measures.add("mrr", || of_queries(&|outcome| outcome.first_hit.map_or(0.0, |first| 1.0 / (first as f64 + 1.0))))?;
     measures.add("queries", || {
         Ok(Ok(work.ranking()?.outcomes.iter().filter(|outcome| outcome.relevant > 0).count() as f64))
@@ -50,7 +77,7 @@ pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("antihub_share", || {
         of_occurrences(|counts| mean(counts.iter().map(|&count| f64::from(u8::from(count == 0)))))
     })?;
-    if !collapsed && FOUND.iter().any(|id| work.asked_for(id)) {
+    if !collapsed && FOUND.iter().any(|id| work.is_selected(id)) {
         let outcomes = &work.ranking()?.outcomes;
         let alone = outcomes.iter().filter(|outcome| outcome.relevant == 0).count();
         if alone > 0 {

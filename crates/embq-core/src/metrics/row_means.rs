@@ -12,6 +12,20 @@ pub struct Means {
     pub by_class: Vec<Option<f64>>,
 }
 
+impl Means {
+    /// Of a value for each class: over rows, each counts with the weight of its class. Classes without a value are left
+    /// out.
+    pub fn of_classes(by_class: Vec<Option<f64>>, class_weights: &[f64]) -> Self {
+        let known = by_class.iter().zip(class_weights).filter_map(|(value, &weight)| Some(((*value)?, weight)));
+        Means { over_rows: weighted_mean(known), by_class }
+    }
+
+    /// The mean over classes; those without a value are left out.
+    pub fn over_classes(&self) -> Option<f64> {
+        weighted_mean(self.by_class.iter().flatten().map(|&value| (value, 1.0)))
+    }
+}
+
 /// Means of what is known of each scored row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowMeans {
@@ -96,6 +110,13 @@ mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
     use crate::distance::Distance;
+
+    #[test]
+    fn undefined_classes_are_left_out_of_means() {
+        let means = Means::of_classes(vec![Some(1.0), None, Some(4.0)], &[2.0, 5.0, 1.0]);
+        assert_eq!((means.over_rows, means.over_classes()), (Some(2.0), Some(2.5)));
+        assert_eq!(Means::of_classes(vec![None], &[3.0]).over_classes(), None);
+    }
 
     #[test]
     fn rows_without_an_a_count_in_all_other_means() {

@@ -23,6 +23,7 @@ pub struct RowScore {
 }
 
 /// Folds the mean distances of a row into its [`RowScore`].
+#[derive(Clone, Copy, Debug)]
 pub struct RowScoreFold<'a> {
     /// That of the distances: exponentials need no more.
     pub precision: Precision,
@@ -55,12 +56,14 @@ pub(crate) struct Competitors {
     /// Kept beside the first, which has no digits of it where all x are tiny.
     deficits: f64,
     weighted: f64,
+    /// The sum of the distances themselves, where their mean takes the place of the soft minimum.
+    total: f64,
 }
 
 /// Classes whose exponentials are taken in one loop.
 const BLOCK: usize = 128;
 
-/// What is wanted of the exponentials.
+/// How accurate the exponentials have to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exponentials {
     /// In float64, with what is missing to 1.
@@ -72,8 +75,14 @@ pub(crate) enum Exponentials {
 }
 
 impl Competitors {
-    pub(crate) const NONE: Competitors =
-        Competitors { classes: 0, smallest: f64::INFINITY, exponentials: 0.0, deficits: 0.0, weighted: 0.0 };
+    pub(crate) const NONE: Competitors = Competitors {
+        classes: 0,
+        smallest: f64::INFINITY,
+        exponentials: 0.0,
+        deficits: 0.0,
+        weighted: 0.0,
+        total: 0.0,
+    };
 
     /// Adds classes, but for the one at `own`; returns the position of the smallest distance if it is smaller than all
     /// before.
@@ -94,15 +103,19 @@ impl Competitors {
             self.exponentials += sum;
             self.weighted += weighted;
         } else {
-            let (before, after) = match own {
-                Some(own) => (&distances[..own], &distances[own + 1..]),
-                None => (distances, &[][..]),
-            };
+            let (before, after) = without(distances, own);
             self.add(before, temperature, wanted);
             self.add(after, temperature, wanted);
         }
         self.classes += distances.len() - usize::from(own.is_some());
         nearest.map(|(position, _)| position)
+    }
+
+    /// Adds the distances to classes, but for the one at `own`, to the sum that [`SoftMinimum::Mean`] is made of.
+    #[inline(always)]
+    pub(crate) fn add_total(&mut self, distances: &[f64], own: Option<usize>) {
+        let (before, after) = without(distances, own);
+        self.total += lane_sum(before, |distance| distance) + lane_sum(after, |distance| distance);
     }
 
     /// Makes the sums relative to a smaller distance.
@@ -156,12 +169,23 @@ impl Competitors {
         match kind {
             SoftMinimum::Weighted => self.smallest + self.weighted / self.exponentials,
             SoftMinimum::Lse => self.smallest - temperature * (-self.deficits / self.classes as f64).ln_1p(),
+            SoftMinimum::Hard => self.smallest,
+            SoftMinimum::Mean => self.total / self.classes as f64,
         }
     }
 
     /// exp of the entropy of the weights exp(-D / tau).
     pub(crate) fn effective(&self, temperature: f64) -> f64 {
         self.exponentials * (self.weighted / self.exponentials / temperature).exp()
+    }
+}
+
+/// The distances on either side of the one to the own class.
+#[inline(always)]
+fn without(distances: &[f64], own: Option<usize>) -> (&[f64], &[f64]) {
+    match own {
+        Some(own) => (&distances[..own], &distances[own + 1..]),
+        None => (distances, &[]),
     }
 }
 
@@ -190,7 +214,13 @@ impl RowFold for RowScoreFold<'_> {
             (SoftMinimum::Weighted, SmoothMaximum::Lse, Precision::F32) => Exponentials::Rough,
             // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
             (SoftMinimum::Weighted, ..) => Exponentials::Plain,
+            // Nothing but the number of effective competitors is made of them.
+            (SoftMinimum::Hard | SoftMinimum::Mean, _, Precision::F32) => Exponentials::Rough,
+            (SoftMinimum::Hard | SoftMinimum::Mean, _, Precision::F64) => Exponentials::Plain,
         };
+        if self.softmin == SoftMinimum::Mean {
+            state.competitors.add_total(distances, own);
+        }
         if let Some(position) = state.competitors.absorb(distances, own, self.temperature, wanted) {
             state.nearest = (first + position) as u32;
         }
@@ -259,6 +289,22 @@ mod tests {
             assert!((score.soft_silhouette - (b - 0.2) / b).abs() < 1e-14);
             assert!((score.effective_competitors - entropy.exp()).abs() < 1e-13);
         }
+    }
+
+    #[test]
+    fn the_hard_minimum_and_the_mean_of_all_others_however_the_classes_arrive() {
+        let distances = [0.9, 0.2, 0.7, 0.25, 0.4];
+        for (kind, b) in [(SoftMinimum::Hard, 0.25), (SoftMinimum::Mean, (0.9 + 0.7 + 0.25 + 0.4) / 4.0)] {
+            let whole = fold(&[&distances], 1, 0.1, kind);
+            let parts = fold(&[&distances[..1], &distances[1..3], &distances[3..]], 1, 0.1, kind);
+            for score in [whole, parts] {
+                assert!((score.soft_silhouette - (b - 0.2) / b).abs() < 1e-15, "{kind:?}");
+                assert!((score.effective_competitors - whole.effective_competitors).abs() < 1e-13);
+            }
+            let weighted = fold(&[&distances], 1, 0.1, SoftMinimum::Weighted);
+            assert_eq!(whole.effective_competitors, weighted.effective_competitors);
+        }
+        assert_eq!(fold(&[&distances], 1, 0.1, SoftMinimum::Hard).soft_silhouette, 0.2);
     }
 
     #[test]

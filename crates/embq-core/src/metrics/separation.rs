@@ -1,42 +1,112 @@
 //! Compactness and separation of classes.
 
 use crate::data::Dataset;
+use crate::error::Result;
 use crate::kernels::{ClassGeometry, Nearest};
 use crate::metrics::RowScore;
-use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::mean::class_means;
+use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, UP, metric};
+use crate::metrics::row_means::Means;
+use crate::metrics::shared::{Measures, SharedWork};
+use crate::metrics::validity::{COLLAPSED, NO_MEANS};
+
+const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
+const OF_CLASSES: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances, Need::ClassGeometry];
+
+pub(super) static FAMILY: Family = Family {
+    name: "separation",
+    is_default: true,
+    supports_weights: true,
+    metrics: &[
+        by_class("intra_mean", "mean distance within the class", DOWN, OF_ROWS).with_interval(),
+        by_class("a_std", "standard deviation of a within the class", DOWN, OF_ROWS),
+        by_class("radius_mean", "mean distance to the class mean", DOWN, OF_CLASSES),
+        by_class("radius_max", "largest distance to the class mean", DOWN, OF_CLASSES),
+        by_class("variance", "mean squared distance to the class mean", DOWN, OF_CLASSES),
+        by_class("separation", "mean distance to the nearest other class", UP, OF_CLASSES).with_interval(),
+        by_class("centroid_separation", "distance to the nearest class mean", UP, OF_CLASSES),
+        metric(&FAMILY, "margin", "separation - intra_mean", "(-inf, inf)", UP, OURS, OF_CLASSES)
+            .by_class()
+            .with_interval(),
+        by_class("ratio", "intra_mean / separation", DOWN, OF_CLASSES),
+        metric(&FAMILY, "fisher_ratio", "trace(S_B) / trace(S_W)", FROM_0, UP, "Fisher 1936", OF_CLASSES),
+    ],
+};
+
+const fn by_class(
+    id: &'static str,
+    title: &'static str,
+    higher_is_better: Option<bool>,
+    needs: &'static [Need],
+) -> Metric {
+    metric(&FAMILY, id, title, FROM_0, higher_is_better, OURS, needs).by_class()
+}
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let distances = work.class_distances()?;
+    let geometry = &distances.geometry;
+    let classes = class_separations(work.dataset, &distances.rows, geometry);
+    let single = "every class has a single row";
+    let no_means = if work.is_precomputed() { NO_MEANS } else { "no class mean has a direction" };
+    type OfClass = fn(&ClassSeparation) -> Option<f64>;
+    let by_class: [(&'static str, &str, OfClass); 9] = [
+        ("intra_mean", single, |class| class.intra_mean),
+        ("a_std", single, |class| class.a_std),
+        ("radius_mean", no_means, |class| class.radius_mean),
+        ("radius_max", no_means, |class| class.radius_max),
+        ("variance", no_means, |class| class.variance),
+        ("separation", "there is no other class", ClassSeparation::separation),
+        ("centroid_separation", no_means, |class| class.centroid_separation),
+        ("margin", single, ClassSeparation::margin),
+        ("ratio", "no class with several rows lies apart from another", ClassSeparation::ratio),
+    ];
+    for (id, undefined, value) in by_class {
+        measures.add_by_class(id, undefined, |weights| {
+            Ok(Means::of_classes(classes.iter().map(value).collect(), weights))
+        })?;
+    }
+    measures.add("fisher_ratio", || {
+        let undefined = if geometry.scatter.is_none() { no_means } else { COLLAPSED };
+        Ok(fisher_ratio(geometry).ok_or_else(|| undefined.to_owned()))
+    })?;
+    if work.is_selected("separation") {
+        measures.nearest_classes = classes.iter().map(|class| class.nearest.map(|nearest| nearest.class)).collect();
+    }
+    Ok(())
+}
 
 /// Statistics of one class; `None` where undefined.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClassSeparation {
+struct ClassSeparation {
     /// Mean of a over the rows; undefined for a single row.
-    pub intra_mean: Option<f64>,
+    intra_mean: Option<f64>,
     /// Standard deviation of a (ddof 0).
-    pub a_std: Option<f64>,
+    a_std: Option<f64>,
     /// Mean distance of the rows to the class mean.
-    pub radius_mean: Option<f64>,
+    radius_mean: Option<f64>,
     /// Largest distance of a row to the class mean.
-    pub radius_max: Option<f64>,
+    radius_max: Option<f64>,
     /// Mean squared Euclidean distance to the class mean.
-    pub variance: Option<f64>,
+    variance: Option<f64>,
     /// The nearest other class by mean distance, and that distance.
-    pub nearest: Option<Nearest>,
+    nearest: Option<Nearest>,
     /// Distance of the class mean to the nearest other class mean.
-    pub centroid_separation: Option<f64>,
+    centroid_separation: Option<f64>,
 }
 
 impl ClassSeparation {
     /// Mean distance to the rows of the nearest other class.
-    pub fn separation(&self) -> Option<f64> {
+    fn separation(&self) -> Option<f64> {
         self.nearest.map(|nearest| nearest.distance)
     }
 
     /// separation - intra_mean.
-    pub fn margin(&self) -> Option<f64> {
+    fn margin(&self) -> Option<f64> {
         Some(self.separation()? - self.intra_mean?)
     }
 
     /// intra_mean / separation; undefined where the separation is 0.
-    pub fn ratio(&self) -> Option<f64> {
+    fn ratio(&self) -> Option<f64> {
         let separation = self.separation()?;
         let intra_mean = self.intra_mean?;
         quotient(intra_mean, separation)
@@ -44,7 +114,7 @@ impl ClassSeparation {
 }
 
 /// The statistics of every class.
-pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
+fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
     let classes = dataset.labels().classes();
     let ((intra_mean, a_std), (radius_mean, radius_max)) =
         rayon::join(|| own_distances(dataset, scores), || radii(dataset, geometry));
@@ -54,11 +124,16 @@ pub fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &Clas
             a_std: a_std[class],
             radius_mean: radius_mean[class],
             radius_max: radius_max[class],
-            variance: geometry.variance[class],
-            nearest: geometry.nearest[class],
-            centroid_separation: geometry.centroid_separation[class],
+            variance: of_class(&geometry.variance, class),
+            nearest: of_class(&geometry.nearest, class),
+            centroid_separation: of_class(&geometry.centroid_separation, class),
         })
         .collect()
+}
+
+/// The value of a class; `None`, too, where the pass left no statistics of classes.
+fn of_class<T: Copy>(values: &[Option<T>], class: usize) -> Option<T> {
+    values.get(class).copied().flatten()
 }
 
 /// Mean and standard deviation of a by class.
@@ -105,7 +180,7 @@ fn radii(dataset: &Dataset, geometry: &ClassGeometry) -> (Vec<Option<f64>>, Vec<
 }
 
 /// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.
-pub fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
+fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
     let (between, within) = geometry.scatter?;
     quotient(between, within)
 }
@@ -116,27 +191,9 @@ fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
     (divisor > 0.0 && quotient.is_finite()).then_some(quotient)
 }
 
-/// The mean over rows of the value of their class; classes without a value are left out.
-pub fn mean_over_rows(values: &[Option<f64>], class_weights: &[f64]) -> Option<f64> {
-    weighted_mean(values.iter().zip(class_weights).filter_map(|(value, &weight)| Some(((*value)?, weight))))
-}
-
-/// The mean over classes; classes without a value are left out.
-pub fn mean_over_classes(values: &[Option<f64>]) -> Option<f64> {
-    weighted_mean(values.iter().flatten().map(|&value| (value, 1.0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn undefined_classes_are_left_out_of_means() {
-        let values = [Some(1.0), None, Some(4.0)];
-        assert_eq!(mean_over_rows(&values, &[2.0, 5.0, 1.0]), Some(2.0));
-        assert_eq!(mean_over_classes(&values), Some(2.5));
-        assert_eq!(mean_over_classes(&[None]), None);
-    }
 
     #[test]
     fn the_ratio_of_coinciding_classes_is_undefined() {

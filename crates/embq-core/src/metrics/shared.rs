@@ -1,23 +1,30 @@
 //! Work that several metrics share, and the numbers that come of it.
 //!
-//! A family is a function from [`SharedWork`] to [`Measures`]. It asks for the work it needs where it needs it: the first
-//! to ask has it done, the others get what is there, and what nobody asks for is not done.
+//! A family is a function from [`SharedWork`] to [`Measures`]. It takes the work it needs where it needs it: the first to
+//! take it has it done, the others get what is there, and what nobody takes is not done.
 
 use std::cell::OnceCell;
+
+use indexmap::IndexMap;
 
 use crate::data::{Dataset, LabelColumn, Precision, shuffled};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    BoundedPairs, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics, PairsWanted, covariance,
+    BoundedPairs, ClassDistanceKernel, ClassDistances, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics,
+    PairsWanted, Wanted, covariance,
 };
+use crate::metrics::metric::{Family, Need, Selection};
 use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
-use crate::metrics::{Family, METRICS, RowScore, Selection};
+use crate::metrics::row_means::{Means, RowMeans};
+use crate::metrics::row_score::{RowScore, RowScoreFold};
+use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum};
+use crate::metrics::temperature::{Temperature, find_temperature};
 use crate::progress::Progress;
 
 /// Data beside the embeddings and labels that some metrics need.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Companions<'a> {
+pub struct Auxiliary<'a> {
     /// Rows among which the neighbours of the rows are looked for, instead of among themselves.
     pub gallery: Option<&'a Dataset>,
     /// For each row that takes part the row of the gallery that it is, where it is not to find itself; see
@@ -32,11 +39,18 @@ pub struct Companions<'a> {
 pub(crate) struct Measuring<'a> {
     pub(crate) selection: &'a Selection,
     pub(crate) precision: Precision,
+    pub(crate) temperature: Temperature,
+    pub(crate) softmin: SoftMinimum,
+    pub(crate) softmax: SmoothMaximum,
+    /// Rows of a training batch, where batches are scored.
+    pub(crate) batch_size: Option<usize>,
     /// Numbers of neighbours or components, ascending.
     pub(crate) ks: &'a [usize],
     /// Rows that pairs are drawn from, if not all.
     pub(crate) sample: Option<usize>,
     pub(crate) seed: u64,
+    /// Whether the K x K matrix of class distances is wanted.
+    pub(crate) matrix: bool,
 }
 
 /// Why a number is undefined for the data.
@@ -51,11 +65,13 @@ pub(crate) const SUPCON_TEMPERATURE: f64 = 0.1;
 /// A data set and what has been worked out of it so far.
 pub(crate) struct SharedWork<'a> {
     pub(crate) dataset: &'a Dataset,
-    pub(crate) companions: Companions<'a>,
+    pub(crate) auxiliary: Auxiliary<'a>,
     pub(crate) measuring: Measuring<'a>,
     pub(crate) progress: &'a dyn Progress,
-    /// The silhouettes of the rows, where these were computed.
-    pub(crate) scores: Option<&'a [RowScore]>,
+    kernel: OnceCell<ClassDistanceKernel<'a>>,
+    temperature: OnceCell<f64>,
+    class_distances: OnceCell<ClassDistances<RowScore>>,
+    row_means: OnceCell<RowMeans>,
     means: OnceCell<ClassMeans<'a>>,
     unit_means: OnceCell<Option<ClassMeans<'a>>>,
     own_squares: OnceCell<Vec<f64>>,
@@ -80,17 +96,19 @@ fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
 impl<'a> SharedWork<'a> {
     pub(crate) fn new(
         dataset: &'a Dataset,
-        companions: Companions<'a>,
+        auxiliary: Auxiliary<'a>,
         measuring: Measuring<'a>,
-        scores: Option<&'a [RowScore]>,
         progress: &'a dyn Progress,
     ) -> Self {
         SharedWork {
             dataset,
-            companions,
+            auxiliary,
             measuring,
             progress,
-            scores,
+            kernel: OnceCell::new(),
+            temperature: OnceCell::new(),
+            class_distances: OnceCell::new(),
+            row_means: OnceCell::new(),
             means: OnceCell::new(),
             unit_means: OnceCell::new(),
             own_squares: OnceCell::new(),
@@ -104,14 +122,60 @@ impl<'a> SharedWork<'a> {
         }
     }
 
-    /// Whether the metric of that id is asked for.
-    pub(crate) fn asked_for(&self, id: &str) -> bool {
+    /// Whether the metric of that id is selected.
+    pub(crate) fn is_selected(&self, id: &str) -> bool {
         self.measuring.selection.contains(id)
     }
 
     /// Whether the rows are those of a distance matrix and have no coordinates.
     pub(crate) fn is_precomputed(&self) -> bool {
         self.dataset.distance() == Distance::Precomputed
+    }
+
+    /// What the passes that give [`SharedWork::class_distances`] share.
+    pub(crate) fn kernel(&self) -> Result<&ClassDistanceKernel<'a>> {
+        once(&self.kernel, || {
+            ClassDistanceKernel::new(self.dataset, self.dataset.distance(), self.measuring.precision, self.progress)
+        })
+    }
+
+    /// The temperature of the soft silhouette, found if it was not given.
+    pub(crate) fn temperature(&self) -> Result<f64> {
+        match self.measuring.temperature {
+            Temperature::Value(temperature) => Ok(temperature),
+            Temperature::Auto => once(&self.temperature, || find_temperature(self.dataset, self.kernel()?)).copied(),
+        }
+    }
+
+    /// What makes a score of the mean distances of a row to classes with these numbers of rows.
+    pub(crate) fn fold<'c>(&self, counts: &'c [usize]) -> Result<RowScoreFold<'c>> {
+        Ok(RowScoreFold {
+            precision: self.measuring.precision,
+            temperature: self.temperature()?,
+            softmin: self.measuring.softmin,
+            softmax: self.measuring.softmax,
+            counts,
+        })
+    }
+
+    /// The scores of the rows by their mean distances to the classes, and the statistics of the classes that a selected
+    /// metric needs: one pass.
+    pub(crate) fn class_distances(&self) -> Result<&ClassDistances<RowScore>> {
+        once(&self.class_distances, || {
+            let fold = self.fold(self.dataset.labels().counts())?;
+            let geometry = self.measuring.selection.needs(Need::ClassGeometry);
+            self.kernel()?.pass(&fold, Wanted { geometry, matrix: self.measuring.matrix })
+        })
+    }
+
+    /// Means of the scores of the rows.
+    pub(crate) fn row_means(&self) -> Result<&RowMeans> {
+        once(&self.row_means, || Ok(RowMeans::new(self.dataset, &self.class_distances()?.rows)))
+    }
+
+    /// The kernel and the class distances, where they were computed; all other work is let go of.
+    pub(crate) fn into_class_distances(self) -> (Option<ClassDistanceKernel<'a>>, Option<ClassDistances<RowScore>>) {
+        (self.kernel.into_inner(), self.class_distances.into_inner())
     }
 
     /// The means of the classes, of the rows as they are given: one pass.
@@ -188,16 +252,16 @@ impl<'a> SharedWork<'a> {
 
     /// What the nearest rows of each row are: O(N^2 d).
     pub(crate) fn ranking(&self) -> Result<&Ranking> {
-        let any = |ids: [&str; 2]| ids.into_iter().any(|id| self.asked_for(id));
+        let any = |ids: [&str; 2]| ids.into_iter().any(|id| self.is_selected(id));
         let search = Search {
             ks: self.measuring.ks,
             to_k: any(["knn_accuracy", "recall"]),
             to_r: any(["r_precision", "map_at_r"]),
             hubs: any(["hubness", "antihub_share"]),
-            to_first_hit: self.asked_for("mrr"),
+            to_first_hit: self.is_selected("mrr"),
         };
-        let own_rows = self.companions.own_rows;
-        let gallery = self.companions.gallery.map(|rows| Gallery { rows, own_rows });
+        let own_rows = self.auxiliary.own_rows;
+        let gallery = self.auxiliary.gallery.map(|rows| Gallery { rows, own_rows });
         once(&self.ranking, || match self.measuring.precision {
             Precision::F32 => rank::<f32>(self.dataset, gallery, search, self.progress),
             Precision::F64 => rank::<f64>(self.dataset, gallery, search, self.progress),
@@ -205,7 +269,7 @@ impl<'a> SharedWork<'a> {
     }
 
     /// Numbers of all pairs of rows by the distance of the data set: O(N^2 d). Where this is cosine, one pass gives all
-    /// that is asked for of unit vectors, too.
+    /// that selected metrics need of unit vectors, too.
     pub(crate) fn pairs(&self) -> Result<&PairStatistics> {
         if self.dataset.distance() == Distance::Cosine {
             return self.unit_pairs();
@@ -220,9 +284,9 @@ impl<'a> SharedWork<'a> {
             let cosine = self.dataset.distance() == Distance::Cosine;
             let sampled = self.measuring.sample.filter(|&sample| sample < self.dataset.len());
             let wanted = PairsWanted {
-                potential: self.asked_for("uniformity") && sampled.is_none(),
-                log_sums: self.asked_for("supcon").then_some(SUPCON_TEMPERATURE),
-                extremes: cosine && self.asked_for("dunn"),
+                potential: self.is_selected("uniformity") && sampled.is_none(),
+                log_sums: self.is_selected("supcon").then_some(SUPCON_TEMPERATURE),
+                extremes: cosine && self.is_selected("dunn"),
             };
             let mut statistics = if wanted == PairsWanted::default() {
                 PairStatistics::default()
@@ -230,7 +294,7 @@ impl<'a> SharedWork<'a> {
                 self.pair_statistics(self.dataset, Distance::Cosine, wanted)?
             };
             if let Some(sample) = sampled
-                && self.asked_for("uniformity")
+                && self.is_selected("uniformity")
             {
                 let mut rows = shuffled(self.dataset.len(), self.measuring.seed);
                 rows.truncate(sample);
@@ -266,19 +330,39 @@ pub(crate) fn without_rounding(mut values: Vec<f64>, rank: usize) -> Vec<f64> {
     values
 }
 
-/// The numbers that were asked for, in the order in which they were measured.
+/// The numbers of the selected metrics, in the order in which they were measured.
 pub(crate) struct Measures<'a> {
     selection: &'a Selection,
-    pub(crate) values: Vec<(String, Option<f64>)>,
+    ks: &'a [usize],
+    class_weights: &'a [f64],
+    pub(crate) values: IndexMap<String, Option<f64>>,
+    /// For each metric given by class its values, in class order.
+    pub(crate) by_class: Vec<(&'static str, Vec<Option<f64>>)>,
+    /// For each metric given by class that some classes lack, how many these are.
+    pub(crate) undefined_classes: IndexMap<String, usize>,
+    /// For each class the nearest other one, where separations are measured.
+    pub(crate) nearest_classes: Vec<Option<u32>>,
+    /// As [`RowMeans::confusions`], where silhouettes are measured.
+    pub(crate) confusions: Vec<Vec<(u32, f64)>>,
     pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> Measures<'a> {
-    pub(crate) fn new(selection: &'a Selection) -> Self {
-        Measures { selection, values: Vec::new(), warnings: Vec::new() }
+    pub(crate) fn new(work: &SharedWork<'a>) -> Self {
+        Measures {
+            selection: work.measuring.selection,
+            ks: work.measuring.ks,
+            class_weights: work.dataset.class_weights(),
+            values: IndexMap::new(),
+            by_class: Vec::new(),
+            undefined_classes: IndexMap::new(),
+            nearest_classes: Vec::new(),
+            confusions: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
-    /// Measures a metric if it is asked for.
+    /// Measures a metric if it is selected.
     ///
     /// # Errors
     /// Those of the measurement.
@@ -290,13 +374,13 @@ impl<'a> Measures<'a> {
         Ok(())
     }
 
-    /// Measures a metric that is given at several k, if it is asked for.
+    /// Measures a metric that is given at each k, if it is selected.
     ///
     /// # Errors
     /// Those of the measurement.
-    pub(crate) fn add_at(&mut self, id: &str, ks: &[usize], measure: impl Fn(usize) -> Result<Measured>) -> Result<()> {
+    pub(crate) fn add_at_k(&mut self, id: &str, measure: impl Fn(usize) -> Result<Measured>) -> Result<()> {
         if self.selection.contains(id) {
-            for &k in ks {
+            for &k in self.ks {
                 let measured = measure(k)?;
                 self.push(format!("{id}@{k}"), measured);
             }
@@ -304,12 +388,40 @@ impl<'a> Measures<'a> {
         Ok(())
     }
 
-    /// The metrics of a family that has no form with row weights.
-    pub(crate) fn unweighted(&mut self, family: Family, ks: &[usize]) {
-        for metric in METRICS.iter().filter(|metric| metric.family == family && self.selection.contains(metric.id)) {
-            self.values.extend(metric.names(ks).map(|name| (name, None)));
+    /// Measures a metric that is given by class, if it is selected: its mean over rows, its mean over classes, and the
+    /// classes themselves. `undefined` is why no class has a value where none has.
+    ///
+    /// # Errors
+    /// Those of the measurement.
+    pub(crate) fn add_by_class(
+        &mut self,
+        id: &'static str,
+        undefined: &str,
+        measure: impl FnOnce(&[f64]) -> Result<Means>,
+    ) -> Result<()> {
+        if !self.selection.contains(id) {
+            return Ok(());
         }
-        self.warn(format!("the metrics of {} are undefined: they have no form with row weights", family.name()));
+        let means = measure(self.class_weights)?;
+        let missing = means.by_class.iter().filter(|value| value.is_none()).count();
+        if missing == means.by_class.len() {
+            self.warn(format!("{id} and {id}_macro are undefined: {undefined}"));
+        }
+        if missing > 0 {
+            self.undefined_classes.insert(id.to_owned(), missing);
+        }
+        self.values.insert(id.to_owned(), means.over_rows);
+        self.values.insert(format!("{id}_macro"), means.over_classes());
+        self.by_class.push((id, means.by_class));
+        Ok(())
+    }
+
+    /// The selected metrics of a family that is not defined for rows with weights.
+    pub(crate) fn undefined_with_weights(&mut self, family: &Family) {
+        for metric in family.metrics.iter().filter(|metric| self.selection.contains(metric.id)) {
+            self.values.extend(metric.names(self.ks).map(|name| (name, None)));
+        }
+        self.warn(format!("the metrics of {} are undefined: they have no form with row weights", family.name));
     }
 
     /// What a reader of the numbers should know.
@@ -325,10 +437,10 @@ impl<'a> Measures<'a> {
         let value = match measured {
             Ok(value) => Some(value),
             Err(reason) => {
-                self.warnings.push(format!("{name} is undefined: {reason}"));
+                self.warn(format!("{name} is undefined: {reason}"));
                 None
             }
         };
-        self.values.push((name, value));
+        self.values.insert(name, value);
     }
 }

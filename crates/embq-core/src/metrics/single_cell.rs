@@ -4,22 +4,38 @@ use crate::data::Labels;
 use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
 use crate::metrics::mean::weighted_mean;
+use crate::metrics::metric::{Family, Need, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::validity::mean;
 use crate::progress::Silent;
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
+const OF_BATCHES: &[Need] = &[Need::Labels, Need::Classes, Need::BatchLabels];
+const SCIB: &str = "scib-metrics";
+const SHARE: &str = "[0, 1]";
+
+pub(super) static FAMILY: Family = Family {
+    name: "single_cell",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "asw_label", "(silhouette + 1) / 2", SHARE, UP, SCIB, OF_ROWS),
+        metric(&FAMILY, "asw_batch", "mixing of batches inside labels", SHARE, UP, SCIB, OF_BATCHES),
+        metric(&FAMILY, "bras", "the same, against all other batches", SHARE, UP, SCIB, OF_BATCHES),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     measures.add("asw_label", || {
-        let Some(scores) = work.scores else { return Ok(Err("silhouettes were not computed".to_owned())) };
-        let members = work.dataset.scored_members().zip(scores);
+        let members = work.dataset.scored_members().zip(&work.class_distances()?.rows);
         if members.clone().all(|(_, score)| score.b == 0.0 && score.a.unwrap_or(0.0) == 0.0) {
             return Ok(Err("all rows coincide".to_owned()));
         }
         let silhouette = weighted_mean(members.map(|((_, weight), score)| (score.silhouette, weight)));
         Ok(silhouette.map(|silhouette| (silhouette + 1.0) / 2.0).ok_or_else(|| "no row takes part".to_owned()))
     })?;
-    if work.companions.batches.is_none() || !(work.asked_for("asw_batch") || work.asked_for("bras")) {
+    if work.auxiliary.batches.is_none() || !(work.is_selected("asw_batch") || work.is_selected("bras")) {
         return Ok(());
     }
     let mixing = mixing(work)?;
@@ -60,7 +76,7 @@ struct Mixing {
 
 fn mixing(work: &SharedWork<'_>) -> Result<Batches> {
     let dataset = work.dataset;
-    let Some(batches) = work.companions.batches else { return Ok(Batches::default()) };
+    let Some(batches) = work.auxiliary.batches else { return Ok(Batches::default()) };
     let batches = Labels::from_column(batches, (0..dataset.len()).map(|row| dataset.source_row(row)))?;
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); dataset.labels().classes()];
     for (row, &code) in dataset.labels().codes().iter().enumerate() {

@@ -3,7 +3,46 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The differentiable stand-in for the minimum over competing classes.
+use crate::error::Result;
+use crate::metrics::metric::{DOWN, Family, Need, UP, metric};
+use crate::metrics::shared::{Measures, SharedWork};
+use crate::metrics::silhouette::NO_ROWS;
+
+/// The source of everything that is made of the soft silhouette.
+pub(super) const SOFT: &str = "after arXiv:2604.08573";
+const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
+
+pub(super) static FAMILY: Family = Family {
+    name: "soft_silhouette",
+    is_default: true,
+    supports_weights: true,
+    metrics: &[
+        metric(&FAMILY, "soft_silhouette", "soft silhouette, mean over rows", "[-1, 1]", UP, SOFT, NEEDS)
+            .by_class()
+            .with_interval(),
+        metric(&FAMILY, "soft_silhouette_loss", "1 - soft silhouette", "[0, 2]", DOWN, SOFT, NEEDS).with_interval(),
+        metric(
+            &FAMILY,
+            "effective_competitors",
+            "classes in the soft minimum",
+            "[1, K - 1]",
+            None,
+            "exp of an entropy",
+            NEEDS,
+        ),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let of_rows = |value: Option<f64>| Ok(value.ok_or_else(|| NO_ROWS.to_owned()));
+    measures.add_by_class("soft_silhouette", NO_ROWS, |_| Ok(work.row_means()?.soft_silhouette.clone()))?;
+    measures
+        .add("soft_silhouette_loss", || of_rows(work.row_means()?.soft_silhouette.over_rows.map(|mean| 1.0 - mean)))?;
+    measures.add("effective_competitors", || of_rows(work.row_means()?.effective_competitors))
+}
+
+/// What takes the place of the minimum over competing classes: a differentiable stand-in, or one of the two that these
+/// lie between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SoftMinimum {
@@ -12,6 +51,10 @@ pub enum SoftMinimum {
     Weighted,
     /// -tau log of the mean of exp(-D_ic / tau).
     Lse,
+    /// The smallest D_ic. Its derivative is that of the nearest class, the first of several.
+    Hard,
+    /// The mean of the D_ic, all competing classes alike.
+    Mean,
 }
 
 /// The differentiable stand-in for max(a, b).

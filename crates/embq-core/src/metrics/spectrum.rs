@@ -1,6 +1,7 @@
 //! How many dimensions the rows really use: from the eigenvalues of their covariance.
 
 use crate::error::Result;
+use crate::metrics::metric::{FROM_0, Family, Need, OURS, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 /// What RankMe adds to each share, so that it has a logarithm.
@@ -12,7 +13,32 @@ const FITTED_SHARE: f64 = 1e-10;
 const NO_DIMENSIONS: &str = "a distance matrix has no dimensions";
 const COLLAPSED: &str = "all rows coincide";
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const NEEDS: &[Need] = &[Need::Covariance];
+const FROM_1: &str = "[1, inf)";
+const GARRIDO: &str = "Garrido et al. 2023";
+const ROY: &str = "Roy & Vetterli 2007";
+const GAO: &str = "Gao et al. 2017";
+const AGRAWAL: &str = "Agrawal et al. 2022";
+const PEARSON: &str = "Pearson 1901";
+
+pub(super) static FAMILY: Family = Family {
+    name: "spectrum",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "rankme", "exp of the entropy of singular values", FROM_0, UP, GARRIDO, NEEDS),
+        metric(&FAMILY, "effective_rank", "exp of the entropy of eigenvalues", FROM_1, UP, ROY, NEEDS),
+        metric(&FAMILY, "participation_ratio", "(sum l)^2 / sum l^2", FROM_1, UP, GAO, NEEDS),
+        metric(&FAMILY, "isotropy", "participation ratio / d", "[0, 1]", UP, OURS, NEEDS),
+        metric(&FAMILY, "alpha", "slope of the eigenvalues' decay", FROM_0, None, AGRAWAL, NEEDS),
+        metric(&FAMILY, "alpha_range", "eigenvalues that alpha is fitted to", FROM_0, None, OURS, NEEDS),
+        metric(&FAMILY, "components_90", "components with 90 % of the variance", FROM_0, None, PEARSON, NEEDS),
+        metric(&FAMILY, "components_99", "components with 99 % of the variance", FROM_0, None, PEARSON, NEEDS),
+        metric(&FAMILY, "explained_variance", "share of the first k components", "[0, 1]", None, PEARSON, NEEDS).at_k(),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     let of_eigenvalues = |number: &dyn Fn(&[f64]) -> Measured| -> Result<Measured> {
         if work.is_precomputed() {
             return Ok(Err(NO_DIMENSIONS.to_owned()));
@@ -32,7 +58,7 @@ pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("alpha_range", || of_eigenvalues(&|values| Ok(fitted(values).len() as f64)))?;
     measures.add("components_90", || of_eigenvalues(&|values| Ok(components(&shares(values), 0.9))))?;
     measures.add("components_99", || of_eigenvalues(&|values| Ok(components(&shares(values), 0.99))))?;
-    measures.add_at("explained_variance", work.measuring.ks, |k| {
+    measures.add_at_k("explained_variance", |k| {
         of_eigenvalues(&|values| match shares(values).get(..k) {
             Some(first) => Ok(first.iter().sum()),
             None => Err(format!("there are {} dimensions", values.len())),

@@ -8,6 +8,15 @@ use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
 use crate::metrics::mean::weighted_mean;
 use crate::metrics::row_score::{Competitors, Exponentials, own_position};
 
+/// The temperature tau of the soft silhouette.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Temperature {
+    /// In units of the distance.
+    Value(f64),
+    /// The one at which the soft minimum averages over 2 classes.
+    Auto,
+}
+
 /// The temperature at which the soft minimum averages over this many classes is what `auto` looks for.
 const TARGET_COMPETITORS: f64 = 2.0;
 

@@ -4,6 +4,7 @@ use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::NearestMeans;
 use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, Reason, SharedWork};
 use crate::metrics::silhouette::silhouette;
 
@@ -13,7 +14,27 @@ pub(crate) const NO_MEANS: &str = "precomputed distances have no class means";
 /// What is said where every class is a point.
 pub(crate) const COLLAPSED: &str = "every row lies on its class mean";
 
-pub(crate) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+const OF_MEANS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeans];
+const OF_MEAN_PAIRS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeanPairs];
+const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::RowsByClassMeans];
+const OF_PAIRS: &[Need] = &[Need::Labels, Need::Classes, Need::Pairs];
+const DAVIES: &str = "Davies & Bouldin 1979";
+const CALINSKI: &str = "Calinski & Harabasz 1974";
+const HRUSCHKA: &str = "Hruschka et al. 2004";
+
+pub(super) static FAMILY: Family = Family {
+    name: "validity",
+    is_default: false,
+    supports_weights: false,
+    metrics: &[
+        metric(&FAMILY, "davies_bouldin", "spread over distance, worst pairs", FROM_0, DOWN, DAVIES, OF_MEAN_PAIRS),
+        metric(&FAMILY, "calinski_harabasz", "scatter between over within", FROM_0, UP, CALINSKI, OF_MEANS),
+        metric(&FAMILY, "simplified_silhouette", "silhouette by class means", "[-1, 1]", UP, HRUSCHKA, OF_ROWS),
+        metric(&FAMILY, "dunn", "least distance between over widest class", FROM_0, UP, "Dunn 1974", OF_PAIRS),
+    ],
+};
+
+pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     measures.add("davies_bouldin", || davies_bouldin(work))?;
     measures.add("calinski_harabasz", || calinski_harabasz(work))?;
     measures.add("simplified_silhouette", || simplified_silhouette(work))?;

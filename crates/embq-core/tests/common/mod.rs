@@ -22,11 +22,15 @@ pub const GEOMETRIC: [Distance; 4] =
     [Distance::Cosine, Distance::SqEuclidean, Distance::Euclidean, Distance::Manhattan];
 
 /// Every form of the soft silhouette.
-pub const SOFT_FORMS: [(SoftMinimum, SmoothMaximum); 4] = [
+pub const SOFT_FORMS: [(SoftMinimum, SmoothMaximum); 8] = [
     (SoftMinimum::Weighted, SmoothMaximum::Lse),
     (SoftMinimum::Weighted, SmoothMaximum::Hard),
     (SoftMinimum::Lse, SmoothMaximum::Lse),
     (SoftMinimum::Lse, SmoothMaximum::Hard),
+    (SoftMinimum::Hard, SmoothMaximum::Lse),
+    (SoftMinimum::Hard, SmoothMaximum::Hard),
+    (SoftMinimum::Mean, SmoothMaximum::Lse),
+    (SoftMinimum::Mean, SmoothMaximum::Hard),
 ];
 
 /// A matrix of either precision.

@@ -155,6 +155,10 @@ impl Oracle {
                     let mean = excess.map(|(_, x)| (-x).exp_m1()).sum::<f64>() / count;
                     least - temperature * mean.ln_1p()
                 }
+                SoftMinimum::Hard => least,
+                SoftMinimum::Mean => {
+                    self.rivals(row).map(|(_, mean)| mean).sum::<f64>() / (self.counts.len() - 1) as f64
+                }
             };
             let larger = a.max(b)
                 + match softmax {
@@ -230,6 +234,10 @@ impl Oracle {
                 (least + excess, Box::new(|mean| weight(mean) / total * (1.0 - (mean - least - excess) / temperature)))
             }
             SoftMinimum::Lse => (least - temperature * (total / rivals).ln(), Box::new(|mean| weight(mean) / total)),
+            SoftMinimum::Hard => (least, Box::new(|mean| f64::from(u8::from(mean == least)))),
+            SoftMinimum::Mean => {
+                (self.rivals(row).map(|(_, mean)| mean).sum::<f64>() / rivals, Box::new(|_| 1.0 / rivals))
+            }
         };
         let (m, dm_da) = match softmax {
             SmoothMaximum::Lse => {

@@ -1,0 +1,185 @@
+//! How to evaluate an input, and how long it will take.
+
+use crate::data::{Dataset, Precision};
+use crate::distance::Distance;
+use crate::kernels::ManhattanCost;
+use crate::losses::SoftSilhouette;
+use crate::metrics::{METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS};
+use crate::uncertainty::UncertaintyOptions;
+
+/// How to evaluate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub distance: Distance,
+    pub temperature: Temperature,
+    pub softmin: SoftMinimum,
+    pub softmax: SmoothMaximum,
+    /// `None` is the precision of the input's element type.
+    pub precision: Option<Precision>,
+    /// Rows of a batch of the batch form; `None` leaves it out.
+    pub batch_size: Option<usize>,
+    pub seed: u64,
+    pub metrics: Selection,
+    /// The numbers k of neighbours or components that some metrics are given at, ascending.
+    pub ks: Vec<usize>,
+    /// Rows that `uniformity` takes its pairs from; `None` is all.
+    pub sample: Option<usize>,
+    /// Whether the batch of each row is known, so that metrics of batches inside labels are computed.
+    pub batch_labels: bool,
+    /// Whether the result has the scores of the rows, whatever the metrics.
+    pub rows: bool,
+    /// Whether the result has the K x K matrix of class distances.
+    pub matrix: bool,
+    /// Whether intervals are computed, which costs a few passes more.
+    pub intervals: bool,
+    /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
+    /// `None` is all of them, however many.
+    pub class_intervals: Option<usize>,
+    /// Whether the terms of the rows in the silhouettes of the classes are kept, for a comparison.
+    pub class_terms: bool,
+    /// Whether the result has the content hash of the embeddings, which costs a read.
+    pub hash: bool,
+}
+
+impl Settings {
+    /// Whether a result under these settings has the metric of that name.
+    pub fn computes(&self, name: &str) -> bool {
+        Metric::named(name).is_some_and(|metric| {
+            self.metrics.contains(metric.id)
+                && metric.names(&self.ks).any(|known| known == name)
+                && self.provides_for(metric)
+        })
+    }
+
+    /// Whether what the metric needs beside rows and labels is there.
+    fn provides_for(&self, metric: &Metric) -> bool {
+        (self.batch_size.is_some() || !metric.needs(Need::BatchSize))
+            && (self.batch_labels || !metric.needs(Need::BatchLabels))
+    }
+
+    /// Whether rows are compared with classes.
+    pub fn compares_with_classes(&self) -> bool {
+        self.rows || self.matrix || self.metrics.needs(Need::ClassDistances)
+    }
+
+    /// Whether rows are read in any order.
+    pub(super) fn needs_random_access(&self) -> bool {
+        let mut computed = self.metrics.iter().filter(|metric| self.provides_for(metric));
+        !self.distance.has_closed_form()
+            || self.intervals
+            || computed.any(|metric| metric.needs.iter().any(|need| need.is_random_access()))
+    }
+
+    /// The form of the soft silhouette, at the temperature that was found or given.
+    pub(super) fn soft_silhouette(&self, temperature: f64) -> SoftSilhouette {
+        SoftSilhouette {
+            temperature,
+            distance: self.distance,
+            soft_minimum: self.softmin,
+            smooth_maximum: self.softmax,
+        }
+    }
+
+    /// Which uncertainties are found.
+    pub(super) fn uncertainty(&self) -> UncertaintyOptions {
+        UncertaintyOptions { class_intervals: self.class_intervals, class_terms: self.class_terms, seed: self.seed }
+    }
+
+    /// What of it the metrics see.
+    pub(super) fn measuring(&self, precision: Precision) -> Measuring<'_> {
+        Measuring {
+            selection: &self.metrics,
+            precision,
+            temperature: self.temperature,
+            softmin: self.softmin,
+            softmax: self.softmax,
+            batch_size: self.batch_size,
+            ks: &self.ks,
+            sample: self.sample,
+            seed: self.seed,
+            matrix: self.matrix,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            distance: Distance::Cosine,
+            temperature: Temperature::Value(0.1),
+            softmin: SoftMinimum::Weighted,
+            softmax: SmoothMaximum::Lse,
+            precision: None,
+            batch_size: None,
+            seed: 0,
+            metrics: Selection::usual(),
+            ks: USUAL_KS.to_vec(),
+            sample: None,
+            batch_labels: false,
+            rows: true,
+            matrix: false,
+            intervals: false,
+            class_intervals: Some(20),
+            class_terms: false,
+            hash: false,
+        }
+    }
+}
+
+/// The work that grows with the square of the number of rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// Seconds for the mean distances to classes, where these go over pairs of rows.
+    pub class_distances: Option<f64>,
+    /// Bytes that they take.
+    pub class_distance_bytes: f64,
+    /// What else looks at pairs of rows: ids of metrics, and names of families that search for neighbours.
+    pub pairs: Vec<&'static str>,
+    /// Seconds for all of them.
+    pub pair_seconds: f64,
+}
+
+impl Settings {
+    /// What an evaluation of a data set will take, on as many threads as there are now.
+    pub fn estimate(&self, dataset: &Dataset) -> Estimate {
+        // Elements of a pair that one thread gets through in a second, by AVX2.
+        let speed = if self.distance == Distance::Manhattan { 8e9 } else { 2e10 };
+        let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
+        let threads = rayon::current_num_threads() as f64;
+        let scored = dataset.scored();
+        let seconds = |pairs: f64| pairs * dimensions / (speed * threads);
+        let each_once = seconds(rows * rows / 2.0);
+        let of_scored = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { each_once };
+        let mut estimate = Estimate { class_distance_bytes: 8.0 * rows * dimensions, ..Estimate::default() };
+        if self.compares_with_classes() {
+            estimate.class_distances = match self.distance {
+                Distance::Cosine | Distance::SqEuclidean | Distance::Hamming | Distance::Precomputed => None,
+                Distance::Euclidean => Some(of_scored),
+                Distance::Manhattan => {
+                    let precision = self.precision.unwrap_or(dataset.embeddings().element_type().precision());
+                    let cost = ManhattanCost::of(dataset, precision);
+                    Some(of_scored * (cost.sorting / cost.pairs).min(1.0))
+                }
+            };
+        }
+        if self.distance == Distance::Precomputed {
+            return estimate;
+        }
+        for metric in METRICS.iter().filter(|metric| self.metrics.contains(metric.id)) {
+            for need in metric.needs {
+                let (name, seconds) = match need {
+                    Need::Pairs => (metric.id, each_once),
+                    Need::SampledPairs if self.sample.is_none() => (metric.id, each_once),
+                    Need::PairSums => (metric.id, 2.0 * each_once),
+                    Need::Neighbours => (metric.family.name, of_scored),
+                    _ => continue,
+                };
+                if !estimate.pairs.contains(&name) {
+                    estimate.pairs.push(name);
+                    estimate.pair_seconds += seconds;
+                }
+            }
+        }
+        estimate
+    }
+}
