@@ -503,6 +503,9 @@ class Comparison:
     def __repr__(self) -> str:
         return self._raw.table(5).rstrip("\n")
 
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _compared, (self._raw.json(),)
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as the JSON holds it."""
         return dict(self._data)
@@ -518,6 +521,14 @@ class Comparison:
         page = self._raw.page()
         _write(page, path)
         return page
+
+
+def _compared(text: str) -> Comparison:
+    return Comparison(_embq.Compared.read(text))
+
+
+def _suspected(text: str) -> Suspects:
+    return Suspects.of_raw(_embq.Suspected.read(text))
 
 
 class Suspects(Table):
@@ -555,6 +566,9 @@ class Suspects(Table):
 
     def __repr__(self) -> str:
         return self._raw.table(20).rstrip("\n")
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _suspected, (self._raw.json(),)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The list as JSON, the same as ``embq suspects --format json``, written to `path` as well if there is one."""

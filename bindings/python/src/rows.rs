@@ -5,7 +5,7 @@ use std::ops::Range;
 use embq_core::Result;
 use embq_core::data::{Element, ElementType, Embeddings, Origin, RowBlocks};
 use half::{bf16, f16};
-use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -39,7 +39,7 @@ pub(crate) fn embeddings(array: &Bound<'_, PyUntypedArray>, element_type: &str, 
         return Err(PyTypeError::new_err(format!("elements of {element_type} have another size")));
     }
     // SAFETY: the pointer is that of a living array.
-    let data = unsafe { (*array.as_array_ptr()).data }.cast::<u8>().cast_const();
+    let data = unsafe { (*array.as_array_ptr()).fields.data }.cast::<u8>().cast_const();
     let blocks =
         BorrowedRows { data, rows, dimensions, strides: [row, column], element_type, _owner: array.clone().unbind() };
     Ok(Embeddings::new(Origin::new(name), rows, dimensions, element_type, blocks))

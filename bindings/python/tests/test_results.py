@@ -127,7 +127,7 @@ def test_what_a_notebook_shows(result):
     assert "<svg" in embq.read_json(result.to_json())._repr_html_()
 
 
-def test_pickles(result):
+def test_pickles(result, digits):
     again = pickle.loads(pickle.dumps(result))
     assert again.to_json() == result.to_json()
     for name in ("row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"):
@@ -135,6 +135,8 @@ def test_pickles(result):
     assert again._repr_html_() == result._repr_html_()
     stored = pickle.loads(pickle.dumps(embq.read_json(result.to_json())))
     assert stored.metrics == result.metrics
+    for other in (embq.compare([digits[0], digits[0][:, :9]], digits[1]), embq.suspects(*digits)):
+        assert pickle.loads(pickle.dumps(other)).to_json() == other.to_json()
 
 
 def test_plot(result):
