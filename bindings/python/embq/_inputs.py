@@ -303,11 +303,13 @@ def _polars_labels(value: Any, name: str) -> Labels:
         if value.width != 1:
             raise error(f"{name}: a table of {value.width} columns, not one of labels", f'give the column: {name}["label"]')
         value = value.to_series()
+    if value.dtype == polars.Categorical:
+        value = value.cast(polars.String)
     if value.dtype == polars.String:
         value = value.cast(polars.Enum(value.drop_nulls().unique()))
-    if value.dtype in (polars.Categorical, polars.Enum):
+    if value.dtype == polars.Enum:
         codes = value.to_physical().cast(polars.Int64).fill_null(-1).to_numpy()
-        return _coded(name, codes, value.cat.get_categories().to_list())
+        return _coded(name, codes, value.dtype.categories.to_list())
     if value.null_count() == 0 and (value.dtype.is_integer() or value.dtype == polars.Boolean):
         return _numpy_labels(value.to_numpy(), name)
     return Labels.from_objects(name, value.to_list())

@@ -204,7 +204,7 @@ class Result:
     @property
     def warnings(self) -> list[str]:
         """What one should know about the result."""
-        return list(self._data["warnings"])
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -276,6 +276,10 @@ class Result:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        own = getattr(type(self), name, None)
+        if isinstance(own, property):
+            # It is not there, and says why.
+            return own.__get__(self)
         metrics = self._data["metrics"]
         if name not in metrics:
             raise AttributeError(_unknown(name, metrics))
@@ -448,7 +452,7 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """What one should know about the comparison."""
-        return list(self._data["warnings"])
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
 
     def __getitem__(self, candidate: str) -> dict[str, Difference]:
         for found in self._data["candidates"]:

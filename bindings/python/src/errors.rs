@@ -62,7 +62,8 @@ const RENAMED: [(&str, &str); 8] = [
 ];
 
 /// A message about options of the command line as one about parameters: `--distance euclidean` is `metric="euclidean"`.
-fn in_python(message: &str) -> String {
+#[pyfunction]
+pub(crate) fn in_python(message: &str) -> String {
     let mut parts = message.split("--");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -36,6 +36,7 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<compare::Compared>()?;
     module.add_class::<suspects::Suspected>()?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::in_python, module)?)?;
     module.add_function(wrap_pyfunction!(score::score, module)?)?;
     module.add_function(wrap_pyfunction!(compare::compare, module)?)?;
     module.add_function(wrap_pyfunction!(suspects::suspects, module)?)?;

@@ -15,7 +15,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
-use crate::errors::exception;
+use crate::errors::{exception, input_error};
 use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, for_distance, load};
 use crate::settings::{Choice, Measure, Wanted};
 use crate::work::{Manner, run};
@@ -198,8 +198,10 @@ impl Evaluated {
         let (Some(rows), Some((column, options))) = (rows, &self.given) else {
             return Ok(html::render(&self.detail(&none), None));
         };
+        let Some(scores) = self.rows.as_ref().map(|rows| rows.scores.clone()) else {
+            return Err(input_error("this result has no rows to draw", Some("leave X out, or score again")));
+        };
         let rows = rows.rows()?;
-        let scores = self.rows.as_ref().map(|rows| rows.scores.clone()).unwrap_or_default();
         let (evaluation, matrix) = (self.evaluation.clone(), self.matrix.clone());
         let (column, options) = (Arc::clone(column), options.clone());
         run(py, &manner, move |watch| {

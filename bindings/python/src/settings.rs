@@ -120,7 +120,7 @@ impl Measure {
         let mut ks = wanted.k.clone();
         ks.sort_unstable();
         ks.dedup();
-        Ok(Settings {
+        let settings = Settings {
             distance: self.distance()?,
             temperature: self.temperature()?,
             softmin: self.softmin()?,
@@ -138,7 +138,9 @@ impl Measure {
             class_intervals: (!wanted.class_intervals).then_some(20),
             class_terms: false,
             hash: wanted.hash,
-        })
+        };
+        // Rows are kept where they are compared with classes anyway.
+        Ok(Settings { rows: settings.compares_with_classes(), ..settings })
     }
 }
 

@@ -204,7 +204,7 @@ def test_suspects(digits, program_json):
     assert json.loads(clean.to_json())["suspects"] == expected["suspects"]
     named = embq.suspects(X, wrong, ids=[f"row {row}" for row in range(1797)], text=np.array(["some text"] * 1797), neighbours=5)
     assert named["id"][0] == f"row {named['row'][0]}" and named["text"][0] == "some text"
-    assert "some text" in str(named)
+    assert named["id"][0] in str(named)
     again = embq.read_json(named.to_json())
     assert again.to_dict() == named.to_dict()
     assert len(found.to_pandas()) == len(found) if pytest.importorskip("pandas") else True

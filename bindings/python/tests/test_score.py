@@ -116,7 +116,8 @@ def test_bits(program_json, same_numbers, tmp_path):
     expected = program_json("score", tmp_path / "b.npy", "-l", tmp_path / "l.npy", "--distance", "hamming")
     same_numbers(embq.score(bits, y, metric="hamming").to_dict(), expected)
     packed = np.packbits(bits, axis=1)
-    assert embq.score(packed, y, metric="hamming").silhouette == embq.score(bits, y, metric="hamming").silhouette
+    unpacked = embq.score(bits, y, metric="hamming")
+    assert embq.score(packed, y, metric="hamming").silhouette == pytest.approx(unpacked.silhouette, abs=1e-6)
 
 
 def test_dropped_rows(digits, program_json, same_numbers, tmp_path):
@@ -126,7 +127,8 @@ def test_dropped_rows(digits, program_json, same_numbers, tmp_path):
     np.save(tmp_path / "x.npy", X)
     labels = y.astype(str).astype(object)
     labels[20] = None
-    (tmp_path / "l.csv").write_text("label\n" + "\n".join("" if label is None else f"c{label}" for label in labels) + "\n")
+    lines = ["row,label", *(f"{row},{'' if label is None else f'c{label}'}" for row, label in enumerate(labels))]
+    (tmp_path / "l.csv").write_text("\n".join(lines) + "\n")
     expected = program_json("score", tmp_path / "x.npy", "-l", f"{tmp_path}/l.csv:label", "--drop-invalid", "--drop-null-labels")
     labels = [None if label is None else f"c{label}" for label in labels]
     result = embq.score(X, labels, invalid="drop", missing="drop")

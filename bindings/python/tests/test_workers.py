@@ -16,36 +16,46 @@ import pytest
 unix = pytest.mark.skipif(os.name != "posix", reason="needs fork and signals")
 
 
+WORKERS = """
+import multiprocessing, sys
+import numpy as np
+import embq
+
 def silhouette(seed):
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 5, 2000)
     return embq.score(rng.normal(size=(2000, 16)) + np.eye(16)[y], y, metric="euclidean").silhouette
 
+def nested(queue):
+    silhouette(1)
+    grandchild = multiprocessing.get_context("fork").Process(target=lambda: queue.put(silhouette(2)))
+    grandchild.start()
+    grandchild.join()
+
+if __name__ == "__main__":
+    method = sys.argv[1]
+    expected = [silhouette(seed) for seed in range(4)]
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        assert pool.map_async(silhouette, range(4)).get(timeout=60) == expected
+    if method == "fork":
+        queue = context.Queue()
+        process = context.Process(target=nested, args=(queue,))
+        process.start()
+        assert queue.get(timeout=30) == expected[2]
+        process.join(10)
+        assert process.exitcode == 0
+    assert [silhouette(seed) for seed in range(4)] == expected
+"""
+
 
 @unix
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_workers_give_the_same(method):
-    expected = [silhouette(seed) for seed in range(4)]
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        assert pool.map_async(silhouette, range(4)).get(timeout=120) == expected
-
-
-@unix
-def test_a_fork_of_a_fork():
-    silhouette(0)
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-
-    def child():
-        silhouette(1)
-        grandchild = context.Process(target=lambda: queue.put(silhouette(2)))
-        grandchild.start()
-        grandchild.join()
-
-    process = context.Process(target=child)
-    process.start()
-    assert queue.get(timeout=60) == silhouette(2)
-    process.join(10)
+def test_workers_give_the_same(method, tmp_path):
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    finished = subprocess.run([sys.executable, script, method], capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr
 
 
 @unix
