@@ -8,4 +8,5 @@
 pub mod cli;
 pub mod gate;
 pub mod memory;
+pub mod process;
 pub mod report;

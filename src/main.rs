@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use embq::cli;
 use embq::memory::LimitedAllocator;
+use embq::{cli, process};
 
 #[global_allocator]
 static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
 fn main() -> ExitCode {
     embq_files::set_decoding_guard(&ALLOCATOR);
-    cli::main()
+    process::record_panics();
+    process::delete_temporary_files_on_interrupt();
+    ExitCode::from(cli::run(std::env::args_os().skip(1)))
 }

@@ -16,7 +16,7 @@ use embq_files::input::{Header, ReadOptions};
 #[derive(Debug, Parser)]
 #[command(name = "embq", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Rows are counted from 0. Exit codes: 0 done, 1 a gate failed, 2 wrong use or bad input.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }

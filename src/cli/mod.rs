@@ -5,7 +5,6 @@ mod ci;
 mod compare;
 mod grad;
 mod inspect;
-mod interrupt;
 mod message;
 mod mistakes;
 mod named_rows;
@@ -15,22 +14,22 @@ mod score;
 mod suspects;
 
 use std::any::Any;
+use std::ffi::OsString;
+use std::fmt;
 use std::io::Write;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::process::ExitCode;
-use std::sync::Mutex;
 
 use anstream::adapter::strip_str;
 use clap::{CommandFactory, Parser};
 
+use crate::process::take_last_panic;
 use crate::report::output::{OutputFile, WrittenFile};
 use crate::report::{Format, comparison, gradient, json, metric_list, suspects as suspected};
 use embq_core::error::{Error, Result};
 use embq_files::input;
 
-pub use args::Arguments;
-use args::{Command, ListFormat, SchemaOf};
+use args::{Arguments, Command, ListFormat, SchemaOf};
 
 /// How a run ended that was not cut short by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,44 +41,45 @@ enum Outcome {
 /// Exit code of wrong use and bad input; also that of clap.
 const FAILURE: u8 = 2;
 
-/// Reads the arguments and runs the command.
-pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => match mistakes::explained(&given(), &error) {
-            Some(meant) => {
+/// Runs one command and returns its exit code: 0 for success, 1 for a failed gate, 2 for wrong use or bad input.
+///
+/// `arguments` are those after the name of the program. Results go to standard output, everything else to standard
+/// error. No panic hook and no signal handler is installed; see [`process`](crate::process).
+pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let line = CommandLine::new(&arguments);
+    let name = OsString::from("embq");
+    let parsed = match Arguments::try_parse_from(std::iter::once(&name).chain(&arguments)) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            if let Some(meant) = mistakes::explained(line.words(), &error) {
                 message::error(&meant);
-                return ExitCode::from(FAILURE);
+                return FAILURE;
             }
-            None => error.exit(),
-        },
+            // Help that cannot be printed has no reader.
+            let _ = error.print();
+            return error.exit_code().try_into().unwrap_or(FAILURE);
+        }
     };
-    run(arguments)
-}
-
-/// Runs a command and turns its outcome into an exit code; an error goes to standard error.
-pub fn run(arguments: Arguments) -> ExitCode {
-    keep_panics_quiet();
-    interrupt::handle();
-    match panic::catch_unwind(|| dispatch(arguments)) {
-        Ok(Ok(Outcome::Success)) => ExitCode::SUCCESS,
-        Ok(Ok(Outcome::GateFailed)) => ExitCode::from(1),
+    match panic::catch_unwind(AssertUnwindSafe(|| dispatch(parsed, &line))) {
+        Ok(Ok(Outcome::Success)) => 0,
+        Ok(Ok(Outcome::GateFailed)) => 1,
         Ok(Err(error)) => {
             message::error(&error);
-            ExitCode::from(FAILURE)
+            FAILURE
         }
         Err(payload) => {
             message::defect(&described(payload.as_ref()));
-            ExitCode::from(FAILURE)
+            FAILURE
         }
     }
 }
 
-fn dispatch(arguments: Arguments) -> Result<Outcome> {
+fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
     match arguments.command {
-        Command::Score(score) => score::run(*score),
+        Command::Score(score) => score::run(*score, line),
         Command::Grad(grad) => grad::run(*grad),
-        Command::Report(report) => report::run(*report),
+        Command::Report(report) => report::run(*report, line),
         Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Compare(compare) => compare::run(*compare),
         Command::Inspect(inspect) => inspect::run(&inspect),
@@ -135,15 +135,26 @@ fn keep_inputs<'a>(
     Ok(())
 }
 
-/// The command line as a shell would read it again.
-fn command_line() -> String {
-    let arguments = given().into_iter().map(|argument| shell_word(&argument));
-    std::iter::once("embq".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+/// The arguments as they were given, for messages and pages that repeat them.
+pub(crate) struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    fn new(arguments: &[OsString]) -> Self {
+        CommandLine(arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect())
+    }
+
+    /// The arguments, without the name of the program.
+    fn words(&self) -> &[String] {
+        &self.0
+    }
 }
 
-/// The arguments as they were given, without the name of the program.
-fn given() -> Vec<String> {
-    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
+/// The whole command as a shell reads it.
+impl fmt::Display for CommandLine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("embq")?;
+        self.0.iter().try_for_each(|word| write!(formatter, " {}", shell_word(word)))
+    }
 }
 
 /// An argument as a shell takes it.
@@ -190,19 +201,7 @@ fn printed(written: std::io::Result<()>) -> Result<Outcome> {
     }
 }
 
-static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
-
-/// Keeps what a panic says for later: readers catch the panics of the libraries that they use and tell of a broken
-/// file, and what is not caught is told by [`run`].
-fn keep_panics_quiet() {
-    panic::set_hook(Box::new(|info| {
-        if let Ok(mut last) = LAST_PANIC.lock() {
-            *last = Some(info.to_string());
-        }
-    }));
-}
-
 fn described(payload: &(dyn Any + Send)) -> String {
-    let told = LAST_PANIC.lock().ok().and_then(|mut last| last.take());
-    told.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    take_last_panic().or(text).or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

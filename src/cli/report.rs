@@ -6,7 +6,7 @@ use crate::cli::args::{ReportArguments, saturated};
 use crate::cli::compare::checkpoints;
 use crate::cli::named_rows::NamedRows;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, command_line, keep_inputs, message};
+use crate::cli::{CommandLine, Outcome, keep_inputs, message};
 use crate::report::output::OutputFile;
 use crate::report::{html, is_page};
 use embq_core::data::{Dataset, DatasetOptions, RowChoice, RowNames};
@@ -14,13 +14,13 @@ use embq_core::detail::{Checkpoint, MATRIX_CLASSES, detail};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Scored, Settings, evaluate};
 
-pub(crate) fn run(arguments: ReportArguments) -> Result<Outcome> {
+pub(crate) fn run(arguments: ReportArguments, line: &CommandLine) -> Result<Outcome> {
     let output = output(&arguments)?;
     arguments.run.start_threads();
     let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let page = match &arguments.embeddings[..] {
-        [only] => one(&arguments, only, &bars)?,
-        several => compared(&arguments, several, &bars)?,
+        [only] => one(&arguments, only, line, &bars)?,
+        several => compared(&arguments, several, line, &bars)?,
     };
     output.write(|writer| Ok(writer.write_all(page.as_bytes())?))?.publish()?;
     if !arguments.run.quiet {
@@ -41,16 +41,16 @@ fn output(arguments: &ReportArguments) -> Result<OutputFile> {
 }
 
 /// The page of one input.
-fn one(arguments: &ReportArguments, embeddings: &str, bars: &Bars) -> Result<String> {
+fn one(arguments: &ReportArguments, embeddings: &str, line: &CommandLine, bars: &Bars) -> Result<String> {
     let (dataset, names) = load(arguments, embeddings)?;
     let settings = Settings { matrix: dataset.labels().classes() <= MATRIX_CLASSES, ..settings(arguments) };
     let Scored { evaluation, rows, matrix, .. } = evaluate(&dataset, &settings, bars)?;
     let detail = detail(&dataset, &evaluation, &rows, matrix.as_ref(), names, bars)?;
-    Ok(html::render(&detail, Some(&command_line())))
+    Ok(html::render(&detail, Some(&line.to_string())))
 }
 
 /// The page of several checkpoints with the same rows.
-fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> Result<String> {
+fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLine, bars: &Bars) -> Result<String> {
     if let Some(option) = arguments.names.options().next() {
         let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not list");
         return Err(Error::setting(problem, "leave it out, or give one checkpoint"));
@@ -63,7 +63,7 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> 
         let classes = dataset.scored_members().map(|(code, _)| code).collect();
         checkpoints.push(Checkpoint { name, evaluation, scores, classes });
     }
-    Ok(html::render_checkpoints(&checkpoints, Some(&command_line())))
+    Ok(html::render_checkpoints(&checkpoints, Some(&line.to_string())))
 }
 
 fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use crate::cli::args::{ScoreArguments, saturated};
 use crate::cli::ci::CiOutputs;
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, command_line, given, keep_inputs, message, mistakes, print_as, write_as};
+use crate::cli::{CommandLine, Outcome, keep_inputs, message, mistakes, print_as, write_as};
 use crate::gate::Gate;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{ClassLimit, ClassOrder, Format, View, html, is_page, plot};
@@ -24,7 +24,7 @@ use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
 use embq_files::output::rows::{RowFormat, RowTable};
 
-pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
+pub(crate) fn run(arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
     let [embeddings] = &arguments.embeddings[..] else {
         if arguments.labels.is_empty()
             && let Some(meant) = mistakes::labels_among_inputs("score", &arguments.embeddings)
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     if arguments.plot && arguments.format != Format::Table {
         return Err(Error::setting("--plot draws below the table", "leave --format out"));
     }
-    let mut settings = settings(&arguments)?;
+    let mut settings = settings(&arguments, line)?;
     let gates = gates(&arguments, &settings)?;
     if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
         settings.class_intervals = None;
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
     }
 
     // All that can fail comes before the first file appears in its place.
-    let written = outputs.write(&results, &tables, &view, &bars)?;
+    let written = outputs.write(&results, &tables, &view, line, &bars)?;
     if !(arguments.run.quiet && outputs.any()) {
         let mut text = arguments.format.render(&results, &view)?;
         for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
@@ -202,10 +202,10 @@ fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
     Ok(View { classes: arguments.classes, order })
 }
 
-fn settings(arguments: &ScoreArguments) -> Result<Settings> {
+fn settings(arguments: &ScoreArguments, line: &CommandLine) -> Result<Settings> {
     let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim())).map_err(|error| {
         let names = arguments.metrics.iter().map(|name| name.trim());
-        names.filter_map(|name| mistakes::distance_among_metrics(&given(), name)).next().unwrap_or(error)
+        names.filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
     })?;
     if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
@@ -347,6 +347,7 @@ impl Outputs {
         results: &[Evaluation],
         tables: &[Tables<'_>],
         view: &View,
+        line: &CommandLine,
         bars: &Bars,
     ) -> Result<Vec<WrittenFile<'_>>> {
         let mut written = Vec::new();
@@ -357,7 +358,7 @@ impl Outputs {
         for (result, Tables { dataset, rows, matrix }) in results.iter().zip(tables) {
             if !self.pages.is_empty() {
                 let detail = detail(dataset, result, rows, matrix.as_ref(), RowNames::default(), bars)?;
-                let page = html::render(&detail, Some(&command_line()));
+                let page = html::render(&detail, Some(&line.to_string()));
                 for file in &self.pages {
                     written.push(file.write(|writer| Ok(writer.write_all(page.as_bytes())?))?);
                 }

@@ -46,6 +46,31 @@ pub fn render(detail: &Detail, command: Option<&str>) -> String {
     page(&visible(name), &subtitle(evaluation), &sections(detail, command)).into_string()
 }
 
+/// What a notebook shows of a result, as a part of its page: headline, silhouette plot and classes.
+pub fn fragment(detail: &Detail) -> String {
+    let evaluation = &detail.evaluation;
+    let series = silhouette_plot::series(evaluation, detail.scores);
+    let markup = html! {
+        div class="embq-report" {
+            style { (PreEscaped(scoped_style())) }
+            p class="subtitle" { (subtitle(evaluation)) }
+            (glance(evaluation))
+            @if !series.is_empty() && !detail.classes.is_empty() { (silhouette_plot::plots(detail, &series)) }
+            (class_table::table(evaluation))
+        }
+    };
+    markup.into_string()
+}
+
+/// The style sheet for a part of somebody else's page: by nesting, its rules hold inside of the part only.
+fn scoped_style() -> String {
+    let style = STYLE.replace(":root", "&").replace("\nbody {", "\n& {");
+    format!(
+        ".embq-report {{\n{style}\nmargin: 0; padding: 4px 16px 16px; .scroll {{ max-height: 24rem; }} .cards {{ margin: 12px 0 \
+         18px; }} .pair {{ margin-bottom: 18px; }}\n}}"
+    )
+}
+
 /// The page of several checkpoints, in their order. `command` is the command line that makes it again.
 pub fn render_checkpoints(checkpoints: &[Checkpoint], command: Option<&str>) -> String {
     let name = |checkpoint: Option<&Checkpoint>| visible(checkpoint.map_or("", |checkpoint| &checkpoint.name));

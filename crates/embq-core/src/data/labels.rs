@@ -61,6 +61,14 @@ pub struct LabelColumn {
 }
 
 impl LabelColumn {
+    /// A column from distinct labels and, for each row, the index of its label, as a categorical column holds them. An
+    /// index past the end of the labels stands for a missing one.
+    pub fn from_codes(origin: Origin, label_type: LabelType, dictionary: Vec<Label>, mut codes: Vec<u32>) -> Self {
+        let known = dictionary.len();
+        codes.iter_mut().filter(|code| **code as usize >= known).for_each(|code| *code = MISSING);
+        LabelColumn { origin, label_type, dictionary, codes, blank_end: 0 }
+    }
+
     /// Where the labels came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
@@ -388,6 +396,17 @@ mod tests {
         assert_eq!(labels.codes(), [1, 0, 0]);
         assert_eq!(labels.counts(), [2, 1]);
         assert_eq!(labels.names(), [Label::Text("a".into()), Label::Text("b".into())]);
+    }
+
+    #[test]
+    fn codes_past_the_dictionary_are_missing_labels() {
+        let dictionary = vec![Label::Text("b".into()), Label::Text("a".into())];
+        let column = LabelColumn::from_codes(Origin::new("y"), LabelType::Text, dictionary, vec![1, u32::MAX, 0, 2]);
+        assert_eq!((0..4).map(|row| column.code(row)).collect::<Vec<_>>(), [Some(1), None, Some(0), None]);
+        let labels = Labels::from_column(&column, [0, 2].into_iter()).unwrap();
+        assert_eq!(labels.codes(), [0, 1]);
+        let error = Labels::from_column(&column, 0..4).unwrap_err();
+        assert!(matches!(error, Error::MissingLabel { row: 1, rows: 2, .. }), "{error}");
     }
 
     #[test]

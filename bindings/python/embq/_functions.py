@@ -1,0 +1,567 @@
+"""The functions of the module: parameters are put in order here, and documented."""
+
+from __future__ import annotations
+
+import os
+
+from . import _embq, _inputs
+from ._progress import watched
+from ._results import Comparison, Result, Suspects
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, Literal
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_METRIC_NAMES = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
+
+
+def metric_name(metric: str, distance: str | None = None) -> str:
+    """The distance that `metric` or its alias names."""
+    name = distance if distance is not None else metric
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _inputs.error(
+            f"metric: {name!r} is not the name of a distance",
+            'compute the distances yourself and pass them with metric="precomputed"',
+        )
+    return _METRIC_NAMES.get(name, name)
+
+
+def names(value: Any) -> list[str]:
+    """One name or several, as text."""
+    if value is None:
+        return []
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        value = [value]
+    return [str(bool(item)).lower() if type(item).__name__ in ("bool", "bool_") else str(item) for item in value]
+
+
+def _measure(
+    metric: str,
+    distance: str | None = None,
+    temperature: float | str = 0.1,
+    softmin: str = "weighted",
+    softmax: str = "lse",
+    precision: str | None = None,
+    random_state: int | None = 0,
+) -> dict[str, Any]:
+    if isinstance(temperature, str) and temperature != "auto":
+        raise _inputs.error(f"temperature: unknown value {temperature!r}", 'a number from 1e-6 to 1e6, or "auto"')
+    return {
+        "metric": metric_name(metric, distance),
+        "temperature": None if isinstance(temperature, str) else float(temperature),
+        "softmin": softmin,
+        "softmax": softmax,
+        "precision": {"float32": "f32", "float64": "f64"}.get(str(precision), precision),
+        "random_state": _seed(random_state),
+    }
+
+
+def _seed(random_state: Any) -> int:
+    if random_state is None:
+        return 0
+    if hasattr(random_state, "randint"):
+        return int(random_state.randint(2**31 - 1))
+    if hasattr(random_state, "integers"):
+        return int(random_state.integers(2**63 - 1))
+    return int(random_state)
+
+
+def _wanted(
+    metrics: Any = "usual",
+    k: Any = (1, 5, 10),
+    sample: int | None = None,
+    batch_size: int | None = None,
+    intervals: bool = False,
+    class_intervals: bool = False,
+    matrix: bool = False,
+    hash: bool = False,
+) -> dict[str, Any]:
+    return {
+        "metrics": [part for name in names(metrics) for part in name.split(",")],
+        "k": [int(k)] if not hasattr(k, "__iter__") else [int(number) for number in k],
+        "sample": sample,
+        "batch_size": batch_size,
+        "intervals": bool(intervals),
+        "class_intervals": bool(class_intervals),
+        "matrix": bool(matrix),
+        "hash": bool(hash),
+    }
+
+
+def _dropped(parameter: str, value: str) -> bool:
+    if value not in ("raise", "drop"):
+        raise _inputs.error(f"{parameter}: unknown value {value!r}", f'{parameter}="raise" stops, {parameter}="drop" leaves the rows out')
+    return value == "drop"
+
+
+def _choice(
+    invalid: str = "raise",
+    missing: str = "raise",
+    ignore_label: Any = None,
+    include: Any = None,
+    exclude: Any = None,
+    min_class_size: int | None = None,
+    subsample: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "ignore_label": names(ignore_label),
+        "include": names(include),
+        "exclude": names(exclude),
+        "drop_invalid": _dropped("invalid", invalid),
+        "drop_null_labels": _dropped("missing", missing),
+        "min_class_size": min_class_size,
+        "subsample": subsample,
+    }
+
+
+def score(
+    X: Any,
+    y: Any,
+    *,
+    metric: str = "cosine",
+    distance: str | None = None,
+    metrics: str | Iterable[str] = "usual",
+    k: int | Iterable[int] = (1, 5, 10),
+    temperature: float | Literal["auto"] = 0.1,
+    softmin: Literal["weighted", "lse"] = "weighted",
+    softmax: Literal["lse", "hard"] = "lse",
+    gallery: tuple[Any, Any] | None = None,
+    exclude_identical: bool = False,
+    batch: Any = None,
+    batch_size: int | None = None,
+    sample: int | None = None,
+    intervals: bool = False,
+    class_intervals: bool = False,
+    matrix: bool = False,
+    sample_weight: Any = None,
+    invalid: Literal["raise", "drop"] = "raise",
+    missing: Literal["raise", "drop"] = "raise",
+    ignore_label: Any = None,
+    include: Any = None,
+    exclude: Any = None,
+    min_class_size: int | None = None,
+    subsample: int | None = None,
+    precision: Literal["float32", "float64"] | None = None,
+    random_state: int | None = 0,
+    hash: bool = False,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Result:
+    """Score embeddings: how well do they separate the classes of their rows?
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), or path
+        The embeddings: a NumPy array, a torch tensor, a polars or pandas table, a polars ``Array`` or Arrow
+        ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory is read in
+        place, anything else is converted a block of rows at a time. With ``metric="precomputed"``, distances of shape
+        (n_samples, n_samples). A path is read by the rules of the program, for example ``"emb.parquet"`` or
+        ``"data.csv:f0..f127"``.
+    y : array-like of shape (n_samples,), or path
+        The label of each row: integers, strings, booleans, or a categorical column. A path, or a column of the file of
+        ``X``, as the program reads it.
+    metric : str, default="cosine"
+        ``"cosine"``, ``"euclidean"``, ``"sqeuclidean"``, ``"manhattan"``, ``"hamming"`` (share of bits that differ) or
+        ``"precomputed"``.
+    distance : str, default=None
+        The same as ``metric``, by the name it has in the program.
+    metrics : str or iterable of str, default="usual"
+        Names of metrics and families (``embq metrics`` lists them): ``"usual"`` are the silhouettes and separation, others
+        are ``"retrieval"``, ``"validity"``, ``"spectrum"``, ``"contrastive"``, ``"collapse"``, ``"single_cell"``, ``"all"``.
+    k : int or iterable of int, default=(1, 5, 10)
+        Numbers of neighbours, or of components, for metrics that are given at some.
+    temperature : float or "auto", default=0.1
+        Temperature of the soft silhouette in units of the distance, from 1e-6 to 1e6; ``"auto"`` finds the one at which
+        the soft minimum averages over 2 classes.
+    softmin : {"weighted", "lse"}, default="weighted"
+        The soft minimum over competing classes.
+    softmax : {"lse", "hard"}, default="lse"
+        The smooth maximum of a and b.
+    gallery : tuple of (X, y), default=None
+        Rows among which the metrics of retrieval look for neighbours, instead of among ``X`` itself.
+    exclude_identical : bool, default=False
+        Whether a row of the gallery that is the query itself is left out for that query.
+    batch : array-like of shape (n_samples,), default=None
+        The batch of each row, for ``asw_batch`` and ``bras``.
+    batch_size : int, default=None
+        Also the loss in shuffled batches of so many rows, as a training run sees it.
+    sample : int, default=None
+        Rows from which ``uniformity`` takes its pairs; all by default.
+    intervals : bool, default=False
+        Whether silhouettes and mean distances get 95 % intervals.
+    class_intervals : bool, default=False
+        Whether every class gets intervals, also where that takes long.
+    matrix : bool, default=False
+        Whether the mean distances between all classes are kept, as ``r.matrix``.
+    sample_weight : array-like of shape (n_samples,), default=None
+        A positive weight for each row.
+    invalid : {"raise", "drop"}, default="raise"
+        What happens to rows with NaN or infinite values, and to zero vectors under cosine.
+    missing : {"raise", "drop"}, default="raise"
+        What happens to rows without a label (None, NaN, NA, empty text).
+    ignore_label, include, exclude : label or iterable of labels, default=None
+        Labels whose rows are left out; the only ones that take part; classes that are left out and have to be there.
+    min_class_size : int, default=None
+        Classes with fewer rows are left out.
+    subsample : int, default=None
+        Score only so many rows, drawn class by class; their distances are to all rows.
+    precision : {"float32", "float64"}, default=None
+        Precision of the products; float64 for float64 and wide integers, float32 for the rest. Sums are float64.
+    random_state : int, default=0
+        Seed of the shuffle, the sample, the subsample and the intervals.
+    hash : bool, default=False
+        Whether the result holds a hash of the embeddings.
+    n_jobs : int, default=None
+        Threads; ``None`` is what the environment variable ``EMBQ_THREADS`` says, or all cores, -1 is all cores. The result
+        is the same for any number.
+    progress : bool, default=None
+        Whether a progress bar is shown (by tqdm); by default where standard error is a terminal or a notebook.
+
+    Returns
+    -------
+    Result
+        Every metric by its name, and tables of classes and rows.
+
+    Raises
+    ------
+    InputError
+        A ``ValueError`` that says what is wrong, where, and what to do about it.
+    KeyboardInterrupt
+        Ctrl-C ends the work within a second.
+
+    See Also
+    --------
+    silhouette_score : scikit-learn's function of the same name, by the same arithmetic.
+
+    References
+    ----------
+    Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis". Every
+    metric is defined in docs/metrics.md.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.3, 1.0]])
+    >>> r = embq.score(X, ["cat", "cat", "dog", "dog"])
+    >>> round(r.silhouette, 4)
+    0.9835
+    >>> r.classes["label"].tolist()
+    ['cat', 'dog']
+    >>> r = embq.score(X, ["cat", "cat", "dog", "dog"], metrics=["silhouette", "knn_accuracy"], k=1)
+    >>> r["knn_accuracy@1"]
+    1.0
+    """
+    measure = _measure(metric, distance, temperature, softmin, softmax, precision, random_state)
+    with watched(n_jobs, progress) as manner:
+        raw = _embq.score(
+            _inputs.rows(X, "X"),
+            _inputs.labels(y, "y"),
+            measure=measure,
+            wanted=_wanted(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash),
+            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
+            weights=_inputs.weights(sample_weight),
+            batch=None if batch is None else _inputs.labels(batch, "batch"),
+            gallery=None if gallery is None else _gallery(gallery),
+            exclude_identical=exclude_identical,
+            manner=manner,
+        )
+    return Result(raw)
+
+
+def _gallery(gallery: Any) -> tuple[Any, Any]:
+    try:
+        X, y = gallery
+    except (TypeError, ValueError):
+        raise _inputs.error("gallery: embeddings and labels belong to it", "gallery=(X_gallery, y_gallery)") from None
+    return _inputs.rows(X, "gallery"), _inputs.labels(y, "gallery labels")
+
+
+def compare(
+    checkpoints: Sequence[Any],
+    y: Any,
+    *,
+    names: Sequence[str] | None = None,
+    metric: str = "cosine",
+    distance: str | None = None,
+    metrics: str | Iterable[str] = "usual",
+    k: int | Iterable[int] = (1, 5, 10),
+    temperature: float | Literal["auto"] = 0.1,
+    softmin: Literal["weighted", "lse"] = "weighted",
+    softmax: Literal["lse", "hard"] = "lse",
+    batch_size: int | None = None,
+    sample_weight: Any = None,
+    invalid: Literal["raise", "drop"] = "raise",
+    missing: Literal["raise", "drop"] = "raise",
+    ignore_label: Any = None,
+    include: Any = None,
+    exclude: Any = None,
+    min_class_size: int | None = None,
+    allow_mismatch: bool = False,
+    precision: Literal["float32", "float64"] | None = None,
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Compare embeddings of the same rows: is one better than another, or can that be chance?
+
+    Parameters
+    ----------
+    checkpoints : sequence of array-like of shape (n_samples, n_features)
+        The baseline, then the candidates. They may have different numbers of features.
+    y : array-like of shape (n_samples,)
+        The label of each row.
+    names : sequence of str, default=None
+        What the checkpoints are called; "baseline", "candidate" or "candidate 1", ... by default.
+    allow_mismatch : bool, default=False
+        Whether checkpoints are compared that differ in the rows that take part.
+    metric, distance, metrics, k, temperature, softmin, softmax, batch_size, sample_weight, invalid, missing, \
+ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs, progress
+        As in `score`. A temperature of ``"auto"`` is found on the baseline.
+
+    Returns
+    -------
+    Comparison
+        For each candidate and metric the difference, its 95 % interval, p-values and a verdict.
+
+    Raises
+    ------
+    InputError
+        As `score`, and checkpoints that cannot be compared.
+
+    See Also
+    --------
+    score : One of them alone.
+
+    Notes
+    -----
+    Differences are paired row by row; p-values are those of random signs, corrected by Holm for the number of candidates.
+    docs/comparing.md says how, and what to make of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1], 50)
+    >>> noise = rng.normal(size=(100, 8))
+    >>> main = noise + 2 * np.eye(8)[y]
+    >>> new = noise + 5 * np.eye(8)[y]
+    >>> c = embq.compare([main, new], y, names=["main", "new"])
+    >>> c["new"]["silhouette"].verdict
+    'better'
+    >>> c.best["silhouette"]
+    'new'
+    """
+    if isinstance(checkpoints, (str, os.PathLike)) or len(checkpoints) < 2:
+        raise _inputs.error("compare needs a baseline and at least one candidate", "embq.compare([X0, X1], y)")
+    count = len(checkpoints)
+    if names is None:
+        names = ["baseline"] + (["candidate"] if count == 2 else [f"candidate {number}" for number in range(1, count)])
+    names = [str(name) for name in names]
+    if len(names) != count or len(set(names)) != count:
+        raise _inputs.error(f"names: {len(names)} names for {count} checkpoints, or one name twice", "give each checkpoint a name of its own")
+    with watched(n_jobs, progress) as manner:
+        raw = _embq.compare(
+            [_inputs.rows(X, name) for X, name in zip(checkpoints, names)],
+            names,
+            _inputs.labels(y, "y"),
+            measure=_measure(metric, distance, temperature, softmin, softmax, precision, random_state),
+            wanted=_wanted(metrics, k, batch_size=batch_size),
+            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size),
+            weights=_inputs.weights(sample_weight),
+            allow_mismatch=allow_mismatch,
+            manner=manner,
+        )
+    return Comparison(raw)
+
+
+def suspects(
+    X: Any,
+    y: Any,
+    *,
+    metric: str = "cosine",
+    distance: str | None = None,
+    neighbours: int = 10,
+    ids: Any = None,
+    text: Any = None,
+    invalid: Literal["raise", "drop"] = "raise",
+    missing: Literal["raise", "drop"] = "raise",
+    ignore_label: Any = None,
+    include: Any = None,
+    exclude: Any = None,
+    min_class_size: int | None = None,
+    precision: Literal["float32", "float64"] | None = None,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Suspects:
+    """Find the rows that are likely mislabelled, by what their neighbours and their distances to all classes say.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), or path
+        The embeddings, as in `score`.
+    y : array-like of shape (n_samples,), or path
+        The label of each row.
+    neighbours : int, default=10
+        How many nearest neighbours vote.
+    ids, text : array-like of shape (n_samples,), default=None
+        What the rows are called, and what they say, shown beside them.
+    metric, distance, invalid, missing, ignore_label, include, exclude, min_class_size, precision, n_jobs, progress
+        As in `score`.
+
+    Returns
+    -------
+    Suspects
+        A table of rows, most suspicious first, with the label that each looks like.
+
+    Raises
+    ------
+    InputError
+        As `score`.
+
+    Notes
+    -----
+    docs/suspects.md says how rows are ranked, and how many flipped labels are found on real sets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [1.0, 0.0], [0.1, 1.0], [0.3, 1.0], [0.0, 1.0]])
+    >>> found = embq.suspects(X, ["cat", "cat", "dog", "dog", "dog", "dog"], neighbours=2)
+    >>> found["row"].tolist(), found["suggested"].tolist()
+    ([2], ['cat'])
+    """
+    if int(neighbours) < 1:
+        raise _inputs.error(f"neighbours is {neighbours}", "at least one neighbour has to vote")
+    with watched(n_jobs, progress) as manner:
+        raw = _embq.suspects(
+            _inputs.rows(X, "X"),
+            _inputs.labels(y, "y"),
+            measure=_measure(metric, distance, precision=precision),
+            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size),
+            neighbours=int(neighbours),
+            ids=None if ids is None else _inputs.labels(ids, "ids"),
+            text=None if text is None else _inputs.labels(text, "text"),
+            manner=manner,
+        )
+    return Suspects.of_raw(raw)
+
+
+def silhouette_loss(
+    X: Any,
+    y: Any,
+    *,
+    temperature: float | Literal["auto"] = 0.1,
+    metric: str = "cosine",
+    distance: str | None = None,
+    softmin: Literal["weighted", "lse"] = "weighted",
+    softmax: Literal["lse", "hard"] = "lse",
+    invalid: Literal["raise", "drop"] = "raise",
+    missing: Literal["raise", "drop"] = "raise",
+    ignore_label: Any = None,
+    precision: Literal["float32", "float64"] | None = None,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> tuple[float, NDArray[np.float32] | NDArray[np.float64]]:
+    """The silhouette loss, 1 minus the mean soft silhouette, and its exact gradient.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The embeddings.
+    y : array-like of shape (n_samples,)
+        The label of each row.
+    temperature : float or "auto", default=0.1
+        Temperature in units of the distance, from 1e-6 to 1e6.
+    metric : {"cosine", "sqeuclidean", "euclidean"}, default="cosine"
+        The distance; the others have no gradient.
+    distance, softmin, softmax, invalid, missing, ignore_label, precision, n_jobs, progress
+        As in `score`.
+
+    Returns
+    -------
+    loss : float
+        From 0 (well separated) to 2.
+    gradient : ndarray of shape (n_samples, n_features)
+        The derivative of the loss with respect to ``X``, in the precision of the products; 0 for rows that are left out.
+
+    Raises
+    ------
+    InputError
+        As `score`.
+
+    Notes
+    -----
+    docs/gradients.md has the formulas. The loss for PyTorch is a module of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.3, 1.0]])
+    >>> loss, gradient = embq.silhouette_loss(X, ["cat", "cat", "dog", "dog"])
+    >>> gradient.shape
+    (4, 2)
+    >>> step = X - 0.1 * gradient
+    >>> embq.silhouette_loss(step, ["cat", "cat", "dog", "dog"])[0] < loss
+    True
+    """
+    with watched(n_jobs, progress) as manner:
+        return _embq.silhouette_loss(
+            _inputs.rows(X, "X"),
+            _inputs.labels(y, "y"),
+            measure=_measure(metric, distance, temperature, softmin, softmax, precision),
+            choice=_choice(invalid, missing, ignore_label),
+            manner=manner,
+        )
+
+
+def read_json(source: Any) -> Result | Comparison | Suspects:
+    """Read a result that `Result.to_json` or the program wrote.
+
+    Parameters
+    ----------
+    source : path or str
+        A file, or the JSON itself.
+
+    Returns
+    -------
+    Result, Comparison or Suspects
+        What the JSON is of. A `Result` has no rows then.
+
+    Raises
+    ------
+    InputError
+        What is not a result of embq.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> r = embq.score(np.eye(4) + 1, [0, 0, 1, 1])
+    >>> embq.read_json(r.to_json()).silhouette == r.silhouette
+    True
+    """
+    import json
+
+    text = str(source)
+    if isinstance(source, os.PathLike) or not text.lstrip().startswith("{"):
+        with open(source, encoding="utf-8") as file:
+            text = file.read()
+    try:
+        kind = json.loads(text)["kind"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise _inputs.error(f"this is not a result of embq: {problem!r}", "results are written by r.to_json(), or by embq score -o result.json") from None
+    if kind == "compare":
+        return Comparison(_embq.Compared.read(text))
+    if kind == "suspects":
+        return Suspects.of_raw(_embq.Suspected.read(text))
+    if kind == "set":
+        raise _inputs.error("this file holds the results of several labellings", 'json.load(file)["results"] is a list of them')
+    return Result(_embq.Evaluated.read(text))

@@ -1,0 +1,581 @@
+"""Results that a person and a program can both read."""
+
+from __future__ import annotations
+
+import os
+
+from . import _embq, _inputs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_CLASS_COLUMNS = (
+    "silhouette",
+    "soft_silhouette",
+    "negative_share",
+    "intra_mean",
+    "a_std",
+    "radius_mean",
+    "radius_max",
+    "variance",
+    "separation",
+    "centroid_separation",
+    "margin",
+    "ratio",
+)
+_SHOWN = 10
+
+
+class Table:
+    """A table: columns by name, each a NumPy array.
+
+    Columns are items (``table["silhouette"]``) and attributes (``table.silhouette``). A number that is undefined is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> r = embq.score(np.eye(4) + 1, ["a", "a", "b", "b"])
+    >>> r.classes.columns[:3]
+    ['label', 'count', 'silhouette']
+    >>> r.classes["count"].tolist()
+    [2, 2]
+    """
+
+    def __init__(self, columns: dict[str, NDArray[Any]]) -> None:
+        self._columns = columns
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._columns)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise KeyError(f"no column {name!r}; there are: {', '.join(self._columns)}") from None
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        columns = self.__dict__.get("_columns", {})
+        if name in columns:
+            return columns[name]  # type: ignore[no-any-return]
+        raise AttributeError(f"no column {name!r}; there are: {', '.join(columns)}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._columns]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return next((len(column) for column in self._columns.values()), 0)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """The columns as lists."""
+        return {name: column.tolist() for name, column in self._columns.items()}
+
+    def to_pandas(self) -> Any:
+        """The table as a ``pandas.DataFrame``."""
+        import pandas
+
+        return pandas.DataFrame(self._columns)
+
+    def to_polars(self) -> Any:
+        """The table as a ``polars.DataFrame``, undefined numbers as null."""
+        import polars
+
+        return polars.DataFrame({name: polars.Series(name, _plain(column)) for name, column in self._columns.items()}).fill_nan(None)
+
+    def to_arrow(self) -> Any:
+        """The table as a ``pyarrow.Table``, undefined numbers as null."""
+        import pyarrow
+
+        return pyarrow.table({name: pyarrow.array(_plain(column), from_pandas=True) for name, column in self._columns.items()})
+
+    def _cells(self, count: int) -> list[list[str]]:
+        columns = [[name, *(_cell(value) for value in column[:count].tolist())] for name, column in self._columns.items()]
+        return [list(row) for row in zip(*columns)]
+
+    def __repr__(self) -> str:
+        cells = self._cells(_SHOWN)
+        numeric = [column.dtype.kind in "fiu" for column in self._columns.values()]
+        widths = [max(len(row[place]) for row in cells) for place in range(len(numeric))]
+        lines = [
+            "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric)).rstrip()
+            for row in cells
+        ]
+        if len(self) > _SHOWN:
+            lines.append(f"... {len(self):,} rows")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head, *body = self._cells(_SHOWN)
+        text = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
+        more = f"<p>{len(self):,} rows</p>" if len(self) > _SHOWN else ""
+        return f"<table><thead><tr>{text}</tr></thead><tbody>{rows}</tbody></table>{more}"
+
+
+def _plain(column: NDArray[Any]) -> Any:
+    return column.tolist() if column.dtype == object else column
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if value == value else "-"
+    return "-" if value is None else str(value)
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.array(values, dtype=np.float64)
+
+
+def _labels(values: list[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return _objects(values) if values and isinstance(values[0], str) else np.array(values)
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _write(text: str, path: str | os.PathLike[str] | None) -> None:
+    """Writes a file beside its place, so that it is there whole or not at all."""
+    if path is None:
+        return
+    target = os.fspath(path)
+    beside = f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(beside, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(beside, target)
+    except BaseException:
+        if os.path.exists(beside):
+            os.unlink(beside)
+        raise
+
+
+class Result:
+    """What `score` found.
+
+    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. One that is undefined
+    is ``None``, with the reason among ``r.warnings``. ``print(r)`` shows the table of the terminal; in a notebook the result
+    shows its headline, the silhouettes of the rows and the classes.
+    """
+
+    def __init__(self, raw: _embq.Evaluated) -> None:
+        self._raw = raw
+        self._parsed: dict[str, Any] | None = None
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        if self._parsed is None:
+            import json
+
+            self._parsed = json.loads(self._raw.json())
+        return self._parsed  # type: ignore[return-value]
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Every metric that was computed, by its name."""
+        return dict(self._data["metrics"])
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % intervals of the metrics that have one, where they were asked for."""
+        return {name: (low, high) for name, (low, high) in self._data.get("intervals", {}).items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What one should know about the result."""
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that were in force."""
+        return dict(self._data["settings"])
+
+    @property
+    def classes(self) -> Table:
+        """The classes: label, number of rows, and every metric that is given by class."""
+        import numpy as np
+
+        data = self._data
+        classes = data["classes"]
+        columns: dict[str, NDArray[Any]] = {
+            "label": _labels(self._raw.labels()),
+            "count": np.array([found["count"] for found in classes], dtype=np.int64),
+        }
+        for name in _CLASS_COLUMNS:
+            of_metrics = "intra_mean" if name == "a_std" else name
+            if of_metrics in data["metrics"]:
+                columns[name] = _numbers([found[name] for found in classes])
+            if any(f"{name}_uncertainty" in found for found in classes):
+                ends = [found.get(f"{name}_uncertainty", {}).get("interval", (None, None)) for found in classes]
+                columns[f"{name}_low"] = _numbers([low for low, _ in ends])
+                columns[f"{name}_high"] = _numbers([high for _, high in ends])
+        if "separation" in data["metrics"]:
+            names = dict(zip((found["label"] for found in classes), self._raw.labels()))
+            nearest = [names.get(found["nearest_class"]) for found in classes]
+            columns["nearest_class"] = _objects(nearest) if None in nearest else _labels(nearest)
+        return Table(columns)
+
+    @property
+    def rows(self) -> Table:
+        """The scored rows: number, label, mean distances a and b, silhouettes, and the nearest other class.
+
+        Raises
+        ------
+        AttributeError
+            A result that was read from JSON has none, nor has one without metrics that compare rows with classes.
+        """
+        if not self._raw.has_rows():
+            raise AttributeError("this result has no rows: it was read from JSON, or nothing compared rows with classes")
+        names = _labels(self._raw.labels())
+        columns: dict[str, NDArray[Any]] = self._raw.columns()
+        for name in ("label", "nearest_other"):
+            columns[name] = names[columns[name]]
+        return Table(columns)
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """Mean distances between classes, (n_classes, n_classes) in the order of `classes`; on the diagonal within.
+
+        Raises
+        ------
+        AttributeError
+            A result of a call without ``matrix=True``.
+        """
+        matrix = self._raw.matrix()
+        if matrix is None:
+            raise AttributeError("this result has no matrix of class distances: score with matrix=True")
+        return matrix
+
+    def __getitem__(self, name: str) -> float | None:
+        metrics = self._data["metrics"]
+        if name not in metrics:
+            raise KeyError(_unknown(name, metrics))
+        return metrics[name]  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        own = getattr(type(self), name, None)
+        if isinstance(own, property):
+            # It is not there, and says why.
+            return own.__get__(self)
+        metrics = self._data["metrics"]
+        if name not in metrics:
+            raise AttributeError(_unknown(name, metrics))
+        return metrics[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._data["metrics"]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._data["metrics"] if name.isidentifier())]
+
+    def __repr__(self) -> str:
+        return self._raw.table(20).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return self._raw.fragment()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as the JSON holds it."""
+        return dict(self._data)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The result as JSON, the same as ``embq score --format json``; numbers read back to the same bits.
+
+        Parameters
+        ----------
+        path : path, default=None
+            Where to write it as well.
+        """
+        text = self._raw.json()
+        _write(text, path)
+        return text
+
+    def to_html(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, n_jobs: int | None = None) -> str:
+        """The result as a page for the browser: one file that needs nothing else.
+
+        Parameters
+        ----------
+        path : path, default=None
+            Where to write it.
+        X : array-like of shape (n_samples, n_features), default=None
+            The embeddings that were scored, which a result does not keep. With them the page also has the rows in two
+            dimensions, the spectrum and suspicious rows.
+        n_jobs : int, default=None
+            As in `score`.
+        """
+        manner = {"n_jobs": n_jobs, "progress": None}
+        page = self._raw.page(None if X is None else _inputs.rows(X, "X"), manner)
+        _write(page, path)
+        return page
+
+    def plot(self, ax: Any = None) -> Any:
+        """The silhouette plot: the rows of each class, largest silhouette first, as bars (needs matplotlib).
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw it; a new figure by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        import numpy as np
+        from matplotlib import pyplot
+
+        columns = self._raw.columns()
+        if not columns:
+            raise AttributeError("this result has no rows to draw")
+        labels, silhouettes = self._raw.labels(), columns["silhouette"]
+        by_class = [np.sort(silhouettes[columns["label"] == code]) for code in range(len(labels))]
+        order = sorted(range(len(labels)), key=lambda code: float(by_class[code].mean()), reverse=True)
+        if ax is None:
+            _, ax = pyplot.subplots(figsize=(6, 1.5 + min(0.25 * len(labels), 12)))
+        space = max(1, len(silhouettes) // 100)
+        bottom, ticks = 0, []
+        for code in order:
+            values = by_class[code]
+            ax.barh(np.arange(bottom, bottom + len(values)), values, height=1.0, linewidth=0)
+            ticks.append(bottom + len(values) / 2)
+            bottom += len(values) + space
+        ax.set_yticks(ticks, [str(labels[code]) for code in order])
+        if self["silhouette"] is not None:
+            ax.axvline(self["silhouette"], color="black", linestyle="--", linewidth=1)
+        ax.set_xlabel("silhouette")
+        ax.set_ylabel("class")
+        return ax
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        columns = self._raw.columns() if self._raw.has_rows() else None
+        return _restored, (self._raw.json(), self._raw.labels(), columns)
+
+
+def _restored(text: str, labels: list[Any], columns: dict[str, Any] | None) -> Result:
+    if columns is None:
+        return Result(_embq.Evaluated.read(text))
+    names = ("row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other")
+    known = _embq.Labels.from_objects("y", labels)
+    return Result(_embq.Evaluated.restore(text, known, *(columns[name] for name in names)))
+
+
+def _unknown(name: str, metrics: dict[str, Any]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, metrics, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else 'metrics= says what is computed; "all" computes everything'
+    return f"{name!r} was not computed: {hint}"
+
+
+class Difference:
+    """A metric of a candidate against that of the baseline.
+
+    Attributes
+    ----------
+    baseline, candidate : float or None
+        Both values.
+    delta : float or None
+        Candidate minus baseline.
+    relative : float or None
+        That over the absolute value of the baseline.
+    interval : tuple of float or None
+        The 95 % interval of the difference, of metrics that have one.
+    p_value, adjusted_p_value : float or None
+        Two-sided, and corrected for the number of candidates by Holm.
+    verdict : {"better", "worse", "no_difference_shown"} or None
+        None for metrics without an interval or without a better direction.
+    """
+
+    __slots__ = ("adjusted_p_value", "baseline", "candidate", "delta", "interval", "p_value", "relative", "verdict")
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.baseline: float | None = found["baseline"]
+        self.candidate: float | None = found["candidate"]
+        self.delta: float | None = found["delta"]
+        self.relative: float | None = found["relative"]
+        self.interval: tuple[float, float] | None = tuple(found["interval"]) if found["interval"] else None  # type: ignore[assignment]
+        self.p_value: float | None = found["p_value"]
+        self.adjusted_p_value: float | None = found["adjusted_p_value"]
+        self.verdict: str | None = found["verdict"]
+
+    def __repr__(self) -> str:
+        text = f"{_cell(self.baseline)} to {_cell(self.candidate)}, delta {_cell(self.delta)}"
+        if self.interval:
+            text += f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]"
+        return f"<{text}{f', {self.verdict}' if self.verdict else ''}>".replace("_", " ")
+
+
+class Comparison:
+    """What `compare` found.
+
+    ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the terminal.
+    """
+
+    def __init__(self, raw: _embq.Compared) -> None:
+        self._raw = raw
+        import json
+
+        self._data: dict[str, Any] = json.loads(raw.json())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the checkpoints, the baseline first."""
+        return [checkpoint["name"] for checkpoint in self._data["checkpoints"]]
+
+    @property
+    def best(self) -> dict[str, str]:
+        """For each metric that has a better direction, the name of the best checkpoint."""
+        return dict(self._data["best"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What one should know about the comparison."""
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
+
+    def __getitem__(self, candidate: str) -> dict[str, Difference]:
+        for found in self._data["candidates"]:
+            if found["name"] == candidate:
+                return {name: Difference(difference) for name, difference in found["metrics"].items()}
+        names = [found["name"] for found in self._data["candidates"]]
+        raise KeyError(f"no candidate {candidate!r}; there are: {', '.join(names)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([found["name"] for found in self._data["candidates"]])
+
+    def __len__(self) -> int:
+        """The number of candidates."""
+        return len(self._data["candidates"])
+
+    @property
+    def metrics(self) -> Table:
+        """A row for each candidate and metric."""
+        found = [
+            (candidate["name"], name, difference)
+            for candidate in self._data["candidates"]
+            for name, difference in candidate["metrics"].items()
+        ]
+        differences = [difference for _, _, difference in found]
+        columns = {"candidate": _objects([name for name, _, _ in found]), "metric": _objects([name for _, name, _ in found])}
+        for key, source in (("baseline", "baseline"), ("value", "candidate"), ("delta", "delta"), ("relative", "relative")):
+            columns[key] = _numbers([difference[source] for difference in differences])
+        for place, key in enumerate(("low", "high")):
+            columns[key] = _numbers([(difference["interval"] or (None, None))[place] for difference in differences])
+        for key in ("p_value", "adjusted_p_value"):
+            columns[key] = _numbers([difference[key] for difference in differences])
+        columns["verdict"] = _objects([difference["verdict"] for difference in differences])
+        return Table(columns)
+
+    @property
+    def classes(self) -> Table:
+        """A row for each candidate and class: how its silhouette changed."""
+        import numpy as np
+
+        found = [(candidate["name"], known) for candidate in self._data["candidates"] for known in candidate["classes"]]
+        columns: dict[str, NDArray[Any]] = {
+            "candidate": _objects([name for name, _ in found]),
+            "label": _objects([known["label"] for _, known in found]),
+            "count": np.array([known["count"] for _, known in found], dtype=np.int64),
+        }
+        for key, source in (("baseline", "baseline"), ("value", "candidate"), ("delta", "delta")):
+            columns[key] = _numbers([known["silhouette"][source] for _, known in found])
+        for place, key in enumerate(("low", "high")):
+            columns[key] = _numbers([(known["silhouette"]["interval"] or (None, None))[place] for _, known in found])
+        return Table(columns)
+
+    def __repr__(self) -> str:
+        return self._raw.table(5).rstrip("\n")
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _compared, (self._raw.json(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as the JSON holds it."""
+        return dict(self._data)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The comparison as JSON, the same as ``embq compare --format json``, written to `path` as well if there is one."""
+        text = self._raw.json()
+        _write(text, path)
+        return text
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The checkpoints as a page for the browser, written to `path` if there is one."""
+        page = self._raw.page()
+        _write(page, path)
+        return page
+
+
+def _compared(text: str) -> Comparison:
+    return Comparison(_embq.Compared.read(text))
+
+
+def _suspected(text: str) -> Suspects:
+    return Suspects.of_raw(_embq.Suspected.read(text))
+
+
+class Suspects(Table):
+    """What `suspects` found: a row for each suspicious one, most suspicious first.
+
+    The columns are ``row`` (its number), ``id`` and ``text`` where they were given, ``label``, ``suggested``,
+    ``suspicion`` (only the order means something), ``silhouette``, and the shares of neighbours that have either label.
+    """
+
+    def __init__(self, columns: dict[str, NDArray[Any]], raw: _embq.Suspected) -> None:
+        super().__init__(columns)
+        self._raw = raw
+
+    @classmethod
+    def of_raw(cls, raw: _embq.Suspected) -> Suspects:
+        """The suspects as a table."""
+        import json
+
+        import numpy as np
+
+        data = json.loads(raw.json())
+        found = data["suspects"]
+        known = [name for name in ("id", "text") if any(name in suspect for suspect in found)]
+        whole = data["labels"]["label_type"] == "integer"
+        columns: dict[str, NDArray[Any]] = {"row": np.array([suspect["row"] for suspect in found], dtype=np.int64)}
+        for name in ("id", "label", "suggested", "suspicion", "silhouette", "neighbours_suggested", "neighbours_own", "text"):
+            if name in ("id", "text") and name not in known:
+                continue
+            values = [suspect.get(name) for suspect in found]
+            if name in ("label", "suggested") and whole:
+                values = [int(value) for value in values]
+            is_number = name not in ("id", "label", "suggested", "text")
+            columns[name] = _numbers(values) if is_number else _labels(values)
+        return cls(columns, raw)
+
+    def __repr__(self) -> str:
+        return self._raw.table(20).rstrip("\n")
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _suspected, (self._raw.json(),)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The list as JSON, the same as ``embq suspects --format json``, written to `path` as well if there is one."""
+        text = self._raw.json()
+        _write(text, path)
+        return text

@@ -1,0 +1,117 @@
+//! Errors of the library as exceptions of Python, with their cures in Python's words.
+
+use embq_core::Error;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+pyo3::create_exception!(
+    embq,
+    InputError,
+    PyValueError,
+    "Input or options that embq cannot use. The message says what is wrong, where, and what to do about it."
+);
+
+/// An exception with a message and a cure.
+pub(crate) fn input_error(message: &str, tip: Option<&str>) -> PyErr {
+    let message = in_python(message);
+    InputError::new_err(match tip {
+        Some(tip) => format!("{message}\n  tip: {}", in_python(tip)),
+        None => message,
+    })
+}
+
+/// An error of the library as an exception.
+pub(crate) fn exception(error: &Error) -> PyErr {
+    let tip = match error {
+        Error::NonFinite { .. } | Error::UnusableRow { .. } => {
+            Some("repair these rows, or leave them out with invalid=\"drop\"".to_owned())
+        }
+        Error::ZeroVector { .. } => {
+            Some("leave these rows out with invalid=\"drop\", or use metric=\"euclidean\"".to_owned())
+        }
+        Error::MissingLabel { .. } => {
+            Some("fill these labels, or leave these rows out with missing=\"drop\"".to_owned())
+        }
+        Error::NotADistanceMatrix { problem, name } if name == "X" && problem.contains(", but ") => {
+            Some("if the two directions are one distance: X = (X + X.T) / 2".to_owned())
+        }
+        _ => error.tip(),
+    };
+    input_error(&error.to_string(), tip.as_deref())
+}
+
+/// Text that should have been a result.
+pub(crate) fn not_a_result(problem: &str) -> PyErr {
+    input_error(
+        &format!("this is not a result of embq: {problem}"),
+        Some("results are written by r.to_json(), or by embq score -o result.json"),
+    )
+}
+
+/// How the parameters of Python's functions are called where that is not the option with underscores, and how a flag is
+/// written.
+const RENAMED: [(&str, &str); 8] = [
+    ("drop-invalid", "invalid=\"drop\""),
+    ("drop-null-labels", "missing=\"drop\""),
+    ("distance", "metric"),
+    ("seed", "random_state"),
+    ("row-weights", "sample_weight"),
+    ("intervals", "intervals=True"),
+    ("class-intervals", "class_intervals=True"),
+    ("exclude-identical", "exclude_identical=True"),
+];
+
+/// A message about options of the command line as one about parameters: `--distance euclidean` is `metric="euclidean"`.
+#[pyfunction]
+pub(crate) fn in_python(message: &str) -> String {
+    let mut parts = message.split("--");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|character: char| !(character.is_ascii_lowercase() || character == '-'));
+        let (option, mut rest) = part.split_at(end.unwrap_or(part.len()));
+        if option.is_empty() || text.ends_with(|character: char| character.is_alphanumeric()) {
+            text.push_str("--");
+            text.push_str(part);
+            continue;
+        }
+        let renamed = RENAMED.iter().find(|(name, _)| *name == option).map(|(_, parameter)| (*parameter).to_owned());
+        let parameter = renamed.unwrap_or_else(|| option.replace('-', "_"));
+        let is_complete = parameter.contains('=');
+        text.push_str(&parameter);
+        if !is_complete && let Some((value, after)) = value(rest) {
+            text.push('=');
+            text.push_str(&value);
+            rest = after;
+        }
+        text.push_str(rest);
+    }
+    text
+}
+
+/// The value behind an option, as Python writes it, and what comes after it.
+fn value(rest: &str) -> Option<(String, &str)> {
+    let rest = rest.strip_prefix(' ')?;
+    if let Some(quoted) = rest.strip_prefix('\'') {
+        let (value, after) = quoted.split_once('\'')?;
+        return Some((format!("{value:?}"), after));
+    }
+    let ends = |character: char| character.is_whitespace() || ",;:)".contains(character);
+    let (value, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+    if value.parse::<f64>().is_ok() {
+        return Some((value.to_owned(), after));
+    }
+    // Other words are the sentence going on.
+    const VALUES: [&str; 10] = [
+        "euclidean",
+        "sqeuclidean",
+        "cosine",
+        "manhattan",
+        "hamming",
+        "precomputed",
+        "auto",
+        "f32",
+        "f64",
+        "retrieval",
+    ];
+    VALUES.contains(&value).then(|| (format!("{value:?}"), after))
+}

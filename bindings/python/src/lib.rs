@@ -1,0 +1,44 @@
+//! The extension behind the Python package `embq`: arrays and options in, plain results out. What users see is written in
+//! Python beside it; here are no defaults and no documentation of parameters.
+
+mod compare;
+mod errors;
+mod input;
+mod labels;
+mod loss;
+mod rows;
+mod score;
+mod settings;
+mod suspects;
+mod work;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+/// Runs the program embq as the process that it is in: signals end the process, and half-written files are deleted.
+/// Returns the exit code.
+#[pyfunction]
+fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    embq::process::record_panics();
+    embq::process::delete_temporary_files_on_interrupt();
+    py.detach(|| embq::cli::run(arguments))
+}
+
+#[pymodule]
+fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Panics of decoders are caught and become errors of the file; the hook is that of this extension alone.
+    std::panic::set_hook(Box::new(|_| {}));
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("InputError", module.py().get_type::<errors::InputError>())?;
+    module.add_class::<labels::Labels>()?;
+    module.add_class::<score::Evaluated>()?;
+    module.add_class::<compare::Compared>()?;
+    module.add_class::<suspects::Suspected>()?;
+    module.add_function(wrap_pyfunction!(run_program, module)?)?;
+    module.add_function(wrap_pyfunction!(errors::in_python, module)?)?;
+    module.add_function(wrap_pyfunction!(score::score, module)?)?;
+    module.add_function(wrap_pyfunction!(compare::compare, module)?)?;
+    module.add_function(wrap_pyfunction!(suspects::suspects, module)?)?;
+    module.add_function(wrap_pyfunction!(loss::silhouette_loss, module)?)
+}

@@ -1,0 +1,81 @@
+//! The silhouette loss and its gradient.
+
+use embq_core::data::{Dataset, ElementType, Precision};
+use embq_core::distance::Distance;
+use embq_core::error::{Error, Result};
+use embq_core::kernels::Real;
+use embq_core::objective::{LossName, ObjectiveSettings, differentiate};
+use embq_core::progress::Progress;
+use ndarray::Array2;
+use numpy::IntoPyArray;
+use pyo3::prelude::*;
+
+use crate::errors::exception;
+use crate::input::{GivenLabels, GivenRows, Loaded, load};
+use crate::settings::{Choice, Measure};
+use crate::work::{Manner, run};
+
+enum Gradient {
+    Single(Array2<f32>),
+    Double(Array2<f64>),
+}
+
+/// The loss 1 - the mean soft silhouette, and its gradient with respect to the rows.
+#[pyfunction]
+#[pyo3(signature = (rows, labels, *, measure, choice, manner))]
+pub(crate) fn silhouette_loss<'py>(
+    py: Python<'py>,
+    rows: GivenRows<'py>,
+    labels: GivenLabels<'py>,
+    measure: Measure,
+    choice: Choice,
+    manner: Manner,
+) -> PyResult<(f64, Bound<'py, PyAny>)> {
+    let settings = settings(&measure).map_err(|error| exception(&error))?;
+    let precision = measure.precision().map_err(|error| exception(&error))?;
+    let rows = rows.rows()?;
+    let columns = vec![labels.source()];
+    let options = choice.options(measure.random_state);
+    let (loss, gradient) = run(py, &manner, move |watch| {
+        let Loaded { embeddings, labels, .. } = load(rows, columns, None)?;
+        let column =
+            labels.first().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+        let usual = |element_type: ElementType| element_type.precision();
+        let precision = precision.unwrap_or(usual(embeddings.element_type()));
+        let dataset = Dataset::new(embeddings, column, settings.distance, &options)?;
+        match precision {
+            Precision::F32 => of::<f32>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Single(g))),
+            Precision::F64 => of::<f64>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Double(g))),
+        }
+    })?;
+    let gradient = match gradient {
+        Gradient::Single(gradient) => gradient.into_pyarray(py).into_any(),
+        Gradient::Double(gradient) => gradient.into_pyarray(py).into_any(),
+    };
+    Ok((loss, gradient))
+}
+
+fn settings(measure: &Measure) -> Result<ObjectiveSettings> {
+    let distance = measure.distance()?;
+    if matches!(distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
+        return Err(Error::setting(
+            format!("the silhouette loss has no gradient by {distance} distance"),
+            "cosine, sqeuclidean and euclidean have one",
+        ));
+    }
+    Ok(ObjectiveSettings {
+        mix: vec![(LossName::Silhouette, 1.0)],
+        distance,
+        temperature: measure.temperature()?,
+        softmin: measure.softmin()?,
+        softmax: measure.softmax()?,
+        supcon_temperature: 0.1,
+        batch_size: None,
+        seed: measure.random_state,
+    })
+}
+
+fn of<T: Real>(dataset: &Dataset, settings: &ObjectiveSettings, progress: &dyn Progress) -> Result<(f64, Array2<T>)> {
+    let found = differentiate::<T>(dataset, settings, None, progress)?;
+    Ok((found.result.loss, found.gradient))
+}

@@ -1,0 +1,192 @@
+//! Parameters of Python's functions as settings.
+
+use embq_core::data::{DatasetOptions, Precision, RowChoice};
+use embq_core::distance::Distance;
+use embq_core::error::{Error, Result, choices};
+use embq_core::evaluation::{Settings, Temperature};
+use embq_core::metrics::{Family, METRICS, Metric, Selection, SmoothMaximum, SoftMinimum};
+use pyo3::prelude::*;
+
+/// How rows are measured.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Measure {
+    metric: String,
+    /// `None` finds one.
+    temperature: Option<f64>,
+    softmin: String,
+    softmax: String,
+    precision: Option<String>,
+    pub(crate) random_state: u64,
+}
+
+/// What is computed.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Wanted {
+    metrics: Vec<String>,
+    k: Vec<usize>,
+    sample: Option<usize>,
+    batch_size: Option<usize>,
+    intervals: bool,
+    class_intervals: bool,
+    matrix: bool,
+    hash: bool,
+}
+
+/// Which rows take part.
+#[derive(Clone, FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Choice {
+    ignore_label: Vec<String>,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    drop_invalid: bool,
+    drop_null_labels: bool,
+    min_class_size: Option<usize>,
+    subsample: Option<usize>,
+}
+
+impl Choice {
+    pub(crate) fn options(self, random_state: u64) -> DatasetOptions {
+        let choice = RowChoice {
+            ignore_labels: self.ignore_label,
+            include: self.include,
+            exclude: self.exclude,
+            drop_invalid: self.drop_invalid,
+            drop_null_labels: self.drop_null_labels,
+            min_class_size: self.min_class_size,
+            subsample: self.subsample,
+        };
+        DatasetOptions { choice, weights: None, seed: random_state }
+    }
+
+    /// The same for rows that others look for: labels are chosen on both sides, but no class is too small.
+    pub(crate) fn of_gallery(&self) -> DatasetOptions {
+        let choice = RowChoice {
+            drop_invalid: self.drop_invalid,
+            drop_null_labels: self.drop_null_labels,
+            ..RowChoice::default()
+        };
+        DatasetOptions { choice, ..DatasetOptions::default() }
+    }
+}
+
+impl Measure {
+    pub(crate) fn distance(&self) -> Result<Distance> {
+        self.metric.parse()
+    }
+
+    pub(crate) fn temperature(&self) -> Result<Temperature> {
+        match self.temperature {
+            None => Ok(Temperature::Auto),
+            Some(value) if (1e-6..=1e6).contains(&value) => Ok(Temperature::Value(value)),
+            Some(value) => Err(Error::setting(
+                format!("temperature is {value}"),
+                "a temperature is a number from 1e-6 to 1e6, or \"auto\"",
+            )),
+        }
+    }
+
+    pub(crate) fn softmin(&self) -> Result<SoftMinimum> {
+        match &*self.softmin {
+            "weighted" => Ok(SoftMinimum::Weighted),
+            "lse" => Ok(SoftMinimum::Lse),
+            other => Err(unknown("softmin", other, &["weighted", "lse"])),
+        }
+    }
+
+    pub(crate) fn softmax(&self) -> Result<SmoothMaximum> {
+        match &*self.softmax {
+            "lse" => Ok(SmoothMaximum::Lse),
+            "hard" => Ok(SmoothMaximum::Hard),
+            other => Err(unknown("softmax", other, &["lse", "hard"])),
+        }
+    }
+
+    pub(crate) fn precision(&self) -> Result<Option<Precision>> {
+        match self.precision.as_deref() {
+            None => Ok(None),
+            Some("f32") => Ok(Some(Precision::F32)),
+            Some("f64") => Ok(Some(Precision::F64)),
+            Some(other) => Err(unknown("precision", other, &["f32", "f64"])),
+        }
+    }
+
+    /// All of it, with what is computed; `batch_labels` and `gallery` say what else is given.
+    pub(crate) fn settings(&self, wanted: &Wanted, batch_labels: bool, gallery: bool) -> Result<Settings> {
+        let metrics = wanted.selection()?;
+        wanted.check(&metrics, batch_labels, gallery)?;
+        let mut ks = wanted.k.clone();
+        ks.sort_unstable();
+        ks.dedup();
+        let settings = Settings {
+            distance: self.distance()?,
+            temperature: self.temperature()?,
+            softmin: self.softmin()?,
+            softmax: self.softmax()?,
+            precision: self.precision()?,
+            batch_size: wanted.batch_size,
+            seed: self.random_state,
+            metrics,
+            ks,
+            sample: wanted.sample,
+            batch_labels,
+            rows: false,
+            matrix: wanted.matrix,
+            intervals: wanted.intervals,
+            class_intervals: (!wanted.class_intervals).then_some(20),
+            class_terms: false,
+            hash: wanted.hash,
+        };
+        // Rows are kept where they are compared with classes anyway.
+        Ok(Settings { rows: settings.compares_with_classes(), ..settings })
+    }
+}
+
+impl Wanted {
+    pub(crate) fn selection(&self) -> Result<Selection> {
+        Selection::parse(self.metrics.iter().map(|name| name.trim()))
+    }
+
+    /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
+    fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
+        if metrics.only(Family::Batch) && self.batch_size.is_none() {
+            return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
+        }
+        if let Some(0) = self.k.iter().min() {
+            return Err(Error::setting("k: 0 neighbours say nothing", "numbers of neighbours begin at 1"));
+        }
+        if matches!(self.batch_size, Some(0 | 1)) || matches!(self.sample, Some(0 | 1)) {
+            return Err(Error::setting("batch_size and sample are numbers of rows", "take at least 2"));
+        }
+        for name in self.metrics.iter().map(|name| name.trim()) {
+            let Some(metric) = Metric::named(name) else { continue };
+            if metric.needs_batch_labels() && !batch_labels {
+                return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
+            }
+            if name.contains('@') && !metric.names(&self.k).any(|known| known == name) {
+                return Err(Error::setting(format!("metrics: {name} is not among k"), "add its number to k"));
+            }
+        }
+        let asks =
+            |wanted: fn(&Metric) -> bool| METRICS.iter().any(|metric| wanted(metric) && metrics.contains(metric.id));
+        let unused = [
+            (gallery && !metrics.any_of(Family::Retrieval), "gallery", "add metrics=\"retrieval\""),
+            (batch_labels && !asks(Metric::needs_batch_labels), "batch", "add metrics=\"single_cell\""),
+            (self.sample.is_some() && !metrics.contains("uniformity"), "sample", "add metrics=\"uniformity\""),
+            (self.class_intervals && !self.intervals, "class_intervals", "add intervals=True"),
+        ];
+        match unused.into_iter().find(|(unused, _, _)| *unused) {
+            Some((_, parameter, tip)) => {
+                Err(Error::setting(format!("{parameter}: nothing that is computed uses it"), tip))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown(parameter: &str, value: &str, known: &[&str]) -> Error {
+    let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+    Error::setting(format!("{parameter}: unknown value '{value}'"), choices(Some(value), &known))
+}
