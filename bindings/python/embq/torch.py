@@ -198,18 +198,17 @@ class SoftSilhouetteLoss(nn.Module):
             torch.distributed.all_reduce(centre)
         rows = rows - centre[:-1] / centre[-1]
 
-        squares = rows.square().sum(1) + itself
-        sums = torch.cat([rows, squares[:, None], torch.ones_like(squares)[:, None]], 1)
-        sums = sums.new_zeros(classes, sums.shape[1]).index_add(0, labels, sums)
+        factor = 0.5 if cosine else 1.0
+        squares = factor * (rows * rows).sum(1) + factor * itself
+        sums = rows.new_zeros(classes, rows.shape[1]).index_add(0, labels, rows)
+        ends = torch.stack([squares, torch.ones_like(squares)], 1)
+        ends = ends.new_zeros(classes, 2).index_add(0, labels, ends)
         if group:
-            sums = _all_reduce(sums)
-        counts = sums[:, -1].detach()
-        means = sums[:, :-1] / counts.clamp(min=1)[:, None]
-        distances = squares[:, None] + means[:, -1] - 2 * (rows @ means[:, :-1].T)
-        if cosine:
-            distances = distances / 2
-        # Rounding can leave less than 0, which has the gradient that it would have without.
-        distances = distances + (distances.clamp(min=0) - distances).detach()
+            sums, ends = _all_reduce(torch.cat([sums, ends], 1)).split([rows.shape[1], 2], 1)
+        counts = ends[:, 1].detach()
+        number = counts.clamp(min=1)
+        distances = squares[:, None] + ends[:, 0] / number
+        distances = torch.addmm(distances, rows, (sums / number[:, None]).T, alpha=-2 * factor)
         return _Table(distances, itself, counts, tau)
 
     def _by_pairs(self, rows: Tensor, labels: Tensor, classes: int) -> _Table:
@@ -228,39 +227,37 @@ class SoftSilhouetteLoss(nn.Module):
         distances, itself, counts, tau = table
         number = counts[labels]
         own = distances.gather(1, labels[:, None]).squeeze(1)
-        # Before the choice of rows below, because a gradient of 0 times infinity is not 0.
-        a = (number * own - itself) / (number - 1).clamp(min=1)
-        other = torch.arange(len(counts), device=labels.device) != labels[:, None]
-        competing = other & (counts > 0)
-        competitors = competing.sum(1)
-        b = self._soft_minimum(distances, competing, competitors, tau)
-        defined = (number > 1) & (competitors > 0)
+        # Of a row that is alone, too, something finite: a gradient of 0 times infinity is not 0.
+        a = _at_least_0((number * own - itself) / (number - 1).clamp(min=1))
+        competitors = (counts > 0).sum() - 1
+        b = _at_least_0(self._soft_minimum(labels, table, competitors))
         if self.softmax == "lse":
             largest = b - tau * functional.logsigmoid((b - a) / tau)
         else:
             largest = torch.where(a > b, a, b)
         # Not `largest > 0`: what is not a number has to show in the loss.
-        defined = defined & ~(largest <= 0)
+        defined = (number > 1) & (competitors > 0) & ~(largest <= 0)
         return torch.where(defined, (b - a) / torch.where(defined, largest, 1), 0)
 
-    def _soft_minimum(self, distances: Tensor, competing: Tensor, competitors: Tensor, tau: Tensor) -> Tensor:
-        """b_i (n); any finite number for a row without competitors."""
-        smallest = torch.where(competing, distances, math.inf).amin(1, keepdim=True)
-        smallest = torch.where(competitors[:, None] > 0, smallest, 0)
-        if self.softmin == "hard":
-            return smallest.squeeze(1)
-        competitors = competitors.clamp(min=1)
+    def _soft_minimum(self, labels: Tensor, table: _Table, competitors: Tensor) -> Tensor:
+        """b_i (n); where there are no competitors, any finite number."""
+        distances, _, counts, tau = table
+        left_out = (torch.arange(len(counts), device=labels.device) == labels[:, None]) | (counts == 0)
         # What is subtracted changes no value and so needs no gradient; it keeps the exponentials at or below 1.
-        smallest = smallest.detach()
-        excess = torch.where(competing, distances - smallest, 0)
+        smallest, nearest = distances.detach().masked_fill(left_out, math.inf).min(1, keepdim=True)
+        if self.softmin == "hard":
+            return distances.gather(1, nearest).squeeze(1)
+        smallest = torch.where(competitors > 0, smallest, 0)
+        excess = (distances - smallest).masked_fill(left_out, 0)
         if self.softmin == "mean":
-            above = excess.sum(1) / competitors
+            above = excess.sum(1) / competitors.clamp(min=1)
         elif self.softmin == "lse":
             # Of exp - 1, because where tau is large nothing of it is left in the exponentials.
-            above = -tau * torch.log1p(torch.expm1(-excess / tau).sum(1) / competitors)
+            above = -tau * torch.log1p(torch.expm1(excess * (-1 / tau)).sum(1) / competitors.clamp(min=1))
         else:
-            weights = torch.where(competing, torch.exp(-excess / tau), 0)
-            above = (weights * excess).sum(1) / weights.sum(1).clamp(min=0.5)
+            weights = torch.exp(excess * (-1 / tau)).masked_fill(left_out, 0)
+            # The weight of the nearest class is 1.
+            above = (weights * excess).sum(1) / weights.sum(1).clamp(min=1)
         return smallest.squeeze(1) + above
 
     def extra_repr(self) -> str:
@@ -536,6 +533,11 @@ def _representable(temperature: float, rows: Tensor) -> float:
     return min(max(temperature, limits.tiny / limits.eps), limits.max * limits.eps)
 
 
+def _at_least_0(distances: Tensor) -> Tensor:
+    """Rounding can leave less than 0, which has the gradient that it would have without."""
+    return distances + (distances.clamp(min=0) - distances).detach()
+
+
 def _power_of_two(size: Tensor) -> Tensor:
     """The power of two below a size; to divide by it rounds nothing."""
     return torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent - 1)
@@ -546,9 +548,9 @@ def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     # Squares of numbers of 1e25 and 1e-25 are not float32.
     largest = rows.detach().abs().amax(1, keepdim=True)
     zero = largest < torch.finfo(rows.dtype).tiny
-    scaled = torch.where(zero, 1, rows / _power_of_two(torch.where(zero, 1, largest)))
-    units = scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
-    return torch.where(zero, 0, units), zero.squeeze(1)
+    scaled = rows / torch.where(zero, math.inf, _power_of_two(largest))
+    squares = (scaled * scaled).sum(1, keepdim=True) + zero
+    return scaled / squares.sqrt(), zero.squeeze(1)
 
 
 class _Distances(torch.autograd.Function):

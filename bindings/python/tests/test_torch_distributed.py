@@ -38,8 +38,9 @@ def encoder():
 def losses():
     """Every loss by name, over all processes and over one."""
     for form in FORMS:
-        yield "-".join(form.values()), lambda gather, form=form: SoftSilhouetteLoss(
-            0.5, num_classes=6, gather=gather, **form
+        yield (
+            "-".join(form.values()),
+            lambda gather, form=form: SoftSilhouetteLoss(0.5, num_classes=6, gather=gather, **form),
         )
     yield "sum", lambda gather: SoftSilhouetteLoss(0.5, num_classes=6, gather=gather, reduction="sum")
     yield "supcon", lambda gather: SupervisedContrastiveLoss(0.5, gather=gather)
@@ -50,7 +51,11 @@ def losses():
 def work(rank, folder):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=PROCESSES, timeout=timedelta(seconds=60)
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=PROCESSES,
+        timeout=timedelta(seconds=60),
     )
     mine = slice(None, FIRST) if rank == 0 else slice(FIRST, None)
     found = {}
@@ -83,7 +88,9 @@ def test_loss_and_averaged_gradient_are_those_of_one_process_with_all_rows(found
         found_value, gradients = of_process[name]
         assert torch.isclose(found_value, value, rtol=1e-13)
         for gradient, parameter in zip(gradients, network.parameters()):
-            assert torch.allclose(gradient, parameter.grad, rtol=0, atol=1e-13 * float(parameter.grad.abs().max()) + 1e-15)
+            assert torch.allclose(
+                gradient, parameter.grad, rtol=0, atol=1e-13 * float(parameter.grad.abs().max()) + 1e-15
+            )
         assert max(float(gradient.abs().max()) for gradient in gradients) > 1e-3
 
 
