@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
+import torch.distributed
 
 Failure = Literal["warn", "raise"]
 
@@ -45,10 +46,10 @@ class Scorer:
         self.log = None if log is None else list(log)
         self.on_failure = on_failure
         # A progress bar of its own would be drawn into that of the training.
-        self.options = {"progress": False, **options}
+        self.options: dict[str, Any] = {"progress": False, **options}
 
     def __call__(self, parts: Iterable[Collected]) -> tuple[Any, dict[str, float]]:
-        """The result (None if the rows cannot be scored) and the numbers to log; those that are undefined are left out."""
+        """The result, None if the rows cannot be scored, and the numbers to log, without those that are undefined."""
         import embq
 
         arrays = [part.arrays() for part in parts if part.embeddings]
@@ -72,6 +73,43 @@ class Scorer:
         return result, {
             name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)
         }
+
+
+def gathered(collected: Collected) -> list[Collected] | None:
+    """What each process has, in the first; None in the others."""
+    if not _in_process_group():
+        return [collected]
+    parts: list[Any] | None = None
+    if torch.distributed.get_rank() == 0:
+        parts = [None] * torch.distributed.get_world_size()
+    torch.distributed.gather_object(collected, parts)
+    return parts
+
+
+def scored_in_first_process(scorer: Scorer, parts: Iterable[Collected] | None) -> tuple[Any, dict[str, float]]:
+    """The result, in the first process, and the numbers, in all: so each logs and compares the same.
+
+    `parts` is None in all but the first.
+    """
+    result: Any = None
+    outcome: list[Any] = [{}]
+    try:
+        if parts is not None:
+            result, outcome[0] = scorer(parts)
+    except Exception as error:
+        if not _in_process_group():
+            raise
+        # To be raised in every process, since the others wait for this one.
+        outcome[0] = error
+    if _in_process_group():
+        torch.distributed.broadcast_object_list(outcome)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return result, outcome[0]
+
+
+def _in_process_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _array(values: Any) -> np.ndarray[Any, Any]:

@@ -5,13 +5,10 @@ Needs Lightning: ``pip install 'embq[lightning]'``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed
-
-from ._collecting import Collected, Failure, Scorer
+from ._collecting import Collected, Failure, Scorer, gathered, scored_in_first_process
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -32,8 +29,8 @@ __all__ = ["EmbeddingQuality"]
 class EmbeddingQuality(Callback):
     """Score the embeddings of every validation and test epoch, and log the numbers by embq's names.
 
-    They go through the module's own logging: to every logger of the trainer (TensorBoard, MLflow, Weights & Biases, CSV), to
-    ``trainer.callback_metrics``, and so to ``ModelCheckpoint(monitor="val_silhouette", mode="max")``.
+    They go through the module's own logging: to every logger of the trainer (TensorBoard, MLflow, Weights & Biases,
+    CSV), to ``trainer.callback_metrics``, and so to ``ModelCheckpoint(monitor="val_silhouette", mode="max")``.
 
     ``validation_step`` returns embeddings and labels, as
     ``{"loss": loss, "embeddings": embeddings, "labels": labels}``.
@@ -41,8 +38,8 @@ class EmbeddingQuality(Callback):
     Parameters
     ----------
     collect : callable, optional
-        Called as ``collect(outputs, batch)`` with what the step returned and its batch; returns embeddings of shape (n, d)
-        and labels of shape (n,). By default these are ``outputs["embeddings"]`` and ``outputs["labels"]``.
+        Called as ``collect(outputs, batch)`` with what the step returned and its batch; returns embeddings of shape
+        (n, d) and labels of shape (n,). By default these are ``outputs["embeddings"]`` and ``outputs["labels"]``.
     prefix : str, default="{stage}_"
         What stands before a name; "{stage}" is "val" or "test".
     log : list of str, optional
@@ -139,7 +136,8 @@ class EmbeddingQuality(Callback):
             return
         self.results = []
         for loader in range(len(loaders)):
-            result, numbers = _over_processes(self._scorer, self._collected.get(loader, Collected()))
+            parts = gathered(self._collected.get(loader, Collected()))
+            result, numbers = scored_in_first_process(self._scorer, parts)
             self.results.append(result)
             end = f"/dataloader_idx_{loader}" if len(loaders) > 1 else ""
             prefix = self.prefix.format(stage=stage)
@@ -149,30 +147,11 @@ class EmbeddingQuality(Callback):
 
 
 def _by_name(outputs: Any, batch: Any) -> tuple[Any, Any]:
-    if not isinstance(outputs, Mapping) or "embeddings" not in outputs or "labels" not in outputs:
-        found = f"the keys {', '.join(map(str, outputs))}" if isinstance(outputs, Mapping) else type(outputs).__name__
+    values: dict[str, Any] | None = dict(outputs) if hasattr(outputs, "keys") else None
+    if values is None or "embeddings" not in values or "labels" not in values:
+        found = type(outputs).__name__ if values is None else f"the keys {', '.join(values)}"
         raise TypeError(
             f"EmbeddingQuality: the step returned {found}; return a dict with embeddings and labels, or give "
             "collect=lambda outputs, batch: (embeddings, labels)"
         )
-    return outputs["embeddings"], outputs["labels"]
-
-
-def _over_processes(scorer: Scorer, collected: Collected) -> tuple[Any, dict[str, float]]:
-    """Scores the rows of all processes in the first, so that each logs the same numbers."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return scorer([collected])
-    first = torch.distributed.get_rank() == 0
-    parts: list[Any] | None = [None] * torch.distributed.get_world_size() if first else None
-    torch.distributed.gather_object(collected, parts)
-    result: Any = None
-    outcome: list[Any] = [None]
-    if parts is not None:
-        try:
-            result, outcome[0] = scorer(parts)
-        except Exception as error:  # To be raised in every process, since the others wait for this one.
-            outcome[0] = error
-    torch.distributed.broadcast_object_list(outcome)
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return result, outcome[0]
+    return values["embeddings"], values["labels"]

@@ -9,7 +9,7 @@ Needs PyTorch: ``pip install 'embq[torch]'``.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 try:
     import torch
@@ -68,8 +68,8 @@ class SoftSilhouetteLoss(nn.Module):
     gather : bool, default=False
         Take the classes over the rows of all processes of `torch.distributed`, by summing class sums (K x d numbers a
         step): the loss and, after `DistributedDataParallel` has averaged it, the gradient are exactly those of one
-        process with all rows, also where processes have different numbers of rows. Needs `num_classes`. Without a
-        process group it changes nothing. "mean" and "sum" are then over all processes, "none" over the rows of this one.
+        process with all rows, also where processes have different numbers of rows. "mean" and "sum" are then over all
+        processes, "none" over the rows of this one. Needs `num_classes`. Without a process group it changes nothing.
 
     Notes
     -----
@@ -97,7 +97,7 @@ class SoftSilhouetteLoss(nn.Module):
     >>> labels = torch.tensor([0, 0, 1, 1])
     >>> loss = SoftSilhouetteLoss(temperature=0.1, num_classes=2)(embeddings, labels)
     >>> print(f"{loss.item():.4f}")
-    0.0312
+    0.0348
     >>> loss.backward()
     >>> tuple(embeddings.grad.shape)
     (4, 2)
@@ -159,7 +159,8 @@ class SoftSilhouetteLoss(nn.Module):
         """
         rows = _checked_rows(embeddings, labels)
         if self.num_classes is None:
-            present, labels = torch.unique(labels, return_inverse=True)
+            unique = torch.unique(labels, return_inverse=True)  # pyright: ignore
+            present, labels = cast("tuple[Tensor, Tensor]", unique)
             classes = present.numel()
         else:
             classes = self.num_classes
@@ -204,7 +205,8 @@ class SoftSilhouetteLoss(nn.Module):
         ends = torch.stack([squares, torch.ones_like(squares)], 1)
         ends = ends.new_zeros(classes, 2).index_add(0, labels, ends)
         if group:
-            sums, ends = _all_reduce(torch.cat([sums, ends], 1)).split([rows.shape[1], 2], 1)
+            both = _all_reduce(torch.cat([sums, ends], 1))
+            sums, ends = both[:, :-2], both[:, -2:]
         counts = ends[:, 1].detach()
         number = counts.clamp(min=1)
         distances = squares[:, None] + ends[:, 0] / number
@@ -284,8 +286,8 @@ class SupervisedContrastiveLoss(nn.Module):
     reduction : {"mean", "sum", "none"}, default="mean"
         Over the rows that have a positive. "none" returns the loss of every row, 0 for those without.
     gather : bool, default=False
-        Compare with the rows of all processes of `torch.distributed`: loss and averaged gradient are exactly those of one
-        process with all rows. Every process then holds the embeddings of all. Without a process group it changes
+        Compare with the rows of all processes of `torch.distributed`: loss and averaged gradient are exactly those of
+        one process with all rows. Every process then holds the embeddings of all. Without a process group it changes
         nothing.
 
     Notes
@@ -303,7 +305,7 @@ class SupervisedContrastiveLoss(nn.Module):
     >>> embeddings = torch.tensor([[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0]])
     >>> loss = SupervisedContrastiveLoss(temperature=0.1)(embeddings, torch.tensor([0, 0, 1, 1]))
     >>> print(f"{loss.item():.4f}")
-    0.0041
+    0.0196
     """
 
     def __init__(self, temperature: float = 0.1, *, reduction: Reduction = "mean", gather: bool = False) -> None:
@@ -370,8 +372,8 @@ class HybridLoss(nn.Module):
     label_smoothing : float, default=0
         That of `torch.nn.functional.cross_entropy`.
     gather : bool, default=False
-        Take silhouette and contrastive loss over the rows of all processes. Cross-entropy is of the rows of each process,
-        as usual.
+        Take silhouette and contrastive loss over the rows of all processes. Cross-entropy is of the rows of each
+        process, as usual.
 
     References
     ----------
@@ -515,7 +517,7 @@ def _checked_rows(embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def _check_labels(labels: Tensor, classes: int) -> None:
-    # Reading a number would break a compiled graph, and make a GPU wait; there, indexing out of bounds is an error anyway.
+    # Reading a number breaks a compiled graph and makes a GPU wait; there indexing out of bounds is an error anyway.
     if torch.compiler.is_compiling() or labels.device.type != "cpu":
         return
     lowest, highest = labels.aminmax()
@@ -556,8 +558,8 @@ def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
 class _Distances(torch.autograd.Function):
     """Euclidean distances of all pairs (n x n), with derivatives of every order.
 
-    Those of rows that coincide are 0, which is a subgradient. `torch.cdist` is either inexact for near rows, as it is by
-    squares and products, or has only a first derivative.
+    Those of rows that coincide are 0, which is a subgradient. `torch.cdist` is either inexact for near rows, where it
+    goes by squares and products, or has only a first derivative.
     """
 
     @staticmethod
@@ -570,7 +572,7 @@ class _Distances(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Tensor:
-        rows, distances = ctx.saved_tensors
+        rows, distances = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)
         apart = distances > 0
         slopes = torch.where(apart, gradients[0] / torch.where(apart, distances, 1), 0)
         slopes = slopes + slopes.T

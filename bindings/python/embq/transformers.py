@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
         "embq.transformers needs transformers: pip install 'embq[transformers]'", name="transformers"
     ) from error
 
-from ._collecting import Collected, Failure, Scorer
+from ._collecting import Collected, Failure, Scorer, scored_in_first_process
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ class EmbeddingQualityCallback(TrainerCallback):
 
     Notes
     -----
-    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored in the first; those that
-    accelerate repeats so that every process has as many are left out.
+    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored in the first;
+    those that accelerate repeats so that every process has as many are left out.
 
     Examples
     --------
@@ -68,8 +68,8 @@ class EmbeddingQualityCallback(TrainerCallback):
         self,
         trainer: Trainer,
         *,
-        embeddings: str | Callable[[Any, Mapping[str, Any]], Any] = "embeddings",
-        labels: str | Callable[[Any, Mapping[str, Any]], Any] = "labels",
+        embeddings: str | Callable[[Any, dict[str, Any]], Any] = "embeddings",
+        labels: str | Callable[[Any, dict[str, Any]], Any] = "labels",
         log: Iterable[str] | None = None,
         on_failure: Failure = "warn",
         **options: Any,
@@ -89,15 +89,16 @@ class EmbeddingQualityCallback(TrainerCallback):
 
         def compute_and_keep(model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
             # Before, because the trainer takes the labels out to smooth them.
-            before = dict(inputs)
-            found = compute_loss(model, inputs, *arguments, **options)
-            if isinstance(found, tuple) and not model.training:
-                self._batch = self._values(found[1], before)
-            return found
+            before: dict[str, Any] = dict(inputs)
+            loss: Any = compute_loss(model, inputs, *arguments, **options)
+            with_outputs = loss
+            if isinstance(with_outputs, tuple) and not model.training:
+                self._batch = self._values(with_outputs[1], before)
+            return loss
 
         trainer.compute_loss = compute_and_keep  # type: ignore[method-assign]
 
-    def _values(self, outputs: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _values(self, outputs: Any, inputs: dict[str, Any]) -> tuple[Any, Any]:
         if callable(self.embeddings):
             embeddings = self.embeddings(outputs, inputs)
         else:
@@ -111,9 +112,10 @@ class EmbeddingQualityCallback(TrainerCallback):
     ) -> None:
         """Keep the batch."""
         if self._batch is not None:
-            gathered: Any = self._trainer.accelerator.gather_for_metrics(self._batch)
+            accelerator: Any = self._trainer.accelerator
+            batch = accelerator.gather_for_metrics(self._batch)
             if state.is_world_process_zero:
-                self._collected.add(*gathered)
+                self._collected.add(*batch)
             self._batch = None
 
     def on_predict(
@@ -131,22 +133,13 @@ class EmbeddingQualityCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Score and log."""
-        from accelerate.utils import broadcast_object_list
-
         collected, self._collected = self._collected, Collected()
-        outcome: list[Any] = [None]
-        if state.is_world_process_zero:
-            try:
-                self.result, outcome[0] = self._scorer([collected])
-            except Exception as error:  # To be raised in every process, since the others wait for this one.
-                outcome[0] = error
-        broadcast_object_list(outcome)
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
+        parts = [collected] if state.is_world_process_zero else None
+        self.result, found = scored_in_first_process(self._scorer, parts)
         metrics = {} if metrics is None else metrics
         # "eval", or "eval_NAME" for one of several data sets.
         prefix = next((name.removesuffix("_runtime") for name in metrics if name.endswith("_runtime")), "eval")
-        numbers = {f"{prefix}_{name}": value for name, value in outcome[0].items()}
+        numbers = {f"{prefix}_{name}": value for name, value in found.items()}
         metrics.update(numbers)
         if numbers:
             self._trainer.log(numbers)
@@ -192,9 +185,10 @@ def mean_pooling(outputs: Any, inputs: Mapping[str, Any]) -> Tensor:
 
 
 def _field(values: Any, name: str, parameter: str, whose: str) -> Any:
-    if isinstance(values, Mapping) and values.get(name) is not None:
-        return values[name]
-    found = ", ".join(map(str, values)) if isinstance(values, Mapping) else f"a {type(values).__name__}"
+    fields: dict[str, Any] | None = dict(values) if hasattr(values, "keys") else None
+    if fields is not None and fields.get(name) is not None:
+        return fields[name]
+    found = f"a {type(values).__name__}" if fields is None else ", ".join(fields)
     raise ValueError(
         f"EmbeddingQualityCallback: there is no {name!r} among the model's {whose} ({found}); "
         f"{parameter}= takes another name, or a function of outputs and inputs such as mean_pooling"

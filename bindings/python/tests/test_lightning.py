@@ -1,6 +1,7 @@
 """embq.lightning in a real Trainer."""
 
 import csv
+import doctest
 import warnings
 
 import numpy as np
@@ -185,3 +186,9 @@ def test_two_processes_log_the_numbers_of_all_rows(tmp_path):
     # The weights come back from the first process.
     value = training.callback_metrics["val_silhouette"].item()
     assert value == pytest.approx(expected(module, data).silhouette, rel=1e-5)
+
+
+def test_the_examples_of_the_documentation():
+    import embq.lightning
+
+    assert doctest.testmod(embq.lightning).failed == 0

@@ -1,5 +1,6 @@
 """embq.transformers in a real Trainer."""
 
+import doctest
 import json
 import os
 import socket
@@ -226,3 +227,9 @@ def test_two_processes_score_every_row_once(tmp_path):
         found, value, processes_seen = json.loads(output.splitlines()[-1])
         assert processes_seen == 2
         assert found == pytest.approx(value, rel=1e-5)
+
+
+def test_the_examples_of_the_documentation():
+    import embq.transformers
+
+    assert doctest.testmod(embq.transformers).failed == 0
