@@ -541,8 +541,10 @@ def _at_least_0(distances: Tensor) -> Tensor:
 
 
 def _power_of_two(size: Tensor) -> Tensor:
-    """The power of two below a size; to divide by it rounds nothing."""
-    return torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent - 1)
+    """A power of two near a size, to divide by without rounding."""
+    # The logarithm of the largest number is rounded up.
+    largest = math.frexp(torch.finfo(size.dtype).max)[1] - 1
+    return torch.exp2(torch.log2(size).floor().clamp(max=largest))
 
 
 def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
