@@ -594,3 +594,18 @@ def test_the_examples_of_the_documentation():
     import embq.torch
 
     assert doctest.testmod(embq.torch).failed == 0
+
+
+def test_the_training_of_docs_training_md(monkeypatch):
+    root = Path(__file__).resolve().parents[3]
+    page = root / "docs" / "training.md"
+    if not page.is_file():
+        pytest.skip("SKIPPED LOUDLY: docs/training.md is not beside these tests, so its block is NOT run")
+    monkeypatch.chdir(root)
+    torch.manual_seed(0)
+    block = page.read_text(encoding="utf-8").split("## In PyTorch", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    names = {}
+    exec(block, names)
+    embeddings = names["encoder"](names["rows"])
+    assert SoftSilhouetteLoss(num_classes=10)(embeddings, names["labels"]) < 0.4
+    assert (names["head"](embeddings).argmax(1) == names["labels"]).float().mean() > 0.9
