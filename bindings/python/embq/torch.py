@@ -69,13 +69,16 @@ class SoftSilhouetteLoss(nn.Module):
         Take the classes over the rows of all processes of `torch.distributed`, by summing class sums (K x d numbers a
         step): the loss and, after `DistributedDataParallel` has averaged it, the gradient are exactly those of one
         process with all rows, also where processes have different numbers of rows. "mean" and "sum" are then over all
-        processes, "none" over the rows of this one. Needs `num_classes`. Without a process group it changes nothing.
+        processes, "none" over the rows of this one. Needs `num_classes`, and a row or more in every process. Without a
+        process group it changes nothing.
 
     Notes
     -----
     A row alone in its class has s_i = 0, and so has every row of a batch of one class: their loss is 1 and their
     gradient 0. They still are competitors of other rows. Under cosine distance a zero row is at distance 1 of every
     other row and has a gradient of 0; so has a row whose largest number is subnormal.
+
+    Takes O(N K d) time and O(N (K + d)) memory, but for Euclidean distances.
 
     Half precision, autocast included, is computed in float32. float32 loses digits where classes have collapsed to
     points. TensorFloat-32 products (``torch.set_float32_matmul_precision("high")``) leave distances about three digits.
