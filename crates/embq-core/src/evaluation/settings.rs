@@ -183,3 +183,55 @@ impl Settings {
         estimate
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
+
+    fn dataset(distance: Distance) -> Dataset {
+        let mut labels = LabelColumnBuilder::new(LabelType::Integer);
+        (0..20).for_each(|row| labels.push_integer(row % 2));
+        let rows = ndarray::Array2::from_shape_fn((20, 3), |(row, column)| (row * 3 + column) as f64 + 1.0);
+        let embeddings = Embeddings::from_f64(Origin::new("rows"), rows);
+        Dataset::new(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn estimates_follow_from_what_metrics_need() {
+        let estimate = |distance: Distance, metrics: &[&str], sample: Option<usize>| {
+            let metrics = Selection::parse(metrics.iter().copied()).unwrap();
+            Settings { distance, metrics, sample, rows: false, ..Settings::default() }.estimate(&dataset(distance))
+        };
+        // 200 pairs of 3 numbers, 2e10 a second on each thread.
+        let once = 600.0 / (2e10 * rayon::current_num_threads() as f64);
+        let silhouettes = estimate(Distance::Euclidean, &["silhouette"], None);
+        assert_eq!((silhouettes.class_distances, silhouettes.class_distance_bytes), (Some(once), 480.0));
+        assert_eq!(silhouettes.pairs, [""; 0]);
+        assert_eq!(estimate(Distance::Cosine, &["silhouette"], None).class_distances, None);
+        assert_eq!(estimate(Distance::Euclidean, &["spectrum"], None).class_distances, None);
+
+        let pairs = ["dunn", "recall", "mrr", "uniformity", "supcon", "near_duplicate_share"];
+        let of_pairs = estimate(Distance::Cosine, &pairs, None);
+        assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "uniformity", "supcon", "health"]);
+        assert!((of_pairs.pair_seconds - 6.0 * once).abs() < 1e-20);
+        let sampled = estimate(Distance::Cosine, &pairs, Some(5));
+        assert!(!sampled.pairs.contains(&"uniformity"));
+        assert!((sampled.pair_seconds - 5.0 * once).abs() < 1e-20);
+    }
+
+    #[test]
+    fn a_metric_is_computed_where_its_inputs_are_there() {
+        let settings = Settings { metrics: Selection::all(), ..Settings::default() };
+        assert!(settings.computes("silhouette_macro") && settings.computes("recall@5"));
+        for absent in ["recall@7", "batch_loss", "bras", "nothing"] {
+            assert!(!settings.computes(absent), "{absent}");
+        }
+        let provided = Settings { batch_size: Some(8), batch_labels: true, ..settings };
+        assert!(provided.computes("batch_loss") && provided.computes("bras"));
+        let closed = Settings { metrics: Selection::usual(), ..Settings::default() };
+        assert!(!closed.needs_random_access());
+        assert!(Settings { batch_size: Some(8), ..closed.clone() }.needs_random_access());
+        assert!(Settings { metrics: Selection::parse(["health"]).unwrap(), ..closed }.needs_random_access());
+    }
+}

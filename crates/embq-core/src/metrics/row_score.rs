@@ -304,7 +304,9 @@ mod tests {
             let weighted = fold(&[&distances], 1, 0.1, SoftMinimum::Weighted);
             assert_eq!(whole.effective_competitors, weighted.effective_competitors);
         }
-        assert_eq!(fold(&[&distances], 1, 0.1, SoftMinimum::Hard).soft_silhouette, 0.2);
+        // (0.25 - 0.125) / 0.25.
+        let exact = fold(&[&[0.5, 0.125, 0.25]], 1, 0.1, SoftMinimum::Hard);
+        assert_eq!((exact.soft_silhouette, exact.silhouette), (0.5, 0.5));
     }
 
     #[test]
