@@ -1,6 +1,6 @@
 //! Embeddings and labels with what the rows are called.
 
-use crate::cli::args::{NameArguments, ReadArguments};
+use crate::cli::arguments::{NameArguments, ReadArguments};
 use embq_core::data::{LabelColumn, RowNames};
 use embq_core::error::{Error, Result};
 use embq_files::input;

@@ -1,10 +1,14 @@
 //! The result as JSON, schema version 1.
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
+use embq_core::comparison::Comparison;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
+use embq_core::objective::ObjectiveResult;
+use embq_core::suspects::SuspectList;
 
 /// The result, indented, or a set of several; numbers read back bit for bit.
 ///
@@ -17,6 +21,16 @@ pub fn render(results: &[Evaluation]) -> Result<String> {
     }
 }
 
+/// A command whose result has a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    #[default]
+    Score,
+    Compare,
+    Grad,
+    Suspects,
+}
+
 /// What `embq score` writes.
 #[derive(JsonSchema)]
 #[serde(untagged)]
@@ -26,19 +40,20 @@ enum Document {
     Several(EvaluationSet),
 }
 
-/// The JSON Schema of a result of `embq score`.
-///
-/// # Errors
-/// As for [`render`].
-pub fn schema() -> Result<String> {
-    schema_of::<Document>("score")
-}
-
 /// The JSON Schema of what a command writes.
 ///
 /// # Errors
 /// As for [`render`].
-pub(crate) fn schema_of<T: JsonSchema>(command: &str) -> Result<String> {
+pub fn schema(of: SchemaOf) -> Result<String> {
+    match of {
+        SchemaOf::Score => schema_of::<Document>("score"),
+        SchemaOf::Compare => schema_of::<Comparison>("compare"),
+        SchemaOf::Grad => schema_of::<ObjectiveResult>("grad"),
+        SchemaOf::Suspects => schema_of::<SuspectList>("suspects"),
+    }
+}
+
+fn schema_of<T: JsonSchema>(command: &str) -> Result<String> {
     let mut schema = SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<T>();
     schema.insert("$id".into(), format!("urn:embq:schema:{command}:{SCHEMA_VERSION}").into());
     schema.insert("title".into(), format!("Result of embq {command}, schema version {SCHEMA_VERSION}").into());

@@ -4,36 +4,39 @@
 
 mod blocks;
 pub mod comparison;
-pub mod csv;
+mod csv;
+mod document;
 pub mod gradient;
 pub mod html;
 pub mod inspection;
 pub mod json;
 pub mod junit;
 mod labellings;
-pub mod markdown;
+mod markdown;
 pub mod metric_list;
 mod numbers;
 pub mod output;
 pub mod plot;
+pub mod score;
 mod summary;
 pub mod suspects;
-pub mod table;
 mod temporary;
+mod terminal;
 mod text;
 
+use clap::ValueEnum;
+
 use embq_core::error::Result;
-use embq_core::evaluation::Evaluation;
 use embq_files::output::{extension, unknown_extension};
 
+use document::{Form, Report};
 pub use summary::{ClassLimit, ClassOrder, View};
 pub(crate) use temporary::delete_all as delete_temporary_files;
 pub(crate) use text::visible;
 
 /// A form of the result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For the terminal.
     #[default]
     Table,
     Json,
@@ -42,19 +45,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format, in the order in which help texts list them.
-    pub const ALL: [Format; 4] = [Format::Table, Format::Json, Format::Markdown, Format::Csv];
-
-    /// The name used in options.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Table => "table",
-            Format::Json => "json",
-            Format::Markdown => "markdown",
-            Format::Csv => "csv",
-        }
-    }
-
     /// The format that a file's extension stands for.
     ///
     /// # Errors
@@ -75,16 +65,18 @@ impl Format {
         self == Format::Table
     }
 
-    /// The result in this format; of several labellings, one that compares them.
-    ///
-    /// # Errors
-    /// A result that cannot be serialised.
-    pub fn render(self, results: &[Evaluation], view: &View) -> Result<String> {
+    /// A result in this format.
+    fn render(
+        self,
+        report: impl FnOnce(Form) -> Report,
+        json: impl FnOnce() -> Result<String>,
+        csv: impl FnOnce() -> Result<String>,
+    ) -> Result<String> {
         match self {
-            Format::Table => Ok(table::render(results, view)),
-            Format::Json => json::render(results),
-            Format::Markdown => Ok(markdown::render(results, view)),
-            Format::Csv => csv::render(results),
+            Format::Table => Ok(report(Form::Terminal).draw(Form::Terminal)),
+            Format::Json => json(),
+            Format::Markdown => Ok(report(Form::Markdown).draw(Form::Markdown)),
+            Format::Csv => csv(),
         }
     }
 }

@@ -11,7 +11,7 @@ use embq_core::error::{Error, Result};
 use embq_files::output::WriteResult;
 
 /// A place for a file that was found fit to be written to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OutputFile {
     /// As the user wrote it, for messages.
     shown: PathBuf,
@@ -72,13 +72,13 @@ impl OutputFile {
     ///
     /// # Errors
     /// What the file system reports.
-    pub fn write(&self, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> Result<WrittenFile<'_>> {
+    pub fn write(&self, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> Result<WrittenFile> {
         let fail = |error: std::io::Error| problem(&self.shown, error);
         let fail_to_fill = |error: Box<dyn std::error::Error + Send + Sync>| problem(&self.shown, error);
         if self.special {
             let file = OpenOptions::new().write(true).open(&self.target).map_err(fail)?;
             fill_buffered(&file, fill).map_err(fail_to_fill)?;
-            return Ok(WrittenFile { output: self, temporary: None });
+            return Ok(WrittenFile { output: self.clone(), temporary: None });
         }
         let temporary = self.temporary().map_err(fail)?;
         let file = temporary.file().map_err(fail)?;
@@ -86,7 +86,7 @@ impl OutputFile {
         if let Ok(metadata) = fs::metadata(&self.target) {
             file.set_permissions(metadata.permissions()).map_err(fail)?;
         }
-        Ok(WrittenFile { output: self, temporary: Some(temporary) })
+        Ok(WrittenFile { output: self.clone(), temporary: Some(temporary) })
     }
 
     fn temporary(&self) -> std::io::Result<Temporary> {
@@ -123,12 +123,12 @@ pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Re
 
 /// A complete file that is not in its place yet.
 #[must_use]
-pub struct WrittenFile<'a> {
-    output: &'a OutputFile,
+pub struct WrittenFile {
+    output: OutputFile,
     temporary: Option<Temporary>,
 }
 
-impl WrittenFile<'_> {
+impl WrittenFile {
     /// Puts the file in its place.
     ///
     /// # Errors

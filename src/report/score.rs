@@ -1,78 +1,90 @@
-//! The result as a person sees it on a terminal, in at most 80 columns.
+//! What a result of `embq score` says: headline metrics, classes, gates, and what stands out.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
+use crate::report::document::{Block, Cell, Form, Report, Section, Table, input_name, input_shape, left, right};
 use crate::report::numbers::{count, percent, short, temperature};
-use crate::report::summary::{View, columns, stands_out};
-use crate::report::text::{fitted, fitted_path, visible, width};
-use crate::report::{blocks, labellings, summary};
-use embq_core::evaluation::{ClassEvaluation, Evaluation, InputDescription};
+use crate::report::summary::{View, columns, notes, stands_out};
+use crate::report::terminal::{DIM, WIDTH};
+use crate::report::text::{visible, width};
+use crate::report::{Format, blocks, csv, json, labellings};
+use embq_core::error::Result;
+use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::{FAMILIES, Metric};
-
-/// Columns of the terminal that are used.
-pub(crate) const WIDTH: usize = 80;
 
 /// Columns of a bar.
 const BAR: usize = 20;
 
-pub(crate) const BOLD: Style = Style::new().bold();
-pub(crate) const DIM: Style = Style::new().dimmed();
-
-/// The whole page; of several labellings, one that compares them. It holds colours; the stream that it is written to
-/// drops them where they are not wanted.
-pub fn render(results: &[Evaluation], view: &View) -> String {
-    let mut page = String::new();
-    match results {
-        [only] => one(&mut page, only, view),
-        several => compared(&mut page, several),
-    }
-    page
+/// The result in a format; of several labellings, one that compares them.
+///
+/// # Errors
+/// A result that cannot be serialised.
+pub fn render(results: &[Evaluation], view: &View, format: Format) -> Result<String> {
+    format.render(|form| report(results, view, form), || json::render(results), || csv::render(results))
 }
 
-fn one(page: &mut String, evaluation: &Evaluation, view: &View) {
-    title(page, evaluation, &subtitle(evaluation));
-    headline(page, evaluation);
-    classes(page, evaluation, view);
-    gates(page, evaluation);
-    notes(page, evaluation);
-    if let Some(line) = stands_out(evaluation) {
-        wrapped(page, "", &line, BOLD);
-    }
+fn report(results: &[Evaluation], view: &View, form: Form) -> Report {
+    let title = results.first().map(|result| input_name(&result.inputs)).unwrap_or_default();
+    let sections = match results {
+        [only] => vec![section(only, view, form)],
+        several => compared(several, view, form),
+    };
+    Report { command: "embq", title, sections }
 }
 
-fn title(page: &mut String, evaluation: &Evaluation, subtitle: &str) {
-    let path = evaluation.inputs.first().map(InputDescription::name).unwrap_or_default();
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(&path, WIDTH));
-    let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(subtitle, WIDTH));
+fn section(evaluation: &Evaluation, view: &View, form: Form) -> Section {
+    let mut blocks = match form {
+        Form::Terminal => vec![Block::Lines(headline(evaluation))],
+        Form::Markdown => vec![Block::Table(metrics(evaluation))],
+    };
+    blocks.extend(classes(evaluation, view, form).map(Block::Table));
+    let mut section = remarks(evaluation);
+    blocks.append(&mut section.blocks);
+    Section { subtitle: Some(subtitle(evaluation)), blocks, ..section }
+}
+
+/// Gates, notes and what stands out.
+fn remarks(evaluation: &Evaluation) -> Section {
+    let gates = (!evaluation.gates.is_empty()).then(|| Block::Gates(evaluation.gates.clone()));
+    Section {
+        blocks: gates.into_iter().collect(),
+        notes: notes(evaluation),
+        conclusion: stands_out(evaluation),
+        ..Section::default()
+    }
 }
 
 /// Several labellings of one input: a table with a line for each, then what there is to say of each.
-fn compared(page: &mut String, results: &[Evaluation]) {
-    let Some(first) = results.first() else { return };
-    title(page, first, &common_subtitle(first));
+fn compared(results: &[Evaluation], view: &View, form: Form) -> Vec<Section> {
     let names = labellings::names(results);
-    let columns = labellings::columns(results, COMPARED);
+    let columns = labellings::columns(results, if form == Form::Terminal { COMPARED } else { usize::MAX });
     let rows: Vec<Vec<String>> =
         results.iter().map(|result| columns.iter().map(|column| column.cell(result)).collect()).collect();
     let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
-    let numbers: usize = (0..titles.len()).map(|index| widest(&titles, &rows, index) + 2).sum();
-    let room = WIDTH.saturating_sub(numbers + 2);
-    let lines = names.iter().zip(rows).map(|(name, row)| [fitted_path(name, room)].into_iter().chain(row).collect());
-    aligned(page, [&["labels"], titles.as_slice()].concat(), lines.collect(), titles.len());
-    for (name, result) in names.iter().zip(results) {
-        let mut told = String::new();
-        gates(&mut told, result);
-        notes(&mut told, result);
-        if let Some(line) = stands_out(result) {
-            wrapped(&mut told, "", &line, Style::new());
-        }
-        if !told.is_empty() {
-            let _ = write!(page, "\n{BOLD}{}{BOLD:#}\n{}", fitted_path(name, WIDTH), told.trim_start_matches('\n'));
-        }
-    }
+    let room = WIDTH.saturating_sub(number_columns(&titles, &rows) + 2);
+    let lines = names.iter().zip(rows).map(|(name, row)| {
+        std::iter::once(Cell::Path(name.clone(), room)).chain(row.into_iter().map(Cell::Plain)).collect()
+    });
+    let table = Table {
+        columns: std::iter::once(left("labels")).chain(titles.iter().map(|title| right(title))).collect(),
+        rows: lines.collect(),
+        hidden: None,
+    };
+    let overview = Section {
+        subtitle: results.first().map(common_subtitle),
+        blocks: vec![Block::Table(table)],
+        ..Section::default()
+    };
+    let each = names.into_iter().zip(results).map(|(name, result)| {
+        let content = match form {
+            Form::Terminal => remarks(result),
+            Form::Markdown => section(result, view, form),
+        };
+        Section { heading: Some(name), ..content }
+    });
+    std::iter::once(overview).chain(each).collect()
 }
 
 /// Columns of the comparison at most, so that it fits the terminal.
@@ -82,7 +94,7 @@ const COMPARED: usize = 7;
 pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     let settings = &evaluation.settings;
     let found = if settings.temperature_auto { " (auto)" } else { "" };
-    let mut parts = vec![shape(evaluation)];
+    let mut parts = vec![input_shape(&evaluation.inputs)];
     parts.push(format!("{} classes", count(evaluation.labels.classes)));
     parts.push(settings.distance.to_string());
     parts.push(format!("temperature {}{found}", temperature(settings)));
@@ -100,14 +112,7 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
 pub(crate) fn common_subtitle(evaluation: &Evaluation) -> String {
     let settings = &evaluation.settings;
     let temperature = if settings.temperature_auto { "auto".to_owned() } else { settings.temperature.to_string() };
-    [shape(evaluation), settings.distance.to_string(), format!("temperature {temperature}")].join(" · ")
-}
-
-fn shape(evaluation: &Evaluation) -> String {
-    let input = evaluation.inputs.first();
-    input.map_or_else(String::new, |input| {
-        format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype)
-    })
+    [input_shape(&evaluation.inputs), settings.distance.to_string(), format!("temperature {temperature}")].join(" · ")
 }
 
 /// A metric of the headline: how it is called there, and its name.
@@ -130,7 +135,9 @@ const LINES: [&[Headline]; 4] = [
 /// A selection of fewer metrics than this is shown completely.
 const FEW: usize = 20;
 
-fn headline(page: &mut String, evaluation: &Evaluation) {
+/// The headline metrics with bars, and the metrics of other families behind them.
+fn headline(evaluation: &Evaluation) -> String {
+    let mut page = String::new();
     let value = |name: &str| evaluation.metrics.get(name).copied();
     let text = |name: &str, value| {
         if name == "negative_share" { percent(value) } else { short(value) }
@@ -164,7 +171,7 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             let _ = writeln!(page, "  {}", known.join("   "));
         }
     }
-    by_family(page, evaluation);
+    by_family(&mut page, evaluation);
     // Who asks for some metrics only wants to see all of these.
     let usual = |name: &str| Metric::named(name).is_none_or(|metric| metric.family.is_default);
     if evaluation.metrics.keys().filter(|name| usual(name)).count() < FEW {
@@ -175,6 +182,7 @@ fn headline(page: &mut String, evaluation: &Evaluation) {
             let _ = writeln!(page, "  {DIM}{name}{DIM:#} {}", text(name, *number));
         }
     }
+    page
 }
 
 /// Whether anything is shown of the families that are shown by default.
@@ -240,124 +248,66 @@ fn bar(value: Option<f64>) -> String {
     bar
 }
 
-fn classes(page: &mut String, evaluation: &Evaluation, view: &View) {
+/// Every metric, with its interval where there are some.
+fn metrics(evaluation: &Evaluation) -> Table {
+    let has_intervals = !evaluation.intervals.is_empty();
+    let mut columns = vec![left("metric"), right("value")];
+    columns.extend(has_intervals.then(|| left("95 % interval")));
+    let rows = evaluation.metrics.iter().map(|(name, value)| {
+        let interval = evaluation.intervals.get(name);
+        let interval = interval.map(|[low, high]| format!("{} to {}", short(Some(*low)), short(Some(*high))));
+        let cells =
+            [name.clone(), short(*value)].into_iter().chain(has_intervals.then(|| interval.unwrap_or_default()));
+        cells.map(Cell::Plain).collect()
+    });
+    Table { columns, rows: rows.collect(), hidden: None }
+}
+
+/// The classes that the view shows; none on a terminal where nothing is known of them.
+fn classes(evaluation: &Evaluation, view: &View, form: Form) -> Option<Table> {
     let (classes, hidden) = view.classes(evaluation);
     let columns = columns(evaluation);
-    let nearest = evaluation.metrics.contains_key("separation");
-    if classes.is_empty() || (columns.is_empty() && !usual_any(evaluation)) {
-        return;
+    if form == Form::Terminal && (classes.is_empty() || (columns.is_empty() && !usual_any(evaluation))) {
+        return None;
     }
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for class in &classes {
-        let mut row = vec![count(class.count)];
-        row.extend(columns.iter().map(|column| (column.text)(class.value(column.metric).flatten())));
-        rows.push(row);
-    }
+    let has_nearest = form == Form::Markdown || evaluation.metrics.contains_key("separation");
+    let numbers = classes.iter().map(|class| {
+        let values = columns.iter().map(|column| (column.text)(class.value(column.metric).flatten()));
+        std::iter::once(count(class.count)).chain(values).collect()
+    });
+    let numbers: Vec<Vec<String>> = numbers.collect();
     let titles: Vec<&str> = std::iter::once("rows").chain(columns.iter().map(|column| column.title)).collect();
-    // What the numbers leave of the line is for the names of classes; columns are two apart.
-    let numbers: usize = (0..titles.len()).map(|index| widest(&titles, &rows, index) + 2).sum();
-    let names = WIDTH.saturating_sub(numbers + if nearest { 4 } else { 2 });
-    // The class and the nearest class share the room evenly, unless one of them needs less.
+    // What the numbers leave of the line is for the names of classes. The class and the nearest class share it evenly,
+    // unless one of them needs less.
+    let names = WIDTH.saturating_sub(number_columns(&titles, &numbers) + if has_nearest { 4 } else { 2 });
     let needs = |name: fn(&ClassEvaluation) -> &str| classes.iter().map(|class| width(&visible(name(class)))).max();
     let label_needs = needs(|class| &class.label).unwrap_or(0);
     let nearest_needs = needs(nearest_name).unwrap_or(0);
-    let label_width = if nearest { names.saturating_sub(nearest_needs).max(names / 2) } else { names };
+    let label_width = if has_nearest { names.saturating_sub(nearest_needs).max(names / 2) } else { names };
     let nearest_width = names.saturating_sub(label_needs.min(label_width)).max(names / 2);
-    let lines = classes.iter().zip(rows).map(|(class, row)| {
-        let other = nearest.then(|| fitted(nearest_name(class), nearest_width));
-        [fitted(&class.label, label_width)].into_iter().chain(row).chain(other).collect()
+    let rows = classes.iter().zip(numbers).map(|(class, numbers)| {
+        let nearest = has_nearest.then(|| Cell::Name(nearest_name(class).to_owned(), nearest_width));
+        let label = Cell::Name(class.label.clone(), label_width);
+        std::iter::once(label).chain(numbers.into_iter().map(Cell::Plain)).chain(nearest).collect()
     });
-    let header = ["class"].into_iter().chain(titles.iter().copied()).chain(nearest.then_some("nearest")).collect();
-    page.push('\n');
-    aligned(page, header, lines.collect(), titles.len());
-    if hidden > 0 {
-        let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
-    }
+    let titles = titles.iter().map(|title| right(title));
+    Some(Table {
+        columns: std::iter::once(left("class")).chain(titles).chain(has_nearest.then(|| left("nearest"))).collect(),
+        rows: rows.collect(),
+        hidden: (hidden > 0).then_some((hidden, "--classes all")),
+    })
 }
 
-/// The columns that the numbers of one column and its title take.
-pub(crate) fn widest(titles: &[&str], rows: &[Vec<String>], index: usize) -> usize {
-    let cells = rows.iter().map(|row| width(&row[index])).max().unwrap_or(0);
-    cells.max(width(titles[index]))
-}
-
-/// A table whose `numbers` columns after the first are numbers.
-pub(crate) fn aligned(page: &mut String, header: Vec<&str>, lines: Vec<Vec<String>>, numbers: usize) {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let cells = |texts: Vec<&str>| -> Vec<Cell> {
-        let alignment = |position| match position {
-            0 => CellAlignment::Left,
-            number if number <= numbers => CellAlignment::Right,
-            _ => CellAlignment::Left,
-        };
-        let texts = texts.into_iter().enumerate();
-        texts.map(|(position, text)| Cell::new(text).set_alignment(alignment(position))).collect()
+/// The columns of a terminal that columns of numbers take with the two that keep them apart.
+fn number_columns(titles: &[&str], rows: &[Vec<String>]) -> usize {
+    let widest = |(index, title): (usize, &&str)| {
+        rows.iter().map(|row| width(&row[index])).chain([width(title)]).max().unwrap_or(0) + 2
     };
-    table.set_header(cells(header));
-    for line in &lines {
-        table.add_row(cells(line.iter().map(String::as_str).collect()));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for (index, line) in table.lines().enumerate() {
-        let line = line.trim_end();
-        let _ = if index == 0 { writeln!(page, "{DIM}{line}{DIM:#}") } else { writeln!(page, "{line}") };
-    }
+    titles.iter().enumerate().map(widest).sum()
 }
 
 fn nearest_name(class: &ClassEvaluation) -> &str {
     class.nearest_class.as_deref().unwrap_or("-")
-}
-
-fn gates(page: &mut String, evaluation: &Evaluation) {
-    if evaluation.gates.is_empty() {
-        return;
-    }
-    page.push('\n');
-    for gate in &evaluation.gates {
-        let (colour, verdict) = if gate.failed { (AnsiColor::Red, "FAILED") } else { (AnsiColor::Green, "held") };
-        let style = Style::new().fg_color(Some(colour.into())).bold();
-        let line = format!("gate {verdict}: {} ({})", visible(&gate.expression), visible(&gate.detail));
-        wrapped(page, "", &line, style);
-    }
-}
-
-fn notes(page: &mut String, evaluation: &Evaluation) {
-    let notes = summary::notes(evaluation);
-    if !notes.is_empty() || stands_out(evaluation).is_some() {
-        page.push('\n');
-    }
-    for note in notes {
-        wrapped(page, "note: ", &visible(&note), Style::new());
-    }
-}
-
-/// A sentence over as many lines as it needs, indented by the width of its mark.
-pub(crate) fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
-    for (index, line) in broken(text, WIDTH - mark.len()).iter().enumerate() {
-        let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
-        let _ = writeln!(page, "{DIM}{start}{DIM:#}{style}{line}{style:#}");
-    }
-}
-
-/// A text in lines of at most so many columns.
-pub(crate) fn broken(text: &str, room: usize) -> Vec<String> {
-    let mut line = String::new();
-    let mut lines = Vec::new();
-    for word in text.split_whitespace() {
-        let word = fitted(word, room);
-        if !line.is_empty() && width(&line) + 1 + width(&word) > room {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(&word);
-    }
-    lines.push(line);
-    lines
 }
 
 #[cfg(test)]
@@ -370,14 +320,5 @@ mod tests {
             assert_eq!(width(&bar(Some(value))), BAR, "{value}");
         }
         assert!(bar(Some(0.5)).starts_with(&"█".repeat(10)));
-    }
-
-    #[test]
-    fn long_sentences_are_wrapped_under_their_mark() {
-        let mut page = String::new();
-        wrapped(&mut page, "note: ", &"word ".repeat(30), Style::new());
-        let plain = anstream::adapter::strip_str(&page).to_string();
-        assert!(plain.lines().all(|line| width(line) <= WIDTH));
-        assert!(plain.lines().skip(1).all(|line| line.starts_with("      word")));
     }
 }

@@ -14,6 +14,16 @@ pub enum ClassLimit {
     Worst(usize),
 }
 
+impl ClassLimit {
+    /// How many of so many are shown.
+    pub(crate) fn of(self, all: usize) -> usize {
+        match self {
+            ClassLimit::All => all,
+            ClassLimit::Worst(limit) => limit.min(all),
+        }
+    }
+}
+
 /// By what the classes are ordered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassOrder {
@@ -78,10 +88,7 @@ impl View {
             }
             Some(ClassOrder::Label) | None => {}
         }
-        let shown = match self.classes {
-            ClassLimit::All => classes.len(),
-            ClassLimit::Worst(limit) => limit.min(classes.len()),
-        };
+        let shown = self.classes.of(classes.len());
         let hidden = classes.len() - shown;
         classes.truncate(shown);
         (classes, hidden)

@@ -12,6 +12,7 @@ use embq_core::evaluation::{
 };
 use embq_core::metrics::mean::{class_means, weighted_mean};
 use embq_files::input;
+use embq_files::output::rows;
 
 fn extension(path: &str) -> String {
     Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
@@ -50,29 +51,21 @@ pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
     Ok(Some(evaluation))
 }
 
-/// The metrics whose influence values a file of rows holds, with the columns of scores and of influence values.
-const COLUMNS: [(&str, &str, bool); 4] = [
-    ("silhouette", "silhouette_influence", false),
-    ("silhouette_macro", "silhouette_macro_influence", true),
-    ("soft_silhouette", "soft_silhouette_influence", false),
-    ("soft_silhouette_macro", "soft_silhouette_macro_influence", true),
-];
-
 /// Whether a file holds the scores of rows that `embq score --rows-out` wrote as Parquet.
 pub(super) fn are_rows(path: &str) -> bool {
     matches!(extension(path).as_str(), "parquet" | "pq")
         && Path::new(path).is_file()
-        && input::numbers(&format!("{path}:silhouette")).is_ok()
-        && input::labels(&format!("{path}:nearest_other")).is_ok()
+        && input::numbers(&format!("{path}:{}", rows::SILHOUETTE)).is_ok()
+        && input::labels(&format!("{path}:{}", rows::NEAREST_OTHER)).is_ok()
 }
 
 /// The scores of rows, under the settings of the candidates, which they do not hold themselves.
 ///
 /// # Errors
 /// Rows that were written without intervals, and what reading reports.
-pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
+pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
     let column = |name: &str| input::numbers(&format!("{path}:{name}"));
-    if column("silhouette_influence").is_err() {
+    if column(rows::INFLUENCE[0].name).is_err() {
         return Err(Error::Malformed {
             name: path.to_owned(),
             problem: "these rows have no influence values, without which they cannot be compared".to_owned(),
@@ -85,21 +78,21 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
             "name the baseline's embeddings",
         ));
     }
-    let label_column = input::labels(&format!("{path}:label"))?;
+    let label_column = input::labels(&format!("{path}:{}", rows::LABEL))?;
     let labels = Labels::from_column(&label_column, 0..label_column.len())?;
-    let numbers: Vec<usize> = column("row")?.into_iter().map(|row| row as usize).collect();
+    let numbers: Vec<usize> = column(rows::ROW)?.into_iter().map(|row| row as usize).collect();
     let n = numbers.len();
     let classes = labels.classes();
     let mut metrics = IndexMap::new();
     let mut terms = IndexMap::new();
-    for (name, influence, by_class) in COLUMNS {
-        let influence = column(influence)?;
+    for rows::InfluenceColumn { name, metric, over_classes, .. } in rows::INFLUENCE {
+        let influence = column(name)?;
         let share = |row: usize| {
             let count = labels.counts()[labels.codes()[row] as usize];
-            if by_class { 1.0 / (classes * count) as f64 } else { 1.0 / n as f64 }
+            if over_classes { 1.0 / (classes * count) as f64 } else { 1.0 / n as f64 }
         };
         let values: Vec<f64> = influence.iter().enumerate().map(|(row, value)| value * share(row)).collect();
-        terms.insert(name.to_owned(), values);
+        terms.insert(metric.to_owned(), values);
     }
     let mut evaluations: Vec<ClassEvaluation> = labels
         .names()
@@ -107,7 +100,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         .zip(labels.counts())
         .map(|(name, &count)| ClassEvaluation { label: name.to_string(), count, ..Default::default() })
         .collect();
-    for name in ["silhouette", "soft_silhouette"] {
+    for name in [rows::SILHOUETTE, rows::SOFT_SILHOUETTE] {
         let scores = column(name)?;
         let means = class_means(classes, labels.codes().iter().zip(&scores).map(|(&code, &score)| (code, score, 1.0)));
         metrics.insert(name.to_owned(), weighted_mean(scores.iter().map(|&score| (score, 1.0))));
@@ -115,7 +108,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         metrics.insert(format!("{name}_macro"), over_classes);
         for (class, mean) in evaluations.iter_mut().zip(means) {
             match name {
-                "silhouette" => class.silhouette = mean,
+                rows::SILHOUETTE => class.silhouette = mean,
                 _ => class.soft_silhouette = mean,
             }
         }
@@ -136,7 +129,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         }],
         labels: LabelsDescription {
             path: path.to_owned(),
-            selector: Some("label".to_owned()),
+            selector: Some(rows::LABEL.to_owned()),
             label_type: label_column.label_type(),
             classes,
             singletons: labels.singletons(),
@@ -156,7 +149,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         ],
         timing: None,
     };
-    let rows = MeasuredRows {
+    let measured = MeasuredRows {
         numbers,
         codes: labels.codes().to_vec(),
         counts: labels.counts().to_vec(),
@@ -164,5 +157,5 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         terms,
         class_terms: Vec::new(),
     };
-    Ok(Measured { evaluation, rows: Some(rows) })
+    Ok(Measured { evaluation, rows: Some(measured) })
 }

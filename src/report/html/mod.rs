@@ -17,8 +17,8 @@ mod suspects;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::report::score::subtitle;
 use crate::report::summary::{notes, stands_out};
-use crate::report::table::subtitle;
 use crate::report::text::visible;
 use embq_core::detail::{Checkpoint, Detail};
 use embq_core::evaluation::{Evaluation, InputDescription};
