@@ -1,4 +1,4 @@
-//! `embq compare`: from checkpoints to what changed.
+//! `embq compare`: compares checkpoints with a baseline.
 
 pub(super) mod checkpoints;
 mod config;
@@ -83,7 +83,7 @@ pub(crate) struct CompareArguments {
     run: RunArguments,
 }
 
-/// The options that a configuration file can hold, too, under the same names.
+/// The options that a configuration file can also set, under the same names.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct CompareOptions {
@@ -147,7 +147,7 @@ combine_fields!(CompareOptions {
     fail_if
 });
 
-/// Which checkpoint is to be printed.
+/// Which checkpoint to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Select {
     Best,
@@ -181,7 +181,7 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     gate_report.finish(|| render(Format::Markdown), &found.gates)
 }
 
-/// Arguments and configuration, put together.
+/// Arguments and configuration combined.
 struct Plan {
     /// The checkpoints with their names; the first is the baseline.
     inputs: Vec<Input>,
@@ -190,7 +190,7 @@ struct Plan {
     header: Header,
     metrics: Selection,
     gates: Vec<Gate>,
-    /// The metric whose best checkpoint is to be printed.
+    /// The metric whose best checkpoint is printed.
     select: Option<String>,
 }
 
@@ -229,7 +229,7 @@ impl Plan {
         }
         if inputs.len() < 2 {
             return Err(Error::setting(
-                format!("embq compare needs a candidate beside {}", inputs[0].path),
+                format!("embq compare needs a candidate besides {}", inputs[0].path),
                 "name at least two checkpoints, or a folder of them",
             ));
         }
@@ -247,8 +247,8 @@ impl Plan {
         if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
         {
             return Err(Error::setting(
-                format!("two checkpoints are called '{twice}'"),
-                "give each a --name of its own",
+                format!("two checkpoints are named '{twice}'"),
+                "give them different names with --name",
             ));
         }
 
@@ -301,7 +301,7 @@ impl Plan {
             baseline = Some(Measured { evaluation: result, rows: None });
         }
         let mut settings = self.settings(&measure);
-        // Rows do not hold their settings, so that these come from the first candidate, once it is there.
+        // Stored rows do not contain settings, so these come from the first candidate.
         let are_rows = baseline.is_none() && stored::are_rows(&first.path);
         let keys =
             if self.options.key.is_some() { Some(self.common_keys(baseline.is_some() || are_rows)?) } else { None };
@@ -343,7 +343,7 @@ impl Plan {
         })
     }
 
-    /// A checkpoint's data set, and the ids of the rows as stored.
+    /// The data set of a checkpoint, and the ids of the stored rows.
     fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset, Option<LabelColumn>)> {
         let mut columns = vec![self.labels_of(place)?];
         columns.extend(self.options.key.as_deref());
@@ -370,7 +370,7 @@ impl Plan {
                 let scored = evaluate(&dataset, settings, bars)?;
                 let mut measured = Measured::new(&dataset, scored);
                 if let Some(rows) = &mut measured.rows {
-                    // Paired by id: what tells a row is its place among the ids.
+                    // Rows are paired by their positions among the ids.
                     rows.numbers = (0..order.len()).collect();
                 }
                 Ok(measured)
@@ -382,11 +382,11 @@ impl Plan {
         }
     }
 
-    /// The ids that every checkpoint has, in the order of the first.
+    /// The ids that all checkpoints have, in the order of the first.
     fn common_keys(&self, baseline_is_stored: bool) -> Result<Vec<Label>> {
         if baseline_is_stored {
             return Err(Error::setting(
-                format!("--key: {} is a stored result, whose rows have no ids", self.inputs[0].path),
+                format!("--key: {} is a stored result, which contains no ids", self.inputs[0].path),
                 "name the embeddings of the baseline",
             ));
         }
@@ -409,10 +409,10 @@ impl Plan {
                         let example = example.map(|key| format!(" (such as '{key}')")).unwrap_or_default();
                         return Err(Error::setting(
                             format!(
-                                "{} lacks {missing} of the ids of {}{example}, and has {more} others",
+                                "{} lacks {missing} ids of {}{example} and has {more} others",
                                 self.inputs[place].path, self.inputs[0].path
                             ),
-                            "--allow-mismatch compares the rows that all have",
+                            "--allow-mismatch compares the rows that all checkpoints have",
                         ));
                     }
                     kept
@@ -422,7 +422,7 @@ impl Plan {
         Ok(common.unwrap_or_default())
     }
 
-    /// Checks that a difference says something about the embeddings.
+    /// Checks that checkpoints differ in their embeddings only.
     fn check_comparable(&self, place: usize, baseline: &Evaluation, candidate: &Evaluation) -> Result<()> {
         let found = mismatches(baseline, candidate);
         if found.is_empty() || self.options.allow_mismatch {
@@ -430,15 +430,15 @@ impl Plan {
         }
         Err(Error::setting(
             format!("{} and {} differ in {}", self.names[0], self.names[place], found.join("; ")),
-            "make them alike, or compare them all the same with --allow-mismatch",
+            "make them agree, or compare them anyway with --allow-mismatch",
         ))
     }
 }
 
-/// The place of each id in the data set.
+/// The row of each id in the data set.
 ///
 /// # Errors
-/// An id that occurs twice, or is missing.
+/// A duplicate or missing id.
 fn by_key<'a>(dataset: &Dataset, column: &'a LabelColumn) -> Result<HashMap<&'a Label, usize>> {
     let mut rows = HashMap::with_capacity(dataset.len());
     for row in 0..dataset.len() {
@@ -451,15 +451,15 @@ fn by_key<'a>(dataset: &Dataset, column: &'a LabelColumn) -> Result<HashMap<&'a 
             return Err(Error::Row {
                 name: name(),
                 row: source,
-                problem: format!("the id '{key}' occurs a second time"),
-                tip: Some("--key needs a column in which every row has an id of its own".to_owned()),
+                problem: format!("duplicate id '{key}'"),
+                tip: Some("--key needs a column with a unique id for each row".to_owned()),
             });
         }
     }
     Ok(rows)
 }
 
-/// The settings of a stored baseline that hold where no others are given.
+/// The settings of a stored baseline, which are the defaults for the candidates.
 fn stored_measure(settings: &SettingsUsed) -> MeasureArguments {
     MeasureArguments {
         distance: Some(settings.distance),
@@ -479,10 +479,7 @@ fn selected(arguments: &CompareArguments) -> Result<Option<String>> {
         return Err(Error::setting(format!("--by: unknown metric '{metric}'"), choices(Some(&metric), &names)));
     }
     if higher_is_better(&metric).is_none() {
-        return Err(Error::setting(
-            format!("--by: no value of {metric} is better than another"),
-            "choose another metric",
-        ));
+        return Err(Error::setting(format!("--by: {metric} has no better direction"), "choose another metric"));
     }
     Ok(Some(metric))
 }

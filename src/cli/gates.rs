@@ -30,7 +30,7 @@ const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
 /// Where the outcomes of gates are reported, checked before the work.
 pub(crate) struct GateReport {
-    /// The name of the command, which is that of the JUnit suite.
+    /// The name of the command and of the JUnit suite.
     command: &'static str,
     junit: Option<String>,
     /// The file of the job's summary.
@@ -46,7 +46,7 @@ impl GateReport {
         let summary = std::env::var(SUMMARY).ok().filter(|path| arguments.github && !path.is_empty());
         if arguments.github && summary.is_none() {
             return Err(Error::setting(
-                format!("--github: {SUMMARY} is not set, which names the file of the job's summary"),
+                format!("--github: {SUMMARY} is not set, which names the file of the job summary"),
                 "leave out --github outside GitHub Actions",
             ));
         }

@@ -1,4 +1,4 @@
-//! `embq grad`: from files to a loss and its gradient.
+//! `embq grad`: computes a loss and its gradient.
 
 use std::path::Path;
 use std::time::Instant;
@@ -174,7 +174,7 @@ fn settings(arguments: &GradArguments) -> Result<ObjectiveSettings> {
     if silhouette && matches!(settings.distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
         return Err(Error::setting(
             format!("the silhouette loss has no gradient by {} distance", settings.distance),
-            "cosine, sqeuclidean and euclidean have one",
+            "use cosine, sqeuclidean or euclidean",
         ));
     }
     if !silhouette && settings.temperature == Temperature::Auto {
@@ -190,14 +190,14 @@ fn settings(arguments: &GradArguments) -> Result<ObjectiveSettings> {
     }
     if !settings.has(LossName::CrossEntropy) && given {
         return Err(Error::setting(
-            "--head and --logits are for cross-entropy, which has no part in this loss",
+            "--head and --logits are for cross-entropy, which is not part of this loss",
             "add --loss cross-entropy or --loss hybrid",
         ));
     }
     Ok(settings)
 }
 
-/// The losses of the hybrid, in the order in which results list them.
+/// The losses of the hybrid, in the order of results.
 fn hybrid(arguments: &GradArguments) -> Result<Vec<(LossName, f64)>> {
     if arguments.mix.is_empty() {
         return Ok(vec![(LossName::Silhouette, 1.0), (LossName::CrossEntropy, 1.0), (LossName::Supcon, 1.0)]);
@@ -212,7 +212,7 @@ fn hybrid(arguments: &GradArguments) -> Result<Vec<(LossName, f64)>> {
     mix.retain(|(_, weight)| *weight > 0.0);
     mix.sort_by_key(|(loss, _)| *loss);
     if mix.is_empty() {
-        return Err(Error::setting("--mix gives no loss a weight", "such as --mix silhouette=1,supcon=0.5"));
+        return Err(Error::setting("--mix gives no loss a positive weight", "such as --mix silhouette=1,supcon=0.5"));
     }
     Ok(mix)
 }
@@ -226,11 +226,11 @@ fn classifier(arguments: &GradArguments) -> Result<Option<NamedClassifier>> {
                     let values = Array1::from(input::numbers(bias)?);
                     if values.len() != weights.nrows() {
                         let problem = format!(
-                            "{bias} has {} numbers, and {head} is for {} classes",
+                            "{bias} has {} numbers, but {head} is for {} classes",
                             values.len(),
                             weights.nrows()
                         );
-                        return Err(Error::setting(problem, "a bias has one number a class"));
+                        return Err(Error::setting(problem, "a bias has one number per class"));
                     }
                     values
                 }
@@ -280,7 +280,7 @@ impl Run<'_> {
     }
 }
 
-/// Checks that a file that holds an array is called so.
+/// Checks the extension of a file that receives an array.
 fn check_array(path: &str) -> Result<()> {
     let is_npy = Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"));
     let is_device = !is_npy && Path::new(path).exists() && !Path::new(path).is_file();
@@ -297,7 +297,7 @@ fn positive_temperature(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// A loss and its weight; without one, 1.
+/// A loss and its weight, which defaults to 1.
 fn mix(text: &str) -> std::result::Result<(LossName, f64), String> {
     let (name, weight) = text.split_once('=').unwrap_or((text, "1"));
     let names = || LossName::ALL.into_iter().map(LossName::name);

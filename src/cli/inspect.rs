@@ -1,4 +1,4 @@
-//! `embq inspect`: what is in a file.
+//! `embq inspect`: shows what a file contains.
 
 use clap::Args;
 

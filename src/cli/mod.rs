@@ -69,14 +69,14 @@ enum Command {
     Man,
 }
 
-/// How a run ended that was not cut short by an error.
+/// How a run without errors ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Success,
     GateFailed,
 }
 
-/// Exit code of wrong use and bad input; also that of clap.
+/// Exit code of wrong usage and bad input, which is also that of clap.
 const FAILURE: u8 = 2;
 
 /// Runs one command and returns its exit code: 0 for success, 1 for a failed gate, 2 for wrong use or bad input.
@@ -172,7 +172,7 @@ impl fmt::Display for CommandLine {
     }
 }
 
-/// An argument as a shell takes it.
+/// An argument quoted for a shell.
 fn shell_word(argument: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
     if !argument.is_empty() && argument.chars().all(is_plain) {

@@ -15,22 +15,22 @@ use embq_files::output::WriteResult;
 
 /// The outputs of a command, checked before the work.
 ///
-/// Files are first written beside their places, and put into them by [`publish`](Outputs::publish) once nothing can
-/// fail any more.
+/// Files are first written next to their targets, and moved into place by [`publish`](Outputs::publish) once nothing
+/// can fail any more.
 pub(crate) struct Outputs {
     format: Format,
     quiet: bool,
     results: Vec<(OutputFile, Format)>,
-    /// Files that hold something else than the result, with the names that were given for them.
+    /// Files for other things than the result, with their names as given.
     others: Vec<(String, OutputFile)>,
     written: Vec<WrittenFile>,
 }
 
 impl Outputs {
-    /// Checks that the files can be written, and that none of them is one of the `inputs`.
+    /// Checks that the files can be written, and that none of them is an input.
     ///
     /// # Errors
-    /// A place that cannot be written to, an extension that stands for no format, the same file twice, an input.
+    /// A file that cannot be written, an unknown extension, the same file twice, an input.
     pub(crate) fn check<'a>(
         arguments: &OutputArguments,
         quiet: bool,
@@ -56,7 +56,7 @@ impl Outputs {
         results.chain(self.others.iter().map(|(_, file)| file))
     }
 
-    /// Writes the file of that name, which was among the others; nothing where there is no name.
+    /// Writes one of the other files; does nothing if `path` is `None`.
     ///
     /// # Errors
     /// What the file system reports.
@@ -115,10 +115,10 @@ impl Outputs {
     }
 }
 
-/// Checks that no output would take the place of an input.
+/// Checks that no output would overwrite an input.
 ///
 /// # Errors
-/// The output that is an input.
+/// An output that is an input.
 pub(crate) fn keep_inputs<'o, 'i>(
     outputs: impl IntoIterator<Item = &'o OutputFile>,
     inputs: impl IntoIterator<Item = &'i String>,
@@ -127,27 +127,27 @@ pub(crate) fn keep_inputs<'o, 'i>(
     for path in inputs.into_iter().flat_map(|input| input::paths_of(input)) {
         if let Some(file) = outputs.iter().find(|file| file.is(Path::new(&path))) {
             return Err(Error::setting(
-                format!("{} is an input: the result would take its place", file.shown()),
-                "give the output a path of its own",
+                format!("{} is an input, which the output would overwrite", file.shown()),
+                "use another path for the output",
             ));
         }
     }
     Ok(())
 }
 
-/// Writes text to standard output, without its styles where these are not wanted.
+/// Writes text to standard output, without styles if they are not supported.
 pub(crate) fn print_styled(text: &str) -> Result<Outcome> {
     let mut stream = anstream::stdout().lock();
     printed(stream.write_all(text.as_bytes()).and_then(|()| stream.flush()))
 }
 
-/// Writes bytes to standard output as they are.
+/// Writes bytes to standard output unchanged.
 pub(crate) fn print(bytes: &[u8]) -> Result<Outcome> {
     let mut stream = std::io::stdout().lock();
     printed(stream.write_all(bytes).and_then(|()| stream.flush()))
 }
 
-/// A reader that closed the pipe has seen enough: that is no error.
+/// A closed pipe is not an error: the reader has seen enough.
 fn printed(written: std::io::Result<()>) -> Result<Outcome> {
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! `embq report`: from files to a page for the browser.
+//! `embq report`: writes an HTML page.
 
 use std::path::Path;
 
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: ReportArguments, line: &CommandLine) -> Result<Outc
     };
     output.write(|writer| Ok(writer.write_all(page.as_bytes())?))?.publish()?;
     if !arguments.run.quiet {
-        message::note(&format!("{} is written ({} kB)", output.shown(), page.len().div_ceil(1000)));
+        message::note(&format!("wrote {} ({} kB)", output.shown(), page.len().div_ceil(1000)));
     }
     Ok(Outcome::Success)
 }
@@ -95,7 +95,7 @@ fn one(arguments: &ReportArguments, embeddings: &str, line: &CommandLine, bars: 
 /// The page of several checkpoints with the same rows.
 fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLine, bars: &Bars) -> Result<String> {
     if let Some(option) = arguments.names.options().next() {
-        let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not list");
+        let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not show");
         return Err(Error::setting(problem, "leave it out, or give one checkpoint"));
     }
     let mut checkpoints = Vec::new();
@@ -122,7 +122,7 @@ fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNa
 fn settings(arguments: &ReportArguments) -> Settings {
     Settings {
         hash: true,
-        // A subsample has none: its distances are to rows that are not drawn again.
+        // A subsample has no intervals, because the rows that its distances refer to are not resampled.
         intervals: arguments.sample.subsample.is_none(),
         ..arguments.measure.settings()
     }

@@ -1,4 +1,4 @@
-//! `embq score`: from files to the result.
+//! `embq score`: evaluates embeddings with labels.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -151,7 +151,7 @@ pub(crate) struct ScoreArguments {
     run: RunArguments,
 }
 
-/// Of the commands with several outputs only this one can also write a page.
+/// This command can also write HTML pages.
 const OUTPUT: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
 
 pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
@@ -163,12 +163,11 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
         }
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
-            "one input in several files is a quoted pattern, such as 'part-*.npy'; several checkpoints are for embq \
-             compare",
+            "quote a glob such as 'part-*.npy' for one input in several files; use embq compare for several checkpoints",
         ));
     }
     if arguments.plot && arguments.output.format != Format::Table {
-        return Err(Error::setting("--plot draws below the table", "leave --format out"));
+        return Err(Error::setting("--plot draws below the table", "leave out --format"));
     }
     let pages: Vec<String> = arguments.output.output.extract_if(.., |path| is_page(path)).collect();
     let mut settings = settings(&arguments, &pages, line)?;
@@ -213,13 +212,13 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut tables = Vec::new();
     for dataset in &datasets {
         if !arguments.run.quiet {
-            tell_of_long_work(dataset, &settings);
+            announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
         let map = !pages.is_empty() && dataset.labels().classes() <= MATRIX_CLASSES;
         let settings = Settings { matrix: settings.matrix || map, ..settings.clone() };
         let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, auxiliary, &settings, &bars)?;
-        tell_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
+        warn_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
         evaluation.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
         evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
         results.push(evaluation);
@@ -260,7 +259,7 @@ fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> R
     Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
 }
 
-/// Reads the embeddings with their labellings, the batches of the rows behind them, and weights.
+/// Reads the embeddings, their labellings followed by batches, and weights.
 fn read(arguments: &ScoreArguments, labels: &[String], distance: Distance) -> Result<input::Loaded> {
     let embeddings = &arguments.embeddings[0];
     let columns: Vec<&str> = labels.iter().chain(&arguments.batch).map(String::as_str).collect();
@@ -271,8 +270,8 @@ fn read(arguments: &ScoreArguments, labels: &[String], distance: Distance) -> Re
     })
 }
 
-/// Queries that are rows of the gallery find themselves first, which is rarely meant.
-fn tell_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], excluded: bool) {
+/// Warns about queries that are also in the gallery and so find themselves first, which is rarely intended.
+fn warn_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], excluded: bool) {
     let found = identical.iter().flatten().count();
     if found == 0 {
         return;
@@ -288,7 +287,7 @@ fn tell_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], e
     });
 }
 
-/// The gates of all labellings; of several, each with the labels that it was checked for.
+/// The gates of all labellings, with the name of the labelling if there are several.
 fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
     let gates = results.iter().flat_map(|result| {
         let labels = (results.len() > 1).then(|| result.labels.name());
@@ -297,7 +296,7 @@ fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
     gates.collect()
 }
 
-/// What one labelling leaves behind beside its result.
+/// What one labelling gives in addition to its result.
 struct Tables<'a> {
     dataset: &'a Dataset,
     rows: RowScores,
@@ -323,7 +322,7 @@ impl Tables<'_> {
     }
 }
 
-/// All labellings that were asked for.
+/// All requested labellings.
 fn labellings(arguments: &ScoreArguments, pages: &[String]) -> Result<Vec<String>> {
     let mut labels = arguments.labels.clone();
     for spec in &arguments.labels_from {
@@ -335,18 +334,18 @@ fn labellings(arguments: &ScoreArguments, pages: &[String]) -> Result<Vec<String
         && labels.len() > 1
     {
         return Err(Error::setting(
-            format!("{option} holds the rows or classes of one labelling, and {} are given", labels.len()),
-            "run embq once for each",
+            format!("{option} is for one labelling, but {} are given", labels.len()),
+            "run embq once for each of them",
         ));
     }
     if arguments.gallery.is_some() && labels.len() > 1 {
-        let problem = format!("--gallery has the classes of one labelling, and {} are given", labels.len());
-        return Err(Error::setting(problem, "run embq once for each"));
+        let problem = format!("--gallery is for one labelling, but {} are given", labels.len());
+        return Err(Error::setting(problem, "run embq once for each of them"));
     }
     Ok(labels)
 }
 
-/// The rows among which neighbours are looked for, if they are others. The choice of rows by label is for both sides.
+/// The rows in which neighbours are searched, if they are not the embeddings themselves.
 fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Dataset>> {
     let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
     let loaded = input::load_with(embeddings, &[labels], None, &arguments.reading.options())?;
@@ -376,7 +375,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         names.filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
     })?;
     if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && arguments.batch_size.is_none() {
-        return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
+        return Err(Error::setting("--metrics: batch metrics need a batch size", "add --batch-size"));
     }
     let mut ks = arguments.ks.clone();
     ks.sort_unstable();
@@ -387,7 +386,10 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
             return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
         }
         if name.contains('@') && !metric.names(&ks).any(|known| known == name) {
-            return Err(Error::setting(format!("--metrics: {name} is not among the --k"), "add its number to --k"));
+            return Err(Error::setting(
+                format!("--metrics: the number of {name} is not in --k"),
+                "add its number to --k",
+            ));
         }
     }
     let options = [
@@ -397,7 +399,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
     ];
     let is_unused = |(given, need, _, _): &(bool, Need, &str, &str)| *given && !metrics.needs(*need);
     if let Some((_, _, option, tip)) = options.into_iter().find(is_unused) {
-        return Err(Error::setting(format!("{option}: no metric that is asked for uses it"), tip));
+        return Err(Error::setting(format!("{option}: none of the selected metrics uses it"), tip));
     }
     Ok(Settings {
         batch_size: arguments.batch_size,
@@ -414,7 +416,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
     })
 }
 
-/// How many classes have intervals of their own where all of them would take long; `None` is all.
+/// The number of classes with intervals if computing all of them would take long; `None` is all.
 fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
     match arguments.classes {
         ClassLimit::Worst(limit) if !arguments.class_intervals => Some(limit),
@@ -422,11 +424,11 @@ fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
     }
 }
 
-/// Seconds from which on pairwise work is announced.
+/// Pairwise work that takes longer than this many seconds is announced.
 const LONG: f64 = 10.0;
 
-/// Pairwise work that will take long is announced, with a cure where there is one.
-fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
+/// Announces pairwise work that will take long, with faster alternatives.
+fn announce_long_work(dataset: &Dataset, settings: &Settings) {
     let estimate = settings.estimate(dataset);
     let rows = dataset.len();
     if let Some(seconds) = estimate.class_distances.filter(|&seconds| seconds > LONG) {

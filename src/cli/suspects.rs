@@ -1,4 +1,4 @@
-//! `embq suspects`: from files to the rows that are most likely mislabelled.
+//! `embq suspects`: lists the rows that are most likely mislabelled.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Checkpoints against a baseline in every form: table, JSON, Markdown, CSV.
+//! Comparisons of checkpoints in every format.
 
 mod csv;
 mod sparkline;
@@ -15,7 +15,7 @@ use embq_core::comparison::{CandidateComparison, ClassDifference, Comparison, Di
 use embq_core::error::Result;
 use sparkline::sparkline;
 
-/// The comparison in a format; at most `classes` of those that gained and of those that lost are shown.
+/// The comparison in a format, with at most `classes` classes that gained and that lost.
 ///
 /// # Errors
 /// A comparison that cannot be serialised.
@@ -57,7 +57,7 @@ fn interval(ends: Option<[f64; 2]>) -> String {
     ends.map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", signed(Some(low)), signed(Some(high))))
 }
 
-/// A p-value: of several candidates the corrected one.
+/// A p-value, corrected if there are several candidates.
 fn p_value(difference: &Difference) -> String {
     difference
         .adjusted_p_value
@@ -79,7 +79,7 @@ fn word(verdict: Option<Verdict>) -> &'static str {
     verdict.map_or("-", Verdict::name)
 }
 
-/// The metrics that are shown: those that are tested, and some beside them.
+/// The metrics to show: those that are tested, and a few others.
 fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)> {
     const ALSO: [&str; 5] = ["negative_share", "effective_competitors", "fisher_ratio", "ratio", "batch_loss"];
     let shown = |name: &str, difference: &Difference| difference.interval.is_some() || ALSO.contains(&name);
@@ -87,7 +87,7 @@ fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)>
     if some.is_empty() { candidate.metrics.iter().collect() } else { some }
 }
 
-/// For each verdict the metrics that have it, in a line.
+/// A line for each verdict with its metrics.
 fn verdict_lines(candidate: &CandidateComparison) -> Vec<(Verdict, String)> {
     [Verdict::Better, Verdict::Worse, Verdict::NoDifferenceShown]
         .into_iter()
@@ -99,7 +99,7 @@ fn verdict_lines(candidate: &CandidateComparison) -> Vec<(Verdict, String)> {
         .collect()
 }
 
-/// The headline metrics that candidates are listed by.
+/// The headline metrics by which candidates are listed.
 const HEADLINES: [&str; 2] = ["silhouette", "soft_silhouette"];
 
 /// Classes that gained and that lost most: at most `limit` of each.
@@ -108,13 +108,13 @@ fn moved(candidate: &CandidateComparison, limit: ClassLimit) -> [(&'static str, 
     [("gained most", candidate.gained(limit)), ("lost most", candidate.lost(limit))]
 }
 
-/// Columns of a checkpoint's name where names are columns.
+/// The maximum width of checkpoint names in column titles.
 const NAME: usize = 12;
 
-/// Checkpoints whose values stand side by side; of more, only their course is shown.
+/// The maximum number of checkpoints shown side by side; of more, only the course is shown.
 const SIDE_BY_SIDE: usize = 5;
 
-/// Values of a course on a terminal, and in Markdown.
+/// The number of values of a course, in a terminal and in Markdown.
 const COURSE: [usize; 2] = [30, 40];
 
 fn report(comparison: &Comparison, limit: ClassLimit, form: Form) -> Report {
@@ -170,7 +170,7 @@ fn markdown_sections(comparison: &Comparison, limit: ClassLimit) -> Vec<Section>
     std::iter::once(first).chain(others).collect()
 }
 
-/// The metrics of one candidate beside those of the baseline.
+/// The metrics of a candidate next to those of the baseline.
 fn differences(candidate: &CandidateComparison, form: Form) -> Block {
     let is_terminal = form == Form::Terminal;
     let rows = shown_metrics(candidate).into_iter().map(|(name, difference)| {
@@ -197,7 +197,7 @@ fn differences(candidate: &CandidateComparison, form: Form) -> Block {
     Block::Table(Table { columns, rows: rows.collect(), hidden: None })
 }
 
-/// The classes that gained and lost most, a table each where there are some.
+/// Tables of the classes that gained and lost most, unless empty.
 fn moved_tables(candidate: &CandidateComparison, limit: ClassLimit, form: Form) -> impl Iterator<Item = Block> + '_ {
     let change = if form == Form::Terminal { "change" } else { "difference" };
     moved(candidate, limit).into_iter().filter(|(_, classes)| !classes.is_empty()).map(move |(title, classes)| {
@@ -214,14 +214,14 @@ fn moved_tables(candidate: &CandidateComparison, limit: ClassLimit, form: Form) 
     })
 }
 
-/// The verdicts of a candidate in lines, each with its mark.
+/// The verdicts of a candidate, one per line, with marks.
 fn verdicts(candidate: &CandidateComparison) -> String {
     let lines = verdict_lines(candidate);
     let mut page = if lines.is_empty() { String::new() } else { "\n".to_owned() };
     for (verdict, line) in lines {
         let mut indented = String::new();
         wrapped(&mut indented, "  ", &line, style(verdict));
-        // The mark takes the place of the indentation, which has its width.
+        // The mark replaces the indentation, which has the same width.
         page.push_str(&indented.replacen("  ", &format!("{} ", mark(Some(verdict))), 1));
     }
     page
@@ -235,7 +235,7 @@ fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// The values of a metric, one a checkpoint.
+/// The values of a metric, one per checkpoint.
 fn values(comparison: &Comparison, metric: &str) -> Vec<Option<f64>> {
     comparison.checkpoints.iter().map(|one| one.result.metrics.get(metric).copied().flatten()).collect()
 }
@@ -306,18 +306,18 @@ fn candidates(comparison: &Comparison, metric: &str) -> Option<Block> {
     (!rows.is_empty()).then_some(Block::Table(Table { columns, rows, hidden: None }))
 }
 
-/// The classes that moved most, in a line.
+/// The classes that moved most, in one line.
 fn most_moved(candidate: &CandidateComparison) -> String {
     let one = |classes: Vec<&ClassDifference>| {
         let class = *classes.first()?;
         Some(format!("{} ({})", visible(&class.label), signed(class.silhouette.delta)))
     };
-    let told = [("gained", one(candidate.gained(1))), ("lost", one(candidate.lost(1)))];
-    let told: Vec<String> =
-        told.into_iter().filter_map(|(what, class)| Some(format!("{what} most {}", class?))).collect();
+    let moves = [("gained", one(candidate.gained(1))), ("lost", one(candidate.lost(1)))];
+    let moves: Vec<String> =
+        moves.into_iter().filter_map(|(what, class)| Some(format!("{what} most {}", class?))).collect();
     let mut page = String::new();
-    if !told.is_empty() {
-        wrapped(&mut page, "", &format!("{}: {}", visible(&candidate.name), told.join(", ")), Style::new());
+    if !moves.is_empty() {
+        wrapped(&mut page, "", &format!("{}: {}", visible(&candidate.name), moves.join(", ")), Style::new());
     }
     page
 }

@@ -1,4 +1,4 @@
-//! Results as CSV in long form: one number a line.
+//! Results as CSV in long form: one number per line.
 
 use crate::report::numbers::exact;
 use embq_core::error::{Error, Result};

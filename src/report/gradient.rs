@@ -1,4 +1,4 @@
-//! A loss and its gradient in every form: table, JSON, Markdown and CSV.
+//! A loss and its gradient in every format.
 
 use std::fmt::Write as _;
 
@@ -47,7 +47,7 @@ fn shown_classes(result: &ObjectiveResult, limit: ClassLimit) -> (Vec<&ClassGrad
     (classes, hidden)
 }
 
-/// Every gradient but its numbers: what it is called, and its norm.
+/// The name and the norms of every gradient.
 fn gradients(result: &ObjectiveResult) -> Vec<(&'static str, GradientSummary)> {
     let all =
         [("embeddings", Some(result.gradient)), ("head", result.head_gradient), ("logits", result.logits_gradient)];
@@ -58,7 +58,7 @@ fn notes(result: &ObjectiveResult) -> Vec<String> {
     result.warnings.iter().cloned().chain(left_out_note(&result.excluded)).collect()
 }
 
-/// What the batches were, in a sentence.
+/// A sentence about the batches.
 fn batches(result: &ObjectiveResult) -> Option<String> {
     let batches = result.batches?;
     Some(format!(
@@ -69,7 +69,7 @@ fn batches(result: &ObjectiveResult) -> Option<String> {
     ))
 }
 
-/// Columns of the terminal that names of classes get.
+/// The maximum width of names of classes.
 const NAMES: usize = 40;
 
 fn report(result: &ObjectiveResult, limit: ClassLimit) -> Report {
@@ -85,8 +85,7 @@ fn report(result: &ObjectiveResult, limit: ClassLimit) -> Report {
     let mut norms = String::new();
     for (name, summary) in gradients(result) {
         let (norm, largest) = (short(Some(summary.norm)), short(Some(summary.largest)));
-        let _ =
-            writeln!(norms, "{DIM}gradient of the {name}: norm{DIM:#} {norm}{DIM}, largest number{DIM:#} {largest}");
+        let _ = writeln!(norms, "{DIM}gradient of the {name}: norm{DIM:#} {norm}{DIM}, largest entry{DIM:#} {largest}");
     }
     let (classes, hidden) = shown_classes(result, limit);
     let classes = classes.into_iter().map(|class| {

@@ -1,4 +1,4 @@
-//! What is in a file, for `embq inspect`.
+//! The contents of a file, for `embq inspect`.
 
 use std::fmt::Write as _;
 
@@ -9,14 +9,14 @@ use crate::report::text::{fitted, fitted_path, width};
 use embq_core::data::Chosen;
 use embq_files::input::Inspection;
 
-/// Columns of a histogram's bars.
+/// The width of the bars of a histogram.
 const BAR: usize = 28;
 
-/// Columns of a label at most.
+/// The maximum width of a label.
 const NAME: usize = 24;
 
-/// A sentence in lines as wide as the page, with a mark before the first.
-fn told(page: &mut String, mark: &str, text: &str) {
+/// Writes a sentence wrapped to the width of the page, with a mark before the first line.
+fn wrapped(page: &mut String, mark: &str, text: &str) {
     for (index, line) in broken(text, WIDTH - mark.len()).iter().enumerate() {
         let start = if index == 0 { mark.to_owned() } else { " ".repeat(mark.len()) };
         let _ = writeln!(page, "{start}{line}");
@@ -37,15 +37,15 @@ pub fn table(inspection: &Inspection) -> String {
             Chosen::Selector => "selected",
         };
         page.push('\n');
-        told(&mut page, "", &format!("without a selector, {what} is read as embeddings ({how})"));
+        wrapped(&mut page, "", &format!("without a selector, {what} is read as embeddings ({how})"));
         for note in &choice.notes {
-            told(&mut page, "  note: ", note);
+            wrapped(&mut page, "  note: ", note);
         }
     } else if let Some(refused) = &inspection.refused {
         page.push('\n');
-        told(&mut page, "", &format!("without a selector, nothing is read as embeddings: {}", refused.problem));
+        wrapped(&mut page, "", &format!("without a selector, nothing is read as embeddings: {}", refused.problem));
         if let Some(tip) = &refused.tip {
-            told(&mut page, "  tip: ", tip);
+            wrapped(&mut page, "  tip: ", tip);
         }
     }
     for item in &inspection.items {
@@ -53,7 +53,7 @@ pub fn table(inspection: &Inspection) -> String {
         let name = item.name.as_deref().map(|name| fitted(name, 40) + "  ").unwrap_or_default();
         let _ = write!(page, "\n{name}{} {}", item.dtype, shape.join(" x "));
         if let (Some(smallest), Some(largest)) = (item.minimum, item.maximum) {
-            // Integers are told as they are.
+            // Integers are shown exactly.
             let whole = !item.dtype.starts_with('f') && smallest.abs().max(largest.abs()) < 1e15;
             let number =
                 |value: f64| if whole && value.fract() == 0.0 { value.to_string() } else { short(Some(value)) };
@@ -66,7 +66,7 @@ pub fn table(inspection: &Inspection) -> String {
             }
         }
         let use_as = match (item.embeddings, item.labels) {
-            _ if item.kind == "index" => "an index of rows, no dimension unless selected",
+            _ if item.kind == "index" => "an index of rows, used as a dimension only if selected",
             (true, true) => "can be embeddings or labels",
             (true, false) => "can be embeddings",
             (false, true) => "can be labels",
@@ -75,7 +75,7 @@ pub fn table(inspection: &Inspection) -> String {
         let distinct = item.distinct.map(|distinct| format!(", {} distinct", count(distinct))).unwrap_or_default();
         let _ = writeln!(page, "  {use_as}{distinct}");
         if let Some(problem) = &item.problem {
-            told(&mut page, "  ", problem);
+            wrapped(&mut page, "  ", problem);
         }
         let most = item.histogram.iter().map(|entry| entry.count).max().unwrap_or(1).max(1);
         let rows = item.shape.first().copied().unwrap_or(0).max(1);

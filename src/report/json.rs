@@ -10,10 +10,10 @@ use embq_core::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
 use embq_core::objective::ObjectiveResult;
 use embq_core::suspects::SuspectList;
 
-/// The result, indented, or a set of several; numbers read back bit for bit.
+/// The result, or a set of several, as indented JSON; numbers read back bit for bit.
 ///
 /// # Errors
-/// A result that is not JSON, which no evaluation is.
+/// Never for an evaluation.
 pub fn render(results: &[Evaluation]) -> Result<String> {
     match results {
         [only] => serialise(only),
@@ -34,7 +34,7 @@ pub enum SchemaOf {
 /// What `embq score` writes.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // only its schema is wanted
+#[allow(dead_code)] // only used for its schema
 enum Document {
     One(Box<Evaluation>),
     Several(EvaluationSet),
@@ -60,10 +60,10 @@ fn schema_of<T: JsonSchema>(command: &str) -> Result<String> {
     serialise(&schema)
 }
 
-/// Any plain data as indented JSON with a final newline.
+/// Serialises data as indented JSON with a final newline.
 ///
 /// # Errors
-/// Data that JSON cannot hold.
+/// Data that JSON cannot represent.
 pub fn serialise(value: &impl serde::Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value);
     let mut text = text.map_err(|error| Error::Setting {

@@ -1,6 +1,6 @@
-//! Results as people and programs read them: one file an output.
+//! Results for people and programs: one file per output.
 //!
-//! Renderers are pure functions from a result to text; writing files is in [`output`] alone.
+//! Renderers are pure functions from a result to text; only [`output`] writes files.
 
 mod blocks;
 pub mod comparison;
@@ -34,7 +34,7 @@ pub use summary::{ClassLimit, ClassOrder, View};
 pub(crate) use temporary::delete_all as delete_temporary_files;
 pub(crate) use text::visible;
 
-/// A form of the result.
+/// A format of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     #[default]
@@ -45,22 +45,24 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's extension stands for.
+    /// The format selected by the extension of a file.
     ///
     /// # Errors
-    /// An extension that stands for none.
+    /// An unknown extension.
     pub fn of_file(path: &str) -> Result<Self> {
         match extension(path).as_deref() {
             Some("json") => Ok(Format::Json),
             Some("md" | "markdown") => Ok(Format::Markdown),
             Some("csv") => Ok(Format::Csv),
             Some("txt") => Ok(Format::Table),
-            Some("html") => Err(unknown_extension(path, "embq report writes pages, of one or of several checkpoints")),
+            Some("html") => {
+                Err(unknown_extension(path, "embq report writes HTML pages, of one or several checkpoints"))
+            }
             _ => Err(unknown_extension(path, "a result is written as .json, .md, .csv or .txt")),
         }
     }
 
-    /// Whether the text holds styles that only a terminal understands.
+    /// Whether the text contains styles that only a terminal understands.
     pub fn is_styled(self) -> bool {
         self == Format::Table
     }
@@ -81,7 +83,7 @@ impl Format {
     }
 }
 
-/// Whether a file of that name is to be a page for the browser, which is drawn from more than a result.
+/// Whether the extension is that of an HTML page, which shows more than a result contains.
 pub fn is_page(path: &str) -> bool {
     matches!(extension(path).as_deref(), Some("html" | "htm"))
 }

@@ -1,4 +1,4 @@
-//! What a result of `embq score` says: headline metrics, classes, gates, and what stands out.
+//! Results of `embq score`: headline metrics, classes, gates, and what stands out.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use embq_core::error::Result;
 use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::{FAMILIES, Metric};
 
-/// Columns of a bar.
+/// The width of a bar.
 const BAR: usize = 20;
 
 /// The result in a format; of several labellings, one that compares them.
@@ -56,7 +56,7 @@ fn remarks(evaluation: &Evaluation) -> Section {
     }
 }
 
-/// Several labellings of one input: a table with a line for each, then what there is to say of each.
+/// Several labellings of one input: a table with one line for each, then a section for each.
 fn compared(results: &[Evaluation], view: &View, form: Form) -> Vec<Section> {
     let names = labellings::names(results);
     let columns = labellings::columns(results, if form == Form::Terminal { COMPARED } else { usize::MAX });
@@ -87,7 +87,7 @@ fn compared(results: &[Evaluation], view: &View, form: Form) -> Vec<Section> {
     std::iter::once(overview).chain(each).collect()
 }
 
-/// Columns of the comparison at most, so that it fits the terminal.
+/// The maximum number of columns of the comparison, so that it fits the terminal.
 const COMPARED: usize = 7;
 
 /// Shape, classes and settings in one line.
@@ -115,16 +115,16 @@ pub(crate) fn common_subtitle(evaluation: &Evaluation) -> String {
     [input_shape(&evaluation.inputs), settings.distance.to_string(), format!("temperature {temperature}")].join(" · ")
 }
 
-/// A metric of the headline: how it is called there, and its name.
+/// A headline metric: its title and its name.
 type Headline = (&'static str, &'static str);
 
-/// The metrics that stand on a line of their own with a bar, and what stands beside them.
+/// The metrics with their own line and bar, and the metrics next to them.
 const WITH_BAR: [(Headline, &[Headline]); 2] = [
     (("silhouette", "silhouette"), &[("macro", "silhouette_macro"), ("negative", "negative_share")]),
     (("soft silhouette", "soft_silhouette"), &[("macro", "soft_silhouette_macro"), ("loss", "soft_silhouette_loss")]),
 ];
 
-/// The other headline metrics, some on a line.
+/// The other headline metrics, grouped into lines.
 const LINES: [&[Headline]; 4] = [
     &[("mean a", "mean_a"), ("mean b", "mean_b"), ("effective competitors", "effective_competitors")],
     &[("intra", "intra_mean"), ("separation", "separation"), ("margin", "margin"), ("ratio", "ratio")],
@@ -132,10 +132,10 @@ const LINES: [&[Headline]; 4] = [
     &[("batch loss", "batch_loss"), ("std", "batch_loss_std"), ("batches", "batches")],
 ];
 
-/// A selection of fewer metrics than this is shown completely.
+/// Selections of fewer metrics than this are shown completely.
 const FEW: usize = 20;
 
-/// The headline metrics with bars, and the metrics of other families behind them.
+/// The headline metrics with bars, followed by the metrics of other families.
 fn headline(evaluation: &Evaluation) -> String {
     let mut page = String::new();
     let value = |name: &str| evaluation.metrics.get(name).copied();
@@ -153,13 +153,13 @@ fn headline(evaluation: &Evaluation) -> String {
         }
         page.push('\n');
         let titles = std::iter::once(("95 % interval", name)).chain(beside.iter().copied());
-        let told = titles.filter_map(|(title, name)| {
+        let intervals = titles.filter_map(|(title, name)| {
             let [low, high] = evaluation.intervals.get(name)?;
             Some(format!("{DIM}{title}{DIM:#} {} to {}", short(Some(*low)), short(Some(*high))))
         });
-        let told: Vec<String> = told.take(2).collect();
-        if !told.is_empty() {
-            let _ = writeln!(page, "    {}", told.join("   "));
+        let intervals: Vec<String> = intervals.take(2).collect();
+        if !intervals.is_empty() {
+            let _ = writeln!(page, "    {}", intervals.join("   "));
         }
     }
     for line in LINES {
@@ -172,13 +172,13 @@ fn headline(evaluation: &Evaluation) -> String {
         }
     }
     by_family(&mut page, evaluation);
-    // Who asks for some metrics only wants to see all of these.
+    // If only a few metrics are selected, show all of them.
     let usual = |name: &str| Metric::named(name).is_none_or(|metric| metric.family.is_default);
     if evaluation.metrics.keys().filter(|name| usual(name)).count() < FEW {
         let in_bars = WITH_BAR.iter().flat_map(|(headline, beside)| std::iter::once(headline).chain(*beside));
-        let told: Vec<&str> = in_bars.chain(LINES.iter().copied().flatten()).map(|(_, name)| *name).collect();
-        let untold = |name: &String| usual(name) && !told.contains(&name.as_str());
-        for (name, number) in evaluation.metrics.iter().filter(|(name, _)| untold(name)) {
+        let shown: Vec<&str> = in_bars.chain(LINES.iter().copied().flatten()).map(|(_, name)| *name).collect();
+        let is_missing = |name: &String| usual(name) && !shown.contains(&name.as_str());
+        for (name, number) in evaluation.metrics.iter().filter(|(name, _)| is_missing(name)) {
             let _ = writeln!(page, "  {DIM}{name}{DIM:#} {}", text(name, *number));
         }
     }
@@ -191,7 +191,7 @@ fn usual_any(evaluation: &Evaluation) -> bool {
     evaluation.metrics.keys().any(usual)
 }
 
-/// Columns of the name of a family.
+/// The width of family names.
 const FAMILY: usize = 14;
 
 /// A number, or a count of something.
@@ -202,7 +202,7 @@ fn counted(value: Option<f64>) -> String {
     }
 }
 
-/// The families that are not shown by default, each on as many lines as its numbers need.
+/// The families that are not computed by default, each on as many lines as needed.
 fn by_family(page: &mut String, evaluation: &Evaluation) {
     for family in FAMILIES.into_iter().filter(|family| !family.is_default) {
         let is_of_it = |name: &str| Metric::named(name).is_some_and(|metric| metric.family == family);
@@ -229,7 +229,7 @@ fn by_family(page: &mut String, evaluation: &Evaluation) {
     }
 }
 
-/// Rousseeuw's reading: above 0.5 there is a structure, below 0.25 there is hardly one.
+/// Colours by Rousseeuw's interpretation: above 0.5 there is structure, below 0.25 hardly any.
 fn grade(value: Option<f64>) -> Style {
     let colour = match value {
         Some(value) if value >= 0.5 => AnsiColor::Green,
@@ -248,7 +248,7 @@ fn bar(value: Option<f64>) -> String {
     bar
 }
 
-/// Every metric, with its interval where there are some.
+/// All metrics, with their intervals if there are any.
 fn metrics(evaluation: &Evaluation) -> Table {
     let has_intervals = !evaluation.intervals.is_empty();
     let mut columns = vec![left("metric"), right("value")];
@@ -263,7 +263,7 @@ fn metrics(evaluation: &Evaluation) -> Table {
     Table { columns, rows: rows.collect(), hidden: None }
 }
 
-/// The classes that the view shows; none on a terminal where nothing is known of them.
+/// The table of classes; `None` on a terminal if it has nothing to show.
 fn classes(evaluation: &Evaluation, view: &View, form: Form) -> Option<Table> {
     let (classes, hidden) = view.classes(evaluation);
     let columns = columns(evaluation);
@@ -277,8 +277,8 @@ fn classes(evaluation: &Evaluation, view: &View, form: Form) -> Option<Table> {
     });
     let numbers: Vec<Vec<String>> = numbers.collect();
     let titles: Vec<&str> = std::iter::once("rows").chain(columns.iter().map(|column| column.title)).collect();
-    // What the numbers leave of the line is for the names of classes. The class and the nearest class share it evenly,
-    // unless one of them needs less.
+    // Names of classes get what the numbers leave of the line. The class and the nearest class share it evenly unless one
+    // of them needs less.
     let names = WIDTH.saturating_sub(number_columns(&titles, &numbers) + if has_nearest { 4 } else { 2 });
     let needs = |name: fn(&ClassEvaluation) -> &str| classes.iter().map(|class| width(&visible(name(class)))).max();
     let label_needs = needs(|class| &class.label).unwrap_or(0);
@@ -298,7 +298,7 @@ fn classes(evaluation: &Evaluation, view: &View, form: Form) -> Option<Table> {
     })
 }
 
-/// The columns of a terminal that columns of numbers take with the two that keep them apart.
+/// The width of the columns of numbers, including gaps of two.
 fn number_columns(titles: &[&str], rows: &[Vec<String>]) -> usize {
     let widest = |(index, title): (usize, &&str)| {
         rows.iter().map(|row| width(&row[index])).chain([width(title)]).max().unwrap_or(0) + 2

@@ -1,4 +1,4 @@
-//! Rows that are most likely mislabelled, in every form: table, JSON, Markdown, CSV.
+//! Rows that are most likely mislabelled, in every format.
 
 use crate::report::document::{Block, Cell, Form, Report, Section, Table, input_name, input_shape, left, right};
 use crate::report::numbers::{count, exact, percent, short};
@@ -27,7 +27,7 @@ fn subtitle(list: &SuspectList) -> String {
     parts.join(" · ")
 }
 
-/// What was found, in a sentence.
+/// The number of suspects, in a sentence.
 fn found(list: &SuspectList) -> String {
     if list.suspects.is_empty() {
         return "no row lies closer to another class, and no neighbours vote for another label".to_owned();
@@ -35,7 +35,7 @@ fn found(list: &SuspectList) -> String {
     let (lie, first) =
         if list.suspects.len() == 1 { ("lies", "") } else { ("lie", "; the first are the most likely mislabelled") };
     format!(
-        "{} of {} rows {lie} closer to another class or among rows of another{first}",
+        "{} of {} rows {lie} closer to another class or among its rows{first}",
         count(list.suspects.len()),
         count(list.rows)
     )
@@ -73,7 +73,7 @@ fn numbers(row: &SuspectRow) -> [Cell; 3] {
 fn narrow(shown: &[SuspectRow], hidden: usize) -> Table {
     let row_width = shown.iter().map(|row| row.row.to_string().len()).max().unwrap_or(0).max(3);
     let has_ids = shown.iter().any(|row| row.id.is_some());
-    // What the numbers leave of the line is for names.
+    // Names get what the numbers leave of the line.
     let room = WIDTH - row_width - 2 - 12 - 9 - 9;
     let names = room / (2 + usize::from(has_ids)) - 2;
     let needed = shown.iter().flat_map(|row| [&row.label, &row.suggested]).map(|name| width(&visible(name))).max();
@@ -90,7 +90,7 @@ fn narrow(shown: &[SuspectRow], hidden: usize) -> Table {
     Table { columns, rows: rows.collect(), hidden: (hidden > 0).then_some((hidden, "--limit all, or -o suspects.csv")) }
 }
 
-/// The table with everything that is known.
+/// The table with all columns.
 fn wide(shown: &[SuspectRow]) -> Table {
     let name = |text: &String| Cell::Name(text.clone(), usize::MAX);
     let has_ids = shown.iter().any(|row| row.id.is_some());
@@ -107,7 +107,7 @@ fn wide(shown: &[SuspectRow]) -> Table {
     Table { columns: titles.map(left).collect(), rows: rows.collect(), hidden: None }
 }
 
-/// All suspects, one a line; ids and texts are columns where they were given.
+/// All suspects, one per line, with ids and texts if given.
 fn csv(list: &SuspectList) -> Result<String> {
     let has_ids = list.suspects.iter().any(|row| row.id.is_some());
     let has_texts = list.suspects.iter().any(|row| row.text.is_some());

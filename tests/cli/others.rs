@@ -297,7 +297,7 @@ fn the_readme_shows_what_the_first_run_prints() {
     let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
     let mut command = assert_cmd::Command::cargo_bin("embq").unwrap();
     let first = "score fixtures/digits/embeddings.npy -l fixtures/digits/labels.npy";
-    assert!(readme.contains(&format!("-- {first}\n")));
+    assert!(readme.contains(&format!("\nembq {first}\n")));
     let output = run(command.current_dir(root).env("NO_COLOR", "1").args(first.split(' '))).success();
     assert!(readme.contains(&format!("```\n{output}```")), "the README should show:\n{output}");
 }

@@ -1,4 +1,4 @@
-//! `embq.toml`: a project's standing comparison.
+//! `embq.toml`: the configuration of a project's comparison.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::CompareOptions;
 use embq_core::error::{Error, Result, choices};
 
-/// Where the configuration is looked for where nothing is named.
+/// The configuration file that is read if no checkpoint is named.
 pub(super) const DEFAULT: &str = "embq.toml";
 
 /// The whole file. Paths in it are relative to its folder.
@@ -22,7 +22,7 @@ pub(super) struct Config {
     pub compare: CompareOptions,
 }
 
-/// A path, or a path with labels of its own.
+/// A path, or a path with its own labels.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum InputConfig {
@@ -49,7 +49,7 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// A file that is not there or not TOML, keys that mean nothing.
+    /// A missing file, invalid TOML, unknown keys.
     pub fn read(path: &str) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
         let mut config: Config = toml::from_str(&text).map_err(|error| Error::Malformed {
@@ -67,7 +67,7 @@ impl Config {
     /// Makes relative paths relative to the working directory.
     fn move_to(&mut self, folder: &Path) {
         let moved = |path: &mut String| {
-            // A column of the embeddings' own file is no path.
+            // A column of the embeddings file is not a path.
             let is_column = path.starts_with(':') || !path.contains(['.', '/', '\\']);
             if !is_column && let Some(joined) = folder.join(&path).to_str() {
                 *path = joined.to_owned();
@@ -89,15 +89,12 @@ impl Config {
     /// The baseline and the candidates, in this order.
     ///
     /// # Errors
-    /// A name that no input has, no inputs.
+    /// An unknown name, or no inputs.
     pub fn checkpoints(&self) -> Result<Vec<Input>> {
         let known: Vec<String> = self.inputs.keys().cloned().collect();
         let find = |name: &String| {
             let input = self.inputs.get(name).ok_or_else(|| {
-                Error::setting(
-                    format!("[compare] names an input '{name}' that is not there"),
-                    choices(Some(name), &known),
-                )
+                Error::setting(format!("[compare] names an unknown input '{name}'"), choices(Some(name), &known))
             })?;
             let (path, labels) = match input {
                 InputConfig::Path(path) => (path.clone(), None),

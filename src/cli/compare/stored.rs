@@ -1,4 +1,4 @@
-//! Baselines that were scored before: a result in JSON, or the scores of the rows as Parquet.
+//! Stored baselines: a result as JSON, or the scores of rows as Parquet.
 
 use std::path::Path;
 
@@ -18,10 +18,10 @@ fn extension(path: &str) -> String {
     Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
-/// The result of `embq score` in a JSON file; `None` for another file.
+/// The result of `embq score` in a JSON file; `None` for other files.
 ///
 /// # Errors
-/// A JSON file that is no such result.
+/// A JSON file that is not such a result.
 pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
     if extension(path) != "json" || !Path::new(path).is_file() {
         return Ok(None);
@@ -37,7 +37,7 @@ pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
         Some("set") => {
             return Err(malformed(
                 "it holds the results of several labellings".to_owned(),
-                "score with one labelling, to compare with it",
+                "score with one labelling to compare with it",
             ));
         }
         _ => return Err(malformed("it is not a result of embq score".to_owned(), again)),
@@ -51,7 +51,7 @@ pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
     Ok(Some(evaluation))
 }
 
-/// Whether a file holds the scores of rows that `embq score --rows-out` wrote as Parquet.
+/// Whether a file contains scores of rows, as written by `embq score --rows-out rows.parquet`.
 pub(super) fn are_rows(path: &str) -> bool {
     matches!(extension(path).as_str(), "parquet" | "pq")
         && Path::new(path).is_file()
@@ -59,10 +59,10 @@ pub(super) fn are_rows(path: &str) -> bool {
         && input::labels(&format!("{path}:{}", rows::NEAREST_OTHER)).is_ok()
 }
 
-/// The scores of rows, under the settings of the candidates, which they do not hold themselves.
+/// The scores of rows, which do not contain settings: those of the candidates are assumed.
 ///
 /// # Errors
-/// Rows that were written without intervals, and what reading reports.
+/// Rows that were written without intervals, and errors of reading.
 pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
     let column = |name: &str| input::numbers(&format!("{path}:{name}"));
     if column(rows::INFLUENCE[0].name).is_err() {
@@ -74,8 +74,8 @@ pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measure
     }
     if settings.row_weights.is_some() {
         return Err(Error::setting(
-            format!("{path}: rows do not hold their weights, so that there is no comparison with --row-weights"),
-            "name the baseline's embeddings",
+            format!("{path}: stored rows do not contain weights, so they cannot be compared with --row-weights"),
+            "name the embeddings of the baseline",
         ));
     }
     let label_column = input::labels(&format!("{path}:{}", rows::LABEL))?;
@@ -143,10 +143,7 @@ pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measure
         standard_errors: IndexMap::new(),
         classes: evaluations,
         gates: Vec::new(),
-        warnings: vec![
-            "rows do not tell under which settings they were scored: they are taken to be those of the candidates"
-                .to_owned(),
-        ],
+        warnings: vec!["stored rows do not contain settings; those of the candidates are assumed".to_owned()],
         timing: None,
     };
     let measured = MeasuredRows {

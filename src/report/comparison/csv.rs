@@ -1,4 +1,4 @@
-//! One number a line, with the checkpoint that it belongs to.
+//! One number per line, with its checkpoint.
 
 use crate::report::csv;
 use embq_core::comparison::Comparison;
