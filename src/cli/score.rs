@@ -14,7 +14,6 @@ use crate::cli::outputs::Outputs;
 use crate::cli::progress::Bars;
 use crate::cli::{CommandLine, Outcome, message, mistakes};
 use crate::gate::Gate;
-use crate::report::score::render;
 use crate::report::{ClassLimit, ClassOrder, Format, View, html, is_page, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{MATRIX_CLASSES, detail};
@@ -225,7 +224,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
         tables.push(Tables { dataset, rows, matrix });
     }
 
-    outputs.write_results(|format| render(&results, &view, format))?;
+    outputs.write_results(|format| format.render(&results, &view))?;
     for (result, tables) in results.iter().zip(&tables) {
         let Tables { dataset, rows, matrix } = tables;
         tables.write_pages(result, &pages, line, &bars, &mut outputs)?;
@@ -240,7 +239,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let gates = all_gates(&results);
     gate_report.write(&mut outputs, &gates)?;
     outputs.print(|format| {
-        let mut text = render(&results, &view, format)?;
+        let mut text = format.render(&results, &view)?;
         for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
             let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
             text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
@@ -248,7 +247,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
         Ok(text)
     })?;
     outputs.publish()?;
-    gate_report.finish(|| render(&results, &view, Format::Markdown), &gates)
+    gate_report.finish(|| Format::Markdown.render(&results, &view), &gates)
 }
 
 fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> Result<Outputs> {

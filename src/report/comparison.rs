@@ -20,7 +20,7 @@ use sparkline::sparkline;
 /// # Errors
 /// A comparison that cannot be serialised.
 pub fn render(comparison: &Comparison, format: Format, classes: ClassLimit) -> Result<String> {
-    format.render(|form| report(comparison, classes, form), || json::serialise(comparison), || csv::render(comparison))
+    format.draw(|form| report(comparison, classes, form), || json::serialise(comparison), || csv::render(comparison))
 }
 
 /// Rows, classes and settings in one line.

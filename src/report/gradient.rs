@@ -15,7 +15,7 @@ use embq_core::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 /// # Errors
 /// A result that cannot be serialised.
 pub fn render(result: &ObjectiveResult, format: Format, classes: ClassLimit) -> Result<String> {
-    format.render(|_| report(result, classes), || json::serialise(result), || csv(result))
+    format.draw(|_| report(result, classes), || json::serialise(result), || csv(result))
 }
 
 /// Shape, classes and settings in one line.

@@ -17,7 +17,7 @@ pub mod metric_list;
 mod numbers;
 pub mod output;
 pub mod plot;
-pub mod score;
+mod score;
 mod summary;
 pub mod suspects;
 mod temporary;
@@ -27,6 +27,7 @@ mod text;
 use clap::ValueEnum;
 
 use embq_core::error::Result;
+use embq_core::evaluation::Evaluation;
 use embq_files::output::{extension, unknown_extension};
 
 use document::{Form, Report};
@@ -67,8 +68,16 @@ impl Format {
         self == Format::Table
     }
 
-    /// A result in this format.
-    fn render(
+    /// The result of `embq score` in this format; of several labellings, one that compares them.
+    ///
+    /// # Errors
+    /// A result that cannot be serialised.
+    pub fn render(self, results: &[Evaluation], view: &View) -> Result<String> {
+        self.draw(|form| score::report(results, view, form), || json::render(results), || csv::render(results))
+    }
+
+    /// A result in this format, from what each format is made of.
+    fn draw(
         self,
         report: impl FnOnce(Form) -> Report,
         json: impl FnOnce() -> Result<String>,

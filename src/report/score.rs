@@ -9,23 +9,15 @@ use crate::report::numbers::{count, percent, short, temperature};
 use crate::report::summary::{View, columns, notes, stands_out};
 use crate::report::terminal::{DIM, WIDTH};
 use crate::report::text::{visible, width};
-use crate::report::{Format, blocks, csv, json, labellings};
-use embq_core::error::Result;
+use crate::report::{blocks, labellings};
 use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::{FAMILIES, Metric};
 
 /// The width of a bar.
 const BAR: usize = 20;
 
-/// The result in a format; of several labellings, one that compares them.
-///
-/// # Errors
-/// A result that cannot be serialised.
-pub fn render(results: &[Evaluation], view: &View, format: Format) -> Result<String> {
-    format.render(|form| report(results, view, form), || json::render(results), || csv::render(results))
-}
-
-fn report(results: &[Evaluation], view: &View, form: Form) -> Report {
+/// The report of a result, or a comparison of several labellings.
+pub(super) fn report(results: &[Evaluation], view: &View, form: Form) -> Report {
     let title = results.first().map(|result| input_name(&result.inputs)).unwrap_or_default();
     let sections = match results {
         [only] => vec![section(only, view, form)],

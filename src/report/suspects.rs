@@ -14,7 +14,7 @@ use embq_core::suspects::{SuspectList, SuspectRow};
 /// # Errors
 /// A list that cannot be serialised.
 pub fn render(list: &SuspectList, format: Format, limit: ClassLimit) -> Result<String> {
-    format.render(|form| report(list, limit, form), || json::serialise(list), || csv(list))
+    format.draw(|form| report(list, limit, form), || json::serialise(list), || csv(list))
 }
 
 fn subtitle(list: &SuspectList) -> String {

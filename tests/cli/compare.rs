@@ -236,7 +236,7 @@ fn what_does_not_belong_together_is_refused() {
     folder.integers("short-labels.npy", &(0..39).map(|row| i64::from(row >= 20)).collect::<Vec<_>>());
     folder.integers("other.npy", &(0..40).map(|row| i64::from(row >= 19)).collect::<Vec<_>>());
     folder.write("scored.json", "{\"kind\": \"grad\"}");
-    refused(&folder, "main.npy -l labels.npy", &["needs a candidate beside main.npy"]);
+    refused(&folder, "main.npy -l labels.npy", &["needs a candidate besides main.npy"]);
     refused(&folder, "main.npy new.npy", &["main.npy has no labels", "--labels-for"]);
     refused(&folder, "-l labels.npy", &["needs a baseline and a candidate", "embq.toml"]);
     refused(&folder, "main.npy nwe.npy -l labels.npy", &["nwe.npy: no such file", "new.npy"]);
