@@ -1,4 +1,4 @@
-//! Gates: expressions over the numbers of a result that make a run fail.
+//! Gates: expressions over the numbers of a result that make a run fail if true.
 //!
 //! ```text
 //! expression = expression "or" expression | expression "and" expression | "not" expression | "(" expression ")"
@@ -84,7 +84,7 @@ impl Gate {
     /// Reads an expression.
     ///
     /// # Errors
-    /// What is wrong with it, with a mark under the place.
+    /// A syntax error or unknown name, with a mark under its position.
     pub fn parse(expression: &str) -> Result<Self> {
         let mut parser = Parser { expression, tokens: lexer::tokens(expression)?, place: 0 };
         let condition = parser.any()?;
@@ -92,7 +92,7 @@ impl Gate {
         Ok(Gate { expression: expression.trim().to_owned(), condition })
     }
 
-    /// What the gate looks at, in the order of the expression.
+    /// The quantities in the expression, in order.
     pub fn quantities(&self) -> Vec<&Quantity> {
         let mut quantities = Vec::new();
         self.condition.for_each(&mut |left, _, right| {
@@ -104,10 +104,10 @@ impl Gate {
         quantities
     }
 
-    /// Whether the gate holds for a result. Something undefined in it fails it.
+    /// Checks the gate for a result. It fails if anything in it is undefined.
     pub fn check(&self, subject: &dyn Subject) -> GateOutcome {
         let mut comparisons = Vec::new();
-        let mut told: Vec<String> = Vec::new();
+        let mut values: Vec<String> = Vec::new();
         let mut undefined = false;
         let mut number = |value: &Value| match value {
             Value::Number(number) => (number.to_string(), Some(*number)),
@@ -118,8 +118,8 @@ impl Gate {
                     None => format!("{quantity} is undefined{}", unknown_class(quantity, subject)),
                 };
                 undefined |= number.is_none();
-                if !told.contains(&line) {
-                    told.push(line);
+                if !values.contains(&line) {
+                    values.push(line);
                 }
                 (quantity.to_string(), number)
             }
@@ -141,7 +141,7 @@ impl Gate {
             expression: self.expression.clone(),
             checkpoint: None,
             failed: undefined || holds,
-            detail: told.join(", "),
+            detail: values.join(", "),
             comparisons,
         }
     }
@@ -184,7 +184,7 @@ impl Condition {
     /// Whether it is true, given whether each comparison is, in the order of the expression.
     fn holds(&self, comparisons: &mut dyn Iterator<Item = bool>) -> bool {
         match self {
-            // All parts are asked, so that each takes its own comparisons.
+            // No short-circuiting, because every part must consume its comparisons.
             Condition::Any(parts) => parts.iter().fold(false, |any, part| part.holds(comparisons) | any),
             Condition::All(parts) => parts.iter().fold(true, |all, part| part.holds(comparisons) & all),
             Condition::Not(part) => !part.holds(comparisons),
@@ -193,10 +193,10 @@ impl Condition {
     }
 }
 
-/// How deep parentheses and `not` may lie inside each other.
+/// How deeply parentheses and `not` may be nested.
 const DEEPEST: usize = 50;
 
-/// Functions of a value, as they are written.
+/// The names of functions.
 const FUNCTIONS: [&str; 7] = ["delta", "relative", "lower", "upper", "class", "min_class", "max_class"];
 
 struct Parser<'e> {
@@ -216,13 +216,13 @@ impl<'e> Parser<'e> {
         found
     }
 
-    /// Where the next token stands; behind the last, the end of the text.
+    /// The position of the next token, or the end of the text.
     fn here(&self) -> Range<usize> {
         let end = self.expression.trim_end().len();
         self.tokens.get(self.place).map_or(end..end, |(_, range)| range.clone())
     }
 
-    /// What the next token is called in a message.
+    /// The next token for a message.
     fn found(&self) -> String {
         match self.expression.get(self.here()) {
             Some("") | None => "the end".to_owned(),
@@ -247,7 +247,7 @@ impl<'e> Parser<'e> {
             return Ok(());
         }
         let problem = format!("expected 'and', 'or' or the end, found {}", self.found());
-        Err(self.wrong(self.here(), &problem, "one comparison follows another after 'and' or 'or'"))
+        Err(self.wrong(self.here(), &problem, "join comparisons with 'and' or 'or'"))
     }
 
     fn any(&mut self) -> Result<Condition> {
@@ -305,8 +305,8 @@ impl<'e> Parser<'e> {
         let right = self.value()?;
         if let (Value::Number(_), Value::Number(_)) = (&left, &right) {
             let end = self.tokens[..self.place].last().map_or(start, |(_, range)| range.end);
-            let tip = "compare a metric with a number: embq metrics lists the names";
-            return Err(self.wrong(start..end, "there is no metric in the comparison", tip));
+            let tip = "compare a metric with a number; embq metrics lists the names";
+            return Err(self.wrong(start..end, "the comparison contains no metric", tip));
         }
         Ok(Condition::Compare(left, operator, right))
     }

@@ -1,8 +1,8 @@
-//! An allocator that ends the program with a message, where it would otherwise abort.
+//! An allocator that exits with a message instead of aborting.
 //!
-//! A damaged file can make a decoder ask for any amount of memory, and no library between embq and the file says how
-//! much it is about to ask for. The one place that sees every request is the allocator: while a file is decoded it
-//! refuses a block that the file's size cannot justify, and at any time it tells that memory has run out.
+//! A damaged file can make a decoder request any amount of memory, and decoding libraries do not say how much they are
+//! about to allocate. Only the allocator sees every request: while a file is decoded it refuses blocks that the size of
+//! the file cannot justify, and at any time it reports that memory has run out.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
@@ -12,26 +12,26 @@ use std::sync::{Mutex, PoisonError};
 
 use embq_files::DecodingGuard;
 
-/// A single block of this many bytes may always be asked for while a file is decoded,
+/// While a file is decoded, a single block of this many bytes may always be allocated,
 const BLOCK: usize = 1 << 30;
 
-/// and beyond that one of this many times the size of the file: what encodings for repeated values reach.
+/// or one of this many times the size of the file, which encodings of repeated values can reach.
 const EXPANSION: usize = 64;
 
 /// The exit code of bad input.
 const FAILURE: i32 = 2;
 
-/// The system's allocator, with limits. The program installs it, and has the readers tell it what they decode.
+/// The system allocator with limits. The program installs it, and readers tell it what they decode.
 pub struct LimitedAllocator;
 
-/// The largest block that may be asked for.
+/// The largest block that may be allocated.
 static LARGEST_BLOCK: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// The file that is being decoded.
 static DECODED_FILE: Mutex<Option<String>> = Mutex::new(None);
 
 impl DecodingGuard for LimitedAllocator {
-    /// Limits blocks to what a file of `bytes` bytes can justify.
+    /// Limits blocks to what a file of this size can justify.
     fn begin(&self, name: &str, bytes: usize) {
         *DECODED_FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         LARGEST_BLOCK.store(largest_block(bytes), Ordering::Relaxed);
@@ -57,16 +57,16 @@ fn refuse(size: usize) -> ! {
         }
         let _ = writeln!(
             stderr,
-            "its content is damaged: decoding it asks for a block of {size} bytes, and a file of its size may ask for \
+            "the file is damaged: decoding it needs a block of {size} bytes, but a file of this size may need at most \
              {limit}\n  tip: save or copy the file again"
         );
     } else {
-        let _ = writeln!(stderr, "error: out of memory: {size} more bytes are not to be had");
+        let _ = writeln!(stderr, "error: out of memory: {size} bytes could not be allocated");
     }
     process::exit(FAILURE)
 }
 
-/// Passes a block on, or ends the program where there is none.
+/// Returns a block, or exits if it is null.
 fn checked(block: *mut u8, size: usize) -> *mut u8 {
     if block.is_null() {
         refuse(size);
@@ -80,8 +80,8 @@ fn check_size(size: usize) {
     }
 }
 
-// SAFETY: every method passes its arguments on to the system's allocator, whose contract is the same, and returns what
-// it returns. Where it returns nothing, and before it is asked for too much, the process ends; nothing unwinds.
+// SAFETY: every method forwards its arguments to the system allocator, whose contract is the same, and returns its
+// result. If the result is null, or the request exceeds the limit, the process exits; nothing unwinds.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for LimitedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

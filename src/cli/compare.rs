@@ -1,4 +1,4 @@
-//! `embq compare`: from checkpoints to what changed.
+//! `embq compare`: compares checkpoints with a baseline.
 
 pub(super) mod checkpoints;
 mod config;
@@ -8,35 +8,159 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
-use crate::cli::args::{
-    CompareArguments, PrecisionArgument, Select, SmoothMaximumArgument, SoftMinimumArgument, saturated, temperature,
-};
-use crate::cli::ci::CiOutputs;
+use crate::cli::arguments::{MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, header, limit};
+use crate::cli::combine::{Combine, combine_fields};
+use crate::cli::gates::{self, GateArguments, GateReport};
+use crate::cli::outputs::{Outputs, print};
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, mistakes, print, print_as, write_as};
+use crate::cli::{Outcome, mistakes};
 use crate::gate::Gate;
-use crate::report::output::{OutputFile, WrittenFile, check_distinct};
-use crate::report::{Format, comparison};
+use crate::report::{ClassLimit, Format, comparison};
 use config::{Config, Input};
 use embq_core::comparison::{Checkpoint, Comparison, Measured, difference, higher_is_better, mismatches};
-use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn, RowChoice};
+use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn};
 use embq_core::error::{Error, Result, choices};
-use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, Timing, evaluate};
+use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, evaluate};
 use embq_core::metrics::{METRICS, Selection, USUAL_KS};
 use embq_files::input::{self, Header, ReadOptions};
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq compare main.npy new.npy -l labels.npy
+  embq compare main.npy new.npy -l labels.npy --fail-if 'upper(delta(silhouette)) < 0'
+  embq compare main.json new.npy -l labels.npy --fail-if 'delta(soft_silhouette) < -1%'
+  embq compare checkpoints/ -l labels.npy
+  embq compare checkpoints/*.npy -l labels.npy --select best --by soft_silhouette
+Without paths, embq.toml names the inputs and the gates.")]
+pub(crate) struct CompareArguments {
+    /// The baseline, then the candidates: embeddings as for embq score, or a folder of checkpoints. The baseline can also
+    /// be a result of embq score (JSON, or its rows as Parquet), whose distance and temperature are then the defaults
+    #[arg(value_name = "CHECKPOINT")]
+    checkpoints: Vec<String>,
+
+    #[command(flatten)]
+    options: CompareOptions,
+
+    /// Labels of one checkpoint; can be given multiple times
+    #[arg(long, value_name = "FILE=LABELS")]
+    labels_for: Vec<String>,
+
+    /// Name of a checkpoint; can be given multiple times
+    #[arg(long, value_name = "FILE=NAME")]
+    name: Vec<String>,
+
+    /// Configuration file with inputs, options and gates [default: embq.toml if no checkpoint is named]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+
+    /// Whether the first line of CSV and text files contains column names
+    #[arg(long, default_value = "auto", value_parser = header(), help_heading = "Input")]
+    header: Header,
+
+    #[command(flatten)]
+    gates: GateArguments,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// Print only the path of the best checkpoint
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = "Output")]
+    select: Option<Select>,
+
+    /// Metric that decides which checkpoint is best [default: silhouette]
+    #[arg(long, value_name = "METRIC", requires = "select", help_heading = "Output")]
+    by: Option<String>,
+
+    /// Number of classes to show among those that gained and lost most
+    #[arg(long, value_name = "N|all", default_value = "5", value_parser = limit, help_heading = "Output")]
+    classes: ClassLimit,
+
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+/// The options that a configuration file can also set, under the same names.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CompareOptions {
+    /// The name of an input; only in a file, as arguments name paths.
+    #[arg(skip)]
+    baseline: Option<String>,
+
+    /// Names of inputs, by default all others.
+    #[arg(skip)]
+    candidates: Option<Vec<String>>,
+
+    /// Labels of every checkpoint: a file with one label per row, PATH:COLUMN, or a column of each checkpoint file
+    #[arg(short, long, value_name = "LABELS")]
+    labels: Option<String>,
+
+    /// Pair rows by a column of ids instead of by position
+    #[arg(long, value_name = "COLUMN")]
+    key: Option<String>,
+
+    /// Compare even if settings, labels or rows differ
+    #[arg(long)]
+    allow_mismatch: bool,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    measure: MeasureArguments,
+
+    /// Metrics or families to compute (see `embq metrics`) [default: usual]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "Measure")]
+    metrics: Vec<String>,
+
+    /// Also compute the loss in shuffled batches of this many rows, as in training
+    #[arg(long, value_name = "ROWS", value_parser = at_least(2), help_heading = "Measure")]
+    batch_size: Option<usize>,
+
+    /// Positive weight of each row: a file with one weight per row, PATH:COLUMN, or a column of each checkpoint file
+    #[arg(long, value_name = "WEIGHTS", help_heading = "Rows")]
+    row_weights: Option<String>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    rows: RowArguments,
+
+    /// Exit with code 1 if this is true for any candidate, such as 'delta(silhouette) < -0.01'; can be given multiple
+    /// times
+    #[arg(long, value_name = "EXPR", help_heading = "Gates")]
+    fail_if: Vec<String>,
+}
+
+combine_fields!(CompareOptions {
+    baseline,
+    candidates,
+    labels,
+    key,
+    allow_mismatch,
+    measure,
+    metrics,
+    batch_size,
+    row_weights,
+    rows,
+    fail_if
+});
+
+/// Which checkpoint to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Select {
+    Best,
+}
+
 pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     let plan = Plan::new(&arguments)?;
-    let outputs = Outputs::check(&arguments, &plan)?;
-    arguments.run.start_threads();
+    let gate_report = GateReport::check("embq compare", &arguments.gates)?;
+    let mut outputs = plan.outputs(&arguments)?;
+    let bars = arguments.run.start();
     let started = Instant::now();
-    let mut found = plan.compare(&arguments)?;
-    if !arguments.run.no_timing {
-        let compute_seconds = started.elapsed().as_secs_f64();
-        found.timing = Some(Timing { read_seconds: 0.0, compute_seconds });
-    }
+    let mut found = plan.compare(&bars)?;
+    found.timing = arguments.run.timing(0.0, started.elapsed().as_secs_f64());
     let checks = found.pairs().flat_map(|pair| {
         plan.gates.iter().map(move |gate| {
             let mut outcome = gate.check(&pair);
@@ -46,64 +170,28 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     });
     found.gates = checks.collect();
 
-    let written = outputs.write(&found, &arguments)?;
-    if let Some(metric) = &plan.select {
-        let best = found.best.get(metric).ok_or_else(|| {
-            Error::setting(
-                format!("--select best: {metric} is undefined for every checkpoint"),
-                "choose another metric",
-            )
-        })?;
-        let place = found.checkpoints.iter().position(|checkpoint| checkpoint.name == *best).unwrap_or(0);
-        print(format!("{}\n", plan.inputs[place].path).as_bytes())?;
-    } else if !(arguments.run.quiet && outputs.any()) {
-        let text = comparison::render(&found, arguments.format, arguments.classes)?;
-        print_as(arguments.format, &text)?;
+    let render = |format| comparison::render(&found, format, arguments.classes);
+    outputs.write_results(render)?;
+    gate_report.write(&mut outputs, &found.gates)?;
+    match &plan.select {
+        Some(metric) => print(format!("{}\n", plan.best(&found, metric)?).as_bytes()).map(drop)?,
+        None => outputs.print(render)?,
     }
-    for file in written {
-        file.publish()?;
-    }
-    outputs.ci.tell(|| comparison::render(&found, Format::Markdown, arguments.classes), &found.gates)?;
-    let failed = found.gates.iter().any(|gate| gate.failed);
-    Ok(if failed { Outcome::GateFailed } else { Outcome::Success })
+    outputs.publish()?;
+    gate_report.finish(|| render(Format::Markdown), &found.gates)
 }
 
-/// Options and configuration, put together.
+/// Arguments and configuration combined.
 struct Plan {
     /// The checkpoints with their names; the first is the baseline.
     inputs: Vec<Input>,
     names: Vec<String>,
-    labels: Option<String>,
-    key: Option<String>,
-    row_weights: Option<String>,
+    options: CompareOptions,
     header: Header,
-    settings: Settings,
-    /// What was asked for explicitly: a stored baseline says the rest.
-    given: Given,
-    choice: RowChoice,
+    metrics: Selection,
     gates: Vec<Gate>,
-    allow_mismatch: bool,
-    /// The metric whose best checkpoint is to be printed.
+    /// The metric whose best checkpoint is printed.
     select: Option<String>,
-}
-
-/// Which settings were named.
-struct Given {
-    distance: bool,
-    temperature: bool,
-    softmin: bool,
-    softmax: bool,
-}
-
-fn parsed<T: ValueEnum>(key: &str, text: &str) -> Result<T> {
-    T::from_str(text, false).map_err(|_| {
-        let names =
-            T::value_variants().iter().filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()));
-        Error::setting(
-            format!("[compare] {key}: '{text}' is none of its values"),
-            choices(Some(text), &names.collect::<Vec<_>>()),
-        )
-    })
 }
 
 impl Plan {
@@ -115,16 +203,21 @@ impl Plan {
             }
             None => None,
         };
-        let named = file.as_ref().filter(|_| arguments.checkpoints.is_empty());
-        let from_file = file.as_ref().map(|file| file.compare.clone()).unwrap_or_default();
-        let labels = arguments.labels.clone().or(from_file.labels);
-        let row_weights = arguments.row_weights.clone().or(from_file.row_weights);
-        let mut inputs = match named {
+        let configured = file.as_ref().map(|file| file.compare.clone()).unwrap_or_default();
+        let options = arguments.options.clone().combine(configured);
+        if options.batch_size.is_some_and(|rows| rows < 2) {
+            return Err(Error::setting(
+                "[compare] batch-size: a batch has at least 2 rows",
+                "such as batch-size = 256",
+            ));
+        }
+        let mut inputs = match file.filter(|_| arguments.checkpoints.is_empty()) {
             Some(config) => config.checkpoints()?,
             None => {
                 let own_labels =
                     arguments.labels_for.iter().filter_map(|text| Some(text.rsplit_once('=')?.1.to_owned()));
-                let taken: Vec<String> = labels.iter().chain(&row_weights).cloned().chain(own_labels).collect();
+                let taken: Vec<String> =
+                    options.labels.iter().chain(&options.row_weights).cloned().chain(own_labels).collect();
                 checkpoints::found(&arguments.checkpoints, &taken)?
             }
         };
@@ -136,7 +229,7 @@ impl Plan {
         }
         if inputs.len() < 2 {
             return Err(Error::setting(
-                format!("embq compare needs a candidate beside {}", inputs[0].path),
+                format!("embq compare needs a candidate besides {}", inputs[0].path),
                 "name at least two checkpoints, or a folder of them",
             ));
         }
@@ -154,118 +247,76 @@ impl Plan {
         if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
         {
             return Err(Error::setting(
-                format!("two checkpoints are called '{twice}'"),
-                "give each a --name of its own",
+                format!("two checkpoints are named '{twice}'"),
+                "give them different names with --name",
             ));
         }
 
-        let temperature = match (arguments.temperature, &from_file.temperature) {
-            (Some(given), _) => Some(given),
-            (None, Some(text)) => Some(
-                temperature(&text.text())
-                    .map_err(|problem| Error::setting(format!("[compare] temperature: {problem}"), "such as 0.1"))?,
-            ),
-            (None, None) => None,
+        let metrics = match &options.metrics[..] {
+            [] => Selection::usual(),
+            names => Selection::parse(names.iter().map(|name| name.trim()))?,
         };
-        let distance = match (arguments.distance, &from_file.distance) {
-            (None, Some(name)) => Some(name.parse()?),
-            (given, _) => given,
-        };
-        let softmin: Option<SoftMinimumArgument> = match (arguments.softmin, &from_file.softmin) {
-            (None, Some(text)) => Some(parsed("softmin", text)?),
-            (given, _) => given,
-        };
-        let softmax: Option<SmoothMaximumArgument> = match (arguments.softmax, &from_file.softmax) {
-            (None, Some(text)) => Some(parsed("softmax", text)?),
-            (given, _) => given,
-        };
-        let precision: Option<PrecisionArgument> = match (arguments.precision, &from_file.precision) {
-            (None, Some(text)) => Some(parsed("precision", text)?),
-            (given, _) => given,
-        };
-        let metrics = if arguments.metrics.is_empty() {
-            from_file.metrics.unwrap_or_default()
-        } else {
-            arguments.metrics.clone()
-        };
-        let defaults = Settings::default();
-        let settings = Settings {
-            distance: distance.unwrap_or(defaults.distance),
-            temperature: temperature.unwrap_or(defaults.temperature),
-            softmin: softmin.map_or(defaults.softmin, Into::into),
-            softmax: softmax.map_or(defaults.softmax, Into::into),
-            precision: precision.map(Into::into),
-            batch_size: arguments.batch_size.or(from_file.batch_size).map(saturated),
-            seed: arguments.seed.or(from_file.seed).unwrap_or(0),
-            metrics: if metrics.is_empty() {
-                Selection::usual()
-            } else {
-                Selection::parse(metrics.iter().map(|name| name.trim()))?
-            },
-            matrix: false,
+        let select = selected(arguments)?;
+        let mut plan = Plan { inputs, names, options, header: arguments.header, metrics, gates: Vec::new(), select };
+        plan.gates = gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true)?;
+        Ok(plan)
+    }
+
+    fn settings(&self, measure: &MeasureArguments) -> Settings {
+        Settings {
+            batch_size: self.options.batch_size,
+            metrics: self.metrics.clone(),
             intervals: true,
             class_intervals: Some(0),
             class_terms: true,
-            hash: false,
-            ..defaults
-        };
-        let mut choice = arguments.rows.choice();
-        if choice.ignore_labels.is_empty() {
-            choice.ignore_labels = from_file.ignore_labels.unwrap_or_default();
+            ..measure.settings()
         }
-        choice.drop_invalid |= from_file.drop_invalid.unwrap_or(false);
-        choice.drop_null_labels |= from_file.drop_null_labels.unwrap_or(false);
-        let expressions = if arguments.fail_if.is_empty() {
-            from_file.fail_if.unwrap_or_default()
-        } else {
-            arguments.fail_if.clone()
-        };
-        let gates = gates(&expressions, &settings)?;
-        Ok(Plan {
-            inputs,
-            names,
-            labels,
-            key: arguments.key.clone().or(from_file.key),
-            row_weights,
-            header: arguments.header.into(),
-            given: Given {
-                distance: distance.is_some(),
-                temperature: temperature.is_some(),
-                softmin: softmin.is_some(),
-                softmax: softmax.is_some(),
-            },
-            settings,
-            choice,
-            gates,
-            allow_mismatch: arguments.allow_mismatch || from_file.allow_mismatch.unwrap_or(false),
-            select: selected(arguments)?,
-        })
     }
 
-    fn compare(&self, arguments: &CompareArguments) -> Result<Comparison> {
-        let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
-        let mut settings = self.settings.clone();
+    fn outputs(&self, arguments: &CompareArguments) -> Result<Outputs> {
+        let CompareOptions { labels, row_weights, .. } = &self.options;
+        let own = self.inputs.iter().flat_map(|input| std::iter::once(&input.path).chain(&input.labels));
+        let inputs = own.chain(labels).chain(row_weights);
+        Outputs::check(&arguments.output, arguments.run.quiet, &arguments.gates.junit, inputs)
+    }
+
+    /// The path of the best checkpoint by a metric.
+    fn best(&self, found: &Comparison, metric: &str) -> Result<&str> {
+        let best = found.best.get(metric).ok_or_else(|| {
+            Error::setting(
+                format!("--select best: {metric} is undefined for every checkpoint"),
+                "choose another metric",
+            )
+        })?;
+        let place = found.checkpoints.iter().position(|checkpoint| checkpoint.name == *best).unwrap_or(0);
+        Ok(&self.inputs[place].path)
+    }
+
+    fn compare(&self, bars: &Bars) -> Result<Comparison> {
+        let mut measure = self.options.measure.clone();
         let first = &self.inputs[0];
         let mut baseline = None;
         if let Some(result) = stored::result(&first.path)? {
-            self.adopt(&mut settings, &result.settings);
+            measure = measure.combine(stored_measure(&result.settings));
             baseline = Some(Measured { evaluation: result, rows: None });
         }
-        // Rows do not hold their settings, so that these come from the first candidate, once it is there.
+        let mut settings = self.settings(&measure);
+        // Stored rows do not contain settings, so these come from the first candidate.
         let are_rows = baseline.is_none() && stored::are_rows(&first.path);
-        let keys = if self.key.is_some() { Some(self.common_keys(baseline.is_some() || are_rows)?) } else { None };
+        let keys =
+            if self.options.key.is_some() { Some(self.common_keys(baseline.is_some() || are_rows)?) } else { None };
         if baseline.is_none() && !are_rows {
-            let measured = self.measure(0, &settings, keys.as_deref(), &bars)?;
+            let measured = self.measure(0, &settings, keys.as_deref(), bars)?;
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             baseline = Some(measured);
         }
         let mut checkpoints = Vec::new();
         let mut candidates = Vec::new();
         for place in 1..self.inputs.len() {
-            let measured = self.measure(place, &settings, keys.as_deref(), &bars)?;
+            let measured = self.measure(place, &settings, keys.as_deref(), bars)?;
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             if baseline.is_none() {
-                baseline = Some(stored::rows(&first.path, &measured.evaluation.settings)?);
+                baseline = Some(stored::scored_rows(&first.path, &measured.evaluation.settings)?);
             }
             let Some(baseline) = &baseline else { continue };
             self.check_comparable(place, &baseline.evaluation, &measured.evaluation)?;
@@ -278,25 +329,9 @@ impl Plan {
         Ok(Comparison::new(checkpoints, candidates, settings.seed))
     }
 
-    /// Settings that nobody named are those of a stored baseline.
-    fn adopt(&self, settings: &mut Settings, stored: &SettingsUsed) {
-        if !self.given.distance {
-            settings.distance = stored.distance;
-        }
-        if !self.given.temperature {
-            settings.temperature = Temperature::Value(stored.temperature);
-        }
-        if !self.given.softmin {
-            settings.softmin = stored.softmin;
-        }
-        if !self.given.softmax {
-            settings.softmax = stored.softmax;
-        }
-    }
-
     /// The labels of a checkpoint.
     fn labels_of(&self, place: usize) -> Result<&str> {
-        self.inputs[place].labels.as_deref().or(self.labels.as_deref()).ok_or_else(|| {
+        self.inputs[place].labels.as_deref().or(self.options.labels.as_deref()).ok_or_else(|| {
             let paths: Vec<String> = self.inputs.iter().map(|input| input.path.clone()).collect();
             if let Some(meant) = mistakes::labels_among_inputs("compare", &paths) {
                 return meant;
@@ -308,18 +343,19 @@ impl Plan {
         })
     }
 
-    /// A checkpoint's data set, and the ids of the rows as stored.
+    /// The data set of a checkpoint, and the ids of the stored rows.
     fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset, Option<LabelColumn>)> {
         let mut columns = vec![self.labels_of(place)?];
-        columns.extend(self.key.as_deref());
+        columns.extend(self.options.key.as_deref());
         let mut loaded = input::load_with(
             &self.inputs[place].path,
             &columns,
-            self.row_weights.as_deref(),
+            self.options.row_weights.as_deref(),
             &ReadOptions { header: self.header, key: None },
         )?;
-        let key = if self.key.is_some() { loaded.labels.pop() } else { None };
-        let options = DatasetOptions { choice: self.choice.clone(), weights: loaded.weights, seed: settings.seed };
+        let key = if self.options.key.is_some() { loaded.labels.pop() } else { None };
+        let options =
+            DatasetOptions { choice: self.options.rows.choice(), weights: loaded.weights, seed: settings.seed };
         let dataset = Dataset::new(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
         Ok((dataset, key))
     }
@@ -334,7 +370,7 @@ impl Plan {
                 let scored = evaluate(&dataset, settings, bars)?;
                 let mut measured = Measured::new(&dataset, scored);
                 if let Some(rows) = &mut measured.rows {
-                    // Paired by id: what tells a row is its place among the ids.
+                    // Rows are paired by their positions among the ids.
                     rows.numbers = (0..order.len()).collect();
                 }
                 Ok(measured)
@@ -346,17 +382,17 @@ impl Plan {
         }
     }
 
-    /// The ids that every checkpoint has, in the order of the first.
+    /// The ids that all checkpoints have, in the order of the first.
     fn common_keys(&self, baseline_is_stored: bool) -> Result<Vec<Label>> {
         if baseline_is_stored {
             return Err(Error::setting(
-                format!("--key: {} is a stored result, whose rows have no ids", self.inputs[0].path),
+                format!("--key: {} is a stored result, which contains no ids", self.inputs[0].path),
                 "name the embeddings of the baseline",
             ));
         }
         let mut common: Option<Vec<Label>> = None;
         for place in 0..self.inputs.len() {
-            let (dataset, column) = self.dataset(place, &self.settings)?;
+            let (dataset, column) = self.dataset(place, &self.settings(&self.options.measure))?;
             let Some(column) = column else { continue };
             let rows = by_key(&dataset, &column)?;
             common = Some(match common {
@@ -368,15 +404,15 @@ impl Plan {
                 Some(keys) => {
                     let kept: Vec<Label> = keys.iter().filter(|key| rows.contains_key(key)).cloned().collect();
                     let (missing, more) = (keys.len() - kept.len(), rows.len() - kept.len());
-                    if missing + more > 0 && !self.allow_mismatch {
+                    if missing + more > 0 && !self.options.allow_mismatch {
                         let example = keys.iter().find(|key| !rows.contains_key(key));
                         let example = example.map(|key| format!(" (such as '{key}')")).unwrap_or_default();
                         return Err(Error::setting(
                             format!(
-                                "{} lacks {missing} of the ids of {}{example}, and has {more} others",
+                                "{} lacks {missing} ids of {}{example} and has {more} others",
                                 self.inputs[place].path, self.inputs[0].path
                             ),
-                            "--allow-mismatch compares the rows that all have",
+                            "--allow-mismatch compares the rows that all checkpoints have",
                         ));
                     }
                     kept
@@ -386,23 +422,23 @@ impl Plan {
         Ok(common.unwrap_or_default())
     }
 
-    /// Checks that a difference says something about the embeddings.
+    /// Checks that checkpoints differ in their embeddings only.
     fn check_comparable(&self, place: usize, baseline: &Evaluation, candidate: &Evaluation) -> Result<()> {
         let found = mismatches(baseline, candidate);
-        if found.is_empty() || self.allow_mismatch {
+        if found.is_empty() || self.options.allow_mismatch {
             return Ok(());
         }
         Err(Error::setting(
             format!("{} and {} differ in {}", self.names[0], self.names[place], found.join("; ")),
-            "make them alike, or compare them all the same with --allow-mismatch",
+            "make them agree, or compare them anyway with --allow-mismatch",
         ))
     }
 }
 
-/// The place of each id in the data set.
+/// The row of each id in the data set.
 ///
 /// # Errors
-/// An id that occurs twice, or is missing.
+/// A duplicate or missing id.
 fn by_key<'a>(dataset: &Dataset, column: &'a LabelColumn) -> Result<HashMap<&'a Label, usize>> {
     let mut rows = HashMap::with_capacity(dataset.len());
     for row in 0..dataset.len() {
@@ -415,20 +451,23 @@ fn by_key<'a>(dataset: &Dataset, column: &'a LabelColumn) -> Result<HashMap<&'a 
             return Err(Error::Row {
                 name: name(),
                 row: source,
-                problem: format!("the id '{key}' occurs a second time"),
-                tip: Some("--key needs a column in which every row has an id of its own".to_owned()),
+                problem: format!("duplicate id '{key}'"),
+                tip: Some("--key needs a column with a unique id for each row".to_owned()),
             });
         }
     }
     Ok(rows)
 }
 
-fn gates(expressions: &[String], settings: &Settings) -> Result<Vec<Gate>> {
-    let gates: Vec<Gate> = expressions.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
-    for quantity in gates.iter().flat_map(Gate::quantities) {
-        crate::cli::score::check_computed(quantity, settings)?;
+/// The settings of a stored baseline, which are the defaults for the candidates.
+fn stored_measure(settings: &SettingsUsed) -> MeasureArguments {
+    MeasureArguments {
+        distance: Some(settings.distance),
+        temperature: Some(Temperature::Value(settings.temperature)),
+        softmin: Some(settings.softmin),
+        softmax: Some(settings.softmax),
+        ..MeasureArguments::default()
     }
-    Ok(gates)
 }
 
 /// The metric by which the best checkpoint is chosen.
@@ -440,56 +479,7 @@ fn selected(arguments: &CompareArguments) -> Result<Option<String>> {
         return Err(Error::setting(format!("--by: unknown metric '{metric}'"), choices(Some(&metric), &names)));
     }
     if higher_is_better(&metric).is_none() {
-        return Err(Error::setting(
-            format!("--by: no value of {metric} is better than another"),
-            "choose another metric",
-        ));
+        return Err(Error::setting(format!("--by: {metric} has no better direction"), "choose another metric"));
     }
     Ok(Some(metric))
-}
-
-/// Where results go beside standard output, checked before the work.
-struct Outputs {
-    results: Vec<(OutputFile, Format)>,
-    ci: CiOutputs,
-}
-
-impl Outputs {
-    fn check(arguments: &CompareArguments, plan: &Plan) -> Result<Self> {
-        let result = |path: &String| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?));
-        let outputs = Outputs {
-            results: arguments.output.iter().map(result).collect::<Result<_>>()?,
-            ci: CiOutputs::check(&arguments.ci)?,
-        };
-        check_distinct(outputs.files())?;
-        let labels = plan.inputs.iter().filter_map(|input| input.labels.as_ref()).chain(&plan.labels);
-        let inputs = plan.inputs.iter().map(|input| &input.path).chain(labels).chain(&plan.row_weights);
-        for path in inputs.flat_map(|input| input::paths_of(input)) {
-            if let Some(file) = outputs.files().find(|file| file.is(Path::new(&path))) {
-                return Err(Error::setting(
-                    format!("{} is an input: the result would take its place", file.shown()),
-                    "give the output a path of its own",
-                ));
-            }
-        }
-        Ok(outputs)
-    }
-
-    fn files(&self) -> impl Iterator<Item = &OutputFile> {
-        self.results.iter().map(|(file, _)| file).chain(self.ci.files())
-    }
-
-    fn any(&self) -> bool {
-        self.files().next().is_some()
-    }
-
-    /// Writes every file beside its place.
-    fn write(&self, found: &Comparison, arguments: &CompareArguments) -> Result<Vec<WrittenFile<'_>>> {
-        let mut written = Vec::new();
-        for (file, format) in &self.results {
-            written.push(write_as(*format, file, &comparison::render(found, *format, arguments.classes)?)?);
-        }
-        written.extend(self.ci.write("embq compare", &found.gates)?);
-        Ok(written)
-    }
 }

@@ -12,15 +12,15 @@ const fn mark(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(colour))).bold()
 }
 
-/// An error, its causes one a line, and the cure where it is known.
+/// Reports an error, its causes, and the tip if there is one.
 pub(crate) fn error(error: &Error) {
     let red = mark(AnsiColor::Red);
     say(&format!("{red}error:{red:#} {}", shown(&error.to_string())));
-    let told = error.to_string();
+    let message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        // Some messages hold their cause already.
-        if !told.contains(&cause.to_string()) {
+        // Some messages already contain their cause.
+        if !message.contains(&cause.to_string()) {
             say(&format!("  caused by: {}", shown(&cause.to_string())));
         }
         source = cause.source();
@@ -31,38 +31,38 @@ pub(crate) fn error(error: &Error) {
     }
 }
 
-/// A failure of embq itself.
+/// Reports a bug in embq.
 pub(crate) fn defect(what: &str) {
     let red = mark(AnsiColor::Red);
     say(&format!("{red}error:{red:#} embq failed: {}", shown(what)));
-    say("  this is a defect of embq: please report it with the command that you ran");
+    say("  this is a bug in embq: please report it along with the command that you ran");
 }
 
-/// Something to know that stops nothing.
+/// Prints a note.
 pub(crate) fn note(text: &str) {
     let yellow = mark(AnsiColor::Yellow);
     say(&format!("{yellow}note:{yellow:#} {}", shown(text)));
 }
 
-/// A gate that failed.
+/// Reports a failed gate.
 pub(crate) fn failed_gate(expression: &str, detail: &str) {
     let red = mark(AnsiColor::Red);
     say(&format!("{red}gate failed:{red:#} {} ({})", shown(expression), shown(detail)));
 }
 
-/// A failed gate as GitHub Actions takes it from the output of a job.
+/// Reports a failed gate as an annotation of GitHub Actions.
 pub(crate) fn annotation(text: &str) {
     let text = shown(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     say(&format!("::error title=embq gate::{text}"));
 }
 
-/// Says it, line by line. What comes from files and arguments is in `line` only after [`shown`].
+/// Prints a line. Text from files and arguments must go through [`shown`] first.
 fn say(line: &str) {
-    // Nobody is left to tell when standard error is closed.
+    // Nothing can be reported if standard error is closed.
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-/// A message, which may have several lines, with all else that would steer the terminal written out.
+/// A message with control characters other than newlines escaped.
 fn shown(message: &str) -> String {
     let lines: Vec<String> = message.split('\n').map(visible).collect();
     lines.join("\n")

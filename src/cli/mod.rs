@@ -1,13 +1,15 @@
 //! The command line: one file a command.
 
-mod args;
-mod ci;
+mod arguments;
+mod combine;
 mod compare;
+mod gates;
 mod grad;
 mod inspect;
 mod message;
 mod mistakes;
 mod named_rows;
+mod outputs;
 mod progress;
 mod report;
 mod score;
@@ -16,29 +18,65 @@ mod suspects;
 use std::any::Any;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
 
-use anstream::adapter::strip_str;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::process::take_last_panic;
-use crate::report::output::{OutputFile, WrittenFile};
-use crate::report::{Format, comparison, gradient, json, metric_list, suspects as suspected};
+use crate::report::json::{self, SchemaOf};
+use crate::report::metric_list;
+use arguments::ListFormat;
 use embq_core::error::{Error, Result};
-use embq_files::input;
+use outputs::{print, print_styled};
 
-use args::{Arguments, Command, ListFormat, SchemaOf};
+/// Evaluate embeddings: how well do they separate labelled classes?
+#[derive(Debug, Parser)]
+#[command(name = "embq", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Rows are numbered from 0. Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
 
-/// How a run ended that was not cut short by an error.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Score labelled embeddings: silhouettes, compactness and separation
+    Score(Box<score::ScoreArguments>),
+    /// Compute a loss of labelled embeddings and its exact gradient
+    Grad(Box<grad::GradArguments>),
+    /// Write an HTML page: silhouettes, classes, confusions, and changes between checkpoints
+    Report(Box<report::ReportArguments>),
+    /// List the rows that are most likely mislabelled, and suggest labels
+    Suspects(Box<suspects::SuspectsArguments>),
+    /// Compare checkpoints with a baseline: what changed, and could it be chance?
+    Compare(Box<compare::CompareArguments>),
+    /// Show what a file contains, and what of it can be embeddings or labels
+    Inspect(inspect::InspectArguments),
+    /// List all metrics: name, range, direction, cost and source
+    Metrics {
+        #[arg(long, value_enum, default_value_t)]
+        format: ListFormat,
+    },
+    /// Print the JSON Schema of a result
+    Schema {
+        /// The command that writes the result
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, as roff
+    Man,
+}
+
+/// How a run without errors ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Success,
     GateFailed,
 }
 
-/// Exit code of wrong use and bad input; also that of clap.
+/// Exit code of wrong usage and bad input, which is also that of clap.
 const FAILURE: u8 = 2;
 
 /// Runs one command and returns its exit code: 0 for success, 1 for a failed gate, 2 for wrong use or bad input.
@@ -85,10 +123,7 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
-        Command::Schema { of: SchemaOf::Score } => print(json::schema()?.as_bytes()),
-        Command::Schema { of: SchemaOf::Suspects } => print(suspected::schema()?.as_bytes()),
-        Command::Schema { of: SchemaOf::Compare } => print(comparison::schema()?.as_bytes()),
-        Command::Schema { of: SchemaOf::Grad } => print(gradient::schema()?.as_bytes()),
+        Command::Schema { of } => print(json::schema(of)?.as_bytes()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "embq", &mut script);
@@ -115,26 +150,6 @@ fn manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Checks that no output would take the place of an input.
-///
-/// # Errors
-/// The output that is an input.
-fn keep_inputs<'a>(
-    outputs: impl Iterator<Item = &'a OutputFile>,
-    inputs: impl Iterator<Item = &'a String>,
-) -> Result<()> {
-    let outputs: Vec<&OutputFile> = outputs.collect();
-    for path in inputs.flat_map(|input| input::paths_of(input)) {
-        if let Some(file) = outputs.iter().find(|file| file.is(Path::new(&path))) {
-            return Err(Error::setting(
-                format!("{} is an input: the result would take its place", file.shown()),
-                "give the output a path of its own",
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// The arguments as they were given, for messages and pages that repeat them.
 pub(crate) struct CommandLine(Vec<String>);
 
@@ -157,7 +172,7 @@ impl fmt::Display for CommandLine {
     }
 }
 
-/// An argument as a shell takes it.
+/// An argument quoted for a shell.
 fn shell_word(argument: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
     if !argument.is_empty() && argument.chars().all(is_plain) {
@@ -166,42 +181,17 @@ fn shell_word(argument: &str) -> String {
     format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
-/// Writes text to standard output, without its styles where these are not wanted.
-fn print_styled(text: &str) -> Result<Outcome> {
-    let mut stream = anstream::stdout().lock();
-    let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
-    printed(written)
-}
-
-/// Writes a result to standard output.
-fn print_as(format: Format, text: &str) -> Result<Outcome> {
-    if format.is_styled() { print_styled(text) } else { print(text.as_bytes()) }
-}
-
-/// Writes a result beside its place, without styles.
-fn write_as<'f>(format: Format, file: &'f OutputFile, text: &str) -> Result<WrittenFile<'f>> {
-    let plain = if format.is_styled() { strip_str(text).to_string() } else { text.to_owned() };
-    file.write(|writer| Ok(writer.write_all(plain.as_bytes())?))
-}
-
-/// Writes bytes to standard output as they are.
-fn print(bytes: &[u8]) -> Result<Outcome> {
-    let mut stream = std::io::stdout().lock();
-    let written = stream.write_all(bytes).and_then(|()| stream.flush());
-    printed(written)
-}
-
-/// A reader that closed the pipe has seen enough: that is no error.
-fn printed(written: std::io::Result<()>) -> Result<Outcome> {
-    match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Output { path: "standard output".to_owned(), problem: error.to_string() })
-        }
-        _ => Ok(Outcome::Success),
-    }
-}
-
 fn described(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     take_last_panic().or(text).or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -1,11 +1,11 @@
-//! Embeddings and labels with what the rows are called.
+//! Embeddings and labels, with identifiers and texts of the rows.
 
-use crate::cli::args::{NameArguments, ReadArguments};
+use crate::cli::arguments::{NameArguments, ReadArguments};
 use embq_core::data::{LabelColumn, RowNames};
 use embq_core::error::{Error, Result};
 use embq_files::input;
 
-/// One input with what its rows are called.
+/// One input with identifiers and texts of its rows.
 pub(crate) struct NamedRows {
     pub(crate) loaded: input::Loaded,
     pub(crate) labels: LabelColumn,
@@ -13,10 +13,10 @@ pub(crate) struct NamedRows {
 }
 
 impl NamedRows {
-    /// Reads all of it.
+    /// Reads the input.
     ///
     /// # Errors
-    /// What [`input::load_with`] reports, and ids or texts that are not one a row.
+    /// Errors of [`input::load_with`], and a number of ids or texts that differs from that of rows.
     pub(crate) fn load(
         embeddings: &str,
         labels: &str,
@@ -24,7 +24,7 @@ impl NamedRows {
         arguments: &NameArguments,
         reading: &ReadArguments,
     ) -> Result<Self> {
-        // Ids and texts are read as labels are: a value for each row.
+        // Ids and texts are read like labels: one value per row.
         let columns: Vec<&str> =
             std::iter::once(labels).chain(arguments.ids.as_deref()).chain(arguments.text.as_deref()).collect();
         let mut loaded = input::load_with(embeddings, &columns, weights, &reading.options())?;

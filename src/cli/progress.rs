@@ -8,10 +8,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use embq_core::progress::Progress;
 
-/// Work that is over sooner is not worth a bar.
+/// How long work takes before a bar is shown.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A bar for each stage; drawn only on a terminal, and only from half a second on.
+/// A bar for each stage, drawn only on a terminal and only after half a second.
 pub(crate) struct Bars {
     shown: bool,
     started: Instant,
@@ -19,9 +19,9 @@ pub(crate) struct Bars {
 }
 
 impl Bars {
-    /// Bars that are drawn if `wanted`, and if standard error is a terminal.
-    pub(crate) fn new(wanted: bool) -> Self {
-        Bars { shown: wanted && std::io::stderr().is_terminal(), started: Instant::now(), bar: Mutex::new(None) }
+    /// Bars that are drawn if enabled and if standard error is a terminal.
+    pub(crate) fn new(enabled: bool) -> Self {
+        Bars { shown: enabled && std::io::stderr().is_terminal(), started: Instant::now(), bar: Mutex::new(None) }
     }
 
     fn with_bar(&self, act: impl FnOnce(&mut Option<ProgressBar>)) {

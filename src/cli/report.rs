@@ -1,12 +1,17 @@
-//! `embq report`: from files to a page for the browser.
+//! `embq report`: writes an HTML page.
 
 use std::path::Path;
 
-use crate::cli::args::{ReportArguments, saturated};
+use clap::Args;
+
+use crate::cli::arguments::{
+    MeasureArguments, NameArguments, ReadArguments, RowArguments, RunArguments, SampleArguments,
+};
 use crate::cli::compare::checkpoints;
 use crate::cli::named_rows::NamedRows;
+use crate::cli::outputs::keep_inputs;
 use crate::cli::progress::Bars;
-use crate::cli::{CommandLine, Outcome, keep_inputs, message};
+use crate::cli::{CommandLine, Outcome, message};
 use crate::report::output::OutputFile;
 use crate::report::{html, is_page};
 use embq_core::data::{Dataset, DatasetOptions, RowChoice, RowNames};
@@ -14,17 +19,55 @@ use embq_core::detail::{Checkpoint, MATRIX_CLASSES, detail};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Scored, Settings, evaluate};
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq report emb.npy -l labels.npy -o report.html
+  embq report step-1.npy step-2.npy step-3.npy -l labels.npy -o report.html
+  embq report emb.parquet -l label --text sentence --ids id -o report.html")]
+pub(crate) struct ReportArguments {
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// glob or a directory is one input; multiple inputs are checkpoints of the same rows
+    #[arg(value_name = "EMBEDDINGS", required = true, num_args = 1..)]
+    embeddings: Vec<String>,
+
+    /// Labels: a file with one label per row, PATH:COLUMN, or a column of the embeddings file
+    #[arg(short, long, value_name = "LABELS")]
+    labels: String,
+
+    /// The HTML page to write, a single self-contained file
+    #[arg(short, long, value_name = "FILE")]
+    output: String,
+
+    #[command(flatten)]
+    reading: ReadArguments,
+
+    #[command(flatten)]
+    names: NameArguments,
+
+    #[command(flatten)]
+    measure: MeasureArguments,
+
+    #[command(flatten)]
+    rows: RowArguments,
+
+    #[command(flatten)]
+    sample: SampleArguments,
+
+    #[command(flatten)]
+    run: RunArguments,
+}
+
 pub(crate) fn run(arguments: ReportArguments, line: &CommandLine) -> Result<Outcome> {
     let output = output(&arguments)?;
-    arguments.run.start_threads();
-    let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
+    let bars = arguments.run.start();
     let page = match &arguments.embeddings[..] {
         [only] => one(&arguments, only, line, &bars)?,
         several => compared(&arguments, several, line, &bars)?,
     };
     output.write(|writer| Ok(writer.write_all(page.as_bytes())?))?.publish()?;
     if !arguments.run.quiet {
-        message::note(&format!("{} is written ({} kB)", output.shown(), page.len().div_ceil(1000)));
+        message::note(&format!("wrote {} ({} kB)", output.shown(), page.len().div_ceil(1000)));
     }
     Ok(Outcome::Success)
 }
@@ -35,8 +78,8 @@ fn output(arguments: &ReportArguments) -> Result<OutputFile> {
         return Err(Error::setting(problem, "end the name in .html"));
     }
     let output = OutputFile::check(Path::new(&arguments.output))?;
-    let others = arguments.names.paths().chain(&arguments.row_weights);
-    keep_inputs(std::iter::once(&output), arguments.embeddings.iter().chain([&arguments.labels]).chain(others))?;
+    let others = arguments.names.paths().chain(&arguments.sample.row_weights).chain([&arguments.labels]);
+    keep_inputs(std::iter::once(&output), arguments.embeddings.iter().chain(others))?;
     Ok(output)
 }
 
@@ -52,7 +95,7 @@ fn one(arguments: &ReportArguments, embeddings: &str, line: &CommandLine, bars: 
 /// The page of several checkpoints with the same rows.
 fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLine, bars: &Bars) -> Result<String> {
     if let Some(option) = arguments.names.options().next() {
-        let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not list");
+        let problem = format!("{option} is for suspicious rows, which a page of several checkpoints does not show");
         return Err(Error::setting(problem, "leave it out, or give one checkpoint"));
     }
     let mut checkpoints = Vec::new();
@@ -67,25 +110,20 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLi
 }
 
 fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {
-    let weights = arguments.row_weights.as_deref();
+    let weights = arguments.sample.row_weights.as_deref();
     let NamedRows { loaded, labels, names } =
         NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names, &arguments.reading)?;
-    let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
-    let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
-    Ok((Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?, names))
+    let Settings { distance, seed, .. } = arguments.measure.settings();
+    let choice = RowChoice { subsample: arguments.sample.subsample, ..arguments.rows.choice() };
+    let options = DatasetOptions { choice, weights: loaded.weights, seed };
+    Ok((Dataset::new(loaded.embeddings, &labels, distance, &options)?, names))
 }
 
 fn settings(arguments: &ReportArguments) -> Settings {
     Settings {
-        distance: arguments.distance,
-        temperature: arguments.soft.temperature,
-        softmin: arguments.soft.softmin.into(),
-        softmax: arguments.soft.softmax.into(),
-        precision: arguments.precision.map(Into::into),
-        seed: arguments.seed,
         hash: true,
-        // A subsample has none: its distances are to rows that are not drawn again.
-        intervals: arguments.subsample.is_none(),
-        ..Settings::default()
+        // A subsample has no intervals, because the rows that its distances refer to are not resampled.
+        intervals: arguments.sample.subsample.is_none(),
+        ..arguments.measure.settings()
     }
 }

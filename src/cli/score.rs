@@ -1,31 +1,160 @@
-//! `embq score`: from files to the result.
+//! `embq score`: evaluates embeddings with labels.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::Args;
 use ndarray::Array2;
 
-use crate::cli::args::{ScoreArguments, saturated};
-use crate::cli::ci::CiOutputs;
+use crate::cli::arguments::{
+    MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments, at_least, limit,
+};
+use crate::cli::gates::{self, GateArguments, GateReport};
+use crate::cli::outputs::Outputs;
 use crate::cli::progress::Bars;
-use crate::cli::{CommandLine, Outcome, keep_inputs, message, mistakes, print_as, write_as};
+use crate::cli::{CommandLine, Outcome, message, mistakes};
 use crate::gate::Gate;
-use crate::report::output::{OutputFile, WrittenFile, check_distinct};
 use crate::report::{ClassLimit, ClassOrder, Format, View, html, is_page, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
-use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, Timing, evaluate_with};
+use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, evaluate_with};
 use embq_core::metrics::{Auxiliary, Metric, Need, Selection};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
 use embq_files::output::rows::{RowFormat, RowTable};
 
-pub(crate) fn run(arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
-    let [embeddings] = &arguments.embeddings[..] else {
+#[derive(Debug, Args)]
+#[command(mut_arg("output", |output| output.help(OUTPUT)))]
+#[command(after_help = "\
+Examples:
+  embq score emb.npy -l labels.npy
+  embq score emb.parquet -l label --distance euclidean
+  embq score data.csv:f0..f127 -l species -o result.json --rows-out rows.parquet
+  embq score 'shards/*.parquet:embedding' --labels-from species,site
+  embq score emb.npy -l labels.npy --metrics retrieval,spectrum,collapse
+  embq score queries.npy -l q.txt --metrics retrieval --gallery base.npy --gallery-labels base.txt
+  embq score emb.npy -l labels.npy --fail-if 'silhouette < 0.3' --fail-if 'negative_share > 10%'")]
+pub(crate) struct ScoreArguments {
+    /// Embeddings: .npy, .npz, .safetensors, Parquet, Arrow, CSV, JSON lines, as PATH or PATH:SELECTOR; a quoted
+    /// glob or a directory is one input; `-` is standard input
+    #[arg(value_name = "EMBEDDINGS", required = true, num_args = 1..)]
+    embeddings: Vec<String>,
+
+    /// Labels: a file with one label per row, PATH:COLUMN, or a column of the embeddings file; can be given multiple
+    /// times
+    #[arg(short, long, value_name = "LABELS", required_unless_present = "labels_from")]
+    labels: Vec<String>,
+
+    /// Several labellings at once: columns of the embeddings file, or PATH:COLUMN,..
+    #[arg(long, value_name = "COLUMN,..")]
+    labels_from: Vec<String>,
+
+    #[command(flatten)]
+    reading: ReadArguments,
+
+    #[command(flatten)]
+    measure: MeasureArguments,
+
+    /// Metrics or families to compute (see `embq metrics`), or `all`; `usual` is the silhouettes and separation
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "usual", help_heading = "Measure")]
+    metrics: Vec<String>,
+
+    /// Values of k for metrics at k, such as recall@k
+    #[arg(
+        long = "k",
+        value_name = "K,..",
+        value_delimiter = ',',
+        default_values = ["1", "5", "10"],
+        value_parser = at_least(1),
+        help_heading = "Measure"
+    )]
+    ks: Vec<usize>,
+
+    /// Search for neighbours in these rows instead of in the embeddings themselves
+    #[arg(long, value_name = "EMBEDDINGS", requires = "gallery_labels", help_heading = "Measure")]
+    gallery: Option<String>,
+
+    /// Labels of the gallery: a file with one label per row, PATH:COLUMN, or a column of the gallery file
+    #[arg(long, value_name = "LABELS", requires = "gallery", help_heading = "Measure")]
+    gallery_labels: Option<String>,
+
+    /// Keep queries from retrieving themselves if they are also in the gallery
+    #[arg(long, requires = "gallery", help_heading = "Measure")]
+    exclude_identical: bool,
+
+    /// Batch of each row, for asw_batch and bras: a file with one batch per row, PATH:COLUMN, or a column of the
+    /// embeddings file
+    #[arg(long, visible_alias = "batch-labels", value_name = "LABELS", help_heading = "Measure")]
+    batch: Option<String>,
+
+    /// Estimate uniformity from the pairs of this many randomly sampled rows
+    #[arg(long, value_name = "ROWS", value_parser = at_least(2), help_heading = "Measure")]
+    sample: Option<usize>,
+
+    /// Also compute the loss in shuffled batches of this many rows, as in training
+    #[arg(long, value_name = "ROWS", value_parser = at_least(2), help_heading = "Measure")]
+    batch_size: Option<usize>,
+
+    /// Also compute 95 % intervals of the silhouettes and mean distances
+    #[arg(long, conflicts_with = "subsample", help_heading = "Measure")]
+    intervals: bool,
+
+    /// Compute intervals of all classes, even if there are so many that by default only those shown have one
+    #[arg(long, requires = "intervals", help_heading = "Measure")]
+    class_intervals: bool,
+
+    #[command(flatten)]
+    scored: SampleArguments,
+
+    #[command(flatten)]
+    rows: RowArguments,
+
+    /// Exit with code 1 if this is true, such as 'silhouette < 0.3'; can be given multiple times
+    #[arg(long, value_name = "EXPR", help_heading = "Gates")]
+    fail_if: Vec<String>,
+
+    #[command(flatten)]
+    gates: GateArguments,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// Write the scores of each row: .parquet .csv .jsonl .npy
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    rows_out: Option<String>,
+
+    /// Write the mean distances between all pairs of classes: .csv .parquet .json .npy
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    matrix_out: Option<String>,
+
+    /// Number of classes to show, worst first
+    #[arg(long, value_name = "N|all", default_value = "20", value_parser = limit, help_heading = "Output")]
+    classes: ClassLimit,
+
+    /// Sort classes by a column: label, count, or a metric computed per class
+    #[arg(long, value_name = "COLUMN", help_heading = "Output")]
+    sort: Option<String>,
+
+    /// Draw a silhouette plot below the table
+    #[arg(long, help_heading = "Output")]
+    plot: bool,
+
+    /// Include a content hash of the embeddings (needs another read)
+    #[arg(long, help_heading = "Output")]
+    hash: bool,
+
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+/// This command can also write HTML pages.
+const OUTPUT: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
+
+pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
+    if arguments.embeddings.len() > 1 {
         if arguments.labels.is_empty()
             && let Some(meant) = mistakes::labels_among_inputs("score", &arguments.embeddings)
         {
@@ -33,48 +162,43 @@ pub(crate) fn run(arguments: ScoreArguments, line: &CommandLine) -> Result<Outco
         }
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
-            "one input in several files is a quoted pattern, such as 'part-*.npy'; several checkpoints are for embq \
-             compare",
+            "quote a glob such as 'part-*.npy' for one input in several files; use embq compare for several checkpoints",
         ));
-    };
-    if arguments.plot && arguments.format != Format::Table {
-        return Err(Error::setting("--plot draws below the table", "leave --format out"));
     }
-    let mut settings = settings(&arguments, line)?;
-    let gates = gates(&arguments, &settings)?;
+    if arguments.plot && arguments.output.format != Format::Table {
+        return Err(Error::setting("--plot draws below the table", "leave out --format"));
+    }
+    let pages: Vec<String> = arguments.output.output.extract_if(.., |path| is_page(path)).collect();
+    let mut settings = settings(&arguments, &pages, line)?;
+    let gates = gates::parse(&arguments.fail_if, &settings, false)?;
     if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
         settings.class_intervals = None;
     }
-    let labels = labellings(&arguments)?;
-    let outputs = Outputs::check(&arguments, &labels)?;
-    let draws = arguments.plot.then_some("--plot").or((!outputs.pages.is_empty()).then_some("a page"));
+    let labels = labellings(&arguments, &pages)?;
+    let gate_report = GateReport::check("embq score", &arguments.gates)?;
+    let mut outputs = outputs(&arguments, &pages, &labels)?;
+    let rows_format = arguments.rows_out.as_deref().map(RowFormat::of_file).transpose()?;
+    let matrix_format = arguments.matrix_out.as_deref().map(MatrixFormat::of_file).transpose()?;
+    let draws = arguments.plot.then_some("--plot").or((!pages.is_empty()).then_some("a page"));
     if let Some(what) = draws.filter(|_| !settings.compares_with_classes()) {
         return Err(Error::setting(format!("{what} draws silhouettes"), "add silhouette to --metrics"));
     }
     let view = view(&arguments, &settings)?;
-    arguments.run.start_threads();
+    let bars = arguments.run.start();
 
     let started = Instant::now();
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let specs: Vec<&str> = labels.iter().copied().chain(arguments.batch.as_deref()).collect();
-    let mut loaded =
-        input::load_with(embeddings, &specs, arguments.row_weights.as_deref(), &arguments.reading.options()).map_err(
-            |error| match error {
-                error if settings.distance == Distance::Precomputed => mistakes::condensed(error),
-                error => mistakes::misplaced(embeddings, &arguments.labels).unwrap_or(error),
-            },
-        )?;
-    let batches = arguments.batch.is_some().then(|| loaded.labels.pop()).flatten();
-    let gallery = gallery(&arguments)?;
-    let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
-    let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
-    let loaded_embeddings = match settings.distance {
-        Distance::Precomputed => loaded.embeddings.as_distances()?,
-        _ => loaded.embeddings,
-    };
-    let embeddings = Arc::new(loaded_embeddings);
+    let input = read(&arguments, &labels, settings.distance)?;
+    let gallery = gallery(&arguments, settings.distance)?;
+    let choice = RowChoice { subsample: arguments.scored.subsample, ..arguments.rows.choice() };
+    let options = DatasetOptions { choice, weights: input.weights, seed: settings.seed };
+    let embeddings = Arc::new(match settings.distance {
+        Distance::Precomputed => input.embeddings.as_distances()?,
+        _ => input.embeddings,
+    });
+    let mut columns = input.labels;
+    let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
     let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
-    let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
+    let datasets: Vec<Dataset> = columns.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
     let identical = match (&gallery, datasets.first()) {
@@ -83,46 +207,70 @@ pub(crate) fn run(arguments: ScoreArguments, line: &CommandLine) -> Result<Outco
     };
     let own_rows: &[Option<usize>] = if arguments.exclude_identical { &identical[..] } else { &[] };
     let auxiliary = Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref() };
-    let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let mut results = Vec::new();
     let mut tables = Vec::new();
     for dataset in &datasets {
         if !arguments.run.quiet {
-            tell_of_long_work(dataset, &settings);
+            announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
-        let settings = Settings { matrix: settings.matrix || outputs.want_map(dataset), ..settings.clone() };
+        let map = !pages.is_empty() && dataset.labels().classes() <= MATRIX_CLASSES;
+        let settings = Settings { matrix: settings.matrix || map, ..settings.clone() };
         let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, auxiliary, &settings, &bars)?;
-        tell_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
-        if !arguments.run.no_timing {
-            evaluation.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
-        }
+        warn_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
+        evaluation.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
         evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
         results.push(evaluation);
         tables.push(Tables { dataset, rows, matrix });
     }
 
-    // All that can fail comes before the first file appears in its place.
-    let written = outputs.write(&results, &tables, &view, line, &bars)?;
-    if !(arguments.run.quiet && outputs.any()) {
-        let mut text = arguments.format.render(&results, &view)?;
+    outputs.write_results(|format| format.render(&results, &view))?;
+    for (result, tables) in results.iter().zip(&tables) {
+        let Tables { dataset, rows, matrix } = tables;
+        tables.write_pages(result, &pages, line, &bars, &mut outputs)?;
+        if let Some(format) = rows_format {
+            outputs.write(arguments.rows_out.as_ref(), |out| RowTable::new(dataset, rows).write(format, out))?;
+        }
+        if let (Some(format), Some(distances)) = (matrix_format, matrix) {
+            let names = dataset.labels().names();
+            outputs.write(arguments.matrix_out.as_ref(), |out| matrix::write(names, distances, format, out))?;
+        }
+    }
+    let gates = all_gates(&results);
+    gate_report.write(&mut outputs, &gates)?;
+    outputs.print(|format| {
+        let mut text = format.render(&results, &view)?;
         for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
             let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
             text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
         }
-        print_as(arguments.format, &text)?;
-    }
-    for file in written {
-        file.publish()?;
-    }
-    let gates = all_gates(&results);
-    outputs.ci.tell(|| Format::Markdown.render(&results, &view), &gates)?;
-    let failed = gates.iter().any(|gate| gate.failed);
-    Ok(if failed { Outcome::GateFailed } else { Outcome::Success })
+        Ok(text)
+    })?;
+    outputs.publish()?;
+    gate_report.finish(|| Format::Markdown.render(&results, &view), &gates)
 }
 
-/// Queries that are rows of the gallery find themselves first, which is rarely meant.
-fn tell_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], excluded: bool) {
+fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> Result<Outputs> {
+    let ScoreArguments { rows_out, matrix_out, gates, scored, gallery, gallery_labels, batch, .. } = arguments;
+    let others = [rows_out, matrix_out, &gates.junit].into_iter().flatten().chain(pages);
+    let beside = [&scored.row_weights, gallery, gallery_labels, batch].into_iter().flatten();
+    let inputs = arguments.embeddings.iter().chain(labels).chain(beside);
+    Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
+}
+
+/// Reads the embeddings, their labellings followed by batches, and weights.
+fn read(arguments: &ScoreArguments, labels: &[String], distance: Distance) -> Result<input::Loaded> {
+    let embeddings = &arguments.embeddings[0];
+    let columns: Vec<&str> = labels.iter().chain(&arguments.batch).map(String::as_str).collect();
+    let weights = arguments.scored.row_weights.as_deref();
+    input::load_with(embeddings, &columns, weights, &arguments.reading.options()).map_err(|error| match distance {
+        Distance::Precomputed => mistakes::condensed(error),
+        _ => mistakes::misplaced(embeddings, &arguments.labels).unwrap_or(error),
+    })
+}
+
+/// Warns about queries that are also in the gallery and so find themselves first, which is rarely intended.
+fn warn_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], excluded: bool) {
     let found = identical.iter().flatten().count();
     if found == 0 {
         return;
@@ -138,7 +286,7 @@ fn tell_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], e
     });
 }
 
-/// The gates of all labellings; of several, each with the labels that it was checked for.
+/// The gates of all labellings, with the name of the labelling if there are several.
 fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
     let gates = results.iter().flat_map(|result| {
         let labels = (results.len() > 1).then(|| result.labels.name());
@@ -147,39 +295,57 @@ fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
     gates.collect()
 }
 
-/// What one labelling leaves behind beside its result.
+/// What one labelling gives in addition to its result.
 struct Tables<'a> {
     dataset: &'a Dataset,
     rows: RowScores,
     matrix: Option<Array2<Option<f64>>>,
 }
 
-/// All labellings that were asked for.
-fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
+impl Tables<'_> {
+    /// Writes the pages of a result.
+    fn write_pages(
+        &self,
+        result: &Evaluation,
+        pages: &[String],
+        line: &CommandLine,
+        bars: &Bars,
+        outputs: &mut Outputs,
+    ) -> Result<()> {
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let detail = detail(self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
+        let page = html::render(&detail, Some(&line.to_string()));
+        pages.iter().try_for_each(|path| outputs.write(Some(path), |out| Ok(out.write_all(page.as_bytes())?)))
+    }
+}
+
+/// All requested labellings.
+fn labellings(arguments: &ScoreArguments, pages: &[String]) -> Result<Vec<String>> {
     let mut labels = arguments.labels.clone();
     for spec in &arguments.labels_from {
         labels.extend(input::labels_from(spec)?);
     }
-    let page = arguments.output.iter().find(|path| is_page(path));
     let tables = [("--rows-out", &arguments.rows_out), ("--matrix-out", &arguments.matrix_out)];
     let tables = tables.into_iter().filter(|(_, path)| path.is_some()).map(|(option, _)| option);
-    if let Some(option) = page.map(String::as_str).into_iter().chain(tables).next()
+    if let Some(option) = pages.iter().map(String::as_str).chain(tables).next()
         && labels.len() > 1
     {
         return Err(Error::setting(
-            format!("{option} holds the rows or classes of one labelling, and {} are given", labels.len()),
-            "run embq once for each",
+            format!("{option} is for one labelling, but {} are given", labels.len()),
+            "run embq once for each of them",
         ));
     }
     if arguments.gallery.is_some() && labels.len() > 1 {
-        let problem = format!("--gallery has the classes of one labelling, and {} are given", labels.len());
-        return Err(Error::setting(problem, "run embq once for each"));
+        let problem = format!("--gallery is for one labelling, but {} are given", labels.len());
+        return Err(Error::setting(problem, "run embq once for each of them"));
     }
     Ok(labels)
 }
 
-/// The rows among which neighbours are looked for, if they are others. The choice of rows by label is for both sides.
-fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
+/// The rows in which neighbours are searched, if they are not the embeddings themselves.
+fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Dataset>> {
     let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
     let loaded = input::load_with(embeddings, &[labels], None, &arguments.reading.options())?;
     let Some(column) = loaded.labels.first() else { return Ok(None) };
@@ -189,7 +355,7 @@ fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
         ..Default::default()
     };
     let options = DatasetOptions { choice, ..Default::default() };
-    Dataset::new(loaded.embeddings, column, arguments.distance, &options).map(Some)
+    Dataset::new(loaded.embeddings, column, distance, &options).map(Some)
 }
 
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
@@ -202,15 +368,15 @@ fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
     Ok(View { classes: arguments.classes, order })
 }
 
-fn settings(arguments: &ScoreArguments, line: &CommandLine) -> Result<Settings> {
+fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) -> Result<Settings> {
     let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim())).map_err(|error| {
         let names = arguments.metrics.iter().map(|name| name.trim());
         names.filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
     })?;
     if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && arguments.batch_size.is_none() {
-        return Err(Error::setting("--metrics: metrics of batches need a batch size", "add --batch-size"));
+        return Err(Error::setting("--metrics: batch metrics need a batch size", "add --batch-size"));
     }
-    let mut ks: Vec<usize> = arguments.ks.iter().copied().map(saturated).collect();
+    let mut ks = arguments.ks.clone();
     ks.sort_unstable();
     ks.dedup();
     for name in arguments.metrics.iter().map(|name| name.trim()) {
@@ -219,7 +385,10 @@ fn settings(arguments: &ScoreArguments, line: &CommandLine) -> Result<Settings> 
             return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
         }
         if name.contains('@') && !metric.names(&ks).any(|known| known == name) {
-            return Err(Error::setting(format!("--metrics: {name} is not among the --k"), "add its number to --k"));
+            return Err(Error::setting(
+                format!("--metrics: the number of {name} is not in --k"),
+                "add its number to --k",
+            ));
         }
     }
     let options = [
@@ -229,30 +398,24 @@ fn settings(arguments: &ScoreArguments, line: &CommandLine) -> Result<Settings> 
     ];
     let is_unused = |(given, need, _, _): &(bool, Need, &str, &str)| *given && !metrics.needs(*need);
     if let Some((_, _, option, tip)) = options.into_iter().find(is_unused) {
-        return Err(Error::setting(format!("{option}: no metric that is asked for uses it"), tip));
+        return Err(Error::setting(format!("{option}: none of the selected metrics uses it"), tip));
     }
     Ok(Settings {
-        distance: arguments.distance,
-        temperature: arguments.soft.temperature,
-        softmin: arguments.soft.softmin.into(),
-        softmax: arguments.soft.softmax.into(),
-        precision: arguments.precision.map(Into::into),
-        batch_size: arguments.batch_size.map(saturated),
-        seed: arguments.seed,
+        batch_size: arguments.batch_size,
         metrics,
         ks,
-        sample: arguments.sample.map(saturated),
+        sample: arguments.sample,
         batch_labels: arguments.batch.is_some(),
-        rows: arguments.rows_out.is_some() || arguments.plot || arguments.output.iter().any(|path| is_page(path)),
+        rows: arguments.rows_out.is_some() || arguments.plot || !pages.is_empty(),
         matrix: arguments.matrix_out.is_some(),
         intervals: arguments.intervals,
         class_intervals: shown_classes(arguments),
-        class_terms: false,
         hash: arguments.hash,
+        ..arguments.measure.settings()
     })
 }
 
-/// How many classes have intervals of their own where all of them would take long; `None` is all.
+/// The number of classes with intervals if computing all of them would take long; `None` is all.
 fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
     match arguments.classes {
         ClassLimit::Worst(limit) if !arguments.class_intervals => Some(limit),
@@ -260,125 +423,11 @@ fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
     }
 }
 
-fn gates(arguments: &ScoreArguments, settings: &Settings) -> Result<Vec<Gate>> {
-    let gates: Vec<Gate> = arguments.fail_if.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
-    for quantity in gates.iter().flat_map(Gate::quantities) {
-        if quantity.needs_baseline() {
-            return Err(Error::setting(format!("--fail-if: {quantity} needs a baseline"), "embq compare has one"));
-        }
-        check_computed(quantity, settings)?;
-    }
-    Ok(gates)
-}
-
-/// Checks that a result under these settings has a number for what a gate looks at.
-///
-/// # Errors
-/// A metric or an interval that is not computed.
-pub(crate) fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
-    if quantity.needs_intervals() && !settings.intervals {
-        return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), "add --intervals"));
-    }
-    let metric = quantity.metric();
-    if metric != "count" && !settings.computes(metric) {
-        let tip = match Metric::named(metric) {
-            Some(known) if known.needs(Need::BatchSize) => "add --batch-size",
-            Some(known) if known.needs(Need::BatchLabels) => "add it to --metrics, and --batch",
-            Some(known) if settings.metrics.contains(known.id) => "add its number to --k",
-            _ => "add it to --metrics",
-        };
-        return Err(Error::setting(format!("--fail-if: {metric} is not computed"), tip));
-    }
-    Ok(())
-}
-
-/// Where results go beside standard output, checked before the work.
-struct Outputs {
-    results: Vec<(OutputFile, Format)>,
-    pages: Vec<OutputFile>,
-    rows: Option<(OutputFile, RowFormat)>,
-    matrix: Option<(OutputFile, MatrixFormat)>,
-    ci: CiOutputs,
-}
-
-impl Outputs {
-    fn check(arguments: &ScoreArguments, labels: &[String]) -> Result<Self> {
-        let result = |path: &String| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?));
-        let page = |path: &String| OutputFile::check(Path::new(path));
-        let (pages, results): (Vec<&String>, Vec<&String>) = arguments.output.iter().partition(|path| is_page(path));
-        let outputs = Outputs {
-            results: results.into_iter().map(result).collect::<Result<_>>()?,
-            pages: pages.into_iter().map(page).collect::<Result<_>>()?,
-            rows: match &arguments.rows_out {
-                Some(path) => Some((OutputFile::check(Path::new(path))?, RowFormat::of_file(path)?)),
-                None => None,
-            },
-            matrix: match &arguments.matrix_out {
-                Some(path) => Some((OutputFile::check(Path::new(path))?, MatrixFormat::of_file(path)?)),
-                None => None,
-            },
-            ci: CiOutputs::check(&arguments.ci)?,
-        };
-        check_distinct(outputs.files())?;
-        let beside = [&arguments.row_weights, &arguments.gallery, &arguments.gallery_labels, &arguments.batch];
-        let inputs = arguments.embeddings.iter().chain(labels).chain(beside.into_iter().flatten());
-        keep_inputs(outputs.files(), inputs)?;
-        Ok(outputs)
-    }
-
-    fn files(&self) -> impl Iterator<Item = &OutputFile> {
-        let results = self.results.iter().map(|(file, _)| file).chain(&self.pages);
-        let rows = self.rows.iter().map(|(file, _)| file);
-        results.chain(rows).chain(self.matrix.iter().map(|(file, _)| file)).chain(self.ci.files())
-    }
-
-    fn any(&self) -> bool {
-        self.files().next().is_some()
-    }
-
-    /// Whether a page is to show the distances between the classes.
-    fn want_map(&self, dataset: &Dataset) -> bool {
-        !self.pages.is_empty() && dataset.labels().classes() <= MATRIX_CLASSES
-    }
-
-    /// Writes every file beside its place.
-    fn write(
-        &self,
-        results: &[Evaluation],
-        tables: &[Tables<'_>],
-        view: &View,
-        line: &CommandLine,
-        bars: &Bars,
-    ) -> Result<Vec<WrittenFile<'_>>> {
-        let mut written = Vec::new();
-        for (file, format) in &self.results {
-            written.push(write_as(*format, file, &format.render(results, view)?)?);
-        }
-        written.extend(self.ci.write("embq score", &all_gates(results))?);
-        for (result, Tables { dataset, rows, matrix }) in results.iter().zip(tables) {
-            if !self.pages.is_empty() {
-                let detail = detail(dataset, result, rows, matrix.as_ref(), RowNames::default(), bars)?;
-                let page = html::render(&detail, Some(&line.to_string()));
-                for file in &self.pages {
-                    written.push(file.write(|writer| Ok(writer.write_all(page.as_bytes())?))?);
-                }
-            }
-            if let Some((file, format)) = &self.rows {
-                written.push(file.write(|writer| RowTable::new(dataset, rows).write(*format, writer))?);
-            }
-            if let (Some((file, format)), Some(distances)) = (&self.matrix, matrix) {
-                written.push(file.write(|writer| matrix::write(dataset.labels().names(), distances, *format, writer))?);
-            }
-        }
-        Ok(written)
-    }
-}
-
-/// Seconds from which on pairwise work is announced.
+/// Pairwise work that takes longer than this many seconds is announced.
 const LONG: f64 = 10.0;
 
-/// Pairwise work that will take long is announced, with a cure where there is one.
-fn tell_of_long_work(dataset: &Dataset, settings: &Settings) {
+/// Announces pairwise work that will take long, with faster alternatives.
+fn announce_long_work(dataset: &Dataset, settings: &Settings) {
     let estimate = settings.estimate(dataset);
     let rows = dataset.len();
     if let Some(seconds) = estimate.class_distances.filter(|&seconds| seconds > LONG) {

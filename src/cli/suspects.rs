@@ -1,55 +1,79 @@
-//! `embq suspects`: from files to the rows that are most likely mislabelled.
+//! `embq suspects`: lists the rows that are most likely mislabelled.
 
-use std::path::Path;
 use std::time::Instant;
 
-use crate::cli::args::{SuspectsArguments, saturated};
+use clap::Args;
+
+use crate::cli::Outcome;
+use crate::cli::arguments::{
+    InputArguments, NameArguments, OutputArguments, RowArguments, RunArguments, at_least, distance, limit, precision,
+};
 use crate::cli::named_rows::NamedRows;
-use crate::cli::progress::Bars;
-use crate::cli::{Outcome, keep_inputs, print_as, write_as};
-use crate::report::output::{OutputFile, check_distinct};
-use crate::report::{Format, suspects};
-use embq_core::data::{Dataset, DatasetOptions};
+use crate::cli::outputs::Outputs;
+use crate::report::{ClassLimit, suspects};
+use embq_core::data::{Dataset, DatasetOptions, Precision};
+use embq_core::distance::Distance;
 use embq_core::error::Result;
-use embq_core::evaluation::Timing;
-use embq_core::suspects::find_suspects;
+use embq_core::suspects::{NEIGHBOURS, find_suspects};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  embq suspects emb.npy -l labels.npy
+  embq suspects emb.parquet -l label --text sentence --ids id -o suspects.csv
+  embq suspects emb.npy -l labels.npy --neighbours 20 --limit all")]
+pub(crate) struct SuspectsArguments {
+    #[command(flatten)]
+    input: InputArguments,
+
+    /// Distance between rows
+    #[arg(long, value_name = "DISTANCE", default_value_t, value_parser = distance(), help_heading = "Measure")]
+    distance: Distance,
+
+    /// Number of nearest neighbours whose labels are compared
+    #[arg(short = 'k', long, value_name = "K", default_value_t = NEIGHBOURS, value_parser = at_least(1), help_heading = "Measure")]
+    neighbours: usize,
+
+    /// Precision of matrix products [default: f64 for float64 and wide integers, f32 otherwise]
+    #[arg(long, value_parser = precision(), help_heading = "Measure")]
+    precision: Option<Precision>,
+
+    #[command(flatten)]
+    rows: RowArguments,
+
+    #[command(flatten)]
+    names: NameArguments,
+
+    #[command(flatten)]
+    output: OutputArguments,
+
+    /// Number of rows to show; CSV and JSON contain all of them
+    #[arg(long, value_name = "N|all", default_value = "20", value_parser = limit, help_heading = "Output")]
+    limit: ClassLimit,
+
+    #[command(flatten)]
+    run: RunArguments,
+}
 
 pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
-    let outputs: Vec<(OutputFile, Format)> = arguments
-        .output
-        .iter()
-        .map(|path| Ok((OutputFile::check(Path::new(path))?, Format::of_file(path)?)))
-        .collect::<Result<_>>()?;
-    let files = || outputs.iter().map(|(file, _)| file);
-    check_distinct(files())?;
-    keep_inputs(files(), [&arguments.embeddings, &arguments.labels].into_iter().chain(arguments.names.paths()))?;
-    arguments.run.start_threads();
+    let SuspectsArguments { input, names, .. } = &arguments;
+    let inputs = [&input.embeddings, &input.labels].into_iter().chain(names.paths());
+    let mut outputs = Outputs::check(&arguments.output, arguments.run.quiet, [], inputs)?;
+    let bars = arguments.run.start();
 
     let started = Instant::now();
     let NamedRows { loaded, labels, names } =
-        NamedRows::load(&arguments.embeddings, &arguments.labels, None, &arguments.names, &arguments.reading)?;
+        NamedRows::load(&input.embeddings, &input.labels, None, names, &input.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
     let dataset = Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
-    let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let started = Instant::now();
-    let precision = arguments.precision.map(Into::into);
-    let mut list = find_suspects(&dataset, precision, saturated(arguments.neighbours), &names, &bars)?;
-    if !arguments.run.no_timing {
-        list.timing = Some(Timing { read_seconds, compute_seconds: started.elapsed().as_secs_f64() });
-    }
+    let mut list = find_suspects(&dataset, arguments.precision, arguments.neighbours, &names, &bars)?;
+    list.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
 
-    // All that can fail comes before the first file appears in its place.
-    let mut written = Vec::new();
-    for (file, format) in &outputs {
-        written.push(write_as(*format, file, &suspects::render(&list, *format, arguments.limit)?)?);
-    }
-    if !arguments.run.quiet || outputs.is_empty() {
-        let text = suspects::render(&list, arguments.format, arguments.limit)?;
-        print_as(arguments.format, &text)?;
-    }
-    for file in written {
-        file.publish()?;
-    }
+    let render = |format| suspects::render(&list, format, arguments.limit);
+    outputs.write_results(render)?;
+    outputs.print(render)?;
+    outputs.publish()?;
     Ok(Outcome::Success)
 }

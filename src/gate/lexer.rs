@@ -1,4 +1,4 @@
-//! The words, numbers and signs of an expression.
+//! Splits an expression into tokens.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use embq_core::error::Result;
 pub(super) enum Token<'e> {
     Word(&'e str),
     Number(f64),
-    /// In quotes, without them.
+    /// A quoted text, without the quotes.
     Text(String),
     Operator(&'static str),
     Percent,
@@ -18,13 +18,13 @@ pub(super) enum Token<'e> {
     Dot,
 }
 
-/// A token and where it stands.
+/// A token and its position.
 pub(super) type Spanned<'e> = (Token<'e>, Range<usize>);
 
-/// Cuts an expression into its tokens.
+/// Splits an expression into tokens.
 ///
 /// # Errors
-/// A sign that means nothing, a quote without an end, a number that is none.
+/// An unknown character, an unclosed quote, or an invalid number.
 pub(super) fn tokens(expression: &str) -> Result<Vec<Spanned<'_>>> {
     let mut tokens = Vec::new();
     let mut start = 0;
@@ -100,7 +100,7 @@ fn finite(expression: &str, start: usize, length: usize) -> Result<Token<'_>> {
     }
 }
 
-/// The text between quotes, in which `\` takes away what the next character means, and the length with the quotes.
+/// The text between quotes, in which `\` escapes the next character, and the length including the quotes.
 fn text(expression: &str, start: usize, quote: char) -> Result<(Token<'_>, usize)> {
     let mut text = String::new();
     let mut characters = expression[start + 1..].char_indices();

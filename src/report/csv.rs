@@ -1,70 +1,75 @@
-//! The result as CSV in long form: one number a line.
+//! Results as CSV in long form: one number per line.
 
 use crate::report::numbers::exact;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::Evaluation;
 use embq_core::metrics::{METRICS, Scope};
 
-/// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
-/// empty. The ends of an interval are `lower(NAME)` and `upper(NAME)`. With several labellings, the column `labels` before them names each.
+/// Writes a record.
+pub(crate) type Write<'w> = &'w mut dyn FnMut(&[&str]) -> csv::Result<()>;
+
+/// The text of the records that `fill` writes.
 ///
 /// # Errors
 /// None that a result can cause.
-pub fn render(results: &[Evaluation]) -> Result<String> {
+pub(crate) fn text(fill: impl FnOnce(Write<'_>) -> csv::Result<()>) -> Result<String> {
+    let failed = |error: csv::Error| Error::Setting {
+        problem: format!("the result cannot be written as CSV: {error}"),
+        tip: None,
+    };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = ["scope", "label", "metric", "value"];
-    if let [only] = results {
-        writer.write_record(header).map_err(failed)?;
-        rows(only, &mut |record| writer.write_record(record))?;
-    } else {
-        writer.write_record(["labels"].iter().chain(&header)).map_err(failed)?;
-        for result in results {
-            let labels = result.labels.name();
-            rows(result, &mut |record| writer.write_record([labels.as_str()].iter().chain(&record)))?;
-        }
-    }
+    fill(&mut |record| writer.write_record(record)).map_err(failed)?;
     let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn rows(evaluation: &Evaluation, write: &mut dyn FnMut([&str; 4]) -> csv::Result<()>) -> Result<()> {
-    let value = |value: Option<f64>| value.map(exact).unwrap_or_default();
-    let mut write = |record: [&str; 4]| write(record).map_err(failed);
-    for (name, number) in &evaluation.metrics {
-        write(["overall", "", name, &value(*number)])?;
-        if let Some(interval) = evaluation.intervals.get(name) {
-            ends("overall", "", name, *interval, &mut write)?;
+/// A number, or nothing where it is undefined.
+pub(crate) fn number(value: Option<f64>) -> String {
+    value.map(exact).unwrap_or_default()
+}
+
+/// The columns `scope,label,metric,value`: scope is `overall` (with an empty label) or `class`; an undefined value is
+/// empty. The ends of an interval are `lower(NAME)` and `upper(NAME)`. With several labellings, the column `labels` before
+/// them names each.
+///
+/// # Errors
+/// As for [`text`].
+pub fn render(results: &[Evaluation]) -> Result<String> {
+    text(|write| {
+        let header = ["scope", "label", "metric", "value"];
+        if let [only] = results {
+            write(&header)?;
+            return rows(only, &mut |record| write(record));
         }
-    }
-    let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass);
-    let asked_for: Vec<&str> =
-        by_class.map(|metric| metric.id).filter(|id| evaluation.metrics.contains_key(*id)).collect();
-    for class in &evaluation.classes {
-        write(["class", &class.label, "count", &class.count.to_string()])?;
-        for name in &asked_for {
-            write(["class", &class.label, name, &value(class.value(name).flatten())])?;
-            if let Some(uncertainty) = class.uncertainty(name) {
-                ends("class", &class.label, name, uncertainty.interval, &mut write)?;
+        write(&[&["labels"][..], &header].concat())?;
+        results.iter().try_for_each(|result| {
+            let labels = result.labels.name();
+            rows(result, &mut |record| write(&[&[labels.as_str()][..], record].concat()))
+        })
+    })
+}
+
+fn rows(evaluation: &Evaluation, write: Write<'_>) -> csv::Result<()> {
+    let mut with_interval =
+        |scope: &str, label: &str, name: &str, value: &str, interval: Option<[f64; 2]>| -> csv::Result<()> {
+            write(&[scope, label, name, value])?;
+            // The ends have the names that gates give them.
+            for (end, value) in ["lower", "upper"].into_iter().zip(interval.into_iter().flatten()) {
+                write(&[scope, label, &format!("{end}({name})"), &exact(value)])?;
             }
+            Ok(())
+        };
+    for (name, value) in &evaluation.metrics {
+        with_interval("overall", "", name, &number(*value), evaluation.intervals.get(name).copied())?;
+    }
+    let by_class = METRICS.iter().filter(|metric| metric.scope == Scope::PerClass).map(|metric| metric.id);
+    let selected: Vec<&str> = by_class.filter(|id| evaluation.metrics.contains_key(*id)).collect();
+    for class in &evaluation.classes {
+        with_interval("class", &class.label, "count", &class.count.to_string(), None)?;
+        for name in &selected {
+            let interval = class.uncertainty(name).map(|uncertainty| uncertainty.interval);
+            with_interval("class", &class.label, name, &number(class.value(name).flatten()), interval)?;
         }
     }
     Ok(())
-}
-
-/// The ends of an interval, under the names that gates give them.
-fn ends(
-    scope: &str,
-    label: &str,
-    name: &str,
-    interval: [f64; 2],
-    write: &mut impl FnMut([&str; 4]) -> Result<()>,
-) -> Result<()> {
-    for (end, value) in ["lower", "upper"].into_iter().zip(interval) {
-        write([scope, label, &format!("{end}({name})"), &exact(value)])?;
-    }
-    Ok(())
-}
-
-pub(crate) fn failed(error: csv::Error) -> Error {
-    Error::Setting { problem: format!("the result cannot be written as CSV: {error}"), tip: None }
 }

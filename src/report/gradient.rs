@@ -1,16 +1,13 @@
-//! A loss and its gradient in every form: table, JSON, Markdown and CSV.
+//! A loss and its gradient in every format.
 
 use std::fmt::Write as _;
 
-use crate::report::csv::failed;
-use crate::report::markdown::escaped;
+use crate::report::document::{Block, Cell, Report, Section, Table, input_name, input_shape, left, right};
 use crate::report::numbers::{count, exact, percent, short};
 use crate::report::summary::left_out_note;
-use crate::report::table::{BOLD, DIM, WIDTH, aligned, wrapped};
-use crate::report::text::{fitted, fitted_path, visible};
-use crate::report::{ClassLimit, Format, json};
+use crate::report::terminal::DIM;
+use crate::report::{ClassLimit, Format, csv, json};
 use embq_core::error::Result;
-use embq_core::evaluation::InputDescription;
 use embq_core::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 
 /// The result in a format; `classes` are shown, largest gradient first.
@@ -18,30 +15,13 @@ use embq_core::objective::{ClassGradient, GradientSummary, ObjectiveResult};
 /// # Errors
 /// A result that cannot be serialised.
 pub fn render(result: &ObjectiveResult, format: Format, classes: ClassLimit) -> Result<String> {
-    match format {
-        Format::Table => Ok(table(result, classes)),
-        Format::Json => json::serialise(result),
-        Format::Markdown => Ok(markdown(result, classes)),
-        Format::Csv => csv(result),
-    }
-}
-
-/// The JSON Schema of a result of `embq grad`.
-///
-/// # Errors
-/// As for [`render`].
-pub fn schema() -> Result<String> {
-    json::schema_of::<ObjectiveResult>("grad")
+    format.draw(|_| report(result, classes), || json::serialise(result), || csv(result))
 }
 
 /// Shape, classes and settings in one line.
 fn subtitle(result: &ObjectiveResult) -> String {
     let settings = &result.settings;
-    let mut parts = Vec::new();
-    if let Some(input) = result.inputs.first() {
-        parts.push(format!("{} x {} {}", count(input.rows), count(input.dimensions), input.dtype));
-    }
-    parts.push(format!("{} classes", count(result.labels.classes)));
+    let mut parts = vec![input_shape(&result.inputs), format!("{} classes", count(result.labels.classes))];
     parts.extend(settings.distance.map(|distance| distance.to_string()));
     if let Some(temperature) = settings.temperature {
         let found = if settings.temperature_auto { " (auto)" } else { "" };
@@ -61,16 +41,13 @@ fn subtitle(result: &ObjectiveResult) -> String {
 fn shown_classes(result: &ObjectiveResult, limit: ClassLimit) -> (Vec<&ClassGradient>, usize) {
     let mut classes: Vec<&ClassGradient> = result.classes.iter().collect();
     classes.sort_by(|left, right| right.gradient_norm.total_cmp(&left.gradient_norm));
-    let shown = match limit {
-        ClassLimit::All => classes.len(),
-        ClassLimit::Worst(limit) => limit.min(classes.len()),
-    };
+    let shown = limit.of(classes.len());
     let hidden = classes.len() - shown;
     classes.truncate(shown);
     (classes, hidden)
 }
 
-/// Every gradient but its numbers: what it is called, and its norm.
+/// The name and the norms of every gradient.
 fn gradients(result: &ObjectiveResult) -> Vec<(&'static str, GradientSummary)> {
     let all =
         [("embeddings", Some(result.gradient)), ("head", result.head_gradient), ("logits", result.logits_gradient)];
@@ -81,7 +58,7 @@ fn notes(result: &ObjectiveResult) -> Vec<String> {
     result.warnings.iter().cloned().chain(left_out_note(&result.excluded)).collect()
 }
 
-/// What the batches were, in a sentence.
+/// A sentence about the batches.
 fn batches(result: &ObjectiveResult) -> Option<String> {
     let batches = result.batches?;
     Some(format!(
@@ -92,120 +69,80 @@ fn batches(result: &ObjectiveResult) -> Option<String> {
     ))
 }
 
-/// Columns of the terminal that names of classes get.
+/// The maximum width of names of classes.
 const NAMES: usize = 40;
 
-fn table(result: &ObjectiveResult, limit: ClassLimit) -> String {
-    let mut page = String::new();
-    let path = result.inputs.first().map(InputDescription::name).unwrap_or_default();
-    let _ = writeln!(page, "{BOLD}{}{BOLD:#}", fitted_path(&path, WIDTH));
-    let _ = writeln!(page, "{DIM}{}{DIM:#}\n", fitted(&subtitle(result), WIDTH));
-    let mut lines = vec![];
+fn report(result: &ObjectiveResult, limit: ClassLimit) -> Report {
+    let number = |value: f64| Cell::Plain(short(Some(value)));
+    let mut parts: Vec<Vec<Cell>> = Vec::new();
     for (name, part) in &result.parts {
-        let numbers = [short(Some(part.loss)), short(Some(part.weight)), short(Some(part.gradient_norm))];
-        lines.push([name.clone()].into_iter().chain(numbers).collect());
+        parts.push(vec![name.as_str().into(), number(part.loss), number(part.weight), number(part.gradient_norm)]);
     }
     if result.parts.len() > 1 {
-        let numbers = [short(Some(result.loss)), String::new(), short(Some(result.gradient.norm))];
-        lines.push(["hybrid".to_owned()].into_iter().chain(numbers).collect());
+        let hybrid = Cell::Strong("hybrid".to_owned());
+        parts.push(vec![hybrid, number(result.loss), "".into(), number(result.gradient.norm)]);
     }
-    aligned(&mut page, vec!["loss", "value", "weight", "gradient norm"], lines, 3);
+    let mut norms = String::new();
     for (name, summary) in gradients(result) {
-        let _ = writeln!(
-            page,
-            "{DIM}gradient of the {name}: norm{DIM:#} {}{DIM}, largest number{DIM:#} {}",
-            short(Some(summary.norm)),
-            short(Some(summary.largest))
-        );
-    }
-    if let Some(line) = batches(result) {
-        wrapped(&mut page, "", &line, anstyle::Style::new());
+        let (norm, largest) = (short(Some(summary.norm)), short(Some(summary.largest)));
+        let _ = writeln!(norms, "{DIM}gradient of the {name}: norm{DIM:#} {norm}{DIM}, largest entry{DIM:#} {largest}");
     }
     let (classes, hidden) = shown_classes(result, limit);
-    let lines = classes.iter().map(|class| {
-        let label = fitted(&class.label, NAMES);
-        vec![label, count(class.count), short(Some(class.gradient_norm)), percent(class.share)]
+    let classes = classes.into_iter().map(|class| {
+        let label = Cell::Name(class.label.clone(), NAMES);
+        vec![label, count(class.count).into(), number(class.gradient_norm), percent(class.share).into()]
     });
-    page.push('\n');
-    aligned(&mut page, vec!["class", "rows", "gradient norm", "share"], lines.collect(), 3);
-    if hidden > 0 {
-        let _ = writeln!(page, "{DIM}{} more: --classes all{DIM:#}", count(hidden));
-    }
-    let lines = result
+    let rows = result
         .largest_rows
         .iter()
-        .map(|row| vec![row.row.to_string(), short(Some(row.gradient_norm)), fitted(&row.label, NAMES)]);
-    page.push('\n');
-    aligned(&mut page, vec!["row", "gradient norm", "class"], lines.collect(), 1);
-    let notes = notes(result);
-    if !notes.is_empty() {
-        page.push('\n');
-    }
-    for note in notes {
-        wrapped(&mut page, "note: ", &visible(&note), anstyle::Style::new());
-    }
-    page
-}
-
-fn markdown(result: &ObjectiveResult, limit: ClassLimit) -> String {
-    let mut text = String::new();
-    let path = result.inputs.first().map(InputDescription::name).unwrap_or_default();
-    let _ = writeln!(text, "## embq grad: {}\n\n{}\n", escaped(&path), escaped(&subtitle(result)));
-    text.push_str("| loss | value | weight | gradient norm |\n|---|---:|---:|---:|\n");
-    for (name, part) in &result.parts {
-        let numbers = [part.loss, part.weight, part.gradient_norm].map(|number| short(Some(number)));
-        let _ = writeln!(text, "| {name} | {} |", numbers.join(" | "));
-    }
-    if result.parts.len() > 1 {
-        let (loss, norm) = (short(Some(result.loss)), short(Some(result.gradient.norm)));
-        let _ = writeln!(text, "| **hybrid** | {loss} | | {norm} |");
-    }
-    if let Some(line) = batches(result) {
-        let _ = writeln!(text, "\n{line}.");
-    }
-    let (classes, hidden) = shown_classes(result, limit);
-    text.push_str("\n| class | rows | gradient norm | share |\n|---|---:|---:|---:|\n");
-    for class in classes {
-        let (norm, share) = (short(Some(class.gradient_norm)), percent(class.share));
-        let _ = writeln!(text, "| {} | {} | {norm} | {share} |", escaped(&class.label), count(class.count));
-    }
-    if hidden > 0 {
-        let _ = writeln!(text, "\n{} more classes are not shown.", count(hidden));
-    }
-    text.push_str("\n| row | gradient norm | class |\n|---:|---:|---|\n");
-    for row in &result.largest_rows {
-        let _ = writeln!(text, "| {} | {} | {} |", row.row, short(Some(row.gradient_norm)), escaped(&row.label));
-    }
-    for note in notes(result) {
-        let _ = writeln!(text, "\n> {}", escaped(&note));
-    }
-    text
+        .map(|row| vec![row.row.to_string().into(), number(row.gradient_norm), Cell::Name(row.label.clone(), NAMES)]);
+    let tables = [
+        Table {
+            columns: vec![left("loss"), right("value"), right("weight"), right("gradient norm")],
+            rows: parts,
+            hidden: None,
+        },
+        Table {
+            columns: vec![left("class"), right("rows"), right("gradient norm"), right("share")],
+            rows: classes.collect(),
+            hidden: (hidden > 0).then_some((hidden, "--classes all")),
+        },
+        Table {
+            columns: vec![right("row"), right("gradient norm"), left("class")],
+            rows: rows.collect(),
+            hidden: None,
+        },
+    ];
+    let [losses, by_class, by_row] = tables.map(Block::Table);
+    let mut blocks = vec![losses, Block::Lines(norms)];
+    blocks.extend(batches(result).map(Block::Sentence));
+    blocks.extend([by_class, by_row]);
+    let section = Section { subtitle: Some(subtitle(result)), blocks, notes: notes(result), ..Section::default() };
+    Report { command: "embq grad", title: input_name(&result.inputs), sections: vec![section] }
 }
 
 /// The columns `scope,label,metric,value`, as for `embq score`, with `part` and `row` as further scopes.
 fn csv(result: &ObjectiveResult) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |scope: &str, label: &str, metric: &str, value: String| {
-        writer.write_record([scope, label, metric, &value]).map_err(failed)
-    };
-    write("scope", "label", "metric", "value".to_owned())?;
-    write("overall", "", "loss", exact(result.loss))?;
-    for (name, summary) in gradients(result) {
-        write("overall", name, "gradient_norm", exact(summary.norm))?;
-        write("overall", name, "gradient_largest", exact(summary.largest))?;
-    }
-    for (name, part) in &result.parts {
-        write("part", name, "loss", exact(part.loss))?;
-        write("part", name, "weight", exact(part.weight))?;
-        write("part", name, "gradient_norm", exact(part.gradient_norm))?;
-    }
-    for class in &result.classes {
-        write("class", &class.label, "count", class.count.to_string())?;
-        write("class", &class.label, "gradient_norm", exact(class.gradient_norm))?;
-    }
-    for row in &result.largest_rows {
-        write("row", &row.row.to_string(), "gradient_norm", exact(row.gradient_norm))?;
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    csv::text(|write| {
+        let mut write = |scope: &str, label: &str, metric: &str, value: String| write(&[scope, label, metric, &value]);
+        write("scope", "label", "metric", "value".to_owned())?;
+        write("overall", "", "loss", exact(result.loss))?;
+        for (name, summary) in gradients(result) {
+            write("overall", name, "gradient_norm", exact(summary.norm))?;
+            write("overall", name, "gradient_largest", exact(summary.largest))?;
+        }
+        for (name, part) in &result.parts {
+            write("part", name, "loss", exact(part.loss))?;
+            write("part", name, "weight", exact(part.weight))?;
+            write("part", name, "gradient_norm", exact(part.gradient_norm))?;
+        }
+        for class in &result.classes {
+            write("class", &class.label, "count", class.count.to_string())?;
+            write("class", &class.label, "gradient_norm", exact(class.gradient_norm))?;
+        }
+        result
+            .largest_rows
+            .iter()
+            .try_for_each(|row| write("row", &row.row.to_string(), "gradient_norm", exact(row.gradient_norm)))
+    })
 }

@@ -1,11 +1,11 @@
-//! Gates as JUnit XML, which nearly every continuous integration shows.
+//! Gates as JUnit XML, which nearly every CI system displays.
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::GateOutcome;
 
-/// A test case for each gate, and for each checkpoint where there are several.
+/// A test case for each gate and checkpoint.
 ///
 /// # Errors
 /// None that gates can cause.

@@ -1,4 +1,4 @@
-//! What compares several labellings of one input, shown by every readable form.
+//! The comparison of several labellings of one input.
 
 use crate::report::numbers::{count, percent, short};
 use embq_core::evaluation::Evaluation;
@@ -44,7 +44,7 @@ fn scored_rows(evaluation: &Evaluation) -> usize {
     evaluation.classes.iter().map(|class| class.count).sum()
 }
 
-/// The columns that have a number in some of the results, `limit` of them at most.
+/// The columns for which some result has a number, at most `limit` of them.
 pub(crate) fn columns(results: &[Evaluation], limit: usize) -> Vec<Column> {
     let known = |column: &Column| {
         column.metric.is_none_or(|name| results.iter().any(|result| result.metrics.contains_key(name)))
@@ -52,7 +52,7 @@ pub(crate) fn columns(results: &[Evaluation], limit: usize) -> Vec<Column> {
     COLUMNS.into_iter().filter(known).take(limit).collect()
 }
 
-/// What tells the labellings apart: the columns where all are of one file, the files otherwise.
+/// Names that distinguish the labellings: columns if all are from one file, files otherwise.
 pub(crate) fn names(results: &[Evaluation]) -> Vec<String> {
     let path = |result: &Evaluation| result.labels.path.clone();
     let one_file = results.iter().all(|result| Some(path(result)) == results.first().map(path));

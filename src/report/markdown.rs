@@ -1,90 +1,87 @@
-//! The result as Markdown, as GitHub shows it.
+//! Documents as Markdown, as GitHub shows it.
 
 use std::fmt::Write as _;
 
-use crate::report::labellings;
-use crate::report::numbers::{count, short};
-use crate::report::summary::{View, columns, notes, stands_out};
-use crate::report::table::{common_subtitle, subtitle};
+use crate::report::document::{Block, Cell, Report, Section, Table};
+use crate::report::numbers::count;
 use crate::report::text::visible;
-use embq_core::evaluation::{Evaluation, InputDescription};
+use embq_core::evaluation::GateOutcome;
 
-/// Headline metrics, classes and notes; of several labellings, first a table that compares them.
-pub fn render(results: &[Evaluation], view: &View) -> String {
-    let mut text = String::new();
-    let title = results.iter().flat_map(|result| &result.inputs).next().map(InputDescription::name).unwrap_or_default();
-    let _ = writeln!(text, "## embq: {}\n", escaped(&title));
-    if let [only] = results {
-        one(&mut text, only, view);
-    } else {
-        compared(&mut text, results, view);
+pub(super) fn draw(report: &Report) -> String {
+    let mut text = format!("## {}: {}\n\n", report.command, escaped(&report.title));
+    for part in &report.sections {
+        if let Some(heading) = &part.heading {
+            let _ = writeln!(text, "\n### {}\n", escaped(heading));
+        }
+        section(&mut text, part);
     }
     text
 }
 
-/// Every labelling in a line, then each with a heading of its own.
-fn compared(text: &mut String, results: &[Evaluation], view: &View) {
-    if let Some(first) = results.first() {
-        let _ = writeln!(text, "{}\n", escaped(&common_subtitle(first)));
+fn section(text: &mut String, section: &Section) {
+    if let Some(subtitle) = &section.subtitle {
+        let _ = writeln!(text, "{}\n", escaped(subtitle));
     }
-    let names = labellings::names(results);
-    let columns = labellings::columns(results, usize::MAX);
-    let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
-    let _ = writeln!(text, "| labels | {} |\n|---|{}", titles.join(" | "), "---:|".repeat(columns.len()));
-    for (name, result) in names.iter().zip(results) {
-        let cells: Vec<String> = columns.iter().map(|column| column.cell(result)).collect();
-        let _ = writeln!(text, "| {} | {} |", escaped(name), cells.join(" | "));
+    for (index, block) in section.blocks.iter().enumerate() {
+        match block {
+            Block::Table(content) => {
+                if index > 0 {
+                    text.push('\n');
+                }
+                table(text, content);
+            }
+            Block::Sentence(sentence) => {
+                let _ = writeln!(text, "\n{}.", escaped(sentence));
+            }
+            Block::Lines(_) => {}
+            Block::Gates(outcomes) => gates(text, outcomes),
+        }
     }
-    for (name, result) in names.iter().zip(results) {
-        let _ = writeln!(text, "\n### {}\n", escaped(name));
-        one(text, result, view);
+    for note in &section.notes {
+        let _ = writeln!(text, "\n> {}", escaped(note));
+    }
+    if let Some(line) = &section.conclusion {
+        let _ = writeln!(text, "\n{}.", escaped(line));
     }
 }
 
-fn one(text: &mut String, evaluation: &Evaluation, view: &View) {
-    let _ = writeln!(text, "{}\n", escaped(&subtitle(evaluation)));
-    if evaluation.intervals.is_empty() {
-        text.push_str("| metric | value |\n|---|---:|\n");
-        for (name, value) in &evaluation.metrics {
-            let _ = writeln!(text, "| {name} | {} |", short(*value));
+/// A list of gates, or a table where they are of several checkpoints.
+fn gates(text: &mut String, gates: &[GateOutcome]) {
+    let verdict = |gate: &GateOutcome| if gate.failed { "**failed**" } else { "held" };
+    let expression = |gate: &GateOutcome| gate.expression.replace('`', "'");
+    if gates.iter().any(|gate| gate.checkpoint.is_some()) {
+        text.push_str("| gate | checkpoint | | values |\n|---|---|---|---|\n");
+        for gate in gates {
+            let expression = expression(gate).replace('|', "\\|");
+            let checkpoint = escaped(gate.checkpoint.as_deref().unwrap_or(""));
+            let _ = writeln!(text, "| `{expression}` | {checkpoint} | {} | {} |", verdict(gate), escaped(&gate.detail));
         }
     } else {
-        text.push_str("| metric | value | 95 % interval |\n|---|---:|---|\n");
-        for (name, value) in &evaluation.metrics {
-            let interval = evaluation.intervals.get(name);
-            let interval = interval.map(|[low, high]| format!("{} to {}", short(Some(*low)), short(Some(*high))));
-            let _ = writeln!(text, "| {name} | {} | {} |", short(*value), interval.unwrap_or_default());
+        for gate in gates {
+            let _ = writeln!(text, "\n- gate `{}` {}: {}", expression(gate), verdict(gate), escaped(&gate.detail));
         }
     }
-    let (classes, hidden) = view.classes(evaluation);
-    let columns = columns(evaluation);
-    text.push_str("\n| class | rows |");
-    for column in &columns {
-        let _ = write!(text, " {} |", column.title);
+}
+
+fn table(text: &mut String, table: &Table) {
+    let titles: Vec<&str> = table.columns.iter().map(|column| column.title.as_str()).collect();
+    let _ = writeln!(text, "| {} |", titles.join(" | "));
+    let rules = table.columns.iter().map(|column| if column.is_right_aligned { "---:|" } else { "---|" });
+    let _ = writeln!(text, "|{}", rules.collect::<String>());
+    for row in &table.rows {
+        let cells: Vec<String> = row.iter().map(cell).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
-    text.push_str(" nearest |\n|---|---:|");
-    text.push_str(&"---:|".repeat(columns.len()));
-    text.push_str("---|\n");
-    for class in classes {
-        let _ = write!(text, "| {} | {} |", escaped(&class.label), count(class.count));
-        for column in &columns {
-            let _ = write!(text, " {} |", (column.text)(class.value(column.metric).flatten()));
-        }
-        let nearest = class.nearest_class.as_deref().unwrap_or("-");
-        let _ = writeln!(text, " {} |", escaped(nearest));
-    }
-    if hidden > 0 {
+    if let Some((hidden, _)) = table.hidden {
         let _ = writeln!(text, "\n{} more classes are not shown.", count(hidden));
     }
-    for gate in &evaluation.gates {
-        let verdict = if gate.failed { "**failed**" } else { "held" };
-        let _ = writeln!(text, "\n- gate `{}` {verdict}: {}", gate.expression.replace('`', "'"), escaped(&gate.detail));
-    }
-    for note in notes(evaluation) {
-        let _ = writeln!(text, "\n> {}", escaped(&note));
-    }
-    if let Some(line) = stands_out(evaluation) {
-        let _ = writeln!(text, "\n{}.", escaped(&line));
+}
+
+fn cell(cell: &Cell) -> String {
+    match cell {
+        Cell::Plain(text) => text.clone(),
+        Cell::Strong(text) => format!("**{text}**"),
+        Cell::Name(text, _) | Cell::Path(text, _) => escaped(text),
     }
 }
 

@@ -51,7 +51,7 @@ impl From<&Metric> for MetricEntry {
     }
 }
 
-/// The list for people, in at most 80 columns: by family, two lines a metric.
+/// The list for people in at most 80 columns: by family, two lines per metric.
 pub fn table() -> String {
     let mut text = String::new();
     for family in FAMILIES {
@@ -68,9 +68,9 @@ pub fn table() -> String {
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }
-    text.push_str("\nMetrics given by class also have a mean over classes, NAME_macro.\n");
-    text.push_str("Those at k have a number for each k of --k, NAME@1, NAME@5, NAME@10.\n");
-    text.push_str("--metrics takes these names, those of the families, usual (the first four\nfamilies) and all. ");
+    text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
+    text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
+    text.push_str("--metrics takes names of metrics and families, usual (the first four families)\nand all. ");
     text.push_str("docs/metrics.md has the formulas.\n");
     text
 }

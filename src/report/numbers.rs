@@ -1,10 +1,10 @@
-//! Numbers as people read them.
+//! Numbers formatted for people.
 
 use embq_core::evaluation::SettingsUsed;
 
 pub(crate) use embq_files::output::exact;
 
-/// Four significant decimals or so, in at most 9 characters; `-` for an undefined number.
+/// About four significant digits in at most 9 characters; `-` for an undefined number.
 pub(crate) fn short(value: Option<f64>) -> String {
     let Some(value) = value else {
         return "-".to_owned();
@@ -28,7 +28,7 @@ pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share))
 }
 
-/// A count with its thousands apart.
+/// A count with thousands separators.
 pub(crate) fn count(value: usize) -> String {
     let digits = value.to_string();
     let mut text = String::new();
@@ -41,7 +41,7 @@ pub(crate) fn count(value: usize) -> String {
     text
 }
 
-/// A temperature as it was given; one that was found has more digits than a person reads.
+/// A temperature as given; one found by `auto` is rounded.
 pub(crate) fn temperature(settings: &SettingsUsed) -> String {
     if settings.temperature_auto { short(Some(settings.temperature)) } else { settings.temperature.to_string() }
 }

@@ -1,6 +1,7 @@
-//! The one place that writes files.
+//! The only module that writes files.
 //!
-//! A file appears under its name only when it is complete: it is written beside its place and then renamed.
+//! A file appears under its name only when it is complete: it is written to a temporary file next to it, which is then
+//! renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -10,28 +11,28 @@ use crate::report::temporary::Temporary;
 use embq_core::error::{Error, Result};
 use embq_files::output::WriteResult;
 
-/// A place for a file that was found fit to be written to.
-#[derive(Debug)]
+/// A path that has been checked to be writable.
+#[derive(Clone, Debug)]
 pub struct OutputFile {
     /// As the user wrote it, for messages.
     shown: PathBuf,
-    /// Where the file really lies, behind symbolic links.
+    /// The actual location, with symbolic links resolved.
     target: PathBuf,
-    /// A device or pipe, which is written to as it is: renaming would put a file in its place.
+    /// A device or pipe, which is written to directly, because renaming would replace it with a file.
     special: bool,
 }
 
 impl OutputFile {
-    /// Checks that a file of that name can be written.
+    /// Checks that a file can be written at this path.
     ///
     /// # Errors
-    /// No such folder, no permission, a folder of that name.
+    /// A missing folder, missing permissions, or a path that is a folder.
     pub fn check(path: &Path) -> Result<Self> {
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let special = match fs::metadata(&target) {
             Ok(metadata) if metadata.is_dir() => return Err(problem(path, "it is a folder")),
             Ok(metadata) if metadata.is_file() => {
-                // Renaming needs no permission on the file itself, but who made it read-only meant it.
+                // Renaming does not require write permission on the file, but a read-only file should stay as it is.
                 OpenOptions::new().append(true).open(&target).map_err(|error| problem(path, error))?;
                 false
             }
@@ -42,7 +43,7 @@ impl OutputFile {
             return Err(problem(path, "it has no file name"));
         }
         let folder = folder(&target).to_owned();
-        // Behind a link that leads nowhere the folder is looked at as the link names it.
+        // For a dangling link, check the folder that the link names.
         let folder_path = fs::canonicalize(&folder).map_err(|_| {
             let folder = folder.display();
             problem(path, format!("there is no folder '{folder}'"))
@@ -68,17 +69,17 @@ impl OutputFile {
         fs::canonicalize(path).is_ok_and(|path| path == self.target)
     }
 
-    /// Writes the content beside the place of the file.
+    /// Writes the content to a temporary file next to the target.
     ///
     /// # Errors
     /// What the file system reports.
-    pub fn write(&self, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> Result<WrittenFile<'_>> {
+    pub fn write(&self, fill: impl FnOnce(&mut dyn Write) -> WriteResult) -> Result<WrittenFile> {
         let fail = |error: std::io::Error| problem(&self.shown, error);
         let fail_to_fill = |error: Box<dyn std::error::Error + Send + Sync>| problem(&self.shown, error);
         if self.special {
             let file = OpenOptions::new().write(true).open(&self.target).map_err(fail)?;
             fill_buffered(&file, fill).map_err(fail_to_fill)?;
-            return Ok(WrittenFile { output: self, temporary: None });
+            return Ok(WrittenFile { output: self.clone(), temporary: None });
         }
         let temporary = self.temporary().map_err(fail)?;
         let file = temporary.file().map_err(fail)?;
@@ -86,7 +87,7 @@ impl OutputFile {
         if let Ok(metadata) = fs::metadata(&self.target) {
             file.set_permissions(metadata.permissions()).map_err(fail)?;
         }
-        Ok(WrittenFile { output: self, temporary: Some(temporary) })
+        Ok(WrittenFile { output: self.clone(), temporary: Some(temporary) })
     }
 
     fn temporary(&self) -> std::io::Result<Temporary> {
@@ -94,7 +95,7 @@ impl OutputFile {
     }
 }
 
-/// Adds text to the end of a file that others write to, too.
+/// Appends text to a file that others also write to.
 ///
 /// # Errors
 /// What the file system reports.
@@ -112,8 +113,8 @@ pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Re
     for file in files {
         if !file.special && seen.iter().any(|other| other.target == file.target) {
             return Err(Error::setting(
-                format!("{} is given for two outputs", file.shown.display()),
-                "give each output a file of its own",
+                format!("{} is used for two outputs", file.shown.display()),
+                "use a different file for each output",
             ));
         }
         seen.push(file);
@@ -121,15 +122,15 @@ pub fn check_distinct<'a>(files: impl IntoIterator<Item = &'a OutputFile>) -> Re
     Ok(())
 }
 
-/// A complete file that is not in its place yet.
+/// A complete file that has not been moved into place yet.
 #[must_use]
-pub struct WrittenFile<'a> {
-    output: &'a OutputFile,
+pub struct WrittenFile {
+    output: OutputFile,
     temporary: Option<Temporary>,
 }
 
-impl WrittenFile<'_> {
-    /// Puts the file in its place.
+impl WrittenFile {
+    /// Moves the file into place.
     ///
     /// # Errors
     /// What the file system reports.

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use crate::report::blocks;
 use crate::report::numbers::{count, short};
 use crate::report::summary::View;
-use crate::report::table::{BOLD, DIM, WIDTH};
+use crate::report::terminal::{BOLD, DIM, WIDTH};
 use crate::report::text::{fitted, width};
 use embq_core::evaluation::Evaluation;
 

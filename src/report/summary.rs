@@ -14,6 +14,16 @@ pub enum ClassLimit {
     Worst(usize),
 }
 
+impl ClassLimit {
+    /// How many of so many are shown.
+    pub(crate) fn of(self, all: usize) -> usize {
+        match self {
+            ClassLimit::All => all,
+            ClassLimit::Worst(limit) => limit.min(all),
+        }
+    }
+}
+
 /// By what the classes are ordered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassOrder {
@@ -78,10 +88,7 @@ impl View {
             }
             Some(ClassOrder::Label) | None => {}
         }
-        let shown = match self.classes {
-            ClassLimit::All => classes.len(),
-            ClassLimit::Worst(limit) => limit.min(classes.len()),
-        };
+        let shown = self.classes.of(classes.len());
         let hidden = classes.len() - shown;
         classes.truncate(shown);
         (classes, hidden)
@@ -159,20 +166,20 @@ pub(crate) fn notes(evaluation: &Evaluation) -> Vec<String> {
 
 /// How many rows were left out for each reason.
 pub(crate) fn left_out_note(excluded: &Excluded) -> Option<String> {
-    let small = format!("in {} too small classes", count(excluded.small_classes));
+    let small = format!("in {} classes that are too small", count(excluded.small_classes));
     let reasons = [
-        (excluded.ignored_labels, "with a label to ignore"),
-        (excluded.excluded_classes, "in classes that were not chosen"),
+        (excluded.ignored_labels, "with an ignored label"),
+        (excluded.excluded_classes, "in excluded classes"),
         (excluded.null_labels, "without a label"),
         (excluded.invalid, "with invalid values"),
-        (excluded.small_class_rows, if excluded.small_classes == 1 { "in a too small class" } else { &small }),
+        (excluded.small_class_rows, if excluded.small_classes == 1 { "in a class that is too small" } else { &small }),
     ];
-    let told: Vec<String> = reasons
+    let parts: Vec<String> = reasons
         .into_iter()
         .filter(|(rows, _)| *rows > 0)
         .map(|(rows, reason)| format!("{} {reason}", count(rows)))
         .collect();
-    (!told.is_empty()).then(|| format!("rows left out: {}", told.join(", ")))
+    (!parts.is_empty()).then(|| format!("rows left out: {}", parts.join(", ")))
 }
 
 /// What a reader of the soft silhouette should know of its temperature.
@@ -180,8 +187,8 @@ fn competitors_note(evaluation: &Evaluation) -> Option<String> {
     let effective = evaluation.metrics.get("effective_competitors").copied().flatten()?;
     (effective > 2.0 + 1e-6).then(|| {
         format!(
-            "at temperature {} the soft minimum averages over {effective:.1} classes: a lower --temperature, or auto, \
-             looks at the nearest ones",
+            "at temperature {} the soft minimum averages over {effective:.1} classes; a lower --temperature, or auto, \
+             focuses on the nearest ones",
             temperature(&evaluation.settings)
         )
     })

@@ -1,4 +1,4 @@
-//! Files that are not in their place yet, and that an interrupted run takes away.
+//! Temporary files, which an interrupted run deletes.
 
 use std::fs::File;
 use std::io;
@@ -7,40 +7,40 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
 
-/// Whatever creates, moves or deletes a temporary file holds this, so that an interruption finds them all.
+/// Held while a temporary file is created, moved or deleted, so that an interrupt finds all of them.
 static EXISTING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn existing() -> MutexGuard<'static, Vec<PathBuf>> {
     EXISTING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes all temporary files; none can be made or put in its place while the returned value lives.
-#[must_use = "temporary files can be made again once it is dropped"]
+/// Deletes all temporary files; none can be created or moved into place while the returned guard lives.
+#[must_use = "temporary files can be created again once it is dropped"]
 pub(crate) fn delete_all() -> MutexGuard<'static, Vec<PathBuf>> {
     let mut existing = existing();
     for path in existing.drain(..) {
-        // What cannot be deleted stays; there is nobody left to tell.
+        // Nothing can be done about a file that cannot be deleted.
         let _ = std::fs::remove_file(path);
     }
     existing
 }
 
-/// A file beside the place where it is to be put.
+/// A temporary file next to its target.
 pub(super) struct Temporary {
-    /// Taken when it is put in its place, or deleted.
+    /// Taken when it is moved into place or deleted.
     file: Option<NamedTempFile>,
     path: PathBuf,
 }
 
 impl Temporary {
-    /// Makes an empty file in `folder`.
+    /// Creates an empty file in `folder`.
     pub fn new(folder: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".embq-");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As any new file: what the umask leaves. Temporary files would else be for their owner only.
+            // Permissions like those of any new file; by default temporary files are private.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut existing = existing();
@@ -55,7 +55,7 @@ impl Temporary {
         self.file.as_ref().map(NamedTempFile::as_file).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
-    /// Renames the file to `target`, which it replaces.
+    /// Renames the file to `target`, replacing it.
     pub fn persist(mut self, target: &Path) -> io::Result<()> {
         let _existing = existing();
         match self.file.take() {

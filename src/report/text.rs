@@ -1,9 +1,9 @@
-//! Text from users' files, made safe to show.
+//! Makes text from users' files safe to show.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The text with control characters and invisible direction marks written out, so that a label can neither move the
-/// cursor nor turn around the rest of the line.
+/// The text with control characters and invisible direction marks escaped, so that a label can neither move the cursor
+/// nor reverse the rest of the line.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -17,8 +17,8 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
-/// The text in at most `width` columns of the terminal, with `…` for what was cut out of its middle: names of classes
-/// often differ in their ends.
+/// The text in at most `width` columns of the terminal, with `…` in its middle if it is too long, because names of classes
+/// often differ at their ends.
 pub(crate) fn fitted(text: &str, width: usize) -> String {
     let text = visible(text);
     if text.width() <= width {
@@ -41,7 +41,7 @@ fn leading(characters: impl Iterator<Item = char>, width: usize) -> String {
     characters.take_while(fits).collect()
 }
 
-/// A path in at most `width` columns, cut off at the start: its end tells more.
+/// A path in at most `width` columns, cut off at the start, because its end is more informative.
 pub(crate) fn fitted_path(path: &str, width: usize) -> String {
     let path = visible(path);
     if path.width() <= width {
@@ -51,7 +51,7 @@ pub(crate) fn fitted_path(path: &str, width: usize) -> String {
     std::iter::once('…').chain(end.chars().rev()).collect()
 }
 
-/// The columns that the text takes on a terminal.
+/// The width of the text on a terminal, in columns.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
 }

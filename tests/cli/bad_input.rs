@@ -309,7 +309,7 @@ fn the_tip_on_weights_of_another_length_is_about_weights() {
 fn two_outputs_to_one_new_file_under_two_names() {
     let folder = Folder::with_set();
     let line = "emb.npy -l labels.npy --rows-out a.csv --matrix-out ./a.csv";
-    refused(&folder, line, &["a.csv is given for two outputs"]);
+    refused(&folder, line, &["a.csv is used for two outputs"]);
     assert!(!folder.exists("a.csv"));
 }
 
@@ -373,7 +373,7 @@ fn outputs_that_cannot_be_written() {
     refused(&folder, &with("-o nowhere/out.md"), &["nowhere/out.md: cannot write", "no folder 'nowhere'"]);
     std::fs::create_dir(folder.path("dir.json")).unwrap();
     refused(&folder, &with("-o dir.json"), &["dir.json: cannot write: it is a folder"]);
-    refused(&folder, &with("-o a.csv --rows-out a.csv"), &["a.csv is given for two outputs", "a file of its own"]);
+    refused(&folder, &with("-o a.csv --rows-out a.csv"), &["a.csv is used for two outputs", "use a different file"]);
     assert!(!folder.exists("a.csv"));
 }
 

@@ -236,7 +236,7 @@ fn what_does_not_belong_together_is_refused() {
     folder.integers("short-labels.npy", &(0..39).map(|row| i64::from(row >= 20)).collect::<Vec<_>>());
     folder.integers("other.npy", &(0..40).map(|row| i64::from(row >= 19)).collect::<Vec<_>>());
     folder.write("scored.json", "{\"kind\": \"grad\"}");
-    refused(&folder, "main.npy -l labels.npy", &["needs a candidate beside main.npy"]);
+    refused(&folder, "main.npy -l labels.npy", &["needs a candidate besides main.npy"]);
     refused(&folder, "main.npy new.npy", &["main.npy has no labels", "--labels-for"]);
     refused(&folder, "-l labels.npy", &["needs a baseline and a candidate", "embq.toml"]);
     refused(&folder, "main.npy nwe.npy -l labels.npy", &["nwe.npy: no such file", "new.npy"]);
@@ -258,13 +258,13 @@ fn what_does_not_belong_together_is_refused() {
     refused(&folder, "main.npy new.npy -l labels.npy -o main.npy", &["does not say what to write"]);
     refused(&folder, "main.npy new.npy -l labels.npy --junit new.npy", &["new.npy is an input"]);
     let named = "main.npy new.npy -l labels.npy --name main.npy=x --name new.npy=x";
-    refused(&folder, named, &["two checkpoints are called 'x'"]);
+    refused(&folder, named, &["two checkpoints are named 'x'"]);
     refused(
         &folder,
         "main.npy new.npy -l labels.npy --fail-if delta(silhuette)<0",
         &["unknown metric 'silhuette'", "     ^^^^^^^^^"],
     );
-    refused(&folder, "main.npy new.npy -l labels.npy --select best --by batches", &["no value of batches is better"]);
+    refused(&folder, "main.npy new.npy -l labels.npy --select best --by batches", &["batches has no better direction"]);
     refused(&folder, "main.npy new.npy -l labels.npy --select best --by silhuette", &["did you mean 'silhouette'"]);
 }
 
@@ -349,14 +349,14 @@ fn rows_are_paired_by_an_id() {
     }
     // By position these are other labels.
     refused(&folder, "main.parquet turned.parquet -l label", &["the labels of the rows"]);
-    refused(&folder, "main.parquet fewer.parquet -l label --key id", &["lacks 1 of the ids", "such as 'id"]);
+    refused(&folder, "main.parquet fewer.parquet -l label --key id", &["lacks 1 ids", "such as 'id"]);
     let json = line(&folder, "main.parquet fewer.parquet -l label --key id --allow-mismatch --format json").json();
     assert_eq!(json["candidates"][0]["paired"], true);
-    refused(&folder, "main.parquet new.parquet -l label --key label", &["the id 'a' occurs a second time"]);
+    refused(&folder, "main.parquet new.parquet -l label --key label", &["duplicate id 'a'"]);
 }
 
 #[test]
-fn a_project_has_its_standing_comparison() {
+fn a_project_has_a_configured_comparison() {
     let folder = with_checkpoints(&["runs/main.npy", "runs/new.npy"]);
     let config = "[inputs]\nmain = \"runs/main.npy\"\nnew = { embeddings = \"runs/new.npy\" }\n\n[compare]\n\
                   baseline = \"main\"\nlabels = \"labels.npy\"\ndistance = \"euclidean\"\ntemperature = 0.5\n\
@@ -378,7 +378,7 @@ fn a_project_has_its_standing_comparison() {
     folder.write("bad.toml", config.replace("fail-if", "fail_if"));
     refused(&folder, "--config bad.toml", &["bad.toml", "unknown field `fail_if`"]);
     folder.write("bad.toml", config.replace("\"main\"\n", "\"mian\"\n"));
-    refused(&folder, "--config bad.toml", &["input 'mian' that is not there", "did you mean 'main'"]);
+    refused(&folder, "--config bad.toml", &["unknown input 'mian'", "did you mean 'main'"]);
     folder.write("bad.toml", config.replace("\"euclidean\"", "\"euclidian\""));
     refused(&folder, "--config bad.toml", &["unknown distance 'euclidian'", "did you mean 'euclidean'"]);
     refused(&folder, "--config no.toml", &["no.toml"]);

@@ -393,7 +393,7 @@ fn rows_are_left_out_and_counted() {
     let include = folder.score(&format!("{all} --include a --include b --include c")).json();
     assert_eq!(include["metrics"], expected["metrics"]);
     let table = folder.score("t.csv -l label --drop-invalid --drop-null-labels --min-class-size 2").success();
-    let note = "rows left out: 1 without a label, 1 with invalid values, 1 in a too small class";
+    let note = "rows left out: 1 without a label, 1 with invalid values, 1 in a class that is too small";
     let words = table.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("3 rows left out") && words.contains(note), "{table}");
 }

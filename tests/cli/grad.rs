@@ -45,7 +45,7 @@ fn the_table_names_what_pushes_most() {
 
     loss         value  weight  gradient norm
     silhouette  0.6290  1.0000        6.53e-4
-    gradient of the embeddings: norm 6.53e-4, largest number 1.15e-5
+    gradient of the embeddings: norm 6.53e-4, largest entry 1.15e-5
 
     class  rows  gradient norm   share
     5       182        2.32e-4  12.6 %
@@ -292,9 +292,9 @@ fn wrong_use_is_told_with_its_cure() {
         ("--gradient g.npy --mix supcon=1", "--mix is for --loss hybrid"),
         ("--gradient g.npy --loss hybrid", "cross-entropy needs a classifier"),
         ("--gradient g.npy --loss hybrid --mix supcon,supcon=2", "--mix names supcon twice"),
-        ("--gradient g.npy --loss hybrid --mix supcon=0", "--mix gives no loss a weight"),
+        ("--gradient g.npy --loss hybrid --mix supcon=0", "--mix gives no loss a positive weight"),
         ("--gradient g.npy --loss hybrid --mix supcn", "did you mean 'supcon'?"),
-        ("--gradient g.npy --head short.npy", "which has no part in this loss"),
+        ("--gradient g.npy --head short.npy", "which is not part of this loss"),
         ("--gradient g.npy --loss cross-entropy --head head.npy", "expected a head of classes x dimensions"),
         ("--gradient g.npy --loss cross-entropy --head three.npy", "three.npy is for 3 classes, and the labels have 2"),
         ("--gradient g.npy --loss cross-entropy --head short.npy --bias bias.npy", "bias.npy has 1 numbers"),

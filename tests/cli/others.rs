@@ -297,7 +297,19 @@ fn the_readme_shows_what_the_first_run_prints() {
     let readme = std::fs::read_to_string(format!("{root}/README.md")).unwrap();
     let mut command = assert_cmd::Command::cargo_bin("embq").unwrap();
     let first = "score fixtures/digits/embeddings.npy -l fixtures/digits/labels.npy";
-    assert!(readme.contains(&format!("-- {first}\n")));
+    assert!(readme.contains(&format!("\nembq {first}\n")));
     let output = run(command.current_dir(root).env("NO_COLOR", "1").args(first.split(' '))).success();
     assert!(readme.contains(&format!("```\n{output}```")), "the README should show:\n{output}");
+}
+
+#[test]
+fn commands_run_inside_another_process() {
+    let folder = Folder::with_set();
+    let path = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    let (rows, labels, result) = (path("emb.npy"), path("labels.npy"), path("result.json"));
+    let score = ["score", &rows, "-l", &labels, "--quiet", "-o", &result];
+    assert_eq!(embq::cli::run(score), 0);
+    assert!(folder.exists("result.json"));
+    assert_eq!(embq::cli::run(score.into_iter().chain(["--fail-if", "silhouette < 2"])), 1);
+    assert_eq!(embq::cli::run(["score", &rows]), 2);
 }

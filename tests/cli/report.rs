@@ -13,7 +13,7 @@ fn score_and_report_write_a_page() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("embq score emb.npy -l labels.npy -o page.html"));
     let run = folder.embq(["report", "emb.npy", "-l", "labels.npy", "-o", "report.html"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""));
-    assert!(run.stderr.contains("report.html is written"), "{}", run.stderr);
+    assert!(run.stderr.contains("wrote report.html"), "{}", run.stderr);
     let quiet = folder.embq(["report", "emb.npy", "-l", "labels.npy", "-o", "report.html", "-q"]);
     assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
 }
@@ -45,7 +45,7 @@ fn what_cannot_be_a_page_is_refused() {
     assert!(run.stderr.contains("page.pdf") && run.stderr.contains(".html"), "{}", run.stderr);
     let run = folder.score("emb.npy -l labels.npy -l labels.npy -o page.html");
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("page.html holds the rows or classes of one labelling"), "{}", run.stderr);
+    assert!(run.stderr.contains("page.html is for one labelling"), "{}", run.stderr);
     assert!(!folder.exists("page.html"));
     folder.write("text.txt", "one\ntwo\n");
     let run = folder.embq(["report", "emb.npy", "-l", "labels.npy", "-o", "page.html", "--text", "text.txt"]);

@@ -1,4 +1,4 @@
-//! From what the user names to checkpoints: folders opened, in natural order, each with a name.
+//! Finds the checkpoints that paths name, in natural order, and names them.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use embq_files::input;
 
 use super::config::Input;
 
-/// The checkpoints that paths name. A folder means the checkpoints in it; `taken` are files that are something else.
-/// Three or more paths of one folder in the order in which a shell sorts names come in natural order.
+/// The checkpoints that paths name. A folder stands for the checkpoints in it, except for the files in `taken`. Three or
+/// more paths in one folder, in the order in which a shell sorts them, are put into natural order.
 ///
 /// # Errors
 /// A folder without checkpoints.
@@ -28,10 +28,10 @@ pub(super) fn found(paths: &[String], taken: &[String]) -> Result<Vec<Input>> {
     Ok(checkpoints.into_iter().map(|path| Input { name: None, path, labels: None }).collect())
 }
 
-/// Splits `FILE=VALUE` at the last `=` whose left side is one of the checkpoints.
+/// Splits `FILE=VALUE` at the last `=` whose left side is a checkpoint.
 ///
 /// # Errors
-/// No such checkpoint.
+/// An unknown checkpoint.
 pub(super) fn assignment<'a>(option: &str, text: &'a str, checkpoints: &[Input]) -> Result<(usize, &'a str)> {
     let place = |path: &str| {
         let same = |input: &Input| input.path == path || input.name.as_deref() == Some(path);
@@ -47,7 +47,7 @@ pub(super) fn assignment<'a>(option: &str, text: &'a str, checkpoints: &[Input])
     })
 }
 
-/// A name for each path: the shortest end of it that no other has.
+/// A name for each path: its shortest unique end.
 pub(in crate::cli) fn names(paths: &[&str]) -> Vec<String> {
     let parts = |path: &str| -> Vec<String> {
         path.split(['/', '\\']).filter(|part| *part != ".").map(str::to_owned).collect()

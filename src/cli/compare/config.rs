@@ -1,13 +1,14 @@
-//! `embq.toml`: a project's standing comparison.
+//! `embq.toml`: the configuration of a project's comparison.
 
 use std::path::Path;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use super::CompareOptions;
 use embq_core::error::{Error, Result, choices};
 
-/// Where the configuration is looked for where nothing is named.
+/// The configuration file that is read if no checkpoint is named.
 pub(super) const DEFAULT: &str = "embq.toml";
 
 /// The whole file. Paths in it are relative to its folder.
@@ -18,10 +19,10 @@ pub(super) struct Config {
     #[serde(default)]
     pub inputs: IndexMap<String, InputConfig>,
     #[serde(default)]
-    pub compare: CompareConfig,
+    pub compare: CompareOptions,
 }
 
-/// A path, or a path with labels of its own.
+/// A path, or a path with its own labels.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum InputConfig {
@@ -36,49 +37,6 @@ pub(super) struct InputWithLabels {
     pub labels: Option<String>,
 }
 
-/// The options of `embq compare`, under their names.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct CompareConfig {
-    /// The name of an input.
-    pub baseline: Option<String>,
-    /// Names of inputs; without them, all others.
-    pub candidates: Option<Vec<String>>,
-    pub labels: Option<String>,
-    pub key: Option<String>,
-    pub row_weights: Option<String>,
-    pub distance: Option<String>,
-    pub temperature: Option<TemperatureConfig>,
-    pub softmin: Option<String>,
-    pub softmax: Option<String>,
-    pub precision: Option<String>,
-    pub batch_size: Option<u64>,
-    pub seed: Option<u64>,
-    pub metrics: Option<Vec<String>>,
-    pub ignore_labels: Option<Vec<String>>,
-    pub drop_invalid: Option<bool>,
-    pub drop_null_labels: Option<bool>,
-    pub allow_mismatch: Option<bool>,
-    pub fail_if: Option<Vec<String>>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum TemperatureConfig {
-    Number(f64),
-    Word(String),
-}
-
-impl TemperatureConfig {
-    /// As the option is written.
-    pub fn text(&self) -> String {
-        match self {
-            TemperatureConfig::Number(number) => number.to_string(),
-            TemperatureConfig::Word(word) => word.clone(),
-        }
-    }
-}
-
 /// A checkpoint that is compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Input {
@@ -91,7 +49,7 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// A file that is not there or not TOML, keys that mean nothing.
+    /// A missing file, invalid TOML, unknown keys.
     pub fn read(path: &str) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
         let mut config: Config = toml::from_str(&text).map_err(|error| Error::Malformed {
@@ -109,7 +67,7 @@ impl Config {
     /// Makes relative paths relative to the working directory.
     fn move_to(&mut self, folder: &Path) {
         let moved = |path: &mut String| {
-            // A column of the embeddings' own file is no path.
+            // A column of the embeddings file is not a path.
             let is_column = path.starts_with(':') || !path.contains(['.', '/', '\\']);
             if !is_column && let Some(joined) = folder.join(&path).to_str() {
                 *path = joined.to_owned();
@@ -131,15 +89,12 @@ impl Config {
     /// The baseline and the candidates, in this order.
     ///
     /// # Errors
-    /// A name that no input has, no inputs.
+    /// An unknown name, or no inputs.
     pub fn checkpoints(&self) -> Result<Vec<Input>> {
         let known: Vec<String> = self.inputs.keys().cloned().collect();
         let find = |name: &String| {
             let input = self.inputs.get(name).ok_or_else(|| {
-                Error::setting(
-                    format!("[compare] names an input '{name}' that is not there"),
-                    choices(Some(name), &known),
-                )
+                Error::setting(format!("[compare] names an unknown input '{name}'"), choices(Some(name), &known))
             })?;
             let (path, labels) = match input {
                 InputConfig::Path(path) => (path.clone(), None),
@@ -159,6 +114,10 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::arguments::MeasureArguments;
+    use crate::cli::combine::Combine;
+    use embq_core::distance::Distance;
+    use embq_core::evaluation::Temperature;
 
     #[test]
     fn inputs_come_in_order_with_the_baseline_first() {
@@ -168,7 +127,7 @@ mod tests {
         let names: Vec<_> = config.checkpoints().unwrap().into_iter().filter_map(|input| input.name).collect();
         assert_eq!(names, ["main", "new", "old"]);
         assert_eq!(config.checkpoints().unwrap()[0].labels.as_deref(), Some(":y"));
-        assert_eq!(config.compare.temperature.unwrap().text(), "auto");
+        assert_eq!(config.compare.measure.temperature, Some(Temperature::Auto));
         assert!(toml::from_str::<Config>("[compare]\nfail_if = []").is_err());
     }
 
@@ -181,5 +140,21 @@ mod tests {
         assert_eq!((inputs[0].path.as_str(), inputs[1].path.as_str()), ("sub/a.npy", "/b.npy"));
         assert_eq!(inputs[1].labels.as_deref(), Some("label"));
         assert_eq!(config.compare.labels.as_deref(), Some("sub/l.txt"));
+    }
+
+    #[test]
+    fn arguments_override_the_file_field_by_field() {
+        let text = "[compare]\ndistance = 'euclidean'\nseed = 3\nmetrics = ['margin']\ndrop-invalid = true\n\
+                    min-class-size = 2\nfail-if = ['margin < 0']";
+        let file: Config = toml::from_str(text).unwrap();
+        let measure = MeasureArguments { seed: Some(1), ..MeasureArguments::default() };
+        let arguments = CompareOptions { metrics: vec!["ratio".to_owned()], measure, ..CompareOptions::default() };
+        let options = arguments.combine(file.compare);
+        assert_eq!((options.measure.seed, options.measure.distance), (Some(1), Some(Distance::Euclidean)));
+        assert_eq!(
+            (&options.metrics[..], &options.fail_if[..]),
+            (&["ratio".to_owned()][..], &["margin < 0".to_owned()][..])
+        );
+        assert_eq!((options.rows.drop_invalid, options.rows.min_class_size), (true, Some(2)));
     }
 }

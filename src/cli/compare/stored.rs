@@ -1,4 +1,4 @@
-//! Baselines that were scored before: a result in JSON, or the scores of the rows as Parquet.
+//! Stored baselines: a result as JSON, or the scores of rows as Parquet.
 
 use std::path::Path;
 
@@ -12,15 +12,16 @@ use embq_core::evaluation::{
 };
 use embq_core::metrics::mean::{class_means, weighted_mean};
 use embq_files::input;
+use embq_files::output::rows;
 
 fn extension(path: &str) -> String {
     Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
-/// The result of `embq score` in a JSON file; `None` for another file.
+/// The result of `embq score` in a JSON file; `None` for other files.
 ///
 /// # Errors
-/// A JSON file that is no such result.
+/// A JSON file that is not such a result.
 pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
     if extension(path) != "json" || !Path::new(path).is_file() {
         return Ok(None);
@@ -36,7 +37,7 @@ pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
         Some("set") => {
             return Err(malformed(
                 "it holds the results of several labellings".to_owned(),
-                "score with one labelling, to compare with it",
+                "score with one labelling to compare with it",
             ));
         }
         _ => return Err(malformed("it is not a result of embq score".to_owned(), again)),
@@ -50,29 +51,21 @@ pub(super) fn result(path: &str) -> Result<Option<Evaluation>> {
     Ok(Some(evaluation))
 }
 
-/// The metrics whose influence values a file of rows holds, with the columns of scores and of influence values.
-const COLUMNS: [(&str, &str, bool); 4] = [
-    ("silhouette", "silhouette_influence", false),
-    ("silhouette_macro", "silhouette_macro_influence", true),
-    ("soft_silhouette", "soft_silhouette_influence", false),
-    ("soft_silhouette_macro", "soft_silhouette_macro_influence", true),
-];
-
-/// Whether a file holds the scores of rows that `embq score --rows-out` wrote as Parquet.
+/// Whether a file contains scores of rows, as written by `embq score --rows-out rows.parquet`.
 pub(super) fn are_rows(path: &str) -> bool {
     matches!(extension(path).as_str(), "parquet" | "pq")
         && Path::new(path).is_file()
-        && input::numbers(&format!("{path}:silhouette")).is_ok()
-        && input::labels(&format!("{path}:nearest_other")).is_ok()
+        && input::numbers(&format!("{path}:{}", rows::SILHOUETTE)).is_ok()
+        && input::labels(&format!("{path}:{}", rows::NEAREST_OTHER)).is_ok()
 }
 
-/// The scores of rows, under the settings of the candidates, which they do not hold themselves.
+/// The scores of rows, which do not contain settings: those of the candidates are assumed.
 ///
 /// # Errors
-/// Rows that were written without intervals, and what reading reports.
-pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
+/// Rows that were written without intervals, and errors of reading.
+pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
     let column = |name: &str| input::numbers(&format!("{path}:{name}"));
-    if column("silhouette_influence").is_err() {
+    if column(rows::INFLUENCE[0].name).is_err() {
         return Err(Error::Malformed {
             name: path.to_owned(),
             problem: "these rows have no influence values, without which they cannot be compared".to_owned(),
@@ -81,25 +74,25 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
     }
     if settings.row_weights.is_some() {
         return Err(Error::setting(
-            format!("{path}: rows do not hold their weights, so that there is no comparison with --row-weights"),
-            "name the baseline's embeddings",
+            format!("{path}: stored rows do not contain weights, so they cannot be compared with --row-weights"),
+            "name the embeddings of the baseline",
         ));
     }
-    let label_column = input::labels(&format!("{path}:label"))?;
+    let label_column = input::labels(&format!("{path}:{}", rows::LABEL))?;
     let labels = Labels::from_column(&label_column, 0..label_column.len())?;
-    let numbers: Vec<usize> = column("row")?.into_iter().map(|row| row as usize).collect();
+    let numbers: Vec<usize> = column(rows::ROW)?.into_iter().map(|row| row as usize).collect();
     let n = numbers.len();
     let classes = labels.classes();
     let mut metrics = IndexMap::new();
     let mut terms = IndexMap::new();
-    for (name, influence, by_class) in COLUMNS {
-        let influence = column(influence)?;
+    for rows::InfluenceColumn { name, metric, over_classes, .. } in rows::INFLUENCE {
+        let influence = column(name)?;
         let share = |row: usize| {
             let count = labels.counts()[labels.codes()[row] as usize];
-            if by_class { 1.0 / (classes * count) as f64 } else { 1.0 / n as f64 }
+            if over_classes { 1.0 / (classes * count) as f64 } else { 1.0 / n as f64 }
         };
         let values: Vec<f64> = influence.iter().enumerate().map(|(row, value)| value * share(row)).collect();
-        terms.insert(name.to_owned(), values);
+        terms.insert(metric.to_owned(), values);
     }
     let mut evaluations: Vec<ClassEvaluation> = labels
         .names()
@@ -107,7 +100,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         .zip(labels.counts())
         .map(|(name, &count)| ClassEvaluation { label: name.to_string(), count, ..Default::default() })
         .collect();
-    for name in ["silhouette", "soft_silhouette"] {
+    for name in [rows::SILHOUETTE, rows::SOFT_SILHOUETTE] {
         let scores = column(name)?;
         let means = class_means(classes, labels.codes().iter().zip(&scores).map(|(&code, &score)| (code, score, 1.0)));
         metrics.insert(name.to_owned(), weighted_mean(scores.iter().map(|&score| (score, 1.0))));
@@ -115,7 +108,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         metrics.insert(format!("{name}_macro"), over_classes);
         for (class, mean) in evaluations.iter_mut().zip(means) {
             match name {
-                "silhouette" => class.silhouette = mean,
+                rows::SILHOUETTE => class.silhouette = mean,
                 _ => class.soft_silhouette = mean,
             }
         }
@@ -136,7 +129,7 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         }],
         labels: LabelsDescription {
             path: path.to_owned(),
-            selector: Some("label".to_owned()),
+            selector: Some(rows::LABEL.to_owned()),
             label_type: label_column.label_type(),
             classes,
             singletons: labels.singletons(),
@@ -150,13 +143,10 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         standard_errors: IndexMap::new(),
         classes: evaluations,
         gates: Vec::new(),
-        warnings: vec![
-            "rows do not tell under which settings they were scored: they are taken to be those of the candidates"
-                .to_owned(),
-        ],
+        warnings: vec!["stored rows do not contain settings; those of the candidates are assumed".to_owned()],
         timing: None,
     };
-    let rows = MeasuredRows {
+    let measured = MeasuredRows {
         numbers,
         codes: labels.codes().to_vec(),
         counts: labels.counts().to_vec(),
@@ -164,5 +154,5 @@ pub(super) fn rows(path: &str, settings: &SettingsUsed) -> Result<Measured> {
         terms,
         class_terms: Vec::new(),
     };
-    Ok(Measured { evaluation, rows: Some(rows) })
+    Ok(Measured { evaluation, rows: Some(measured) })
 }

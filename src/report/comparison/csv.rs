@@ -1,7 +1,6 @@
-//! One number a line, with the checkpoint that it belongs to.
+//! One number per line, with its checkpoint.
 
-use crate::report::csv::failed;
-use crate::report::numbers::exact;
+use crate::report::csv;
 use embq_core::comparison::Comparison;
 use embq_core::error::Result;
 
@@ -9,47 +8,44 @@ use embq_core::error::Result;
 /// of candidates also `delta(NAME)`, `relative(NAME)`, `lower(delta(NAME))`, `upper(delta(NAME))`, `p_value(NAME)`,
 /// `adjusted_p_value(NAME)` and `verdict(NAME)`.
 pub(super) fn render(comparison: &Comparison) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |checkpoint: &str, scope: &str, label: &str, metric: &str, value: &str| {
-        writer.write_record([checkpoint, scope, label, metric, value]).map_err(failed)
-    };
-    let text = |value: Option<f64>| value.map(exact).unwrap_or_default();
-    write("checkpoint", "scope", "label", "metric", "value")?;
-    for checkpoint in &comparison.checkpoints {
-        for (name, value) in &checkpoint.result.metrics {
-            write(&checkpoint.name, "overall", "", name, &text(*value))?;
-        }
-    }
-    for candidate in &comparison.candidates {
-        for (name, difference) in &candidate.metrics {
-            let [low, high] = [0, 1].map(|end| difference.interval.map(|interval| interval[end]));
-            for (what, value) in [
-                ("delta({})", difference.delta),
-                ("relative({})", difference.relative),
-                ("lower(delta({}))", low),
-                ("upper(delta({}))", high),
-                ("p_value({})", difference.p_value),
-                ("adjusted_p_value({})", difference.adjusted_p_value),
-            ] {
-                write(&candidate.name, "overall", "", &what.replace("{}", name), &text(value))?;
+    csv::text(|write| {
+        write(&["checkpoint", "scope", "label", "metric", "value"])?;
+        for checkpoint in &comparison.checkpoints {
+            for (name, value) in &checkpoint.result.metrics {
+                write(&[&checkpoint.name, "overall", "", name, &csv::number(*value)])?;
             }
-            let verdict = difference.verdict.map_or("", |verdict| verdict.name());
-            write(&candidate.name, "overall", "", &format!("verdict({name})"), verdict)?;
         }
-        for class in &candidate.classes {
-            for (name, change) in [("silhouette", class.silhouette), ("soft_silhouette", class.soft_silhouette)] {
-                let [low, high] = [0, 1].map(|end| change.interval.map(|interval| interval[end]));
+        for candidate in &comparison.candidates {
+            for (name, difference) in &candidate.metrics {
+                let [low, high] = [0, 1].map(|end| difference.interval.map(|interval| interval[end]));
                 for (what, value) in [
-                    ("{}", change.candidate),
-                    ("delta({})", change.delta),
+                    ("delta({})", difference.delta),
+                    ("relative({})", difference.relative),
                     ("lower(delta({}))", low),
                     ("upper(delta({}))", high),
+                    ("p_value({})", difference.p_value),
+                    ("adjusted_p_value({})", difference.adjusted_p_value),
                 ] {
-                    write(&candidate.name, "class", &class.label, &what.replace("{}", name), &text(value))?;
+                    write(&[&candidate.name, "overall", "", &what.replace("{}", name), &csv::number(value)])?;
+                }
+                let verdict = difference.verdict.map_or("", |verdict| verdict.name());
+                write(&[&candidate.name, "overall", "", &format!("verdict({name})"), verdict])?;
+            }
+            for class in &candidate.classes {
+                for (name, change) in [("silhouette", class.silhouette), ("soft_silhouette", class.soft_silhouette)] {
+                    let [low, high] = [0, 1].map(|end| change.interval.map(|interval| interval[end]));
+                    for (what, value) in [
+                        ("{}", change.candidate),
+                        ("delta({})", change.delta),
+                        ("lower(delta({}))", low),
+                        ("upper(delta({}))", high),
+                    ] {
+                        let metric = what.replace("{}", name);
+                        write(&[&candidate.name, "class", &class.label, &metric, &csv::number(value)])?;
+                    }
                 }
             }
         }
-    }
-    let bytes = writer.into_inner().map_err(|error| failed(error.into_error().into()))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(())
+    })
 }

@@ -2,8 +2,8 @@
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// A bar for each value, from the smallest to the largest; a middle one where all are the same, a dot for what is
-/// undefined. Of more than `width` values every so many-th is shown, and always the last.
+/// A bar for each value, scaled from the smallest to the largest: a middle bar if all are equal, a dot if undefined. More
+/// than `width` values are sampled evenly, always including the last.
 pub(super) fn sparkline(values: &[Option<f64>], width: usize) -> String {
     let finite = || values.iter().flatten().copied();
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));

@@ -30,10 +30,10 @@ const LEFT: f64 = 44.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = HEIGHT - 24.0;
 
-/// Silhouette plots that are drawn at most.
+/// The maximum number of silhouette plots.
 const PLOTS: usize = 6;
 
-/// Classes whose change is drawn at most.
+/// The maximum number of classes whose change is drawn.
 const CHANGES: usize = 40;
 
 fn value(checkpoint: &Checkpoint, metric: &str) -> Option<f64> {
@@ -172,7 +172,7 @@ impl Change<'_> {
 
 fn changes<'a>(first: &'a Checkpoint, last: &Checkpoint) -> Vec<Change<'a>> {
     let find = |label: &str| last.evaluation.classes.iter().find(|class| class.label == label);
-    // Labels are in one order in both, so the class is where it was unless some rows were left out.
+    // Labels have the same order in both, so the class is at the same index unless rows were left out.
     let same = |place: usize, class: &ClassEvaluation| {
         last.evaluation.classes.get(place).filter(|other| other.label == class.label).or_else(|| find(&class.label))
     };

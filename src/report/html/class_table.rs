@@ -10,7 +10,7 @@ use crate::report::text::visible;
 use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::Metric;
 
-/// Classes from which on the table names only the worst: a page has to stay readable and small.
+/// The maximum number of classes in the table, so that the page stays readable and small.
 const LISTED: usize = 2_000;
 
 pub(super) fn table(evaluation: &Evaluation) -> Markup {
@@ -82,7 +82,7 @@ fn tone(metric: &str, class: &ClassEvaluation) -> &'static str {
     if metric.ends_with("silhouette") && value.is_some_and(|value| value < 0.0) { "n low" } else { "n" }
 }
 
-/// The classes that rows of this one lie closer to, and their shares.
+/// The classes that rows of this class lie closer to, and the shares of these rows.
 fn confusions(class: &ClassEvaluation) -> Markup {
     html! {
         @for (place, confusion) in class.confused_with.iter().take(2).enumerate() {
@@ -93,7 +93,7 @@ fn confusions(class: &ClassEvaluation) -> Markup {
     }
 }
 
-/// Every metric that was computed, with what is known of it.
+/// Every computed metric with its description.
 pub(super) fn all_metrics(evaluation: &Evaluation) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="All metrics" {

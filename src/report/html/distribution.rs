@@ -1,4 +1,4 @@
-//! How the silhouettes of rows, and those of classes, are distributed.
+//! The distributions of the silhouettes of rows and of classes.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const LEFT: f64 = 46.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = HEIGHT - 24.0;
 
-/// Bars of the histogram at most.
+/// The maximum number of bars of the histogram.
 const BARS: usize = 40;
 
 /// The histogram of the first series, with the outline of the second above it.
@@ -26,7 +26,7 @@ pub(super) fn histogram(series: &[Series<'_>]) -> Markup {
     let Some(first) = series.first() else { return Markup::default() };
     let values = || series.iter().flat_map(|series| series.values).copied();
     let across = Scale::over(values(), LEFT, WIDTH - 8.0);
-    // A border between bars lies at 0, so that no bar holds both signs.
+    // One border between bars is at 0, so that no bar contains both signs.
     let width = (across.to - across.from) / BARS as f64;
     let (below, above) = ((-across.from / width).ceil().max(0.0), (across.to / width).ceil().max(0.0));
     let start = if across.from < 0.0 { -below * width } else { across.from };
@@ -78,7 +78,7 @@ pub(super) fn histogram(series: &[Series<'_>]) -> Markup {
     }
 }
 
-/// A border that was computed as 0 is 0.
+/// Rounds a border that should be 0 to 0.
 fn tidy(border: f64) -> f64 {
     (border * 1e9).round() / 1e9
 }

@@ -1,4 +1,4 @@
-//! The headline metrics, each with what it means.
+//! The headline metrics and what they mean.
 
 use maud::{Markup, html};
 
@@ -6,16 +6,16 @@ use super::scale::px;
 use crate::report::numbers::{percent, short};
 use embq_core::evaluation::Evaluation;
 
-/// A number of the headline.
+/// A headline number.
 struct Card {
     title: &'static str,
     metric: &'static str,
-    /// What it says, in one sentence.
+    /// What it means, in one sentence.
     meaning: &'static str,
     /// The ends of a bar, for a number that lies between bounds.
     bounds: Option<(f64, f64)>,
     text: fn(Option<f64>) -> String,
-    /// What else is told beside it.
+    /// Related numbers shown next to it.
     beside: &'static [(&'static str, &'static str)],
 }
 
@@ -104,7 +104,7 @@ pub(super) fn cards(evaluation: &Evaluation) -> Markup {
     }
 }
 
-/// Numbers beside a share are shares.
+/// Numbers next to a share are shares.
 fn beside_text(card: &Card, metric: &str, number: Option<f64>) -> String {
     if metric.starts_with(card.metric) { (card.text)(number) } else { short(number) }
 }
@@ -113,7 +113,7 @@ fn beside_text(card: &Card, metric: &str, number: Option<f64>) -> String {
 fn bar(number: f64, interval: Option<&[f64; 2]>, (from, to): (f64, f64)) -> Markup {
     let at = |value: f64| 200.0 * ((value - from) / (to - from)).clamp(0.0, 1.0);
     let (zero, end) = (at(0.0), at(number));
-    // What goes from 0 to 1 here is a share of rows that nobody wants.
+    // Numbers from 0 to 1 are shares of misplaced rows: lower is better.
     let is_bad = number < 0.0 || from == 0.0;
     html! {
         svg class="bar" viewBox="0 0 200 8" preserveAspectRatio="none" aria-hidden="true" {
@@ -130,7 +130,7 @@ fn bar(number: f64, interval: Option<&[f64; 2]>, (from, to): (f64, f64)) -> Mark
     }
 }
 
-/// Numbers as they are typeset: with the minus sign that is as wide as a digit.
+/// Typesets a number, with a minus sign as wide as a digit.
 pub(super) fn typeset(number: &str) -> String {
     if number == "-" { "\u{2013}".to_owned() } else { number.replace('-', "\u{2212}") }
 }

@@ -13,10 +13,10 @@ use embq_core::evaluation::Evaluation;
 const WIDTH: f64 = 460.0;
 const TOP: f64 = 4.0;
 
-/// Steps of colour.
+/// Number of colour steps.
 const SHADES: usize = 12;
 
-/// Classes up to which a cell has room for its number.
+/// The maximum number of classes for which cells have room for numbers.
 const NUMBERED: usize = 12;
 
 pub(super) fn map(detail: &Detail, map: &ClassMap) -> Markup {
@@ -88,7 +88,7 @@ pub(super) fn map(detail: &Detail, map: &ClassMap) -> Markup {
     }
 }
 
-/// A distance in a few characters: all with the decimals that suit the largest.
+/// A distance in a few characters, with the decimals that suit the largest one.
 fn in_a_cell(distance: f64, largest: f64) -> String {
     let text = match largest {
         largest if largest >= 100.0 => format!("{distance:.0}"),

@@ -1,7 +1,7 @@
-//! The page that a person looks at: one HTML file that needs nothing else.
+//! The HTML page, a single self-contained file.
 //!
-//! It is drawn from plain data. Texts of users reach it only as escaped parts of templates; the script on it only adds
-//! sorting, searching and hints to what is there without it.
+//! It is drawn from plain data. User text reaches it only as escaped parts of templates. The script only adds sorting,
+//! searching and hints; everything is readable without it.
 
 mod checkpoints;
 mod class_table;
@@ -17,8 +17,8 @@ mod suspects;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::report::score::subtitle;
 use crate::report::summary::{notes, stands_out};
-use crate::report::table::subtitle;
 use crate::report::text::visible;
 use embq_core::detail::{Checkpoint, Detail};
 use embq_core::evaluation::{Evaluation, InputDescription};
@@ -26,7 +26,7 @@ use embq_core::evaluation::{Evaluation, InputDescription};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Nothing on the page may load anything.
+/// Forbids loading anything.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
                       base-uri 'none'; form-action 'none'";
 
@@ -37,11 +37,11 @@ struct Section {
     content: Markup,
 }
 
-/// The page of one input. `command` is the command line that makes it again.
+/// The page of one input. `command` is the command line that recreates it.
 pub fn render(detail: &Detail, command: Option<&str>) -> String {
     let evaluation = &detail.evaluation;
     let path = evaluation.inputs.first().map(InputDescription::name).unwrap_or_default();
-    // The end of the path is what tells files apart.
+    // Files usually differ in the ends of their paths.
     let name = path.rsplit(['/', '\\']).next().unwrap_or(&path);
     page(&visible(name), &subtitle(evaluation), &sections(detail, command)).into_string()
 }
@@ -71,7 +71,7 @@ fn scoped_style() -> String {
     )
 }
 
-/// The page of several checkpoints, in their order. `command` is the command line that makes it again.
+/// The page of several checkpoints, in their order. `command` is the command line that recreates it.
 pub fn render_checkpoints(checkpoints: &[Checkpoint], command: Option<&str>) -> String {
     let name = |checkpoint: Option<&Checkpoint>| visible(checkpoint.map_or("", |checkpoint| &checkpoint.name));
     let title = format!("{} to {}", name(checkpoints.first()), name(checkpoints.last()));
@@ -91,7 +91,7 @@ fn checkpoint_sections(checkpoints: &[Checkpoint], command: Option<&str>) -> Vec
     };
     let silhouettes = html! {
         p {
-            "Every row as a bar, class by class, in the order of the last checkpoint: worst class first. The scale is the "
+            "One bar per row, class by class, in the order of the last checkpoint: worst class first. The scale is the "
             "same in all plots."
         }
         (checkpoints::silhouettes(checkpoints))
@@ -124,8 +124,8 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
     if !series.is_empty() {
         let content = html! {
             p {
-                "Every row as a bar, class by class, worst class first: how far it reaches to the right is how well the row "
-                "sits in its class. Rows to the left of 0 lie closer to another class. The broken line is the mean."
+                "One bar per row, class by class, worst class first: the further it reaches to the right, the better the row "
+                "fits its class. Rows to the left of 0 lie closer to another class. The dashed line is the mean."
             }
             (silhouette_plot::plots(detail, &series))
         };
@@ -139,8 +139,8 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
     if let Some(map) = &detail.map {
         let content = html! {
             p {
-                "Classes that lie close together stand side by side (average linkage). The diagonal is the distance within "
-                "a class: dark off the diagonal means that two classes are as close as rows of one."
+                "Classes that lie close together are adjacent (average linkage). The diagonal is the distance within "
+                "a class: dark cells off the diagonal are pairs of classes as close as rows of the same class."
             }
             div class="pair" { (heat_map::map(detail, map)) (heat_map::pairs(evaluation, &detail.confused)) }
         };
@@ -152,8 +152,8 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
     if !detail.suspects.is_empty() {
         let content = html! {
             p {
-                "Rows whose surroundings speak against their label, most suspicious first: they lie closer to another class, "
-                "and their nearest rows have its label. Some are mislabelled, some are hard."
+                "Rows whose surroundings contradict their label, most suspicious first: they lie closer to another class, "
+                "or their neighbours have another label. Some are mislabelled, others merely hard."
             }
             (suspects::table(detail, &detail.suspects))
         };
@@ -168,7 +168,7 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
     sections
 }
 
-/// What a reader should know first.
+/// The headline section.
 fn glance(evaluation: &Evaluation) -> Markup {
     html! {
         (headline::cards(evaluation))

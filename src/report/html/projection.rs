@@ -14,13 +14,13 @@ use embq_core::metrics::projection::Projection;
 const SIZE: f64 = 640.0;
 const MARGIN: f64 = 30.0;
 
-/// Classes with a colour of their own: more could not be told apart.
+/// Number of classes with their own colour; more would be indistinguishable.
 const COLOURS: usize = 10;
 
 /// Steps of colour by silhouette; the middle is at 0.
 const SHADES: usize = 9;
 
-/// What a script shows of the point under the pointer. Columns of one length; places in tenths of a pixel.
+/// What the script shows for the point under the pointer. Columns have equal lengths; positions are in tenths of a pixel.
 #[derive(Serialize)]
 struct Points {
     x: Vec<i32>,
@@ -49,7 +49,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
             let _ = write!(path, "M{x} {y}h0");
         }
     }
-    // Classes are numbered anew, so that only those that are drawn are named.
+    // Classes are renumbered so that only those drawn are named.
     let mut named: Vec<usize> = points.iter().map(class_of).collect();
     named.sort_unstable();
     named.dedup();
@@ -90,7 +90,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
                             }
                         }
                         g class="by-silhouette" {
-                            // The worst on top: these are looked for.
+                            // The worst are on top, since they are of interest.
                             @for (shade, path) in by_silhouette.iter().enumerate().rev().filter(|(_, path)| !path.is_empty()) {
                                 path class=(format!("s{shade}")) d=(path) {}
                             }
@@ -127,7 +127,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
     }
 }
 
-/// One unit is as long on both axes; the drawing is centred.
+/// Both axes have the same scale; the drawing is centred.
 fn scales(projection: &Projection) -> (Scale, Scale) {
     let bounds = |value: fn(&embq_core::metrics::projection::Point) -> f64| {
         let fold = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
@@ -160,7 +160,7 @@ fn shade(silhouette: f64) -> usize {
     (((silhouette + 1.0) / 2.0 * SHADES as f64).floor().max(0.0) as usize).min(SHADES - 1)
 }
 
-/// As many digits as a reader sees.
+/// Rounds to the digits a reader can see.
 fn round(silhouette: f64) -> f64 {
     (silhouette * 1e3).round() / 1e3
 }

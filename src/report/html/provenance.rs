@@ -1,4 +1,4 @@
-//! Where the numbers come from: inputs, settings, version, and the command that makes the page again.
+//! The origin of the numbers: inputs, settings, version, and the command that recreates the page.
 
 use maud::{Markup, html};
 
@@ -63,7 +63,7 @@ pub(super) fn section(evaluation: &Evaluation, command: Option<&str>) -> Markup 
     }
 }
 
-/// The command line that makes the page again.
+/// The command line that recreates the page.
 pub(super) fn command(line: &str) -> Markup {
     html! {
         h3 { "Command" }

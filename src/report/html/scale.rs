@@ -1,8 +1,8 @@
-//! From numbers to places in a drawing.
+//! Maps numbers to positions in a drawing.
 
 use maud::{Markup, html};
 
-/// A linear scale: numbers from `from` to `to` lie between the places `start` and `end`.
+/// A linear scale that maps numbers from `from` to `to` to positions from `start` to `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     pub(super) from: f64,
@@ -19,7 +19,7 @@ impl Scale {
             finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(from, to), value| (from.min(value), to.max(value)));
         let (from, to) = match (from <= to, from < to) {
             (true, true) => (from, to),
-            // One number stands in the middle of a scale as wide as itself.
+            // A single number is in the middle of a scale as wide as itself.
             (true, false) => (from - 0.5 * from.abs().max(1.0), to + 0.5 * to.abs().max(1.0)),
             _ => (0.0, 1.0),
         };
@@ -27,7 +27,7 @@ impl Scale {
         Scale { from: (from / step).floor() * step, to: (to / step).ceil() * step, start, end }
     }
 
-    /// The place of a value.
+    /// The position of a value.
     pub(super) fn at(&self, value: f64) -> f64 {
         let share = (value - self.from) / (self.to - self.from);
         self.start + share * (self.end - self.start)
@@ -53,17 +53,17 @@ fn step(span: f64, length: f64) -> f64 {
     steps.into_iter().find(|step| span / step <= most).unwrap_or(10.0 * power)
 }
 
-/// The number of a tick, without the noise of its product.
+/// The number of a tick without rounding noise.
 pub(super) fn tick_text(value: f64) -> String {
     if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) {
         return format!("{value:.0e}");
     }
     let rounded = (value * 1e6).round() / 1e6;
-    // The minus sign of typesetting is as wide as a digit.
+    // The typographic minus sign is as wide as a digit.
     format!("{}", rounded + 0.0).replace('-', "\u{2212}")
 }
 
-/// A place with one decimal: a tenth of a pixel is as fine as a screen shows.
+/// A position with one decimal, since screens show nothing finer than a tenth of a pixel.
 pub(super) fn px(place: f64) -> f64 {
     (place * 10.0).round() / 10.0 + 0.0
 }

@@ -17,14 +17,14 @@ const RIGHT: f64 = 46.0;
 const TOP: f64 = 8.0;
 const BELOW: f64 = 22.0;
 
-/// Classes that are drawn at most.
+/// The maximum number of classes drawn.
 const DRAWN: usize = 48;
 
 /// The smallest height of a class with a name beside it, and the space between classes.
 const LEAST: f64 = 11.0;
 const GAP: f64 = 3.0;
 
-/// The space that stands for classes that are not drawn.
+/// The space that represents omitted classes.
 const CUT: f64 = 26.0;
 
 /// One kind of silhouette of the rows.
@@ -32,12 +32,12 @@ const CUT: f64 = 26.0;
 pub(super) struct Series<'a> {
     pub(super) title: &'static str,
     pub(super) metric: &'static str,
-    /// The class of the style sheet that colours it.
+    /// The CSS class that colours it.
     pub(super) style: &'static str,
     pub(super) values: &'a [f64],
 }
 
-/// The hard and the soft silhouette, where they were asked for.
+/// The hard and the soft silhouette, as far as selected.
 pub(super) fn series<'a>(evaluation: &Evaluation, scores: &'a RowScores) -> Vec<Series<'a>> {
     let known = |series: &Series<'_>| evaluation.metrics.contains_key(series.metric);
     [
@@ -49,7 +49,7 @@ pub(super) fn series<'a>(evaluation: &Evaluation, scores: &'a RowScores) -> Vec<
     .collect()
 }
 
-/// What plots side by side have in common: the classes, worst first, and the scale.
+/// What adjacent plots share: the classes, worst first, and the scale.
 pub(super) struct Layout<'a> {
     labels: Vec<&'a str>,
     heights: Vec<f64>,
@@ -58,10 +58,10 @@ pub(super) struct Layout<'a> {
     scale: Scale,
 }
 
-/// Characters of a class's name that are shown beside a drawing.
+/// The maximum width of class names next to a drawing.
 pub(super) const NAME: usize = 14;
 
-/// The room that names of classes need at the left of a drawing.
+/// The width of class names to the left of a drawing.
 pub(super) fn room_for<'a>(labels: impl Iterator<Item = &'a str>) -> f64 {
     let longest = labels.map(|label| width(&fitted(label, NAME))).max().unwrap_or(0);
     12.0 + 6.4 * longest.max(2) as f64
@@ -73,7 +73,7 @@ impl<'a> Layout<'a> {
         let value = |class: &ClassEvaluation| class.silhouette.or(class.soft_silhouette).unwrap_or(f64::INFINITY);
         let mut classes: Vec<&ClassEvaluation> = evaluation.classes.iter().collect();
         classes.sort_by(|left, right| value(left).total_cmp(&value(right)));
-        // The mark for what is left out takes the room of two classes: fewer are drawn instead.
+        // The mark for omitted classes takes the space of two classes, so one or two are drawn instead.
         let hidden = Some(classes.len().saturating_sub(DRAWN)).filter(|&hidden| hidden > 2).unwrap_or(0);
         if hidden > 0 {
             classes.drain(DRAWN / 2..classes.len() - DRAWN / 2);
@@ -120,7 +120,7 @@ pub(super) fn plots(detail: &Detail<'_>, series: &[Series<'_>]) -> Markup {
     }
 }
 
-/// One plot; `classes` are those of the rows that the series is of, and `id` is the plot's own on the page.
+/// One plot; `classes` are those of the rows of the series, and `id` is unique on the page.
 pub(super) fn plot(
     evaluation: &Evaluation,
     classes: &[u32],
@@ -193,8 +193,8 @@ pub(super) fn plot(
     }
 }
 
-/// The outline of the sorted bars of one class. Where there are more rows than a screen has lines, each step is the mean
-/// of some.
+/// The outline of the sorted bars of one class. If there are more rows than lines on a screen, each step is the mean of
+/// several.
 fn outline(sorted: &[f64], y: f64, height: f64, scale: &Scale) -> String {
     let steps = sorted.len().min((height * 1.5).ceil() as usize).max(1);
     let mut path = format!("M{} {}", px(scale.at(0.0)), px(y));

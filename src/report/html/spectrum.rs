@@ -1,4 +1,4 @@
-//! How the variance is spread over directions.
+//! The distribution of the variance over directions.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ const LEFT: f64 = 46.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = HEIGHT - 24.0;
 
-/// Corners of a line at most.
+/// The maximum number of points of a line.
 const CORNERS: usize = 300;
 
 pub(super) fn plots(spectrum: &Spectrum) -> Markup {
@@ -27,7 +27,7 @@ fn line(places: impl Iterator<Item = (f64, f64)>) -> String {
     places.enumerate().map(corner).collect()
 }
 
-/// Which of `values` a line goes through: all of the first, and fewer later on.
+/// The indices of `values` that a line passes through.
 fn corners(values: usize) -> Vec<usize> {
     let mut corners: Vec<usize> = (0..values.min(CORNERS))
         .map(|corner| corner * values.saturating_sub(1) / values.min(CORNERS).saturating_sub(1).max(1))
@@ -39,7 +39,7 @@ fn corners(values: usize) -> Vec<usize> {
 fn singular_values(spectrum: &Spectrum) -> Markup {
     let values = spectrum.singular_values();
     let largest = values.first().copied().unwrap_or(0.0);
-    // Below this a singular value is rounding.
+    // Smaller singular values are rounding errors.
     let logs: Vec<f64> =
         values.iter().take_while(|value| **value > 1e-7 * largest).map(|value| value.log10()).collect();
     let across = Scale { from: 0.0, to: values.len().max(2) as f64, start: LEFT, end: WIDTH - 8.0 };
@@ -57,7 +57,7 @@ fn singular_values(spectrum: &Spectrum) -> Markup {
     }
 }
 
-/// A singular value with about two digits: it is read off an axis.
+/// A singular value with about two digits, for an axis.
 fn size(value: f64) -> String {
     match value {
         value if (10.0..1e4).contains(&value) => format!("{value:.0}"),
@@ -75,9 +75,9 @@ fn explained(spectrum: &Spectrum) -> Markup {
     html! {
         figure class="soft" {
             figcaption {
-                "Variance held by the first directions"
+                "Variance explained by the first directions"
                 @if let (Some(half), Some(most)) = (reached(0.5), reached(0.9)) {
-                    ": " b { (count(half)) } " hold half, " b { (count(most)) } " hold 90 %"
+                    ": " b { (count(half)) } " explain half, " b { (count(most)) } " explain 90 %"
                 }
             }
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label="Cumulative share of the variance" {
@@ -93,8 +93,8 @@ fn explained(spectrum: &Spectrum) -> Markup {
 pub(super) fn sentence(spectrum: &Spectrum) -> Markup {
     html! {
         p {
-            "The embeddings have " (count(spectrum.dimensions())) " dimensions; their variance is spread as over "
-            b { (short(spectrum.effective_rank())) } " directions of equal variance (effective rank), and the first holds "
+            "The embeddings have " (count(spectrum.dimensions())) " dimensions; their variance is spread over the equivalent of "
+            b { (short(spectrum.effective_rank())) } " directions of equal variance (effective rank), and the first explains "
             b { (percent(spectrum.cumulative_shares().first().copied())) } "."
         }
     }

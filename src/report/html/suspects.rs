@@ -8,7 +8,7 @@ use crate::report::text::visible;
 use embq_core::detail::Detail;
 use embq_core::metrics::suspects::Suspect;
 
-/// Characters of a row's text that are shown.
+/// The maximum number of characters of a text.
 const TEXT: usize = 240;
 
 pub(super) fn table(detail: &Detail, suspects: &[Suspect]) -> Markup {
@@ -18,8 +18,8 @@ pub(super) fn table(detail: &Detail, suspects: &[Suspect]) -> Markup {
     html! {
         @if !neighbours {
             p class="aside" {
-                "There are too many rows to look for the neighbours of each here: the order is that of silhouettes alone. "
-                code { "embq suspects" } " asks the neighbours, too."
+                "There are too many rows to search for neighbours here, so rows are ranked by silhouette alone. "
+                code { "embq suspects" } " also takes neighbours into account."
             }
         }
         div class="scroll" tabindex="0" role="region" aria-label="Suspicious rows" {

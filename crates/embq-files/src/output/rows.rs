@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use indexmap::IndexMap;
 use polars::prelude::{Column, NamedFrom, Series};
 use py_literal::Value;
-use serde::Serialize;
+use serde::Serializer;
+use serde_json::Value as Json;
 
 use crate::output::tables::write_parquet;
 use crate::output::{WriteResult, exact, extension, unknown_extension};
@@ -24,17 +24,76 @@ pub enum RowFormat {
     Npy,
 }
 
+/// Names of the columns, for those who read the table back.
+pub const ROW: &str = "row";
+/// The label of the row.
+pub const LABEL: &str = "label";
+/// The silhouette of the row.
+pub const SILHOUETTE: &str = "silhouette";
+/// Its soft silhouette.
+pub const SOFT_SILHOUETTE: &str = "soft_silhouette";
+/// The label of the nearest other class.
+pub const NEAREST_OTHER: &str = "nearest_other";
+
+/// A column of influence values.
+pub struct InfluenceColumn {
+    /// Its name.
+    pub name: &'static str,
+    /// The metric that the values are of.
+    pub metric: &'static str,
+    /// Whether the metric is a mean over classes, to which the rows of small classes give more.
+    pub over_classes: bool,
+    values: fn(&RowInfluence) -> &[f64],
+}
+
+/// The columns of influence values, which are there where intervals were computed.
+pub const INFLUENCE: [InfluenceColumn; 4] = [
+    InfluenceColumn {
+        name: "silhouette_influence",
+        metric: "silhouette",
+        over_classes: false,
+        values: |influence| &influence.silhouette,
+    },
+    InfluenceColumn {
+        name: "silhouette_macro_influence",
+        metric: "silhouette_macro",
+        over_classes: true,
+        values: |influence| &influence.silhouette_macro,
+    },
+    InfluenceColumn {
+        name: "soft_silhouette_influence",
+        metric: "soft_silhouette",
+        over_classes: false,
+        values: |influence| &influence.soft_silhouette,
+    },
+    InfluenceColumn {
+        name: "soft_silhouette_macro_influence",
+        metric: "soft_silhouette_macro",
+        over_classes: true,
+        values: |influence| &influence.soft_silhouette_macro,
+    },
+];
+
 /// The scores of the rows with their labels.
 ///
-/// The columns are `row` (its number in the embeddings as stored), `label`, `a` (null for the only row of a class), `b`,
-/// `silhouette`, `soft_silhouette` and `nearest_other` (a label), and where intervals were asked for the influence values.
-/// Labels keep their type where the format has it:
-/// integers are 64 bits wide, and text where one does not fit.
+/// Labels keep their type where the format has it: integers are 64 bits wide, and text where one does not fit.
 pub struct RowTable<'a> {
     dataset: &'a Dataset,
     scores: &'a RowScores,
-    /// Number and class of each scored row.
-    rows: Vec<(usize, u32)>,
+    /// Number of each scored row in the embeddings as stored.
+    rows: Vec<u64>,
+    /// Class of each scored row.
+    codes: Vec<u32>,
+}
+
+/// The values of a column, one a row.
+enum Values<'a> {
+    RowNumbers(&'a [u64]),
+    /// Codes of labels.
+    Labels(&'a [u32]),
+    Numbers(&'a [f64]),
+    /// Null where undefined.
+    Optional(&'a [Option<f64>]),
 }
 
 impl RowFormat {
@@ -53,26 +112,15 @@ impl RowFormat {
     }
 }
 
-/// A column of influence values.
-type InfluenceColumn = (&'static str, fn(&RowInfluence) -> &[f64]);
-
-/// Every column of influence values.
-pub(crate) const INFLUENCE: [InfluenceColumn; 4] = [
-    ("silhouette_influence", |influence| &influence.silhouette),
-    ("silhouette_macro_influence", |influence| &influence.silhouette_macro),
-    ("soft_silhouette_influence", |influence| &influence.soft_silhouette),
-    ("soft_silhouette_macro_influence", |influence| &influence.soft_silhouette_macro),
-];
-
 /// The class labels in the type of a column.
-pub(crate) enum LabelValues {
+enum LabelValues {
     Integers(Vec<i64>),
     Booleans(Vec<bool>),
     Text(Vec<String>),
 }
 
 impl LabelValues {
-    pub(crate) fn new(labels: &Labels, label_type: LabelType) -> Self {
+    fn new(labels: &Labels, label_type: LabelType) -> Self {
         let integers = || -> Option<Vec<i64>> {
             let values = labels.names().iter().map(|label| match label {
                 Label::Integer(value) => i64::try_from(*value).ok(),
@@ -101,7 +149,7 @@ impl LabelValues {
         series.into()
     }
 
-    fn json(&self, code: u32) -> serde_json::Value {
+    fn json(&self, code: u32) -> Json {
         match self {
             LabelValues::Integers(values) => values[code as usize].into(),
             LabelValues::Booleans(values) => values[code as usize].into(),
@@ -132,25 +180,30 @@ impl LabelValues {
     }
 }
 
-#[derive(Serialize)]
-struct JsonRow {
-    row: usize,
-    label: serde_json::Value,
-    a: Option<f64>,
-    b: f64,
-    silhouette: f64,
-    soft_silhouette: f64,
-    nearest_other: serde_json::Value,
-    #[serde(flatten)]
-    influence: IndexMap<&'static str, f64>,
-}
-
 impl<'a> RowTable<'a> {
     /// The table of a scored data set.
     pub fn new(dataset: &'a Dataset, scores: &'a RowScores) -> Self {
-        let numbers = dataset.scored().positions().map(|position| dataset.source_row(position));
-        let rows = numbers.zip(dataset.scored_members()).map(|(row, (code, _))| (row, code)).collect();
-        RowTable { dataset, scores, rows }
+        let numbers = dataset.scored().positions().map(|position| dataset.source_row(position) as u64);
+        let codes = dataset.scored_members().map(|(code, _)| code).collect();
+        RowTable { dataset, scores, rows: numbers.collect(), codes }
+    }
+
+    /// Every column, in order.
+    fn columns(&self) -> Vec<(&'static str, Values<'_>)> {
+        let scores = self.scores;
+        let mut columns = vec![
+            (ROW, Values::RowNumbers(&self.rows)),
+            (LABEL, Values::Labels(&self.codes)),
+            ("a", Values::Optional(&scores.a)),
+            ("b", Values::Numbers(&scores.b)),
+            (SILHOUETTE, Values::Numbers(&scores.silhouette)),
+            (SOFT_SILHOUETTE, Values::Numbers(&scores.soft_silhouette)),
+            (NEAREST_OTHER, Values::Labels(&scores.nearest_other)),
+        ];
+        if let Some(influence) = &scores.influence {
+            columns.extend(INFLUENCE.iter().map(|column| (column.name, Values::Numbers((column.values)(influence)))));
+        }
+        columns
     }
 
     /// Writes the table.
@@ -167,101 +220,78 @@ impl<'a> RowTable<'a> {
         }
     }
 
-    /// Names and values of the influence columns; none where no intervals were asked for.
-    fn influence(&self) -> impl Iterator<Item = (&'static str, &[f64])> {
-        self.scores.influence.iter().flat_map(|influence| INFLUENCE.iter().map(|(name, of)| (*name, of(influence))))
-    }
-
     fn write_parquet(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
-        let scores = self.scores;
-        let rows: Vec<u64> = self.rows.iter().map(|&(row, _)| row as u64).collect();
-        let codes: Vec<u32> = self.rows.iter().map(|&(_, code)| code).collect();
-        let numbers = |name: &str, values: &[f64]| Column::from(Series::new(name.into(), values));
-        let mut columns: Vec<Column> = vec![
-            Series::new("row".into(), rows).into(),
-            labels.column("label", &codes),
-            Series::new("a".into(), &scores.a).into(),
-            numbers("b", &scores.b),
-            numbers("silhouette", &scores.silhouette),
-            numbers("soft_silhouette", &scores.soft_silhouette),
-            labels.column("nearest_other", &scores.nearest_other),
-        ];
-        columns.extend(self.influence().map(|(name, values)| numbers(name, values)));
-        write_parquet(columns, writer)
+        let column = |(name, values): (&str, Values<'_>)| -> Column {
+            match values {
+                Values::RowNumbers(values) => Series::new(name.into(), values).into(),
+                Values::Labels(codes) => labels.column(name, codes),
+                Values::Numbers(values) => Series::new(name.into(), values).into(),
+                Values::Optional(values) => Series::new(name.into(), values).into(),
+            }
+        };
+        write_parquet(self.columns().into_iter().map(column).collect(), writer)
     }
 
     fn write_csv(&self, writer: &mut dyn Write) -> WriteResult {
         let names: Vec<String> = self.dataset.labels().names().iter().map(ToString::to_string).collect();
-        let scores = self.scores;
+        let columns = self.columns();
         let mut writer = csv::Writer::from_writer(writer);
-        let titles = ["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"];
-        writer.write_record(titles.into_iter().chain(self.influence().map(|(name, _)| name)))?;
-        for (index, &(row, code)) in self.rows.iter().enumerate() {
-            let cells = [
-                row.to_string(),
-                names[code as usize].clone(),
-                scores.a[index].map(exact).unwrap_or_default(),
-                exact(scores.b[index]),
-                exact(scores.silhouette[index]),
-                exact(scores.soft_silhouette[index]),
-                names[scores.nearest_other[index] as usize].clone(),
-            ];
-            writer.write_record(cells.into_iter().chain(self.influence().map(|(_, values)| exact(values[index]))))?;
+        writer.write_record(columns.iter().map(|(name, _)| name))?;
+        for index in 0..self.rows.len() {
+            writer.write_record(columns.iter().map(|(_, values)| match values {
+                Values::RowNumbers(values) => values[index].to_string(),
+                Values::Labels(codes) => names[codes[index] as usize].clone(),
+                Values::Numbers(values) => exact(values[index]),
+                Values::Optional(values) => values[index].map(exact).unwrap_or_default(),
+            }))?;
         }
         Ok(writer.flush()?)
     }
 
     fn write_json_lines(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
-        let scores = self.scores;
-        for (index, &(row, code)) in self.rows.iter().enumerate() {
-            let line = JsonRow {
-                row,
-                label: labels.json(code),
-                a: scores.a[index],
-                b: scores.b[index],
-                silhouette: scores.silhouette[index],
-                soft_silhouette: scores.soft_silhouette[index],
-                nearest_other: labels.json(scores.nearest_other[index]),
-                influence: self.influence().map(|(name, values)| (name, values[index])).collect(),
-            };
-            serde_json::to_writer(&mut *writer, &line)?;
+        let columns = self.columns();
+        for index in 0..self.rows.len() {
+            let fields = columns.iter().map(|(name, values)| {
+                let value: Json = match values {
+                    Values::RowNumbers(values) => values[index].into(),
+                    Values::Labels(codes) => labels.json(codes[index]),
+                    Values::Numbers(values) => values[index].into(),
+                    Values::Optional(values) => values[index].into(),
+                };
+                (name, value)
+            });
+            serde_json::Serializer::new(&mut *writer).collect_map(fields)?;
             writer.write_all(b"\n")?;
         }
         Ok(())
     }
 
     fn write_npy(&self, labels: &LabelValues, writer: &mut dyn Write) -> WriteResult {
-        let scores = self.scores;
+        let columns = self.columns();
         let (label_type, label_bytes) = labels.npy();
-        let field =
-            |name: &str, kind: &str| Value::Tuple(vec![Value::String(name.to_owned()), Value::String(kind.to_owned())]);
-        let mut fields = vec![
-            field("row", "<i8"),
-            field("label", &label_type),
-            field("a", "<f8"),
-            field("b", "<f8"),
-            field("silhouette", "<f8"),
-            field("soft_silhouette", "<f8"),
-            field("nearest_other", &label_type),
-        ];
-        fields.extend(self.influence().map(|(name, _)| field(name, "<f8")));
+        let fields = columns.iter().map(|(name, values)| {
+            let kind = match values {
+                Values::RowNumbers(_) => "<i8",
+                Values::Labels(_) => label_type.as_str(),
+                Values::Numbers(_) | Values::Optional(_) => "<f8",
+            };
+            Value::Tuple(vec![Value::String((*name).to_owned()), Value::String(kind.to_owned())])
+        });
         let header = ndarray_npy::npy::header::Header {
-            type_descriptor: Value::List(fields),
+            type_descriptor: Value::List(fields.collect()),
             layout: ndarray_npy::npy::header::Layout::Standard,
             shape: vec![self.rows.len()],
         };
         header.write(&mut *writer)?;
-        for (index, &(row, code)) in self.rows.iter().enumerate() {
-            writer.write_all(&(row as i64).to_le_bytes())?;
-            writer.write_all(&label_bytes[code as usize])?;
-            // npy has no null.
-            let a = scores.a[index].unwrap_or(f64::NAN);
-            for number in [a, scores.b[index], scores.silhouette[index], scores.soft_silhouette[index]] {
-                writer.write_all(&number.to_le_bytes())?;
-            }
-            writer.write_all(&label_bytes[scores.nearest_other[index] as usize])?;
-            for (_, values) in self.influence() {
-                writer.write_all(&values[index].to_le_bytes())?;
+        for index in 0..self.rows.len() {
+            for (_, values) in &columns {
+                match values {
+                    Values::RowNumbers(values) => writer.write_all(&values[index].to_le_bytes())?,
+                    Values::Labels(codes) => writer.write_all(&label_bytes[codes[index] as usize])?,
+                    Values::Numbers(values) => writer.write_all(&values[index].to_le_bytes())?,
+                    // npy has no null.
+                    Values::Optional(values) => writer.write_all(&values[index].unwrap_or(f64::NAN).to_le_bytes())?,
+                }
             }
         }
         Ok(())
