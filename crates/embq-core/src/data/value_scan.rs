@@ -135,7 +135,7 @@ pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) 
 
 /// The rows of a block that have a fault, in order.
 fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec<(usize, Fault)> {
-    let no_zero = distance == Distance::Cosine;
+    let no_zero = distance.is_of_unit_vectors();
     let largest = largest_value(distance, dimensions);
     let dimensions = dimensions.max(1);
     let scan = |(task, rows): (usize, &[T])| {

@@ -97,10 +97,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
         for dataset in std::iter::once(gallery).chain(queries) {
             dataset.check_values_for::<T>(distance)?;
         }
-        let centre = match distance {
-            Distance::Cosine => Centre::of_unit_rows::<T>(gallery)?,
-            _ => Centre::of_rows::<T>(gallery)?,
-        };
+        let centre = Centre::of_rows::<T>(gallery, distance.is_of_unit_vectors())?;
         Ok(BoundedPairs {
             distance,
             progress,
@@ -293,11 +290,12 @@ impl<'a, T: Real> Side<'a, T> {
     fn new(dataset: &'a Dataset, distance: Distance, centre: &Centre) -> Result<Self> {
         let mut side =
             Side { dataset, scales: Vec::new(), centred: Vec::new(), squares: Vec::new(), lower_squares: Vec::new() };
-        if matches!(distance, Distance::Manhattan | Distance::Precomputed) {
-            return Ok(side);
+        match distance {
+            Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => {}
+            Distance::Manhattan | Distance::Precomputed => return Ok(side),
         }
         let (n, d) = (dataset.len(), dataset.dimensions());
-        let unit = distance == Distance::Cosine;
+        let unit = distance.is_of_unit_vectors();
         side.centred = vec![T::default(); n * d];
         let blocks: Vec<(Vec<RowScale>, Vec<T>)> = side
             .centred
@@ -395,9 +393,7 @@ impl<T: Real> Vectorized for Centred<'_, T> {
         let (mut scales, mut squares) = (Vec::new(), Vec::new());
         for (row, centred) in block.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
             let scale = RowScale::of(row, unit);
-            for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
-                *target = T::from_f64((scale.apply(value.to_f64()) - middle) * centre.scale);
-            }
+            centre.apply_to(row, scale, centred);
             scales.push(scale);
             squares.push(T::from_f64(squared_norm(centred)));
         }
@@ -438,17 +434,18 @@ impl<T: Element> Vectorized for Exact<'_, T> {
     #[inline(always)]
     fn run(self) -> f64 {
         let Exact { distance, query, row, scale } = self;
-        if distance == Distance::Manhattan {
-            return lane_sum_2(query, row, |query, value| (query - value.to_f64()).abs());
-        }
-        let squared = lane_sum_2(query, row, |query, value| {
-            let difference = query - scale.apply(value.to_f64());
-            difference * difference
-        });
+        let squared = || {
+            lane_sum_2(query, row, |query, value| {
+                let difference = query - scale.apply(value.to_f64());
+                difference * difference
+            })
+        };
         match distance {
-            Distance::Cosine => cosine_or_zero(0.5 * squared),
-            Distance::Euclidean => squared.sqrt(),
-            _ => squared,
+            Distance::Cosine => cosine_or_zero(0.5 * squared()),
+            Distance::Euclidean => squared().sqrt(),
+            // A matrix of distances is looked up.
+            Distance::SqEuclidean | Distance::Hamming | Distance::Precomputed => squared(),
+            Distance::Manhattan => lane_sum_2(query, row, |query, value| (query - value.to_f64()).abs()),
         }
     }
 }

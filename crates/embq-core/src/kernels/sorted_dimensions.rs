@@ -18,7 +18,7 @@ use crate::data::{Dataset, Precision};
 use crate::error::Result;
 use crate::kernels::influence::{ClassInfluence, Influence};
 use crate::kernels::pair_geometry::pair_geometry;
-use crate::kernels::pairs::PairTiles;
+use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, DistanceLoss, Nearest, Real, RowFold, Wanted};
 use crate::progress::Progress;
@@ -92,7 +92,7 @@ impl<'a> SortedDimensions<'a> {
 
     /// The influence of every row by pairs: what a row gives to others depends on all of them.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
             Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores),
             Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores),
@@ -106,7 +106,7 @@ impl<'a> SortedDimensions<'a> {
         classes: &[usize],
         with: ClassInfluence<'_>,
     ) -> Result<()> {
-        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
             Precision::F32 => {
                 PairTiles::<f32>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
@@ -145,9 +145,8 @@ impl<'a> SortedDimensions<'a> {
         }
         self.progress.end();
         let rows = states.into_iter().map(|state| fold.finish(state)).collect();
-        let (nearest, matrix) = between.finish();
-        let geometry =
-            pair_geometry::<T>(self.dataset, self.dataset.distance(), self.progress, (nearest, matrix), wanted)?;
+        let (distance, between) = (PairDistance::Manhattan, between.finish());
+        let geometry = pair_geometry::<T>(self.dataset, distance, self.progress, between, wanted)?;
         Ok(ClassDistances { rows, geometry })
     }
 
