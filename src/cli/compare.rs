@@ -309,7 +309,7 @@ impl Plan {
     }
 
     /// A checkpoint's data set, and the ids of the rows as stored.
-    fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset, Option<LabelColumn>)> {
+    fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset<'static>, Option<LabelColumn>)> {
         let mut columns = vec![self.labels_of(place)?];
         columns.extend(self.key.as_deref());
         let mut loaded = input::load_with(
@@ -320,7 +320,7 @@ impl Plan {
         )?;
         let key = if self.key.is_some() { loaded.labels.pop() } else { None };
         let options = DatasetOptions { choice: self.choice.clone(), weights: loaded.weights, seed: settings.seed };
-        let dataset = Dataset::new(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
+        let dataset = Dataset::join(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
         Ok((dataset, key))
     }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::wording;
 use crate::report::visible;
 use embq_core::error::Error;
 
@@ -15,8 +16,8 @@ const fn mark(colour: AnsiColor) -> Style {
 /// An error, its causes one a line, and the cure where it is known.
 pub(crate) fn error(error: &Error) {
     let red = mark(AnsiColor::Red);
-    say(&format!("{red}error:{red:#} {}", shown(&error.to_string())));
-    let told = error.to_string();
+    let told = wording::problem(error);
+    say(&format!("{red}error:{red:#} {}", shown(&told)));
     let mut source = error.source();
     while let Some(cause) = source {
         // Some messages hold their cause already.
@@ -25,7 +26,7 @@ pub(crate) fn error(error: &Error) {
         }
         source = cause.source();
     }
-    if let Some(tip) = error.tip() {
+    if let Some(tip) = wording::tip(error) {
         let green = mark(AnsiColor::Green);
         say(&format!("  {green}tip:{green:#} {}", shown(&tip)));
     }

@@ -66,13 +66,13 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], bars: &Bars) -> 
     Ok(html::render_checkpoints(&checkpoints, Some(&command_line())))
 }
 
-fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {
+fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset<'static>, RowNames)> {
     let weights = arguments.row_weights.as_deref();
     let NamedRows { loaded, labels, names } =
         NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names, &arguments.reading)?;
     let choice = RowChoice { subsample: arguments.subsample.map(saturated), ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed: arguments.seed };
-    Ok((Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?, names))
+    Ok((Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?, names))
 }
 
 fn settings(arguments: &ReportArguments) -> Settings {

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: ScoreArguments) -> Result<Outcome> {
         _ => loaded.embeddings,
     };
     let embeddings = Arc::new(loaded_embeddings);
-    let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
+    let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = loaded.labels.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
@@ -149,7 +149,7 @@ fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
 
 /// What one labelling leaves behind beside its result.
 struct Tables<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     rows: RowScores,
     matrix: Option<Array2<Option<f64>>>,
 }
@@ -179,7 +179,7 @@ fn labellings(arguments: &ScoreArguments) -> Result<Vec<String>> {
 }
 
 /// The rows among which neighbours are looked for, if they are others. The choice of rows by label is for both sides.
-fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
+fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset<'static>>> {
     let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
     let loaded = input::load_with(embeddings, &[labels], None, &arguments.reading.options())?;
     let Some(column) = loaded.labels.first() else { return Ok(None) };
@@ -189,7 +189,7 @@ fn gallery(arguments: &ScoreArguments) -> Result<Option<Dataset>> {
         ..Default::default()
     };
     let options = DatasetOptions { choice, ..Default::default() };
-    Dataset::new(loaded.embeddings, column, arguments.distance, &options).map(Some)
+    Dataset::join(loaded.embeddings, column, arguments.distance, &options).map(Some)
 }
 
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let NamedRows { loaded, labels, names } =
         NamedRows::load(&arguments.embeddings, &arguments.labels, None, &arguments.names, &arguments.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
-    let dataset = Dataset::new(loaded.embeddings, &labels, arguments.distance, &options)?;
+    let dataset = Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
     let bars = Bars::new(!arguments.run.quiet && !arguments.run.no_progress);
     let started = Instant::now();

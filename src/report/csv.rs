@@ -66,5 +66,5 @@ fn ends(
 }
 
 pub(crate) fn failed(error: csv::Error) -> Error {
-    Error::Setting { problem: format!("the result cannot be written as CSV: {error}"), tip: None }
+    Error::Setting { problem: format!("the result cannot be written as CSV: {error}"), cure: None }
 }

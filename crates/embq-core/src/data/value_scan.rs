@@ -12,7 +12,7 @@ const SCAN_ROWS: usize = 128;
 /// Looks for values that have no distance: NaN, infinite ones, zero vectors under cosine, and those whose distances
 /// leave the range of float64.
 pub(crate) struct ValueScan<'a> {
-    rows: &'a SelectedRows,
+    rows: &'a SelectedRows<'a>,
     distance: Distance,
     found: Found,
 }
@@ -53,7 +53,7 @@ impl Found {
 }
 
 impl<'a> ValueScan<'a> {
-    pub(crate) fn new(rows: &'a SelectedRows, distance: Distance) -> Self {
+    pub(crate) fn new(rows: &'a SelectedRows<'a>, distance: Distance) -> Self {
         ValueScan { rows, distance, found: Found::default() }
     }
 

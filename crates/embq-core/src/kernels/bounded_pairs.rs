@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
 use crate::distance::Distance;
-use crate::error::{Error, Result};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::Real;
 use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, cosine_or_zero, lane_sum_2, manhattan_distance, squared_norm};
@@ -61,7 +61,7 @@ pub(crate) struct BoundedPairs<'a, T> {
 
 /// One set of rows.
 struct Side<'a, T> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     /// What makes each row a unit vector, for cosine.
     scales: Vec<RowScale>,
     /// Centred and scaled rows, and the squares of their lengths. Empty for distances that are no products.
@@ -77,8 +77,8 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
     /// # Errors
     /// Values that have no distance, queries of another number of dimensions, and what reading rows reports.
     pub(crate) fn new(
-        gallery: &'a Dataset,
-        queries: Option<&'a Dataset>,
+        gallery: &'a Dataset<'a>,
+        queries: Option<&'a Dataset<'a>>,
         distance: Distance,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
@@ -91,7 +91,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
                 ));
             }
             if distance == Distance::Precomputed {
-                return Err(Error::setting("a gallery needs embeddings, not a distance matrix", "leave out --gallery"));
+                return Err(Error::setting("a gallery needs embeddings, not a distance matrix", Cure::DropGallery));
             }
         }
         for dataset in std::iter::once(gallery).chain(queries) {
@@ -163,6 +163,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
             }
         }
         for start in (first..rows).step_by(TILE) {
+            self.progress.check()?;
             let columns = start..(start + TILE).min(rows);
             tile.resize(queries.len() * columns.len(), T::default());
             match self.distance {
@@ -287,7 +288,7 @@ fn rounding<T: Real>(dimensions: usize) -> f64 {
 }
 
 impl<'a, T: Real> Side<'a, T> {
-    fn new(dataset: &'a Dataset, distance: Distance, centre: &Centre) -> Result<Self> {
+    fn new(dataset: &'a Dataset<'a>, distance: Distance, centre: &Centre) -> Result<Self> {
         let mut side =
             Side { dataset, scales: Vec::new(), centred: Vec::new(), squares: Vec::new(), lower_squares: Vec::new() };
         match distance {

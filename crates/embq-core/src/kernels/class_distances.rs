@@ -43,7 +43,7 @@ macro_rules! on_route {
 
 impl<'a> Route<'a> {
     fn closed_form(
-        dataset: &'a Dataset,
+        dataset: &'a Dataset<'a>,
         distance: ClosedDistance,
         precision: Precision,
         progress: &'a dyn Progress,
@@ -55,7 +55,7 @@ impl<'a> Route<'a> {
     }
 
     fn pairs(
-        dataset: &'a Dataset,
+        dataset: &'a Dataset<'a>,
         distance: PairDistance,
         precision: Precision,
         progress: &'a dyn Progress,
@@ -73,7 +73,7 @@ impl<'a> ClassDistanceKernel<'a> {
     /// # Errors
     /// What reading rows reports; a precomputed matrix that is not a distance matrix.
     pub fn new(
-        dataset: &'a Dataset,
+        dataset: &'a Dataset<'a>,
         distance: Distance,
         precision: Precision,
         progress: &'a dyn Progress,

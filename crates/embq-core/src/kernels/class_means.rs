@@ -28,7 +28,7 @@ const DIRECTION_CANCELLATION: f64 = 1e-3;
 
 /// The means of the classes: of the rows as they are, or of their unit vectors.
 pub(crate) struct ClassMeans<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     unit: bool,
     progress: &'a dyn Progress,
     sums: ClassSums,
@@ -53,7 +53,7 @@ impl<'a> ClassMeans<'a> {
     ///
     /// # Errors
     /// What reading rows reports, and values that have no distance.
-    pub(crate) fn new(dataset: &'a Dataset, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
         let (sums, centre) = match dataset.embeddings().element_type().precision() {
             Precision::F32 => ClassSums::with_centre::<f32>(dataset, unit, progress)?,
             Precision::F64 => ClassSums::with_centre::<f64>(dataset, unit, progress)?,
@@ -205,7 +205,7 @@ impl<'a> ClassMeans<'a> {
                     let block = window.rows(rows.clone(), buffer)?;
                     exact.resize(block.len(), 0.0);
                     vectorized(Widen { block, dimensions: self.sums.dimensions(), unit: self.unit, exact });
-                    self.progress.advance(rows.len() as u64);
+                    self.progress.step(rows.len() as u64)?;
                     Ok(with(start, exact, workspace))
                 })
                 .collect::<Result<_>>()?;
@@ -368,16 +368,16 @@ mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
     use crate::distance::Distance;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
-    fn dataset(values: Array2<f64>, labels: &[i128], distance: Distance) -> Dataset {
+    fn dataset(values: Array2<f64>, labels: &[i128], distance: Distance) -> Dataset<'static> {
         let mut column = LabelColumnBuilder::new(LabelType::Integer);
         labels.iter().for_each(|&label| column.push_integer(label));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
-        Dataset::new(embeddings, &column.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &column.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
-    fn square() -> Dataset {
+    fn square() -> Dataset<'static> {
         let rows = ndarray::array![[0.0, 0.0], [2.0, 0.0], [5.0, 4.0], [5.0, 0.0], [5.0, 2.0]];
         dataset(rows, &[0, 0, 1, 1, 1], Distance::Euclidean)
     }
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn rows_lie_to_means_as_worked_out_by_hand() {
         let dataset = square();
-        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        let means = ClassMeans::new(&dataset, false, &NoProgress).unwrap();
         // Means (1, 0) and (5, 2).
         assert_eq!(means.own_squares().unwrap(), [1.0, 1.0, 4.0, 4.0, 0.0]);
         let found = means.nearest(false).unwrap();
@@ -404,7 +404,7 @@ mod tests {
     fn cosine_distances_are_to_the_directions_of_means() {
         let rows = ndarray::array![[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0], [-1.0, 0.0]];
         let dataset = dataset(rows, &[0, 0, 1, 1], Distance::Cosine);
-        let found = ClassMeans::new(&dataset, true, &Silent).unwrap().nearest(false).unwrap();
+        let found = ClassMeans::new(&dataset, true, &NoProgress).unwrap().nearest(false).unwrap();
         let root = 0.5f64.sqrt();
         let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-15;
         assert!(close(found[0].own, 1.0 - root) && close(found[0].other.map(|other| other.0), 2.0));
@@ -416,7 +416,7 @@ mod tests {
         let rows = Array2::from_shape_fn((700, 3), |(i, j)| 1e7 + ((i * 37 + j * 11) % 64) as f64 / 64.0);
         let labels: Vec<i128> = (0..700).map(|row| row % 5).collect();
         let dataset = dataset(rows.clone(), &labels, Distance::Euclidean);
-        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        let means = ClassMeans::new(&dataset, false, &NoProgress).unwrap();
         let near = means.nearest(false).unwrap();
         for (own, near) in means.own_squares().unwrap().iter().zip(&near) {
             assert!((own - near.own.unwrap()).abs() <= 1e-8 * own, "{own} {near:?}");

@@ -114,7 +114,7 @@ impl ClassSums {
                 let rows =
                     Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
                 slices.par_iter_mut().for_each(|slice| vectorized(AddToSlice(slice, &rows)));
-                progress.advance((end - start) as u64);
+                progress.step((end - start) as u64)?;
             }
             Ok(())
         })?;

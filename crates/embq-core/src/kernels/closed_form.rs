@@ -56,7 +56,7 @@ impl ClosedDistance {
 
 /// Class means, ready for passes over the rows.
 pub(crate) struct ClosedForm<'a, T> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     distance: ClosedDistance,
     /// Whether rows are compared as unit vectors.
     unit: bool,
@@ -78,7 +78,7 @@ pub(crate) struct ClosedForm<'a, T> {
 }
 
 impl<'a, T: Real> ClosedForm<'a, T> {
-    pub(crate) fn new(dataset: &'a Dataset, distance: ClosedDistance, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, distance: ClosedDistance, progress: &'a dyn Progress) -> Result<Self> {
         let unit = distance.is_of_unit_vectors();
         let (sums, centre) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
         let d = sums.dimensions();
@@ -132,8 +132,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
                 workspaces.with(|workspace| {
                     vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })
                 })?;
-                self.progress.advance(rows as u64);
-                Ok(())
+                self.progress.step(rows as u64)
             })
         })?;
         self.progress.end();

@@ -45,21 +45,25 @@ impl<'a, T: Real> ContrastivePairs<'a, T> {
 
     /// The loss at a temperature, and its gradient by the rows (N x d, in row order) as they are given. `None` where
     /// products of this type leave too little of the gradient, which those of float64 never do.
-    pub(crate) fn loss_and_gradient(&self, t: f64) -> Option<(f64, Array2<T>)> {
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    pub(crate) fn loss_and_gradient(&self, t: f64) -> Result<Option<(f64, Array2<T>)>> {
         let ContrastivePairs { units, progress } = self;
+        let progress = *progress;
         let size = largest_magnitude(&units.vectors);
         let (n, d) = (units.class_of.len(), units.dimensions);
         progress.begin("pairs of rows", 2 * n as u64);
         let rows: Vec<Range<usize>> = (0..n).step_by(TILE).map(|start| start..(start + TILE).min(n)).collect();
-        let log_sums: Vec<f64> = rows
+        let log_sums: Vec<Vec<f64>> = rows
             .par_iter()
             .map_init(Buffers::default, |buffers, rows| {
-                let sums = vectorized(LogSums { units, t, rows: rows.clone(), buffers });
+                let sums = vectorized(LogSums { units, t, rows: rows.clone(), progress, buffers });
                 progress.advance(rows.len() as u64);
                 sums
             })
-            .flatten_iter()
-            .collect();
+            .collect::<Result<_>>()?;
+        let log_sums = log_sums.concat();
         let anchors = (0..n).filter(|&position| units.positives(position) > 0).count().max(1) as f64;
         let mut sorted = vec![T::default(); n * d];
         let parts: Vec<(f64, Rounding)> = sorted
@@ -67,22 +71,20 @@ impl<'a, T: Real> ContrastivePairs<'a, T> {
             .zip(&rows)
             .map_init(Buffers::default, |buffers, (gradient, rows)| {
                 let (log_sums, share, rows) = (&log_sums[..], 1.0 / (anchors * t), rows.clone());
-                let part =
-                    vectorized(Gradient { units, t, log_sums, share, size, rows: rows.clone(), gradient, buffers });
                 progress.advance(rows.len() as u64);
-                part
+                vectorized(Gradient { units, t, log_sums, share, size, rows, progress, gradient, buffers })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         progress.end();
         let rounding = parts.iter().fold(Rounding::default(), |rounding, (_, part)| rounding.or(*part));
         if rounding.is_too_much_for::<T>() {
-            return None;
+            return Ok(None);
         }
         let mut gradient = Array2::from_elem((n, d), T::default());
         for (values, &row) in sorted.chunks_exact(d).zip(&units.order) {
             gradient.row_mut(row).iter_mut().zip(values).for_each(|(target, value)| *target = *value);
         }
-        Some((parts.iter().map(|(loss, _)| loss).sum::<f64>() / anchors, gradient))
+        Ok(Some((parts.iter().map(|(loss, _)| loss).sum::<f64>() / anchors, gradient)))
     }
 }
 
@@ -143,10 +145,20 @@ impl<T: Real> Units<T> {
     }
 
     /// The products of a tile of rows with all rows, a tile of columns at a time; of a row with itself, -infinity.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
     #[inline(always)]
-    fn for_each_tile(&self, rows: &Range<usize>, tile: &mut Vec<T>, mut with: impl FnMut(Range<usize>, &mut [T])) {
+    fn for_each_tile(
+        &self,
+        rows: &Range<usize>,
+        tile: &mut Vec<T>,
+        progress: &dyn Progress,
+        mut with: impl FnMut(Range<usize>, &mut [T]),
+    ) -> Result<()> {
         let n = self.class_of.len();
         for start in (0..n).step_by(TILE) {
+            progress.check()?;
             let columns = start..(start + TILE).min(n);
             tile.resize(rows.len() * columns.len(), T::default());
             multiply_transposed(self.vectors(rows), self.vectors(&columns), self.dimensions, tile);
@@ -157,6 +169,7 @@ impl<T: Real> Units<T> {
             }
             with(columns, tile);
         }
+        Ok(())
     }
 }
 
@@ -177,20 +190,21 @@ struct LogSums<'t, T> {
     units: &'t Units<T>,
     t: f64,
     rows: Range<usize>,
+    progress: &'t dyn Progress,
     buffers: &'t mut Buffers<T>,
 }
 
 impl<T: Real> Vectorized for LogSums<'_, T> {
-    type Output = Vec<f64>;
+    type Output = Result<Vec<f64>>;
 
     #[inline(always)]
-    fn run(self) -> Vec<f64> {
-        let LogSums { units, t, rows, buffers } = self;
+    fn run(self) -> Result<Vec<f64>> {
+        let LogSums { units, t, rows, progress, buffers } = self;
         let Buffers { tile, exponentials, .. } = buffers;
         let rate = 1.0 / t;
         // The largest product so far, and the sum of the exponentials relative to it.
         let mut running = vec![(f64::NEG_INFINITY, 0.0); rows.len()];
-        units.for_each_tile(&rows, tile, |columns, tile| {
+        units.for_each_tile(&rows, tile, progress, |columns, tile| {
             exponentials.resize(columns.len(), 0.0);
             for ((largest, sum), products) in running.iter_mut().zip(tile.chunks_exact(columns.len())) {
                 let here = products.iter().fold(f64::NEG_INFINITY, |largest, value| {
@@ -209,8 +223,8 @@ impl<T: Real> Vectorized for LogSums<'_, T> {
                 }
                 *sum += lane_sum(exponentials, |value| value);
             }
-        });
-        running.into_iter().map(|(largest, sum)| largest * rate + sum.ln()).collect()
+        })?;
+        Ok(running.into_iter().map(|(largest, sum)| largest * rate + sum.ln()).collect())
     }
 }
 
@@ -223,16 +237,17 @@ struct Gradient<'t, T> {
     /// The largest entry of all vectors.
     size: f64,
     rows: Range<usize>,
+    progress: &'t dyn Progress,
     gradient: &'t mut [T],
     buffers: &'t mut Buffers<T>,
 }
 
 impl<T: Real> Vectorized for Gradient<'_, T> {
-    type Output = (f64, Rounding);
+    type Output = Result<(f64, Rounding)>;
 
     #[inline(always)]
-    fn run(self) -> (f64, Rounding) {
-        let Gradient { units, t, log_sums, share, size, rows, gradient, buffers } = self;
+    fn run(self) -> Result<(f64, Rounding)> {
+        let Gradient { units, t, log_sums, share, size, rows, progress, gradient, buffers } = self;
         let Buffers { tile, product, exponentials } = buffers;
         let (d, rate) = (units.dimensions, 1.0 / t);
         let mut sums = vec![0.0; rows.len() * d];
@@ -240,7 +255,7 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
         product.resize(rows.len() * d, T::default());
         // Rows without a positive are no anchors, but negatives of others.
         let is_anchor = |position: usize| if units.positives(position) > 0 { 1.0 } else { 0.0 };
-        units.for_each_tile(&rows, tile, |columns, tile| {
+        units.for_each_tile(&rows, tile, progress, |columns, tile| {
             let width = columns.len();
             let column_anchors: Vec<f64> = columns.clone().map(is_anchor).collect();
             exponentials.resize(width, 0.0);
@@ -265,7 +280,7 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
                     *sum += value.to_f64();
                 }
             }
-        });
+        })?;
         let (mut total, mut rounding) = (0.0, Rounding::default());
         let mut unit = vec![0.0; d];
         let lists = rows.clone().zip(sums.chunks_exact_mut(d)).zip(gradient.chunks_exact_mut(d));
@@ -291,6 +306,6 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
             rounding =
                 rounding.or(Rounding { error: share * scale.apply(error), largest: largest_magnitude(gradient) });
         }
-        (total, rounding)
+        Ok((total, rounding))
     }
 }

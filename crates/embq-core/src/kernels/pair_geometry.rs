@@ -42,6 +42,7 @@ pub(crate) fn pair_geometry<T: Real>(
         let range = window.range();
         let blocks = geometry.radius[range.clone()].par_chunks_mut(BLOCK_ROWS).enumerate();
         blocks.try_for_each_init(Vec::new, |buffer, (block, radii)| {
+            progress.check()?;
             let start = range.start + block * BLOCK_ROWS;
             let rows = window.rows(start..start + radii.len(), buffer)?;
             let classes = (start..).map(|index| codes[scored.position(index)] as usize);

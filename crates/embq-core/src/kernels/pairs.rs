@@ -44,7 +44,7 @@ pub(crate) enum PairDistance {
 
 /// Rows sorted by class, ready for passes over their pairs.
 pub(crate) struct PairTiles<'a, T> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     distance: PairDistance,
     progress: &'a dyn Progress,
     /// The rows by class; behind them, if not all rows are scored, those that are, once more.
@@ -115,7 +115,7 @@ enum Side {
 }
 
 impl<'a, T: Real> PairTiles<'a, T> {
-    pub(crate) fn new(dataset: &'a Dataset, distance: PairDistance, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, distance: PairDistance, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values::<T>()?;
         let labels = dataset.labels();
         let (mut order, starts) = sort_by_class(labels.codes(), labels.counts());
@@ -188,7 +188,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             running.between.clear();
             running.between.resize(panel.classes.len() * (classes - panel.classes.start), 0.0);
             for strip in 0..panel.strips.len() {
-                self.strip(fold, &panel, strip, &mut running);
+                self.strip(fold, &panel, strip, &mut running)?;
             }
             pairs.add(&panel.classes, &running.between, self.class_weights, self.scale);
         }
@@ -219,7 +219,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 .map_init(Workspace::default, |workspace, columns| {
                     self.with_tiles(&positions, columns, &(0..0), Side::Rows, workspace)
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             let mut sums = vec![0.0; indices.len() * classes];
             sums.par_chunks_mut(classes).enumerate().for_each(|(row, sums)| {
                 parts.iter().for_each(|part| part.add_row(row, &mut sums[part.classes.clone()]));
@@ -259,7 +259,10 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     /// All pairs of the rows of one strip with themselves and the rows after them.
-    fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) {
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) -> Result<()> {
         let Running { states, pending, between } = running;
         let (n, classes) = (self.order.len(), self.class_weights.len());
         let first_class = panel.classes.start;
@@ -272,7 +275,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .map_init(Workspace::default, |workspace, columns| {
                 self.with_tiles(&strip, columns, &panel.classes, Side::Inside, workspace)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let (_, later_states) = states.split_at_mut(strip.end);
         let (_, later_pending) = pending.split_at_mut(strip.end);
         let outer: Vec<TileSums> = later_states
@@ -280,7 +283,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .zip(later_pending.par_chunks_mut(TILE))
             .zip(tiles(strip.end..n))
             .map_init(Workspace::default, |workspace, ((states, pending), columns)| {
-                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace);
+                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace)?;
                 let column_sums = std::mem::take(&mut sums.inner);
                 let panel_classes = panel.classes.len();
                 let means = &mut workspace.means;
@@ -296,9 +299,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
                         self.absorb(fold, state, position, first_class, &[sum], means);
                     }
                 }
-                sums
+                Ok(sums)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         // Sums of the strip's rows to the classes from the panel on; a large class's rows have met earlier strips.
         let mut sums = vec![0.0; strip.len() * width];
         if !single_strip {
@@ -336,6 +339,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 self.absorb(fold, state, strip.start + position, first_class, sums, means);
             },
         );
+        Ok(())
     }
 
     /// Turns sums into means and gives them to the fold.
@@ -352,6 +356,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     /// All tiles of a strip's rows with one tile of columns.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
     fn with_tiles(
         &self,
         strip: &Range<usize>,
@@ -359,7 +366,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         panel: &Range<usize>,
         side: Side,
         workspace: &mut Workspace<T>,
-    ) -> TileSums {
+    ) -> Result<TileSums> {
         let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
         // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
         let rows = if side == Side::Inside { strip.start..columns.end } else { strip.clone() };
@@ -385,9 +392,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
             });
             let pairs = row_tile.len() * columns.len();
             let once = if diagonal { columns.len() * (columns.len() + 1) / 2 } else { pairs };
-            self.progress.advance(once as u64);
+            self.progress.step(once as u64)?;
         }
-        sums
+        Ok(sums)
     }
 
     /// Whether errors of mean distances would be seen at a resolution. A distance that passes [`Real::PAIR_CANCELLATION`]

@@ -7,7 +7,7 @@ use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{ContrastivePairs, Real};
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
-use crate::progress::{Progress, Silent};
+use crate::progress::{NoProgress, Progress};
 
 /// The mean over anchors i with positives P(i) (the other rows of their class) of
 ///
@@ -42,7 +42,7 @@ impl SupervisedContrastive {
         embeddings: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<LossAndGradient<T>> {
-        self.of_dataset(&dataset(embeddings, labels, Distance::Cosine)?, &Silent)
+        self.of_dataset(&dataset(embeddings, labels, Distance::Cosine)?, &NoProgress)
     }
 
     /// As [`SupervisedContrastive::loss_and_gradient`], of a data set whose rows can be read in any order. Where no row
@@ -52,10 +52,10 @@ impl SupervisedContrastive {
     /// As [`SupervisedContrastive::loss_and_gradient`], and what reading rows reports.
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
         let t = checked_temperature(self.temperature)?;
-        if let Some((loss, gradient)) = ContrastivePairs::<T>::new(dataset, progress)?.loss_and_gradient(t) {
+        if let Some((loss, gradient)) = ContrastivePairs::<T>::new(dataset, progress)?.loss_and_gradient(t)? {
             return Ok(LossAndGradient { loss, gradient });
         }
-        let found = ContrastivePairs::<f64>::new(dataset, progress)?.loss_and_gradient(t);
+        let found = ContrastivePairs::<f64>::new(dataset, progress)?.loss_and_gradient(t)?;
         let (loss, gradient) = found.unwrap_or_default();
         Ok(LossAndGradient { loss, gradient: gradient.mapv(T::from_f64) })
     }

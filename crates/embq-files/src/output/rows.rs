@@ -31,7 +31,7 @@ pub enum RowFormat {
 /// Labels keep their type where the format has it:
 /// integers are 64 bits wide, and text where one does not fit.
 pub struct RowTable<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     scores: &'a RowScores,
     /// Number and class of each scored row.
     rows: Vec<(usize, u32)>,
@@ -147,7 +147,7 @@ struct JsonRow {
 
 impl<'a> RowTable<'a> {
     /// The table of a scored data set.
-    pub fn new(dataset: &'a Dataset, scores: &'a RowScores) -> Self {
+    pub fn new(dataset: &'a Dataset<'a>, scores: &'a RowScores) -> Self {
         let numbers = dataset.scored().positions().map(|position| dataset.source_row(position));
         let rows = numbers.zip(dataset.scored_members()).map(|(row, (code, _))| (row, code)).collect();
         RowTable { dataset, scores, rows }

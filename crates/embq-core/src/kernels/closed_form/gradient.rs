@@ -82,7 +82,7 @@ impl<T: Real> ClosedForm<'_, T> {
                     let pieces = vectors.par_chunks_mut(classes).zip(result.vectors.par_chunks(classes));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
                 }
-                self.progress.advance(rows as u64);
+                self.progress.step(rows as u64)?;
             }
             Ok(())
         })?;
@@ -97,6 +97,7 @@ impl<T: Real> ClosedForm<'_, T> {
             let blocks = gradient[range.start * d..range.end * d].par_chunks_mut(BLOCK_ROWS * d).enumerate();
             let here = blocks
                 .map_init(Default::default, |buffers, (index, gradient)| {
+                    self.progress.check()?;
                     let start = range.start + index * BLOCK_ROWS;
                     vectorized(FinishTask { kernel: self, window, start, sums: &sums, factor, gradient, buffers })
                 })

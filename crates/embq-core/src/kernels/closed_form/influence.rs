@@ -138,7 +138,7 @@ impl<T: Real> ClosedForm<'_, T> {
                     }
                 }
             }
-            self.progress.advance(blocks.iter().map(|block| block.places.len() as u64).sum());
+            self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
         }
         self.progress.end();
         self.progress.begin("influence of rows", n as u64);
@@ -160,7 +160,7 @@ impl<T: Real> ClosedForm<'_, T> {
                         target[row] = *value;
                     }
                 }
-                self.progress.advance(rows.len() as u64);
+                self.progress.step(rows.len() as u64)?;
             }
         }
         self.progress.end();
