@@ -14,7 +14,7 @@ use embq_core::data::{
 };
 use embq_core::distance::Distance;
 use embq_core::kernels::nearest_neighbours;
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use embq_core::suspects::{NEIGHBOURS, find_suspects};
 use embq_files::input;
 use rand_chacha::ChaCha8Rng;
@@ -75,8 +75,8 @@ fn measure(embeddings: Arc<Embeddings>, labels: &LabelColumn) -> Result<Found, B
     for seed in 100..100 + SEEDS {
         let (column, flipped) = flip(labels, seed);
         let count = flipped.iter().filter(|flipped| **flipped).count();
-        let dataset = Dataset::new(Arc::clone(&embeddings), &column, Distance::Cosine, &DatasetOptions::default())?;
-        let list = find_suspects(&dataset, None, NEIGHBOURS, &RowNames::default(), &Silent)?;
+        let dataset = Dataset::join(Arc::clone(&embeddings), &column, Distance::Cosine, &DatasetOptions::default())?;
+        let list = find_suspects(&dataset, None, NEIGHBOURS, &RowNames::default(), &NoProgress)?;
         let suspects: Vec<usize> = list.suspects.iter().map(|suspect| suspect.row).collect();
         let baseline = baseline(&dataset)?;
         let share = |rows: &[usize], looked_at: usize| {
@@ -119,7 +119,7 @@ fn flip(labels: &LabelColumn, seed: u64) -> (LabelColumn, Vec<bool>) {
 
 /// All rows, by the votes of their nearest neighbours for the strongest other label less those for their own.
 fn baseline(dataset: &Dataset) -> Result<Vec<usize>, Box<dyn Error>> {
-    let found = nearest_neighbours(dataset, NEIGHBOURS, &Silent)?;
+    let found = nearest_neighbours(dataset, NEIGHBOURS, &NoProgress)?;
     let codes = dataset.labels().codes();
     let mut ranked: Vec<(i64, usize)> = (0..dataset.len())
         .map(|row| {

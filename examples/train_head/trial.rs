@@ -7,7 +7,7 @@ use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, L
 use embq_core::evaluation::{Settings, evaluate};
 use embq_core::losses::{CrossEntropy, SoftSilhouette, SupervisedContrastive};
 use embq_core::metrics::Selection;
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::{Array1, Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -257,12 +257,12 @@ fn silhouette(embeddings: Array2<f32>, labels: &[usize]) -> Result<f64, Box<dyn 
     let mut column = LabelColumnBuilder::new(LabelType::Integer);
     labels.iter().for_each(|&label| column.push_integer(label as i128));
     let settings = Settings { metrics: Selection::parse(["silhouette"])?, ..Settings::default() };
-    let dataset = Dataset::new(
+    let dataset = Dataset::join(
         Embeddings::from_f32(Origin::new("held-out rows"), embeddings),
         &column.finish(Origin::new("labels")),
         settings.distance,
         &DatasetOptions::default(),
     )?;
-    let scored = evaluate(&dataset, &settings, &Silent)?;
+    let scored = evaluate(&dataset, &settings, &NoProgress)?;
     Ok(scored.evaluation.metrics.get("silhouette").copied().flatten().ok_or("the silhouette is undefined")?)
 }

@@ -344,7 +344,7 @@ impl Plan {
     }
 
     /// The data set of a checkpoint, and the ids of the stored rows.
-    fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset, Option<LabelColumn>)> {
+    fn dataset(&self, place: usize, settings: &Settings) -> Result<(Dataset<'static>, Option<LabelColumn>)> {
         let mut columns = vec![self.labels_of(place)?];
         columns.extend(self.options.key.as_deref());
         let mut loaded = input::load_with(
@@ -356,7 +356,7 @@ impl Plan {
         let key = if self.options.key.is_some() { loaded.labels.pop() } else { None };
         let options =
             DatasetOptions { choice: self.options.rows.choice(), weights: loaded.weights, seed: settings.seed };
-        let dataset = Dataset::new(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
+        let dataset = Dataset::join(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
         Ok((dataset, key))
     }
 

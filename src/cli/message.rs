@@ -5,6 +5,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::wording;
 use crate::report::visible;
 use embq_core::error::Error;
 
@@ -15,8 +16,8 @@ const fn mark(colour: AnsiColor) -> Style {
 /// Reports an error, its causes, and the tip if there is one.
 pub(crate) fn error(error: &Error) {
     let red = mark(AnsiColor::Red);
-    say(&format!("{red}error:{red:#} {}", shown(&error.to_string())));
-    let message = error.to_string();
+    let message = wording::problem(error);
+    say(&format!("{red}error:{red:#} {}", shown(&message)));
     let mut source = error.source();
     while let Some(cause) = source {
         // Some messages already contain their cause.
@@ -25,7 +26,7 @@ pub(crate) fn error(error: &Error) {
         }
         source = cause.source();
     }
-    if let Some(tip) = error.tip() {
+    if let Some(tip) = wording::tip(error) {
         let green = mark(AnsiColor::Green);
         say(&format!("  {green}tip:{green:#} {}", shown(&tip)));
     }

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod score;
 mod suspects;
+mod wording;
 
 use std::any::Any;
 use std::ffi::OsString;

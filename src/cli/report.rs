@@ -109,14 +109,14 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLi
     Ok(html::render_checkpoints(&checkpoints, Some(&line.to_string())))
 }
 
-fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset, RowNames)> {
+fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset<'static>, RowNames)> {
     let weights = arguments.sample.row_weights.as_deref();
     let NamedRows { loaded, labels, names } =
         NamedRows::load(embeddings, &arguments.labels, weights, &arguments.names, &arguments.reading)?;
     let Settings { distance, seed, .. } = arguments.measure.settings();
     let choice = RowChoice { subsample: arguments.sample.subsample, ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed };
-    Ok((Dataset::new(loaded.embeddings, &labels, distance, &options)?, names))
+    Ok((Dataset::join(loaded.embeddings, &labels, distance, &options)?, names))
 }
 
 fn settings(arguments: &ReportArguments) -> Settings {

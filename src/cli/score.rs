@@ -197,7 +197,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     });
     let mut columns = input.labels;
     let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
-    let dataset = |labels: &LabelColumn| Dataset::new(Arc::clone(&embeddings), labels, settings.distance, &options);
+    let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = columns.iter().map(dataset).collect::<Result<_>>()?;
     let read_seconds = started.elapsed().as_secs_f64();
 
@@ -297,7 +297,7 @@ fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
 
 /// What one labelling gives in addition to its result.
 struct Tables<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     rows: RowScores,
     matrix: Option<Array2<Option<f64>>>,
 }
@@ -345,7 +345,7 @@ fn labellings(arguments: &ScoreArguments, pages: &[String]) -> Result<Vec<String
 }
 
 /// The rows in which neighbours are searched, if they are not the embeddings themselves.
-fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Dataset>> {
+fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Dataset<'static>>> {
     let (Some(embeddings), Some(labels)) = (&arguments.gallery, &arguments.gallery_labels) else { return Ok(None) };
     let loaded = input::load_with(embeddings, &[labels], None, &arguments.reading.options())?;
     let Some(column) = loaded.labels.first() else { return Ok(None) };
@@ -355,7 +355,7 @@ fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Data
         ..Default::default()
     };
     let options = DatasetOptions { choice, ..Default::default() };
-    Dataset::new(loaded.embeddings, column, distance, &options).map(Some)
+    Dataset::join(loaded.embeddings, column, distance, &options).map(Some)
 }
 
 fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {

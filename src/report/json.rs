@@ -68,7 +68,7 @@ pub fn serialise(value: &impl serde::Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value);
     let mut text = text.map_err(|error| Error::Setting {
         problem: format!("the result cannot be written as JSON: {error}"),
-        tip: None,
+        cure: None,
     })?;
     text.push('\n');
     Ok(text)

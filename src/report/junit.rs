@@ -28,6 +28,6 @@ pub fn render(suite: &str, gates: &[GateOutcome]) -> Result<String> {
     report.add_test_suite(tests);
     report.to_string().map_err(|error| Error::Setting {
         problem: format!("the gates cannot be written as JUnit: {error}"),
-        tip: None,
+        cure: None,
     })
 }

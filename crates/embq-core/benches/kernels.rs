@@ -11,7 +11,7 @@ use embq_core::evaluation::{Settings, evaluate};
 use embq_core::kernels::{ClassDistanceKernel, Eigen, RowFold, Wanted, covariance, nearest_neighbours};
 use embq_core::losses::{CenterLoss, CrossEntropy, SoftSilhouette, SupervisedContrastive};
 use embq_core::metrics::{RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::{Array1, Array2};
 
 const ROWS: usize = 8192;
@@ -34,12 +34,12 @@ fn labels(classes: usize) -> Vec<usize> {
     (0..ROWS).map(|row| row % 97 * classes / 97 + row / 97 % (classes.div_ceil(97))).collect()
 }
 
-fn dataset(distance: Distance, classes: usize) -> Dataset {
+fn dataset(distance: Distance, classes: usize) -> Dataset<'static> {
     let mut column = LabelColumnBuilder::new(LabelType::Integer);
     labels(classes).into_iter().for_each(|label| column.push_integer(label as i128));
     let embeddings = Embeddings::from_f32(Origin::new("rows"), rows());
     let labels = column.finish(Origin::new("labels"));
-    Dataset::new(embeddings, &labels, distance, &DatasetOptions::default()).expect("rows and labels fit")
+    Dataset::join(embeddings, &labels, distance, &DatasetOptions::default()).expect("rows and labels fit")
 }
 
 /// Keeps nothing: what remains is the cost of the distances.
@@ -84,7 +84,7 @@ fn pass(bencher: Bencher, (distance, precision, classes): (Distance, Precision, 
         softmax: SmoothMaximum::Lse,
         counts: dataset.labels().counts(),
     };
-    let kernel = ClassDistanceKernel::new(&dataset, distance, precision, &Silent).expect("a kernel");
+    let kernel = ClassDistanceKernel::new(&dataset, distance, precision, &NoProgress).expect("a kernel");
     bencher.bench_local(|| {
         if scored {
             kernel.pass(&fold, Wanted::default()).expect("a pass").rows.len()
@@ -99,7 +99,7 @@ fn pass(bencher: Bencher, (distance, precision, classes): (Distance, Precision, 
 fn preparation(bencher: Bencher, (distance, precision, classes): (Distance, Precision, usize)) {
     let dataset = dataset(distance, classes);
     bencher.bench_local(|| {
-        let kernel = ClassDistanceKernel::new(&dataset, distance, precision, &Silent).expect("a kernel");
+        let kernel = ClassDistanceKernel::new(&dataset, distance, precision, &NoProgress).expect("a kernel");
         std::mem::size_of_val(&kernel)
     });
 }
@@ -117,14 +117,14 @@ fn distances_and_scores(bencher: Bencher, case: (Distance, Precision, usize)) {
 #[divan::bench(args = [Distance::Cosine, Distance::Euclidean, Distance::Manhattan])]
 fn neighbours(bencher: Bencher, distance: Distance) {
     let dataset = dataset(distance, 100);
-    bencher.bench_local(|| nearest_neighbours(&dataset, 10, &Silent).expect("neighbours").indices.len());
+    bencher.bench_local(|| nearest_neighbours(&dataset, 10, &NoProgress).expect("neighbours").indices.len());
 }
 
 #[divan::bench]
 fn covariance_and_eigenvalues(bencher: Bencher) {
     let dataset = dataset(Distance::Cosine, 100);
     bencher.bench_local(|| {
-        let covariance = covariance(&dataset, &Silent).expect("a covariance");
+        let covariance = covariance(&dataset, &NoProgress).expect("a covariance");
         Eigen::of(&covariance.matrix, 0).expect("eigenvalues").values.len()
     });
 }
@@ -135,7 +135,7 @@ fn metric(bencher: Bencher, name: &str) {
     let settings =
         Settings { metrics: Selection::parse([name]).expect("a metric"), rows: false, ..Settings::default() };
     let dataset = dataset(Distance::Cosine, 100);
-    bencher.bench_local(|| evaluate(&dataset, &settings, &Silent).expect("an evaluation").evaluation.metrics.len());
+    bencher.bench_local(|| evaluate(&dataset, &settings, &NoProgress).expect("an evaluation").evaluation.metrics.len());
 }
 
 /// The silhouette alone, and with the influence of every row on it and on those of the classes.
@@ -144,7 +144,7 @@ fn intervals(bencher: Bencher, (distance, intervals): (Distance, bool)) {
     let metrics = Selection::parse(["silhouette"]).expect("a metric");
     let settings = Settings { distance, intervals, metrics, rows: false, ..Settings::default() };
     let dataset = dataset(distance, 100);
-    bencher.bench_local(|| evaluate(&dataset, &settings, &Silent).expect("an evaluation").evaluation.metrics.len());
+    bencher.bench_local(|| evaluate(&dataset, &settings, &NoProgress).expect("an evaluation").evaluation.metrics.len());
 }
 
 #[divan::bench(args = [(Distance::Cosine, 10), (Distance::Cosine, 1000), (Distance::Euclidean, 10)])]

@@ -52,7 +52,22 @@ impl Distance {
 
     /// Whether mean distances to classes follow from class sums alone, without looking at pairs.
     pub fn has_closed_form(self) -> bool {
-        matches!(self.computed(), Distance::Cosine | Distance::SqEuclidean)
+        match self {
+            Distance::Cosine | Distance::SqEuclidean | Distance::Hamming => true,
+            Distance::Euclidean | Distance::Manhattan | Distance::Precomputed => false,
+        }
+    }
+
+    /// Whether rows are compared as unit vectors, so that a zero vector has no distance.
+    pub(crate) fn is_of_unit_vectors(self) -> bool {
+        match self {
+            Distance::Cosine => true,
+            Distance::Euclidean
+            | Distance::SqEuclidean
+            | Distance::Manhattan
+            | Distance::Hamming
+            | Distance::Precomputed => false,
+        }
     }
 
     /// The distance that is computed: the Hamming distance of bits is the squared Euclidean distance of bits of length
@@ -60,7 +75,11 @@ impl Distance {
     pub fn computed(self) -> Self {
         match self {
             Distance::Hamming => Distance::SqEuclidean,
-            other => other,
+            Distance::Cosine
+            | Distance::Euclidean
+            | Distance::SqEuclidean
+            | Distance::Manhattan
+            | Distance::Precomputed => self,
         }
     }
 }

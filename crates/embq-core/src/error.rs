@@ -1,9 +1,12 @@
 //! The library's error type.
 //!
-//! Every message names what is wrong and where; [`Error::tip`] names the cure where there is one.
+//! Every message names what is wrong and where. [`Error::cure`] says what would help as a value, so that a program can
+//! name its options and a binding its arguments.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
+
+use crate::distance::Distance;
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -116,11 +119,37 @@ pub enum Error {
 
     /// A precomputed distance matrix that is not one.
     #[error("{name}: not a distance matrix: {problem}")]
-    NotADistanceMatrix { name: String, problem: String },
+    NotADistanceMatrix { name: String, problem: String, cure: Cure },
 
-    /// An option or a combination of options that cannot be honoured.
+    /// A data set made for one distance and asked for another that needs other rows.
+    #[error("the data set was checked for {made_for} distances, not {asked}")]
+    OtherDistance { made_for: Distance, asked: Distance },
+
+    /// A class that was to be included or excluded, and that no row has.
+    #[error("no row of {name} has the label '{label}'")]
+    UnknownClass {
+        name: String,
+        label: String,
+        /// Whether it was to be included.
+        included: bool,
+        available: Vec<String>,
+    },
+
+    /// A subsample that is too small to hold a row of each class.
+    #[error("a subsample of {rows} is less than a row for each of the {classes} classes")]
+    Subsample { rows: usize, classes: usize },
+
+    /// A temperature that was to be found, and is not.
+    #[error("no temperature is found: {problem}")]
+    NoTemperature { problem: String },
+
+    /// A setting or a combination of settings that cannot be honoured.
     #[error("{problem}")]
-    Setting { problem: String, tip: Option<String> },
+    Setting { problem: String, cure: Option<Cure> },
+
+    /// The work was cancelled, by [`Progress::is_cancelled`](crate::progress::Progress::is_cancelled).
+    #[error("cancelled")]
+    Cancelled,
 
     /// An output that cannot be written.
     #[error("{path}: cannot write: {problem}")]
@@ -131,62 +160,119 @@ pub enum Error {
     Row { name: String, row: usize, problem: String, tip: Option<String> },
 }
 
+/// What would help against an error. As text it speaks of no option or argument: whoever has these names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cure {
+    /// Advice in words that are the same everywhere.
+    Advice(String),
+    /// Repair the invalid rows, or leave them out.
+    DropInvalid,
+    /// Leave the zero vectors out, or take a distance that they have.
+    DropZeroVectors,
+    /// Fill the missing labels, or leave their rows out.
+    DropUnlabelled,
+    /// Compute in float64.
+    UseFloat64,
+    /// See that the labels are the right ones, and which of them are ignored.
+    CheckLabels,
+    /// See which rows are left out by choice.
+    CheckRowChoice,
+    /// Give a square, symmetric matrix with a zero diagonal.
+    GiveDistanceMatrix,
+    /// Give a temperature instead of having it found.
+    GiveTemperature,
+    /// Name the class of each column of a classifier.
+    NameColumns,
+    /// Leave the gallery out.
+    DropGallery,
+    /// Score all rows, or leave intervals out.
+    ScoreAllRows,
+}
+
+impl fmt::Display for Cure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Cure::Advice(advice) => advice,
+            Cure::DropInvalid => "repair these rows, or leave them out",
+            Cure::DropZeroVectors => "leave these rows out, or use Euclidean distances",
+            Cure::DropUnlabelled => "fill these labels, or leave these rows out",
+            Cure::UseFloat64 => "compute in float64",
+            Cure::CheckLabels => "check that the labels are the right ones, and which of them are ignored",
+            Cure::CheckRowChoice => "check which rows are left out",
+            Cure::GiveDistanceMatrix => "precomputed distances are a square, symmetric matrix with a zero diagonal",
+            Cure::GiveTemperature => "give a temperature, such as 0.1",
+            Cure::NameColumns => "name the class of each column",
+            Cure::DropGallery => "leave out the gallery",
+            Cure::ScoreAllRows => "score all rows, or leave out the intervals",
+        })
+    }
+}
+
+impl From<String> for Cure {
+    fn from(advice: String) -> Self {
+        Cure::Advice(advice)
+    }
+}
+
+impl From<&str> for Cure {
+    fn from(advice: &str) -> Self {
+        Cure::Advice(advice.to_owned())
+    }
+}
+
 impl Error {
-    /// The cure, where one is known: a sentence for the line after the message.
-    pub fn tip(&self) -> Option<String> {
+    /// What would help, where that is known.
+    pub fn cure(&self) -> Option<Cure> {
+        let advice = |text: &str| Some(Cure::from(text));
         match self {
-            Error::NotFound { closest, .. } => closest.as_ref().map(|name| format!("did you mean '{name}'?")),
-            Error::Malformed { tip, .. }
-            | Error::ElementType { tip, .. }
-            | Error::Setting { tip, .. }
-            | Error::Row { tip, .. } => tip.clone(),
+            Error::NotFound { closest, .. } => closest.as_ref().map(|name| format!("did you mean '{name}'?").into()),
+            Error::Malformed { tip, .. } | Error::ElementType { tip, .. } | Error::Row { tip, .. } => {
+                tip.clone().map(Cure::Advice)
+            }
+            Error::Setting { cure, .. } => cure.clone(),
+            Error::NotADistanceMatrix { cure, .. } => Some(cure.clone()),
             Error::Shape { shape, .. } => match shape[..] {
-                [_] => Some("in Python, array.reshape(-1, 1) makes one-dimensional embeddings of it".into()),
-                [_, 1] | [1, _] => Some("in Python, array.ravel() makes one row of values of it".into()),
+                [_] => advice("in Python, array.reshape(-1, 1) makes one-dimensional embeddings of it"),
+                [_, 1] | [1, _] => advice("in Python, array.ravel() makes one row of values of it"),
                 [_, _, _] => {
-                    Some("make one vector of each row first, for example array.mean(1), which pools its tokens".into())
+                    advice("make one vector of each row first, for example array.mean(1), which pools its tokens")
                 }
                 _ => None,
             },
-            Error::Truncated { .. } => Some("save or copy the file again: its end is missing".into()),
-            Error::Pickle { cure, .. } => Some(cure.clone()),
-            Error::UnknownSelector { wanted, available, .. } => Some(choices(Some(wanted), available)),
-            Error::SelectorNeeded { available, .. } => Some(choices(None, available)),
+            Error::Truncated { .. } => advice("save or copy the file again: its end is missing"),
+            Error::Pickle { cure, .. } => advice(cure),
+            Error::UnknownSelector { wanted, available, .. } => Some(choices(Some(wanted), available).into()),
+            Error::SelectorNeeded { available, .. } => Some(choices(None, available).into()),
+            Error::UnknownClass { label, available, .. } => Some(choices(Some(label), available).into()),
             Error::AmbiguousName { name, .. } => {
-                Some(format!("write './{name}' for the file or ':{name}' for the column"))
+                Some(format!("write './{name}' for the file or ':{name}' for the column").into())
             }
             Error::RowCounts { what, .. } => {
-                Some(format!("every row of the embeddings needs exactly one {what}, in the same order"))
+                Some(format!("every row of the embeddings needs exactly one {what}, in the same order").into())
             }
-            Error::Choice { tip, .. } | Error::RowCountsExplained { tip, .. } => Some(tip.clone()),
-            Error::NonFinite { .. } | Error::UnusableRow { .. } => {
-                Some("repair these rows, or leave them out with --drop-invalid".into())
-            }
-            Error::ZeroVector { .. } => {
-                Some("leave these rows out with --drop-invalid, or use --distance euclidean".into())
-            }
-            Error::Overflow { precision: "float32", .. } => Some("leave out --precision f32".into()),
-            Error::Overflow { .. } => Some("divide the embeddings by a constant: silhouettes do not change".into()),
-            Error::MissingLabel { .. } => {
-                Some("fill these labels, or leave these rows out with --drop-null-labels".into())
-            }
-            Error::TooFewClasses { .. } => {
-                Some("check that the label column is the right one, and what --ignore-label leaves out".into())
-            }
+            Error::Choice { tip, .. } | Error::RowCountsExplained { tip, .. } => advice(tip),
+            Error::NonFinite { .. } | Error::UnusableRow { .. } => Some(Cure::DropInvalid),
+            Error::ZeroVector { .. } => Some(Cure::DropZeroVectors),
+            Error::Overflow { precision: "float32", .. } => Some(Cure::UseFloat64),
+            Error::Overflow { .. } => advice("divide the embeddings by a constant: silhouettes do not change"),
+            Error::MissingLabel { .. } => Some(Cure::DropUnlabelled),
+            Error::TooFewClasses { .. } => Some(Cure::CheckLabels),
             Error::TooManyClasses { .. } => {
-                Some("every row is a class of its own: check that the label column is not an id".into())
+                advice("every row is a class of its own: check that the label column is not an id")
             }
-            Error::NotADistanceMatrix { name, problem } if name.ends_with(".npy") && problem.contains(", but ") => {
-                let output = name.replace(".npy", ".symmetric.npy");
-                Some(format!(
-                    "if the two directions are one distance: m = numpy.load({name:?}); numpy.save({output:?}, (m + m.T) / 2)"
-                ))
+            Error::OtherDistance { .. } => advice("make the data set with the distance of the settings"),
+            Error::Subsample { classes, .. } => Some(format!("take at least {classes}").into()),
+            Error::NoTemperature { .. } => Some(Cure::GiveTemperature),
+            Error::Io { .. } | Error::Cell { .. } | Error::Weight { .. } | Error::Output { .. } | Error::Cancelled => {
+                None
             }
-            Error::NotADistanceMatrix { .. } => {
-                Some("--distance precomputed wants a square, symmetric matrix with a zero diagonal".into())
-            }
-            Error::Io { .. } | Error::Cell { .. } | Error::Weight { .. } | Error::Output { .. } => None,
         }
+    }
+
+    /// The cure as a sentence that speaks of no option.
+    pub fn tip(&self) -> Option<String> {
+        self.cure().map(|cure| cure.to_string())
     }
 
     /// An I/O failure on `path` while doing `action` ("read", "open", ...).
@@ -195,8 +281,8 @@ impl Error {
     }
 
     /// A setting that cannot be honoured, with its cure.
-    pub fn setting(problem: impl Into<String>, tip: impl Into<String>) -> Self {
-        Error::Setting { problem: problem.into(), tip: Some(tip.into()) }
+    pub fn setting(problem: impl Into<String>, cure: impl Into<Cure>) -> Self {
+        Error::Setting { problem: problem.into(), cure: Some(cure.into()) }
     }
 }
 

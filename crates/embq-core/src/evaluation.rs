@@ -135,10 +135,7 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
     }
     for distance in std::iter::once(dataset).chain(auxiliary.gallery).map(Dataset::distance) {
         if settings.distance.computed() != distance {
-            return Err(Error::setting(
-                format!("the data set was checked for {distance} distances, not {}", settings.distance),
-                "make the data set with the distance of the settings",
-            ));
+            return Err(Error::OtherDistance { made_for: distance, asked: settings.distance });
         }
     }
     if let Some(batches) = auxiliary.batches
@@ -157,11 +154,11 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
 
 /// The data set, or its copy in memory if rows are needed in any order and their source has but one.
 fn in_any_order<'d>(
-    dataset: &'d Dataset,
+    dataset: &'d Dataset<'d>,
     needed: bool,
     precision: Precision,
-    copy: &'d mut Option<Dataset>,
-) -> Result<&'d Dataset> {
+    copy: &'d mut Option<Dataset<'static>>,
+) -> Result<&'d Dataset<'d>> {
     if !needed || dataset.embeddings().blocks().is_random_access() {
         return Ok(dataset);
     }

@@ -1,36 +1,82 @@
-//! The numeric heart of embq: how well does a space of embeddings separate the classes of its rows?
+//! How well does a space of embeddings separate the classes of its rows?
 //!
-//! Data flow through the rooms in one direction: [`kernels`] turn the rows of [`data`] into mean distances to classes,
-//! [`metrics`] turn those into numbers, and [`evaluation`] puts the numbers of one input together. [`losses`] are for
-//! training loops, and [`objective`] puts a loss and its gradient together. Nothing here reads or writes files, and
-//! nothing prints.
+//! Silhouettes and soft silhouettes computed exactly and without an N x N matrix, the other metrics of labelled
+//! embeddings, losses with exact gradients, confidence intervals, and comparisons of checkpoints. Nothing here reads or
+//! writes files, prints, or depends on the number of threads: a result has the same bits on any of them.
+//!
+//! From a matrix and labels to a result:
 //!
 //! ```
-//! use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
-//! use embq_core::distance::Distance;
-//! use embq_core::evaluation::{Settings, evaluate};
-//! use embq_core::progress::Silent;
-//! use ndarray::array;
-//!
+//! use embq_core::{Dataset, Settings, evaluate};
 //! # fn main() -> embq_core::Result<()> {
-//! let embeddings = array![[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]];
-//! let mut labels = LabelColumnBuilder::new(LabelType::Text);
-//! for label in ["near", "near", "far", "far"] {
-//!     labels.push_text(label);
-//! }
+//! let rows = ndarray::array![[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0]];
+//! let result = evaluate(&Dataset::new(rows.view(), ["cat", "cat", "dog", "dog"])?, &Settings::default())?;
+//! assert!(result.metric("silhouette").is_some_and(|silhouette| silhouette > 0.8));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rows are borrowed, not copied. Labels are integers, strings or booleans from any iterator. Other distances and
+//! metrics are settings, and every row has a score:
+//!
+//! ```
+//! use embq_core::metrics::Selection;
+//! use embq_core::{Dataset, Distance, Settings, evaluate};
+//! # fn main() -> embq_core::Result<()> {
+//! let rows = ndarray::array![[0.0_f32], [1.0], [3.0], [9.0]];
 //! let settings = Settings {
 //!     distance: Distance::Euclidean,
+//!     metrics: Selection::parse(["silhouette", "davies_bouldin"])?,
 //!     ..Settings::default()
 //! };
-//! let dataset = Dataset::new(
-//!     Embeddings::from_f64(Origin::new("embeddings"), embeddings),
-//!     &labels.finish(Origin::new("labels")),
-//!     settings.distance,
-//!     &DatasetOptions::default(),
-//! )?;
-//! let scored = evaluate(&dataset, &settings, &Silent)?;
-//! let silhouette = scored.evaluation.metrics["silhouette"].unwrap();
-//! assert!((silhouette - 7.0 / 15.0).abs() < 1e-12);
+//! let result = evaluate(&Dataset::new(&rows, [0, 0, 1, 1])?, &settings)?;
+//! let worst = (0..4).min_by(|i, j| result.rows.silhouette[*i].total_cmp(&result.rows.silhouette[*j]));
+//! assert_eq!(worst, Some(2));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Weights, and which rows take part, belong to the data set ([`Dataset::builder`]); a gallery, batches and progress to
+//! the evaluation ([`Evaluator`]):
+//!
+//! ```
+//! use embq_core::metrics::Selection;
+//! use embq_core::{Dataset, Evaluator, Settings};
+//! # fn main() -> embq_core::Result<()> {
+//! let queries = ndarray::array![[1.0, 0.1], [0.9, 0.3], [0.2, 1.0], [f64::NAN, 1.0]];
+//! let gallery = ndarray::array![[1.0, 0.2], [0.1, 1.0], [0.9, 0.8]];
+//! let queries = Dataset::builder(&queries, ["cat", "cat", "dog", "dog"]).drop_invalid().build()?;
+//! let gallery = Dataset::new(&gallery, ["cat", "dog", "dog"])?;
+//! let settings = Settings { metrics: Selection::parse(["recall"])?, ks: vec![1], rows: false, ..Settings::default() };
+//! let result = Evaluator::new(&settings).gallery(&gallery).evaluate(&queries)?;
+//! assert_eq!(result.metric("recall@1"), Some(1.0));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`losses`] are for training loops: a view of the batch goes in, a gradient in its shape comes out.
+//!
+//! ```
+//! use embq_core::losses::SoftSilhouette;
+//! # fn main() -> embq_core::Result<()> {
+//! let batch = ndarray::array![[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0_f32]];
+//! let labels = [0, 0, 1, 1];
+//! let step = SoftSilhouette::new(0.1).loss_and_gradient(batch.view(), &labels)?;
+//! let moved = &batch - &(&step.gradient * 0.1);
+//! assert!(SoftSilhouette::new(0.1).loss(moved.view(), &labels)? < step.loss);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Errors carry what would help as a value, and long work can be cancelled ([`progress::Progress`]):
+//!
+//! ```
+//! use embq_core::{Cure, Dataset, Error, Settings, evaluate};
+//! # fn main() -> embq_core::Result<()> {
+//! let rows = ndarray::array![[1.0, 0.1], [f64::INFINITY, 0.3], [0.2, 1.0], [0.4, 1.0]];
+//! let error = evaluate(&Dataset::new(&rows, [0, 0, 1, 1])?, &Settings::default()).unwrap_err();
+//! assert!(matches!(error, Error::NonFinite { row: 1, column: 0, .. }));
+//! assert_eq!(error.cure(), Some(Cure::DropInvalid));
 //! # Ok(())
 //! # }
 //! ```
@@ -40,18 +86,31 @@
 
 pub mod comparison;
 pub mod data;
-pub mod detail;
 pub mod distance;
 pub mod error;
 pub mod evaluation;
-pub mod kernels;
+mod evaluator;
 pub mod losses;
 pub mod metrics;
-pub mod objective;
 pub mod progress;
-pub mod quantity;
-pub mod statistics;
 pub mod suspects;
+
+// For the program and its file formats; these change without notice.
+#[doc(hidden)]
+pub mod detail;
+#[doc(hidden)]
+pub mod kernels;
+#[doc(hidden)]
+pub mod objective;
+#[doc(hidden)]
+pub mod quantity;
+#[doc(hidden)]
+pub mod statistics;
+#[doc(hidden)]
 pub mod uncertainty;
 
-pub use error::{Error, Result};
+pub use data::{Dataset, DatasetBuilder};
+pub use distance::Distance;
+pub use error::{Cure, Error, Result};
+pub use evaluation::{Evaluation, Scored, Settings, Temperature};
+pub use evaluator::{Evaluator, evaluate};

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Dataset, Excluded, LabelColumn, Precision, RowChoice, shuffled};
 use crate::distance::Distance;
-use crate::error::{Error, Result};
+use crate::error::{Cure, Error, Result};
 use crate::evaluation::{InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, Temperature, Timing};
 use crate::kernels::{ClassDistanceKernel, Real, sort_by_class};
 use crate::losses::{
     Classifier, GradientSquares, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive,
 };
 use crate::metrics::{SmoothMaximum, SoftMinimum, find_temperature};
-use crate::progress::{Progress, Silent};
+use crate::progress::{NoProgress, Progress};
 
 /// How many of the rows with the largest gradient are told.
 const ROWS_TOLD: usize = 10;
@@ -370,7 +370,7 @@ fn columns_of(dataset: &Dataset, named: &NamedClassifier) -> Result<Vec<usize>> 
         None => {
             return Err(Error::setting(
                 format!("{} is for {classes} classes, and the labels have {}", named.path, names.len()),
-                "name the class of each column with --logit-labels",
+                Cure::NameColumns,
             ));
         }
         Some(columns) => {
@@ -443,7 +443,7 @@ fn in_batches<T: Real>(
                 (classifier.of_rows(rows), rows.iter().map(|&row| columns[row]).collect::<Vec<usize>>())
             });
             let own = own.as_ref().map(|(classifier, columns)| (classifier, &columns[..]));
-            let step = hybrid.of_dataset::<T>(&batch, own, &Silent)?;
+            let step = hybrid.of_dataset::<T>(&batch, own, &NoProgress)?;
             Ok((step, batch.labels().singletons()))
         };
         let steps: Vec<(HybridStep<T>, usize)> = batches.par_iter().map(compute).collect::<Result<_>>()?;
@@ -453,7 +453,7 @@ fn in_batches<T: Real>(
             alone += singletons;
             add_batch(&mut total, rows, step, share, classifier.map(|(classifier, _)| classifier));
         }
-        progress.advance(batches.len() as u64);
+        progress.step(batches.len() as u64)?;
     }
     progress.end();
     // Batches share no row, so that the squares of their norms add up.

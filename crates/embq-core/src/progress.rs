@@ -1,22 +1,94 @@
-//! How long work tells that it goes on.
+//! Progress reporting and cancellation of long work.
 
-/// Receives the progress of long work. The library never draws anything itself.
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Receives the progress of long work and can stop it. The library itself draws nothing and handles no signal.
+///
+/// ```
+/// use embq_core::progress::Progress;
+///
+/// struct Log;
+///
+/// impl Progress for Log {
+///     fn begin(&self, stage: &str, total: u64) {
+///         eprintln!("{stage}: {total} steps");
+///     }
+/// }
+/// ```
 pub trait Progress: Sync {
-    /// A stage of `total` steps begins.
-    fn begin(&self, stage: &str, total: u64);
+    /// A stage of `total` steps begins. Stages follow one another; one that fails or is cancelled does not end.
+    fn begin(&self, stage: &str, total: u64) {
+        let _ = (stage, total);
+    }
 
-    /// `steps` more steps of the current stage are done.
-    fn advance(&self, steps: u64);
+    /// `steps` more steps of the current stage are done; called from any thread.
+    fn advance(&self, steps: u64) {
+        let _ = steps;
+    }
 
     /// The current stage is over.
-    fn end(&self);
+    fn end(&self) {}
+
+    /// Whether to stop: asked often, from any thread, after every block of rows or pairs. Once this is true the work
+    /// returns [`Error::Cancelled`] without a result.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
-/// Tells nobody.
-pub struct Silent;
+impl dyn Progress + '_ {
+    /// # Errors
+    /// [`Error::Cancelled`] if the work is to stop.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
 
-impl Progress for Silent {
-    fn begin(&self, _stage: &str, _total: u64) {}
-    fn advance(&self, _steps: u64) {}
-    fn end(&self) {}
+    /// `steps` more steps are done.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn step(&self, steps: u64) -> Result<()> {
+        self.advance(steps);
+        self.check()
+    }
+}
+
+/// No progress reports, and no cancellation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {}
+
+/// A flag that cancels work, to be raised by a signal handler or another thread.
+///
+/// ```
+/// use embq_core::progress::CancelFlag;
+/// use embq_core::{Dataset, Error, Evaluator, Settings};
+///
+/// # fn main() -> embq_core::Result<()> {
+/// let rows = ndarray::array![[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0]];
+/// let flag = CancelFlag::default();
+/// flag.cancel();
+/// let settings = Settings::default();
+/// let cancelled = Evaluator::new(&settings).progress(&flag).evaluate(&Dataset::new(rows.view(), [0, 0, 1, 1])?);
+/// assert!(matches!(cancelled, Err(Error::Cancelled)));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+pub struct CancelFlag(AtomicBool);
+
+impl CancelFlag {
+    /// Cancels the work that watches this flag.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Progress for CancelFlag {
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
 use crate::losses::SoftSilhouette;
 use crate::statistics::{Strata, bootstrap_intervals, normal_interval};
@@ -176,7 +176,7 @@ impl Uncertainty {
     ) -> Result<Self> {
         if dataset.scored().is_subsample() {
             let problem = "a subsample has no intervals: what chance does through the other rows is not known";
-            return Err(Error::setting(problem, "leave out --subsample or --intervals"));
+            return Err(Error::setting(problem, Cure::ScoreAllRows));
         }
         let labels = dataset.labels();
         let classes = labels.classes();
@@ -350,7 +350,7 @@ fn difference(left: &[f64], right: &[f64]) -> Vec<f64> {
 
 /// The rows of a data set and their weights.
 struct Rows<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
 }
 
 impl Rows<'_> {

@@ -8,17 +8,17 @@ use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumn, Origin};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, evaluate_with};
 use embq_core::metrics::{Auxiliary, METRICS, Metric, Selection};
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::{Array2, s};
 use serde_json::Value;
 
-fn dataset(matrix: &Matrix, labels: &[i64], distance: Distance) -> Dataset {
+fn dataset(matrix: &Matrix, labels: &[i64], distance: Distance) -> Dataset<'static> {
     let origin = Origin::new("embeddings.npy");
     let embeddings = match matrix {
         Matrix::F32(values) => Embeddings::from_f32(origin, values.clone()),
         Matrix::F64(values) => Embeddings::from_f64(origin, values.clone()),
     };
-    Dataset::new(embeddings, &label_column(labels), distance, &DatasetOptions::default()).unwrap()
+    Dataset::join(embeddings, &label_column(labels), distance, &DatasetOptions::default()).unwrap()
 }
 
 fn settings(distance: Distance, metrics: &[&str]) -> Settings {
@@ -46,7 +46,7 @@ fn batches(labels: &[i64]) -> LabelColumn {
 const NEW: [&str; 7] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell", "health"];
 
 fn measured(dataset: &Dataset, auxiliary: Auxiliary<'_>, metrics: &[&str]) -> Scored {
-    evaluate_with(dataset, auxiliary, &settings(dataset.distance(), metrics), &Silent).unwrap()
+    evaluate_with(dataset, auxiliary, &settings(dataset.distance(), metrics), &NoProgress).unwrap()
 }
 
 fn golden() -> Value {
@@ -244,7 +244,7 @@ fn a_class_that_the_gallery_lacks_is_left_out() {
     let queries = dataset(&matrix(&[[1.0, 0.2], [9.0, 9.0], [0.9, 0.1]]), &[1, 5, 2], Distance::Euclidean);
     let auxiliary = Auxiliary { gallery: Some(&gallery), ..Default::default() };
     let settings = Settings { ks: vec![1, 2, 3, 4], ..settings(Distance::Euclidean, &["retrieval"]) };
-    let found = evaluate_with(&queries, auxiliary, &settings, &Silent).unwrap().evaluation;
+    let found = evaluate_with(&queries, auxiliary, &settings, &NoProgress).unwrap().evaluation;
     // The first finds its class at once, the last at the second place; the other has none.
     for (name, value) in [
         ("queries", 2.0),

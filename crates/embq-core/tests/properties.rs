@@ -11,7 +11,7 @@ use embq_core::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, 
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature, evaluate};
 use embq_core::metrics::{METRICS, Need, Scope, Selection, SmoothMaximum, SoftMinimum};
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -361,8 +361,8 @@ proptest! {
         let embeddings = Embeddings::from_f64(Origin::new("embeddings.npy"), values);
         let choice = RowChoice { subsample: Some(wanted), ..Default::default() };
         let options = DatasetOptions { choice, seed: data.seed, ..Default::default() };
-        let dataset = Dataset::new(embeddings, &common::label_column(&data.labels), distance, &options).unwrap();
-        let part = evaluate(&dataset, &settings, &Silent).unwrap();
+        let dataset = Dataset::join(embeddings, &common::label_column(&data.labels), distance, &options).unwrap();
+        let part = evaluate(&dataset, &settings, &NoProgress).unwrap();
         prop_assert_eq!(part.rows.silhouette.len(), wanted.min(data.labels.len()));
         for (index, row) in dataset.scored().positions().enumerate() {
             let pairs = [
@@ -500,8 +500,8 @@ fn rows_read_in_order_give_the_same_bits() {
     let embeddings =
         Embeddings::new(Origin::new("embeddings.npy"), rows, dimensions, ElementType::F64, InOrder(values));
     let column = common::label_column(&labels);
-    let dataset = Dataset::new(embeddings, &column, settings.distance, &DatasetOptions::default()).unwrap();
-    let ours = evaluate(&dataset, &settings, &Silent).unwrap();
+    let dataset = Dataset::join(embeddings, &column, settings.distance, &DatasetOptions::default()).unwrap();
+    let ours = evaluate(&dataset, &settings, &NoProgress).unwrap();
     assert_eq!(ours.rows, expected.rows);
     assert_eq!(ours.evaluation.metrics, expected.evaluation.metrics);
 }

@@ -3,21 +3,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::data::{Element, ElementType, Embeddings, RowBlocks};
+use crate::data::{Element, ElementType, EmbeddingRows, RowBlocks};
 use crate::error::{Error, Result};
 
 /// Rows that are looked at at a time.
 const BLOCK_ROWS: usize = 1024;
 
 /// Bits as numbers 0 and 1/sqrt(bits): two of them differ by 1/bits in the square.
-struct Bits {
-    stored: Arc<Embeddings>,
+struct Bits<'a> {
+    stored: Arc<EmbeddingRows<'a>>,
     /// Whether a byte holds eight of them.
     packed: bool,
     bits: usize,
 }
 
-impl Bits {
+impl Bits<'_> {
     fn read<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
         let (zero, one) = (T::default(), T::from_f64(1.0 / (self.bits as f64).sqrt()));
         let mut stored = vec![0.0_f32; rows.len() * self.stored.dimensions()];
@@ -38,7 +38,7 @@ impl Bits {
     }
 }
 
-impl RowBlocks for Bits {
+impl RowBlocks for Bits<'_> {
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
         self.read(rows, out)
     }
@@ -60,7 +60,7 @@ impl RowBlocks for Bits {
     }
 }
 
-impl Embeddings {
+impl EmbeddingRows<'_> {
     /// The rows as bits: unsigned bytes with a value above 1 hold eight each, other numbers are 0 or 1.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Embeddings {
         // That they could be bits is known.
         let notes = self.notes().iter().filter(|note| !note.contains("--distance hamming")).cloned().collect();
         let blocks = Bits { stored: Arc::clone(self), packed, bits };
-        Ok(Embeddings::new(self.origin().clone(), self.rows(), bits, self.element_type(), blocks)
+        Ok(EmbeddingRows::new(self.origin().clone(), self.rows(), bits, self.element_type(), blocks)
             .with_columns(self.columns().to_vec())
             .with_choice(self.chosen(), notes)
             .with_faults(Arc::clone(self.faults())))
@@ -107,7 +107,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::data::{InMemory, Origin};
+    use crate::data::{Embeddings, InMemory, Origin};
 
     fn rows(bits: &Embeddings) -> Vec<f64> {
         let mut values = vec![0.0; bits.rows() * bits.dimensions()];

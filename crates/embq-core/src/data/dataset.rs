@@ -1,5 +1,6 @@
 //! Embeddings and labels together, checked: what every metric is computed from.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::value_scan::invalid_rows;
 use crate::data::{
-    Element, Embeddings, Label, LabelColumn, LabelType, Labels, Origin, Precision, SelectedRows, ValueScan,
-    drawn_by_class,
+    DatasetBuilder, Element, EmbeddingRows, IntoLabel, Label, LabelColumn, LabelType, Labels, Origin, Precision,
+    SelectedRows, ValueScan, drawn_by_class,
 };
 use crate::distance::Distance;
-use crate::error::{Error, Result, choices};
+use crate::error::{Cure, Error, Result};
 
 /// Positive weights, one for each row of the embeddings as stored.
 #[derive(Clone, Debug)]
@@ -92,15 +93,17 @@ impl Excluded {
 
 /// Rows with their labels. Values are checked in the first pass over them, by whoever makes it.
 #[derive(Clone, Debug)]
-pub struct Dataset {
-    rows: SelectedRows,
+pub struct Dataset<'e> {
+    rows: SelectedRows<'e>,
     distance: Distance,
+    /// Whether the rows were made bits, for the Hamming distance.
+    bits: bool,
     labels: Labels,
     label_origin: Origin,
     label_type: LabelType,
     weights: Weights,
     weight_origin: Option<Origin>,
-    scored: Scored,
+    scored: Scored<'e>,
     choice: RowChoice,
     excluded: Excluded,
     warnings: Vec<String>,
@@ -108,13 +111,13 @@ pub struct Dataset {
 
 /// The rows that get a score: all that take part, or a subsample of them.
 #[derive(Clone, Debug)]
-pub struct Scored {
-    rows: SelectedRows,
+pub struct Scored<'e> {
+    rows: SelectedRows<'e>,
     /// Their positions among the rows that take part, in order; `None` is all.
     positions: Option<Arc<[usize]>>,
 }
 
-impl Scored {
+impl<'e> Scored<'e> {
     /// The number of rows that get a score.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -141,7 +144,7 @@ impl Scored {
     }
 
     /// The scored rows.
-    pub fn rows(&self) -> &SelectedRows {
+    pub fn rows(&self) -> &SelectedRows<'e> {
         &self.rows
     }
 }
@@ -195,20 +198,49 @@ impl Weights {
     }
 }
 
-impl Dataset {
-    /// Joins embeddings and labels for evaluation under `distance`, with everything checked but the values, which are
-    /// not read here unless invalid rows are to be dropped.
+impl<'e> Dataset<'e> {
+    /// Rows with their labels, for any distance between rows. `rows` are N x d float32 or float64 numbers, borrowed
+    /// (`matrix.view()`, `&matrix`) or given away; `labels` are N integers, strings or booleans.
+    ///
+    /// ```
+    /// use embq_core::Dataset;
+    ///
+    /// # fn main() -> embq_core::Result<()> {
+    /// let rows = ndarray::array![[1.0, 0.1], [1.0, 0.3], [0.2, 1.0], [0.4, 1.0]];
+    /// let dataset = Dataset::new(rows.view(), ["cat", "cat", "dog", "dog"])?;
+    /// assert_eq!((dataset.len(), dataset.dimensions(), dataset.labels().classes()), (4, 2, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Another number of labels than rows, no dimensions. Values are checked by whoever reads them first.
+    pub fn new(rows: impl Into<EmbeddingRows<'e>>, labels: impl IntoIterator<Item: IntoLabel>) -> Result<Self> {
+        Dataset::builder(rows, labels).build()
+    }
+
+    /// As [`Dataset::new`], with weights, a choice of rows, or a distance that has to be known beforehand.
+    pub fn builder(
+        rows: impl Into<EmbeddingRows<'e>>,
+        labels: impl IntoIterator<Item: IntoLabel>,
+    ) -> DatasetBuilder<'e> {
+        DatasetBuilder::new(rows.into(), LabelColumn::from_labels(labels))
+    }
+
+    /// Joins embeddings and a label column for evaluation under `distance`, with everything checked but the values,
+    /// which are not read here unless invalid rows are to be dropped.
     ///
     /// # Errors
     /// Row counts that differ, missing labels, unknown classes, bad weights, a precomputed matrix that is not square.
-    pub fn new(
-        embeddings: impl Into<Arc<Embeddings>>,
+    pub fn join(
+        embeddings: impl Into<Arc<EmbeddingRows<'e>>>,
         column: &LabelColumn,
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Self> {
-        let mut embeddings: Arc<Embeddings> = embeddings.into();
-        if distance == Distance::Hamming {
+        let mut embeddings: Arc<EmbeddingRows<'e>> = embeddings.into();
+        let bits = distance == Distance::Hamming;
+        if bits {
             embeddings = Arc::new(embeddings.as_bits()?);
         }
         let distance = distance.computed();
@@ -235,6 +267,7 @@ impl Dataset {
             return Err(Error::NotADistanceMatrix {
                 name,
                 problem: format!("it has {rows} rows and {} columns", embeddings.dimensions()),
+                cure: Cure::GiveDistanceMatrix,
             });
         }
         let choice = &options.choice;
@@ -269,6 +302,7 @@ impl Dataset {
         Ok(Dataset {
             rows,
             distance,
+            bits,
             labels,
             label_origin: column.origin().clone(),
             label_type: column.label_type(),
@@ -330,16 +364,56 @@ impl Dataset {
     ///
     /// # Errors
     /// What the source of the rows reports.
-    pub(crate) fn in_memory(&self, precision: Precision) -> Result<Self> {
+    pub(crate) fn in_memory(&self, precision: Precision) -> Result<Dataset<'static>> {
         let rows = match precision {
             Precision::F32 => self.rows.in_memory::<f32>()?,
             Precision::F64 => self.rows.in_memory::<f64>()?,
         };
+        Ok(self.with_rows(rows))
+    }
+
+    /// The same data with the same rows from elsewhere.
+    fn with_rows<'r>(&self, rows: SelectedRows<'r>) -> Dataset<'r> {
         let scored = match &self.scored.positions {
             Some(positions) => Scored { rows: rows.choose(positions), positions: Some(Arc::clone(positions)) },
             None => Scored { rows: rows.clone(), positions: None },
         };
-        Ok(Dataset { rows, scored, ..self.clone() })
+        Dataset {
+            rows,
+            distance: self.distance,
+            bits: self.bits,
+            labels: self.labels.clone(),
+            label_origin: self.label_origin.clone(),
+            label_type: self.label_type,
+            weights: self.weights.clone(),
+            weight_origin: self.weight_origin.clone(),
+            scored,
+            choice: self.choice.clone(),
+            excluded: self.excluded,
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// The same data under another distance.
+    ///
+    /// # Errors
+    /// A distance that has to be known when rows are chosen: bits and distance matrices are other rows, and under cosine
+    /// more rows are invalid.
+    pub(crate) fn for_distance(&self, distance: Distance) -> Result<Cow<'_, Dataset<'e>>> {
+        let (bits, computed) = (distance == Distance::Hamming, distance.computed());
+        if (bits, computed) == (self.bits, self.distance) {
+            return Ok(Cow::Borrowed(self));
+        }
+        let are_other_rows = |distance| match distance {
+            Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan => false,
+            Distance::Hamming | Distance::Precomputed => true,
+        };
+        let made_for = if self.bits { Distance::Hamming } else { self.distance };
+        let drops_others = computed.is_of_unit_vectors() != self.distance.is_of_unit_vectors();
+        if are_other_rows(distance) || are_other_rows(made_for) || self.choice.drop_invalid && drops_others {
+            return Err(Error::OtherDistance { made_for, asked: distance });
+        }
+        Ok(Cow::Owned(Dataset { distance: computed, ..self.clone() }))
     }
 
     /// The distance that the rows were checked for.
@@ -383,17 +457,17 @@ impl Dataset {
     }
 
     /// The embeddings as stored.
-    pub fn embeddings(&self) -> &Embeddings {
+    pub fn embeddings(&self) -> &EmbeddingRows<'e> {
         self.rows.embeddings()
     }
 
     /// The rows that take part.
-    pub fn selected(&self) -> &SelectedRows {
+    pub fn selected(&self) -> &SelectedRows<'e> {
         &self.rows
     }
 
     /// The rows that get a score.
-    pub fn scored(&self) -> &Scored {
+    pub fn scored(&self) -> &Scored<'e> {
         &self.scored
     }
 
@@ -473,6 +547,7 @@ impl Dataset {
         let rows = self.rows.choose(rows);
         Dataset {
             distance: self.distance,
+            bits: self.bits,
             weights: Weights::new(weights, &labels),
             labels,
             label_origin: self.label_origin.clone(),
@@ -505,18 +580,20 @@ enum Fate {
 
 /// The rows that take part, or `None` if all do, and how many do not.
 fn kept_rows(
-    embeddings: &Arc<Embeddings>,
+    embeddings: &Arc<EmbeddingRows<'_>>,
     column: &LabelColumn,
     distance: Distance,
     choice: &RowChoice,
 ) -> Result<(Option<Vec<usize>>, Excluded)> {
     let names: Vec<String> = column.dictionary().iter().map(Label::to_string).collect();
-    for (option, wanted) in [("include", &choice.include), ("exclude", &choice.exclude)] {
+    for (included, wanted) in [(true, &choice.include), (false, &choice.exclude)] {
         if let Some(unknown) = wanted.iter().find(|wanted| !names.contains(wanted)) {
-            return Err(Error::setting(
-                format!("--{option}: no row of {} has the label '{unknown}'", column.origin()),
-                choices(Some(unknown), &names),
-            ));
+            return Err(Error::UnknownClass {
+                name: column.origin().to_string(),
+                label: unknown.clone(),
+                included,
+                available: names,
+            });
         }
     }
     let fate = |name: &String| match () {
@@ -559,7 +636,7 @@ fn kept_rows(
     if kept.is_empty() && excluded.rows() > 0 {
         return Err(Error::setting(
             format!("no row of {} takes part: all {} are left out", column.origin(), column.len()),
-            "see what --include, --exclude, --ignore-label, --drop-invalid and --min-class-size leave out",
+            Cure::CheckRowChoice,
         ));
     }
     Ok(((excluded.rows() > 0).then_some(kept), excluded))
@@ -572,10 +649,7 @@ fn kept_rows(
 fn subsample(labels: &Labels, wanted: usize, seed: u64) -> Result<Vec<usize>> {
     let classes = labels.classes();
     if wanted < classes {
-        return Err(Error::setting(
-            format!("--subsample {wanted} is less than a row for each of the {classes} classes"),
-            format!("take at least {classes}"),
-        ));
+        return Err(Error::Subsample { rows: wanted, classes });
     }
     Ok(drawn_by_class(labels.codes(), labels.counts(), wanted, seed))
 }
@@ -585,7 +659,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::data::{LabelColumnBuilder, LabelType};
+    use crate::data::{Embeddings, LabelColumnBuilder, LabelType};
 
     fn labels(values: &[i128]) -> LabelColumn {
         let mut builder = LabelColumnBuilder::new(LabelType::Integer);
@@ -600,9 +674,9 @@ mod tests {
         values: &[i128],
         distance: Distance,
         options: &DatasetOptions,
-    ) -> Result<Dataset> {
+    ) -> Result<Dataset<'static>> {
         let embeddings = Embeddings::from_f64(Origin::new("x.npy"), matrix);
-        let dataset = Dataset::new(embeddings, &labels(values), distance, options)?;
+        let dataset = Dataset::join(embeddings, &labels(values), distance, options)?;
         dataset.check_values::<f64>()?;
         Ok(dataset)
     }
@@ -692,7 +766,7 @@ mod tests {
         assert_eq!((rows, small.small_classes, small.small_class_rows), (5, 2, 2));
         let choice = RowChoice { include: vec!["9".into()], ..Default::default() };
         let error = dataset(matrix(), &labels, Distance::Euclidean, &options(choice)).unwrap_err();
-        assert!(error.to_string().contains("--include: no row of labels.npy has the label '9'"), "{error}");
+        assert!(error.to_string().contains("no row of labels.npy has the label '9'"), "{error}");
         let choice = RowChoice { min_class_size: Some(4), ..Default::default() };
         let error = dataset(matrix(), &labels, Distance::Euclidean, &options(choice)).unwrap_err();
         assert!(error.to_string().contains("all 7 are left out"), "{error}");
@@ -707,7 +781,7 @@ mod tests {
         let column = builder.finish(Origin::new("labels.npy"));
         let new = |choice| {
             let embeddings = Embeddings::from_f64(Origin::new("x.npy"), array![[1.0], [2.0], [3.0]]);
-            Dataset::new(embeddings, &column, Distance::Euclidean, &options(choice))
+            Dataset::join(embeddings, &column, Distance::Euclidean, &options(choice))
         };
         assert!(matches!(new(RowChoice::default()), Err(Error::MissingLabel { row: 1, .. })));
         let data = new(RowChoice { drop_null_labels: true, ..Default::default() }).unwrap();

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::data::{Element, Embeddings, RowBlocks};
-use crate::error::{Error, Result};
+use crate::data::{Element, EmbeddingRows, RowBlocks};
+use crate::error::{Cure, Error, Result};
 
 /// Rounding may leave entries this many units below 0, in units of rounding of the largest entry.
 const TOLERANCE: f64 = 100.0;
@@ -12,9 +12,9 @@ const TOLERANCE: f64 = 100.0;
 const BLOCK_ROWS: usize = 64;
 
 /// Distances whose negative entries are read as 0.
-struct Clamped(Embeddings);
+struct Clamped<'a>(EmbeddingRows<'a>);
 
-impl Clamped {
+impl Clamped<'_> {
     fn read<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
         T::read(self.0.blocks(), rows, out)?;
         let zero = T::default();
@@ -25,7 +25,7 @@ impl Clamped {
     }
 }
 
-impl RowBlocks for Clamped {
+impl RowBlocks for Clamped<'_> {
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
         self.read(rows, out)
     }
@@ -58,7 +58,7 @@ struct Found {
     diagonal: Option<(f64, f64)>,
 }
 
-impl Embeddings {
+impl EmbeddingRows<'_> {
     /// The same for use as a matrix of distances: what rounding left below 0 is read as 0, with a note. The rest is
     /// checked by who computes with it.
     ///
@@ -77,14 +77,8 @@ impl Embeddings {
         };
         let tolerance = TOLERANCE * epsilon * found.largest;
         let refuse = |problem: String, line: &str| {
-            let tip = self.line(line).unwrap_or_else(|| {
-                "--distance precomputed wants a square, symmetric matrix with a zero diagonal".to_owned()
-            });
-            Err(Error::Malformed {
-                name: self.origin().to_string(),
-                problem: format!("not a distance matrix: {problem}"),
-                tip: Some(tip),
-            })
+            let cure = self.line(line).map_or(Cure::GiveDistanceMatrix, Cure::Advice);
+            Err(Error::NotADistanceMatrix { name: self.origin().to_string(), problem, cure })
         };
         if let Some((low, high)) = found.diagonal
             && low > 0.0
@@ -115,7 +109,7 @@ impl Embeddings {
         let (columns, chosen) = (self.columns().to_vec(), self.chosen());
         let notes = self.notes().iter().cloned().chain([note]).collect();
         let dimensions = self.dimensions();
-        Ok(Embeddings::new(origin, rows, dimensions, element_type, Clamped(self))
+        Ok(EmbeddingRows::new(origin, rows, dimensions, element_type, Clamped(self))
             .with_columns(columns)
             .with_choice(chosen, notes))
     }
@@ -162,8 +156,7 @@ impl Embeddings {
 mod tests {
     use ndarray::array;
 
-    use super::*;
-    use crate::data::Origin;
+    use crate::data::{Embeddings, Origin};
 
     fn matrix(values: ndarray::Array2<f64>) -> Embeddings {
         Embeddings::from_f64(Origin::new("d.npy"), values)

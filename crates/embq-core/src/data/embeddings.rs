@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2, s};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,14 @@ pub enum ElementType {
 }
 
 impl ElementType {
+    /// The type of numbers in memory.
+    pub fn of<T: Element>() -> Self {
+        match T::PRECISION {
+            Precision::F32 => ElementType::F32,
+            Precision::F64 => ElementType::F64,
+        }
+    }
+
     /// The name used in JSON and tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -101,7 +110,14 @@ impl ElementType {
             ElementType::F64 | ElementType::I32 | ElementType::I64 | ElementType::U32 | ElementType::U64 => {
                 Precision::F64
             }
-            _ => Precision::F32,
+            ElementType::F16
+            | ElementType::Bf16
+            | ElementType::F32
+            | ElementType::I8
+            | ElementType::I16
+            | ElementType::U8
+            | ElementType::U16
+            | ElementType::Bool => Precision::F32,
         }
     }
 }
@@ -186,8 +202,11 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
     /// [`RowBlocks::as_f32`] or [`RowBlocks::as_f64`].
     fn view(blocks: &dyn RowBlocks) -> Option<&[Self]>;
 
-    /// A matrix in memory as a source of rows.
-    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks>;
+    /// Numbers of this type as float32, if that is what they are.
+    fn as_f32(values: &[Self]) -> Option<&[f32]>;
+
+    /// Numbers of this type as float64, if that is what they are.
+    fn as_f64(values: &[Self]) -> Option<&[f64]>;
 }
 
 impl Element for f32 {
@@ -220,8 +239,12 @@ impl Element for f32 {
         blocks.as_f32()
     }
 
-    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
-        Box::new(matrix)
+    fn as_f32(values: &[Self]) -> Option<&[f32]> {
+        Some(values)
+    }
+
+    fn as_f64(_values: &[Self]) -> Option<&[f64]> {
+        None
     }
 }
 
@@ -255,23 +278,23 @@ impl Element for f64 {
         blocks.as_f64()
     }
 
-    fn boxed(matrix: InMemory<Self>) -> Box<dyn RowBlocks> {
-        Box::new(matrix)
+    fn as_f32(_values: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f64(values: &[Self]) -> Option<&[f64]> {
+        Some(values)
     }
 }
 
-/// A matrix held in memory, in row order.
-pub struct InMemory<T> {
-    values: Vec<T>,
+/// A matrix in memory, in row order: owned as a `Vec`, or wherever else its numbers are held: a slice, a shared buffer.
+pub struct InMemory<T, V = Vec<T>> {
+    values: V,
     dimensions: usize,
+    element: PhantomData<T>,
 }
 
 impl<T: Element> InMemory<T> {
-    /// Takes values row after row; there are a multiple of `dimensions` of them.
-    pub fn of_rows(values: Vec<T>, dimensions: usize) -> Self {
-        InMemory { values, dimensions }
-    }
-
     /// Takes a matrix; a layout other than row order is copied into it.
     pub fn new(matrix: Array2<T>) -> Self {
         let dimensions = matrix.ncols();
@@ -284,18 +307,25 @@ impl<T: Element> InMemory<T> {
         } else {
             matrix.iter().copied().collect()
         };
-        InMemory { values, dimensions }
+        InMemory::of_rows(values, dimensions)
+    }
+}
+
+impl<T: Element, V: AsRef<[T]>> InMemory<T, V> {
+    /// Takes values row after row; there are a multiple of `dimensions` of them.
+    pub fn of_rows(values: V, dimensions: usize) -> Self {
+        InMemory { values, dimensions, element: PhantomData }
     }
 
     fn copy<U: Element>(&self, rows: Range<usize>, out: &mut [U]) {
-        let block = &self.values[rows.start * self.dimensions..rows.end * self.dimensions];
+        let block = &self.values.as_ref()[rows.start * self.dimensions..rows.end * self.dimensions];
         for (target, value) in out.iter_mut().zip(block) {
             *target = U::from_f64(value.to_f64());
         }
     }
 }
 
-impl RowBlocks for InMemory<f32> {
+impl<T: Element, V: AsRef<[T]> + Send + Sync> RowBlocks for InMemory<T, V> {
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
         self.copy(rows, out);
         Ok(())
@@ -307,11 +337,26 @@ impl RowBlocks for InMemory<f32> {
     }
 
     fn as_f32(&self) -> Option<&[f32]> {
-        Some(&self.values)
+        T::as_f32(self.values.as_ref())
+    }
+
+    fn as_f64(&self) -> Option<&[f64]> {
+        T::as_f64(self.values.as_ref())
     }
 }
 
-impl RowBlocks for InMemory<f64> {
+/// A borrowed matrix whose rows do not follow one another in memory: they are gathered block by block.
+struct Strided<'a, T>(ArrayView2<'a, T>);
+
+impl<T: Element> Strided<'_, T> {
+    fn copy<U: Element>(&self, rows: Range<usize>, out: &mut [U]) {
+        for (target, value) in out.iter_mut().zip(self.0.slice(s![rows, ..])) {
+            *target = U::from_f64(value.to_f64());
+        }
+    }
+}
+
+impl<T: Element> RowBlocks for Strided<'_, T> {
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
         self.copy(rows, out);
         Ok(())
@@ -320,10 +365,6 @@ impl RowBlocks for InMemory<f64> {
     fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
         self.copy(rows, out);
         Ok(())
-    }
-
-    fn as_f64(&self) -> Option<&[f64]> {
-        Some(&self.values)
     }
 }
 
@@ -397,8 +438,20 @@ impl RowFaults {
     }
 }
 
-/// N x d embeddings, wherever they lie.
-pub struct Embeddings {
+/// N x d embeddings, wherever they lie: in a file, in memory of their own, or in memory borrowed for `'a`.
+///
+/// ```
+/// use embq_core::data::EmbeddingRows;
+/// use ndarray::{array, s};
+///
+/// let matrix = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
+/// let borrowed = EmbeddingRows::from(matrix.view());
+/// assert_eq!((borrowed.rows(), borrowed.dimensions()), (2, 3));
+/// // Any layout will do: of this one only blocks of rows are copied.
+/// let some_columns = EmbeddingRows::from(matrix.slice(s![.., ..2]));
+/// assert_eq!(some_columns.dimensions(), 2);
+/// ```
+pub struct EmbeddingRows<'a> {
     origin: Origin,
     rows: usize,
     dimensions: usize,
@@ -407,41 +460,42 @@ pub struct Embeddings {
     chosen: Chosen,
     notes: Vec<String>,
     faults: Arc<RowFaults>,
-    blocks: Box<dyn RowBlocks>,
+    blocks: Box<dyn RowBlocks + 'a>,
+}
+
+/// Embeddings that borrow nothing.
+pub type Embeddings = EmbeddingRows<'static>;
+
+/// The name of embeddings that come from no file.
+const IN_MEMORY: &str = "embeddings";
+
+impl<'a, T: Element> From<ArrayView2<'a, T>> for EmbeddingRows<'a> {
+    /// Borrows the matrix.
+    fn from(matrix: ArrayView2<'a, T>) -> Self {
+        let (rows, dimensions) = matrix.dim();
+        let blocks: Box<dyn RowBlocks + 'a> = match matrix.to_slice() {
+            Some(values) => Box::new(InMemory::<T, &'a [T]>::of_rows(values, dimensions)),
+            None => Box::new(Strided(matrix)),
+        };
+        EmbeddingRows::of_blocks(Origin::new(IN_MEMORY), rows, dimensions, ElementType::of::<T>(), blocks)
+    }
+}
+
+impl<'a, T: Element> From<&'a Array2<T>> for EmbeddingRows<'a> {
+    /// Borrows the matrix.
+    fn from(matrix: &'a Array2<T>) -> Self {
+        EmbeddingRows::from(matrix.view())
+    }
+}
+
+impl<T: Element> From<Array2<T>> for Embeddings {
+    /// Takes the matrix; one in another layout than row order is copied.
+    fn from(matrix: Array2<T>) -> Self {
+        Embeddings::of_matrix(Origin::new(IN_MEMORY), matrix)
+    }
 }
 
 impl Embeddings {
-    /// Embeddings of `rows` x `dimensions` elements that `blocks` hands out.
-    pub fn new(
-        origin: Origin,
-        rows: usize,
-        dimensions: usize,
-        element_type: ElementType,
-        blocks: impl RowBlocks + 'static,
-    ) -> Self {
-        Embeddings::of_blocks(origin, rows, dimensions, element_type, Box::new(blocks))
-    }
-
-    fn of_blocks(
-        origin: Origin,
-        rows: usize,
-        dimensions: usize,
-        element_type: ElementType,
-        blocks: Box<dyn RowBlocks>,
-    ) -> Self {
-        Embeddings {
-            origin,
-            rows,
-            dimensions,
-            element_type,
-            columns: Vec::new(),
-            chosen: Chosen::default(),
-            notes: Vec::new(),
-            faults: Arc::default(),
-            blocks,
-        }
-    }
-
     /// Embeddings from a float32 matrix in memory.
     pub fn from_f32(origin: Origin, matrix: Array2<f32>) -> Self {
         Embeddings::of_matrix(origin, matrix)
@@ -455,12 +509,46 @@ impl Embeddings {
     /// Embeddings from a matrix in memory.
     pub fn of_matrix<T: Element>(origin: Origin, matrix: Array2<T>) -> Self {
         let (rows, dimensions) = matrix.dim();
-        let element_type = match T::PRECISION {
-            Precision::F32 => ElementType::F32,
-            Precision::F64 => ElementType::F64,
-        };
-        let blocks = T::boxed(InMemory::new(matrix));
-        Embeddings::of_blocks(origin, rows, dimensions, element_type, blocks)
+        Embeddings::new(origin, rows, dimensions, ElementType::of::<T>(), InMemory::new(matrix))
+    }
+}
+
+impl<'a> EmbeddingRows<'a> {
+    /// Embeddings of `rows` x `dimensions` elements that `blocks` hands out.
+    pub fn new(
+        origin: Origin,
+        rows: usize,
+        dimensions: usize,
+        element_type: ElementType,
+        blocks: impl RowBlocks + 'a,
+    ) -> Self {
+        EmbeddingRows::of_blocks(origin, rows, dimensions, element_type, Box::new(blocks))
+    }
+
+    fn of_blocks(
+        origin: Origin,
+        rows: usize,
+        dimensions: usize,
+        element_type: ElementType,
+        blocks: Box<dyn RowBlocks + 'a>,
+    ) -> Self {
+        EmbeddingRows {
+            origin,
+            rows,
+            dimensions,
+            element_type,
+            columns: Vec::new(),
+            chosen: Chosen::default(),
+            notes: Vec::new(),
+            faults: Arc::default(),
+            blocks,
+        }
+    }
+
+    /// Names the embeddings, as messages and results show them.
+    pub fn named(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// Names the table columns that the dimensions were read from.
@@ -536,10 +624,10 @@ impl Embeddings {
     ///
     /// # Errors
     /// What reading rows reports.
-    pub fn in_memory<T: Element>(&self) -> Result<Self> {
+    pub fn in_memory<T: Element>(&self) -> Result<Embeddings> {
         let mut values = vec![T::default(); self.rows * self.dimensions];
         T::read(self.blocks(), 0..self.rows, &mut values)?;
-        Ok(Embeddings {
+        Ok(EmbeddingRows {
             origin: self.origin.clone(),
             rows: self.rows,
             dimensions: self.dimensions,
@@ -548,7 +636,7 @@ impl Embeddings {
             chosen: self.chosen,
             notes: self.notes.clone(),
             faults: Arc::clone(&self.faults),
-            blocks: T::boxed(InMemory::of_rows(values, self.dimensions)),
+            blocks: Box::new(InMemory::<T>::of_rows(values, self.dimensions)),
         })
     }
 
@@ -580,10 +668,10 @@ impl Embeddings {
     }
 }
 
-impl fmt::Debug for Embeddings {
+impl fmt::Debug for EmbeddingRows<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Embeddings")
+            .debug_struct("EmbeddingRows")
             .field("origin", &self.origin)
             .field("rows", &self.rows)
             .field("dimensions", &self.dimensions)

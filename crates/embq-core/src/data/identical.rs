@@ -27,7 +27,7 @@ pub fn identical_rows(queries: &Dataset, gallery: &Dataset) -> Result<Vec<Option
     Ok(found)
 }
 
-fn for_each_hash(rows: &SelectedRows, mut each: impl FnMut(usize, [u8; 32])) -> Result<()> {
+fn for_each_hash(rows: &SelectedRows<'_>, mut each: impl FnMut(usize, [u8; 32])) -> Result<()> {
     let d = rows.dimensions();
     let mut buffer = Vec::new();
     let mut bytes = Vec::with_capacity(d * 8);
@@ -52,12 +52,12 @@ mod tests {
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
     use crate::distance::Distance;
 
-    fn dataset(rows: ndarray::Array2<f64>) -> Dataset {
+    fn dataset(rows: ndarray::Array2<f64>) -> Dataset<'static> {
         let mut labels = LabelColumnBuilder::new(LabelType::Integer);
         (0..rows.nrows()).for_each(|row| labels.push_integer(row as i128 % 2));
         let embeddings = Embeddings::from_f64(Origin::new("e"), rows);
         let labels = labels.finish(Origin::new("l"));
-        Dataset::new(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap()
     }
 
     #[test]

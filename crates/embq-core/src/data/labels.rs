@@ -37,6 +37,17 @@ pub enum Label {
     Boolean(bool),
 }
 
+impl Label {
+    /// Its kind.
+    pub fn kind(&self) -> LabelType {
+        match self {
+            Label::Integer(_) => LabelType::Integer,
+            Label::Text(_) => LabelType::Text,
+            Label::Boolean(_) => LabelType::Boolean,
+        }
+    }
+}
+
 impl fmt::Display for Label {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,6 +55,61 @@ impl fmt::Display for Label {
             Label::Text(value) => formatter.pad(value),
             Label::Boolean(value) => write!(formatter, "{value}"),
         }
+    }
+}
+
+/// What can be the label of a row: integers, strings, booleans, and `None` for a row without one.
+pub trait IntoLabel {
+    /// The label; `None` where there is none.
+    fn into_label(self) -> Option<Label>;
+}
+
+impl IntoLabel for Label {
+    fn into_label(self) -> Option<Label> {
+        Some(self)
+    }
+}
+
+macro_rules! integer_labels {
+    ($($integer:ty),*) => {
+        $(impl IntoLabel for $integer {
+            fn into_label(self) -> Option<Label> {
+                Some(Label::Integer(self as i128))
+            }
+        })*
+    };
+}
+
+// Those that i128 holds.
+integer_labels!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, usize);
+
+impl IntoLabel for bool {
+    fn into_label(self) -> Option<Label> {
+        Some(Label::Boolean(self))
+    }
+}
+
+impl IntoLabel for String {
+    fn into_label(self) -> Option<Label> {
+        Some(Label::Text(self))
+    }
+}
+
+impl IntoLabel for &str {
+    fn into_label(self) -> Option<Label> {
+        Some(Label::Text(self.to_owned()))
+    }
+}
+
+impl<L: IntoLabel + Clone> IntoLabel for &L {
+    fn into_label(self) -> Option<Label> {
+        self.clone().into_label()
+    }
+}
+
+impl<L: IntoLabel> IntoLabel for Option<L> {
+    fn into_label(self) -> Option<Label> {
+        self.and_then(L::into_label)
     }
 }
 
@@ -67,6 +133,25 @@ impl LabelColumn {
         let known = dictionary.len();
         codes.iter_mut().filter(|code| **code as usize >= known).for_each(|code| *code = MISSING);
         LabelColumn { origin, label_type, dictionary, codes, blank_end: 0 }
+    }
+
+    /// A label for each row. Labels of several kinds are all taken as text.
+    pub fn from_labels(labels: impl IntoIterator<Item: IntoLabel>) -> Self {
+        let labels: Vec<Option<Label>> = labels.into_iter().map(IntoLabel::into_label).collect();
+        let mut kinds = labels.iter().flatten().map(Label::kind);
+        let first = kinds.next().unwrap_or(LabelType::Text);
+        let kind = if kinds.all(|kind| kind == first) { first } else { LabelType::Text };
+        let mut column = LabelColumnBuilder::new(kind);
+        for label in &labels {
+            match (label, kind) {
+                (None, _) => column.push_missing(),
+                (Some(Label::Integer(value)), LabelType::Integer) => column.push_integer(*value),
+                (Some(Label::Boolean(value)), LabelType::Boolean) => column.push_boolean(*value),
+                (Some(Label::Text(value)), _) => column.push_text(value),
+                (Some(label), _) => column.push_text(&label.to_string()),
+            }
+        }
+        column.finish(Origin::new("labels"))
     }
 
     /// Where the labels came from.
@@ -135,7 +220,7 @@ impl LabelColumn {
                 Label::Text(text) => {
                     text.parse::<i128>().ok().filter(|value| value.to_string() == *text).map(Label::Integer)
                 }
-                _ => None,
+                Label::Integer(_) | Label::Boolean(_) => None,
             })
             .collect();
         if let Some(integers) = integers

@@ -1,6 +1,7 @@
 //! What is evaluated: embeddings as a source of row blocks, labels as dense codes, and both together, checked once.
 
 mod bits;
+mod builder;
 mod dataset;
 mod distance_matrix;
 mod embeddings;
@@ -13,14 +14,23 @@ mod shards;
 mod shuffle;
 mod value_scan;
 
+pub use builder::DatasetBuilder;
 pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scored};
-pub use embeddings::{
-    Chosen, Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks, RowFault, RowFaults,
-};
-pub use identical::identical_rows;
-pub use labels::{Label, LabelColumn, LabelColumnBuilder, LabelType, Labels};
-pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
-pub use row_names::RowNames;
-pub use selected_rows::{SelectedRows, Window};
+pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
+pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
 pub(crate) use shuffle::{drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;
+
+// For readers of files.
+#[doc(hidden)]
+pub use embeddings::{RowFault, RowFaults};
+#[doc(hidden)]
+pub use identical::identical_rows;
+#[doc(hidden)]
+pub use labels::LabelColumnBuilder;
+#[doc(hidden)]
+pub use mapped::{MappedBytes, MappedMatrix, MatrixLayout};
+#[doc(hidden)]
+pub use row_names::RowNames;
+#[doc(hidden)]
+pub use selected_rows::{SelectedRows, Window};

@@ -7,7 +7,7 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use crate::data::{Element, Embeddings};
+use crate::data::{Element, EmbeddingRows};
 use crate::error::{Error, Result};
 
 /// Bytes of one window of a pass over rows that are decoded.
@@ -25,20 +25,20 @@ const DECODED_ROWS: usize = 128;
 
 /// Rows of embeddings in a fixed order: all of them, or those of a selection.
 #[derive(Clone, Debug)]
-pub struct SelectedRows {
-    embeddings: Arc<Embeddings>,
+pub struct SelectedRows<'e> {
+    embeddings: Arc<EmbeddingRows<'e>>,
     /// Numbers of the rows in the embeddings as stored; `None` is all of them.
     selection: Option<Arc<[usize]>>,
 }
 
-impl SelectedRows {
+impl<'e> SelectedRows<'e> {
     /// All rows, or those of `selection`, whose numbers must be below the number of rows.
-    pub(crate) fn new(embeddings: Arc<Embeddings>, selection: Option<Vec<usize>>) -> Self {
+    pub(crate) fn new(embeddings: Arc<EmbeddingRows<'e>>, selection: Option<Vec<usize>>) -> Self {
         SelectedRows { embeddings, selection: selection.map(Arc::from) }
     }
 
     /// The embeddings that the rows are chosen from.
-    pub fn embeddings(&self) -> &Embeddings {
+    pub fn embeddings(&self) -> &EmbeddingRows<'e> {
         &self.embeddings
     }
 
@@ -72,7 +72,7 @@ impl SelectedRows {
     ///
     /// # Errors
     /// What the source of the rows reports.
-    pub(crate) fn in_memory<T: Element>(&self) -> Result<Self> {
+    pub(crate) fn in_memory<T: Element>(&self) -> Result<SelectedRows<'static>> {
         let embeddings = self.embeddings.in_memory::<T>()?;
         Ok(SelectedRows { embeddings: Arc::new(embeddings), selection: self.selection.clone() })
     }
@@ -180,7 +180,7 @@ impl SelectedRows {
 
 /// Consecutive rows of a pass.
 pub struct Window<'a, T> {
-    source: &'a SelectedRows,
+    source: &'a SelectedRows<'a>,
     rows: Range<usize>,
     decoded: Option<&'a [T]>,
 }
@@ -211,7 +211,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::data::{ElementType, Origin, RowBlocks};
+    use crate::data::{ElementType, Embeddings, Origin, RowBlocks};
 
     /// Rows that can only be read one after the other, each value its row number; it counts what is read.
     struct Sequential {
@@ -244,7 +244,7 @@ mod tests {
     const ROWS: usize = 10_000;
     const DIMENSIONS: usize = 2_048;
 
-    fn sequential(fails_at: usize) -> (SelectedRows, Arc<AtomicUsize>) {
+    fn sequential(fails_at: usize) -> (SelectedRows<'static>, Arc<AtomicUsize>) {
         let next = Arc::new(AtomicUsize::new(0));
         let blocks = Sequential { next: Arc::clone(&next), fails_at };
         let embeddings = Embeddings::new(Origin::new("x"), ROWS, DIMENSIONS, ElementType::F32, blocks);
@@ -277,7 +277,7 @@ mod tests {
         let error = rows.for_each_window::<f32>(|_| Ok(())).unwrap_err();
         assert!(error.to_string().contains("torn"), "{error}");
         let (rows, _) = sequential(usize::MAX);
-        let stop = || Err(Error::Setting { problem: "enough".into(), tip: None });
+        let stop = || Err(Error::Setting { problem: "enough".into(), cure: None });
         assert!(rows.for_each_window::<f32>(|_| stop()).unwrap_err().to_string().contains("enough"));
     }
 }

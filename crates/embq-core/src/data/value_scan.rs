@@ -12,7 +12,7 @@ const SCAN_ROWS: usize = 128;
 /// Looks for values that have no distance: NaN, infinite ones, zero vectors under cosine, and those whose distances
 /// leave the range of float64.
 pub(crate) struct ValueScan<'a> {
-    rows: &'a SelectedRows,
+    rows: &'a SelectedRows<'a>,
     distance: Distance,
     found: Found,
 }
@@ -53,7 +53,7 @@ impl Found {
 }
 
 impl<'a> ValueScan<'a> {
-    pub(crate) fn new(rows: &'a SelectedRows, distance: Distance) -> Self {
+    pub(crate) fn new(rows: &'a SelectedRows<'a>, distance: Distance) -> Self {
         ValueScan { rows, distance, found: Found::default() }
     }
 
@@ -135,7 +135,7 @@ pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) 
 
 /// The rows of a block that have a fault, in order.
 fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec<(usize, Fault)> {
-    let no_zero = distance == Distance::Cosine;
+    let no_zero = distance.is_of_unit_vectors();
     let largest = largest_value(distance, dimensions);
     let dimensions = dimensions.max(1);
     let scan = |(task, rows): (usize, &[T])| {

@@ -81,7 +81,7 @@ impl<T: Real> BoundedPairs<'_, T> {
                     }
                 })?;
                 failed?;
-                self.progress.advance(queries.len() as u64);
+                self.progress.step(queries.len() as u64)?;
                 Ok(block)
             })
             .collect::<Result<_>>()?;
@@ -243,12 +243,12 @@ mod tests {
 
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
-    fn dataset(embeddings: Embeddings, distance: Distance) -> Dataset {
+    fn dataset(embeddings: Embeddings, distance: Distance) -> Dataset<'static> {
         let mut labels = LabelColumnBuilder::new(LabelType::Integer);
         (0..embeddings.rows()).for_each(|row| labels.push_integer((row as i128 * row as i128) % 5));
-        Dataset::new(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
     fn values(rows: usize, offset: f64) -> Array2<f64> {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn statistics<T: Real>(dataset: &Dataset, wanted: PairsWanted) -> PairStatistics {
-        let pairs = BoundedPairs::<T>::new(dataset, None, dataset.distance(), &Silent).unwrap();
+        let pairs = BoundedPairs::<T>::new(dataset, None, dataset.distance(), &NoProgress).unwrap();
         pairs.statistics(dataset, wanted).unwrap()
     }
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
 use crate::distance::Distance;
-use crate::error::{Error, Result};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::Real;
 use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, cosine_or_zero, lane_sum_2, manhattan_distance, squared_norm};
@@ -61,7 +61,7 @@ pub(crate) struct BoundedPairs<'a, T> {
 
 /// One set of rows.
 struct Side<'a, T> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     /// What makes each row a unit vector, for cosine.
     scales: Vec<RowScale>,
     /// Centred and scaled rows, and the squares of their lengths. Empty for distances that are no products.
@@ -77,8 +77,8 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
     /// # Errors
     /// Values that have no distance, queries of another number of dimensions, and what reading rows reports.
     pub(crate) fn new(
-        gallery: &'a Dataset,
-        queries: Option<&'a Dataset>,
+        gallery: &'a Dataset<'a>,
+        queries: Option<&'a Dataset<'a>>,
         distance: Distance,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
@@ -91,16 +91,13 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
                 ));
             }
             if distance == Distance::Precomputed {
-                return Err(Error::setting("a gallery needs embeddings, not a distance matrix", "leave out --gallery"));
+                return Err(Error::setting("a gallery needs embeddings, not a distance matrix", Cure::DropGallery));
             }
         }
         for dataset in std::iter::once(gallery).chain(queries) {
             dataset.check_values_for::<T>(distance)?;
         }
-        let centre = match distance {
-            Distance::Cosine => Centre::of_unit_rows::<T>(gallery)?,
-            _ => Centre::of_rows::<T>(gallery)?,
-        };
+        let centre = Centre::of_rows::<T>(gallery, distance.is_of_unit_vectors())?;
         Ok(BoundedPairs {
             distance,
             progress,
@@ -166,6 +163,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
             }
         }
         for start in (first..rows).step_by(TILE) {
+            self.progress.check()?;
             let columns = start..(start + TILE).min(rows);
             tile.resize(queries.len() * columns.len(), T::default());
             match self.distance {
@@ -290,14 +288,15 @@ fn rounding<T: Real>(dimensions: usize) -> f64 {
 }
 
 impl<'a, T: Real> Side<'a, T> {
-    fn new(dataset: &'a Dataset, distance: Distance, centre: &Centre) -> Result<Self> {
+    fn new(dataset: &'a Dataset<'a>, distance: Distance, centre: &Centre) -> Result<Self> {
         let mut side =
             Side { dataset, scales: Vec::new(), centred: Vec::new(), squares: Vec::new(), lower_squares: Vec::new() };
-        if matches!(distance, Distance::Manhattan | Distance::Precomputed) {
-            return Ok(side);
+        match distance {
+            Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => {}
+            Distance::Manhattan | Distance::Precomputed => return Ok(side),
         }
         let (n, d) = (dataset.len(), dataset.dimensions());
-        let unit = distance == Distance::Cosine;
+        let unit = distance.is_of_unit_vectors();
         side.centred = vec![T::default(); n * d];
         let blocks: Vec<(Vec<RowScale>, Vec<T>)> = side
             .centred
@@ -395,9 +394,7 @@ impl<T: Real> Vectorized for Centred<'_, T> {
         let (mut scales, mut squares) = (Vec::new(), Vec::new());
         for (row, centred) in block.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
             let scale = RowScale::of(row, unit);
-            for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
-                *target = T::from_f64((scale.apply(value.to_f64()) - middle) * centre.scale);
-            }
+            centre.apply_to(row, scale, centred);
             scales.push(scale);
             squares.push(T::from_f64(squared_norm(centred)));
         }
@@ -438,17 +435,18 @@ impl<T: Element> Vectorized for Exact<'_, T> {
     #[inline(always)]
     fn run(self) -> f64 {
         let Exact { distance, query, row, scale } = self;
-        if distance == Distance::Manhattan {
-            return lane_sum_2(query, row, |query, value| (query - value.to_f64()).abs());
-        }
-        let squared = lane_sum_2(query, row, |query, value| {
-            let difference = query - scale.apply(value.to_f64());
-            difference * difference
-        });
+        let squared = || {
+            lane_sum_2(query, row, |query, value| {
+                let difference = query - scale.apply(value.to_f64());
+                difference * difference
+            })
+        };
         match distance {
-            Distance::Cosine => cosine_or_zero(0.5 * squared),
-            Distance::Euclidean => squared.sqrt(),
-            _ => squared,
+            Distance::Cosine => cosine_or_zero(0.5 * squared()),
+            Distance::Euclidean => squared().sqrt(),
+            // A matrix of distances is looked up.
+            Distance::SqEuclidean | Distance::Hamming | Distance::Precomputed => squared(),
+            Distance::Manhattan => lane_sum_2(query, row, |query, value| (query - value.to_f64()).abs()),
         }
     }
 }

@@ -83,29 +83,25 @@ impl Sample {
 }
 
 impl Centre {
-    /// The centre of rows that can be read in any order.
+    /// The centre of rows that can be read in any order, or of their unit vectors.
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn of_rows<T: Real>(dataset: &Dataset) -> Result<Self> {
-        Centre::sampled::<T>(dataset, false)
-    }
-
-    /// The centre of the unit vectors of rows that can be read in any order.
-    ///
-    /// # Errors
-    /// What reading rows reports.
-    pub(crate) fn of_unit_rows<T: Real>(dataset: &Dataset) -> Result<Self> {
-        Centre::sampled::<T>(dataset, true)
-    }
-
-    fn sampled<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
+    pub(crate) fn of_rows<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
         let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
         let mut buffer = Vec::new();
         while let Some(row) = sample.next() {
             sample.take(row, dataset.rows::<T>(row..row + 1, &mut buffer)?);
         }
         Ok(sample.centre())
+    }
+
+    /// A row, scaled, less the centre and brought to ordinary size.
+    #[inline(always)]
+    pub(crate) fn apply_to<T: Element, U: Element>(&self, row: &[T], scale: RowScale, out: &mut [U]) {
+        for ((target, value), centre) in out.iter_mut().zip(row).zip(&self.vector) {
+            *target = U::from_f64((scale.apply(value.to_f64()) - centre) * self.scale);
+        }
     }
 }
 

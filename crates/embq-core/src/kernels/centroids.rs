@@ -3,17 +3,15 @@
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::distance::Distance;
+use crate::kernels::cancellation::Cancellation;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{cosine_or_zero, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
+use crate::kernels::pairs::PairDistance;
 use crate::kernels::{ClassGeometry, Nearest, Real};
 
 /// Classes of one product.
 const BLOCK_CLASSES: usize = 128;
-
-/// A mean of unit vectors shorter than this is 0 up to rounding and has no direction.
-const NO_DIRECTION: f64 = 1e-14;
 
 /// Class means with what their distances are computed from.
 pub(crate) struct Centroids<'a, T> {
@@ -31,12 +29,6 @@ struct ClassRow {
     centroid: Option<Nearest>,
     /// The row of the K x K matrix, if wanted.
     distances: Vec<f64>,
-}
-
-/// The length of the mean of a class of unit vectors; `None` where it is 0.
-pub(crate) fn mean_length(sums: &ClassSums, class: usize) -> Option<f64> {
-    let length = sums.squared_mean(class).sqrt();
-    (length > NO_DIRECTION).then_some(length)
 }
 
 impl<'a, T: Real> Centroids<'a, T> {
@@ -91,7 +83,7 @@ impl<'a, T: Real> Centroids<'a, T> {
     }
 
     /// For each class the distance of its mean to the nearest other mean.
-    pub(crate) fn separation(&self, distance: Distance) -> Vec<Option<f64>> {
+    pub(crate) fn separation(&self, distance: PairDistance) -> Vec<Option<f64>> {
         let classes = self.sums.classes();
         let nearest = |distances: &mut dyn Iterator<Item = (usize, f64)>, class: usize| {
             let mut nearest = None;
@@ -100,20 +92,16 @@ impl<'a, T: Real> Centroids<'a, T> {
             }
             nearest.map(|nearest| nearest.distance)
         };
-        if distance == Distance::Manhattan {
-            return (0..classes)
-                .into_par_iter()
-                .map(|class| {
-                    nearest(
-                        &mut (0..classes).map(|other| (other, self.sums.sum_over_difference(class, other, f64::abs))),
-                        class,
-                    )
-                })
-                .collect();
+        match distance {
+            PairDistance::Euclidean => self.for_each_class(|class, squared| {
+                nearest(&mut squared.iter().map(|squared| squared.sqrt()).enumerate(), class)
+            }),
+            PairDistance::Manhattan => {
+                let between = |class, other| self.sums.sum_over_difference(class, other, f64::abs);
+                let nearest = |class| nearest(&mut (0..classes).map(|other| (other, between(class, other))), class);
+                (0..classes).into_par_iter().map(nearest).collect()
+            }
         }
-        self.for_each_class(|class, squared| {
-            nearest(&mut squared.iter().map(|squared| squared.sqrt()).enumerate(), class)
-        })
     }
 
     /// The cosine distance of two means from their squared distance.
@@ -135,6 +123,7 @@ impl<'a, T: Real> Centroids<'a, T> {
     pub(crate) fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
         let (classes, d) = (self.sums.classes(), self.sums.dimensions());
         let unscale = 1.0 / (self.scale * self.scale);
+        let cancellation = Cancellation::of::<T>();
         let packed = Packed::of(self.means, d);
         let blocks: Vec<usize> = (0..classes).step_by(BLOCK_CLASSES).collect();
         let rows: Vec<Vec<R>> = blocks
@@ -149,11 +138,9 @@ impl<'a, T: Real> Centroids<'a, T> {
                     rows.map(|(class, products)| {
                         for (other, (squared, product)) in squared.iter_mut().zip(products).enumerate() {
                             let terms = self.squares[class] + self.squares[other];
-                            let result = terms - 2.0 * product.to_f64();
-                            let passes =
-                                result >= T::CANCELLATION * terms && terms >= T::UNDERFLOW && result < f64::INFINITY;
+                            let (difference, passes) = cancellation.squared(terms, product.to_f64());
                             *squared = if passes {
-                                result * unscale
+                                difference * unscale
                             } else {
                                 self.sums.sum_over_difference(class, other, |difference| difference * difference)
                             };

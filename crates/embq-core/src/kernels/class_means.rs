@@ -5,10 +5,12 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
 use crate::error::Result;
+use crate::kernels::RowFold;
+use crate::kernels::cancellation::Cancellation;
 use crate::kernels::centre::Centre;
-use crate::kernels::centroids::{Centroids, mean_length};
+use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
-use crate::kernels::dense::{COSINE_ZERO, RowScale, squared_norm};
+use crate::kernels::dense::{COSINE_ZERO, RowScale, smallest, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
@@ -17,8 +19,8 @@ use crate::progress::Progress;
 const BLOCK_ROWS: usize = 256;
 const PANEL_CLASSES: usize = 1024;
 
-/// A squared distance below this share of the terms that cancelled in it is computed again by differences.
-const CANCELLATION: f64 = 1e-6;
+/// What is left of the terms of a squared distance by less than this is computed again by differences.
+const CANCELLATION: Cancellation<f64> = Cancellation { share: 1e-6, least: 0.0 };
 
 /// The same for the distance to the direction of a mean, from the squared distance to the mean: what passes errs by a
 /// thousand times the error of that, which is about 1e-10.
@@ -26,7 +28,7 @@ const DIRECTION_CANCELLATION: f64 = 1e-3;
 
 /// The means of the classes: of the rows as they are, or of their unit vectors.
 pub(crate) struct ClassMeans<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     unit: bool,
     progress: &'a dyn Progress,
     sums: ClassSums,
@@ -51,15 +53,12 @@ impl<'a> ClassMeans<'a> {
     ///
     /// # Errors
     /// What reading rows reports, and values that have no distance.
-    pub(crate) fn new(dataset: &'a Dataset, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
         let (sums, centre) = match dataset.embeddings().element_type().precision() {
             Precision::F32 => ClassSums::with_centre::<f32>(dataset, unit, progress)?,
             Precision::F64 => ClassSums::with_centre::<f64>(dataset, unit, progress)?,
         };
-        let mut means = Vec::with_capacity(sums.classes() * sums.dimensions());
-        for class in 0..sums.classes() {
-            means.extend(sums.mean_less(class, &centre.vector).map(|value| value * centre.scale));
-        }
+        let means: Vec<f64> = sums.centred_means(&centre);
         let squares = means.chunks_exact(sums.dimensions()).map(squared_norm).collect();
         Ok(ClassMeans { dataset, unit, progress, sums, centre, means, squares })
     }
@@ -138,73 +137,44 @@ impl<'a> ClassMeans<'a> {
         })
     }
 
-    /// The distances of each row to the mean of its class and to the nearest other mean: cosine distances to the
-    /// directions of the means if these are of unit vectors, else Manhattan or squared Euclidean ones.
+    /// The distances of each row to the mean of its class and to the nearest other mean, as in [`ClassMeans::pass`].
     ///
     /// # Errors
     /// What reading rows reports.
     pub(crate) fn nearest(&self, manhattan: bool) -> Result<Vec<NearestMeans>> {
-        let codes = self.dataset.labels().codes();
-        let lengths: Vec<Option<f64>> = if self.unit {
-            (0..self.classes()).map(|class| mean_length(&self.sums, class)).collect()
-        } else {
-            Vec::new()
-        };
-        let means = if manhattan { Packed::default() } else { Packed::of(&self.means, self.sums.dimensions()) };
-        self.for_each_block("distances to class means", |start, rows, buffers: &mut Buffers| {
-            let codes = &codes[start..];
-            if manhattan {
-                vectorized(NearestByManhattan { sums: &self.sums, codes, rows })
-            } else {
-                self.nearest_by_product(codes, rows, &means, &lengths, buffers)
-            }
-        })
+        self.pass(&NearestFold, manhattan)
     }
 
-    fn nearest_by_product(
-        &self,
-        codes: &[u32],
-        rows: &mut [f64],
-        means: &Packed<f64>,
-        lengths: &[Option<f64>],
-        buffers: &mut Buffers,
-    ) -> Vec<NearestMeans> {
-        let (d, classes) = (self.sums.dimensions(), self.classes());
-        let Buffers { centred, squares, products } = buffers;
-        centred.clear();
-        squares.clear();
-        for row in rows.chunks_exact(d) {
-            let values =
-                row.iter().zip(&self.centre.vector).map(|(value, centre)| (value - centre) * self.centre.scale);
-            centred.extend(values);
-            squares.push(squared_norm(&centred[centred.len() - d..]));
-        }
-        let unscale = 1.0 / (self.centre.scale * self.centre.scale);
-        let mut found = vec![NearestMeans::default(); squares.len()];
-        for first in (0..classes).step_by(PANEL_CLASSES) {
-            let last = (first + PANEL_CLASSES).min(classes);
-            products.resize(squares.len() * (last - first), 0.0);
-            multiply_packed(centred, means, first..last, products);
-            let lists = rows.chunks_exact(d).zip(products.chunks_exact(last - first)).zip(&*squares);
-            for ((((row, products), square), code), found) in lists.zip(codes).zip(&mut found) {
-                for ((class, product), class_square) in (first..).zip(products).zip(&self.squares[first..last]) {
-                    let terms = square + class_square;
-                    let difference = terms - 2.0 * product;
-                    // Written so that NaN and infinity do not pass.
-                    let passes = difference >= CANCELLATION * terms && difference < f64::INFINITY;
-                    let squared = if passes { difference * unscale } else { self.sums.squared_distance(row, class) };
-                    let distance = if self.unit {
-                        let to_mean =
-                            |length| self.sums.cosine_to_mean(squared, class, length, DIRECTION_CANCELLATION, || row);
-                        lengths[class].map(to_mean)
-                    } else {
-                        Some(squared)
-                    };
-                    found.add(class as u32, *code, distance);
-                }
+    /// Hands the distances of each row to the means of all classes to a fold, the own class among them: cosine distances
+    /// to the directions of the means if these are of unit vectors, else Manhattan or squared Euclidean ones. A mean that
+    /// has no direction is infinitely far.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, manhattan: bool) -> Result<Vec<F::Output>> {
+        let codes = self.dataset.labels().codes();
+        let lengths = self.unit.then(|| self.sums.mean_lengths());
+        let means = if manhattan { Packed::default() } else { Packed::of(&self.means, self.sums.dimensions()) };
+        self.for_each_block("distances to class means", |start, rows, buffers: &mut Buffers| {
+            let own = codes[start..].iter().zip(start..);
+            let states = own.map(|(&own, index)| fold.start(index, own as usize));
+            let mut states: Vec<F::State> = states.take(rows.len() / self.sums.dimensions()).collect();
+            if manhattan {
+                vectorized(ByManhattan { sums: &self.sums, fold, rows, states: &mut states, buffers });
+            } else {
+                let lengths = lengths.as_deref();
+                vectorized(ByProduct {
+                    kernel: self,
+                    fold,
+                    means: &means,
+                    lengths,
+                    rows,
+                    states: &mut states,
+                    buffers,
+                });
             }
-        }
-        found
+            states.into_iter().map(|state| fold.finish(state)).collect()
+        })
     }
 
     /// Calls `with` for the rows of each block, or their unit vectors, in parallel; collects what it gives for each row.
@@ -235,7 +205,7 @@ impl<'a> ClassMeans<'a> {
                     let block = window.rows(rows.clone(), buffer)?;
                     exact.resize(block.len(), 0.0);
                     vectorized(Widen { block, dimensions: self.sums.dimensions(), unit: self.unit, exact });
-                    self.progress.advance(rows.len() as u64);
+                    self.progress.step(rows.len() as u64)?;
                     Ok(with(start, exact, workspace))
                 })
                 .collect::<Result<_>>()?;
@@ -247,17 +217,32 @@ impl<'a> ClassMeans<'a> {
     }
 }
 
-impl NearestMeans {
-    /// Takes the distance to a class into account. Classes come in order.
+/// Keeps the distances to the mean of the own class and to the nearest other one.
+struct NearestFold;
+
+impl RowFold for NearestFold {
+    type State = (usize, NearestMeans);
+    type Output = NearestMeans;
+
+    fn start(&self, _index: usize, own: usize) -> Self::State {
+        (own, NearestMeans::default())
+    }
+
     #[inline(always)]
-    fn add(&mut self, class: u32, own: u32, distance: Option<f64>) {
-        if class == own {
-            self.own = distance;
-        } else if let Some(distance) = distance
-            && self.other.is_none_or(|(nearest, _)| distance < nearest)
-        {
-            self.other = Some((distance, class));
+    fn absorb(&self, (own, found): &mut Self::State, first: usize, distances: &[f64]) {
+        let own = own.checked_sub(first).filter(|&own| own < distances.len());
+        if let Some(own) = own {
+            found.own = Some(distances[own]).filter(|distance| distance.is_finite());
         }
+        if let Some((class, distance)) = smallest(distances, own)
+            && found.other.is_none_or(|(nearest, _)| distance < nearest)
+        {
+            found.other = Some((distance, (first + class) as u32));
+        }
+    }
+
+    fn finish(&self, (_, found): Self::State) -> Self::Output {
+        found
     }
 }
 
@@ -266,6 +251,80 @@ struct Buffers {
     centred: Vec<f64>,
     squares: Vec<f64>,
     products: Vec<f64>,
+    /// Of one row.
+    distances: Vec<f64>,
+}
+
+/// Distances of a block of rows by a product with the means.
+struct ByProduct<'t, 'a, F: RowFold> {
+    kernel: &'t ClassMeans<'a>,
+    fold: &'t F,
+    means: &'t Packed<f64>,
+    lengths: Option<&'t [Option<f64>]>,
+    rows: &'t [f64],
+    states: &'t mut [F::State],
+    buffers: &'t mut Buffers,
+}
+
+impl<F: RowFold> Vectorized for ByProduct<'_, '_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let ByProduct { kernel, fold, means, lengths, rows, states, buffers } = self;
+        let ClassMeans { sums, centre, squares: class_squares, .. } = kernel;
+        let (d, classes) = (sums.dimensions(), sums.classes());
+        let Buffers { centred, squares, products, distances } = buffers;
+        centred.resize(rows.len(), 0.0);
+        squares.clear();
+        for (row, centred) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
+            centre.apply_to(row, RowScale::ONE, centred);
+            squares.push(squared_norm(centred));
+        }
+        let unscale = 1.0 / (centre.scale * centre.scale);
+        for first in (0..classes).step_by(PANEL_CLASSES) {
+            let panel = first..(first + PANEL_CLASSES).min(classes);
+            products.resize(squares.len() * panel.len(), 0.0);
+            multiply_packed(centred, means, panel.clone(), products);
+            distances.resize(panel.len(), 0.0);
+            let lists = rows.chunks_exact(d).zip(products.chunks_exact(panel.len())).zip(&*squares);
+            for (((row, products), square), state) in lists.zip(&mut *states) {
+                let terms = products.iter().zip(&class_squares[panel.clone()]);
+                for ((class, distance), (product, class_square)) in panel.clone().zip(&mut *distances).zip(terms) {
+                    let (difference, passes) = CANCELLATION.squared(square + class_square, *product);
+                    let squared = if passes { difference * unscale } else { sums.squared_distance(row, class) };
+                    let to_mean = sums.distance_to_mean(squared, class, lengths, DIRECTION_CANCELLATION, || row);
+                    *distance = to_mean.unwrap_or(f64::INFINITY);
+                }
+                fold.absorb(state, first, distances);
+            }
+        }
+    }
+}
+
+/// Manhattan distances of a block of rows, by differences.
+struct ByManhattan<'t, F: RowFold> {
+    sums: &'t ClassSums,
+    fold: &'t F,
+    rows: &'t [f64],
+    states: &'t mut [F::State],
+    buffers: &'t mut Buffers,
+}
+
+impl<F: RowFold> Vectorized for ByManhattan<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let ByManhattan { sums, fold, rows, states, buffers: Buffers { distances, .. } } = self;
+        distances.resize(sums.classes(), 0.0);
+        for (row, state) in rows.chunks_exact(sums.dimensions()).zip(states) {
+            for (class, distance) in distances.iter_mut().enumerate() {
+                *distance = sums.manhattan_distance(row, class);
+            }
+            fold.absorb(state, 0, distances);
+        }
+    }
 }
 
 /// Rows, or their unit vectors, in float64.
@@ -304,44 +363,21 @@ impl Vectorized for OwnSquares<'_> {
     }
 }
 
-struct NearestByManhattan<'t> {
-    sums: &'t ClassSums,
-    codes: &'t [u32],
-    rows: &'t [f64],
-}
-
-impl Vectorized for NearestByManhattan<'_> {
-    type Output = Vec<NearestMeans>;
-
-    #[inline(always)]
-    fn run(self) -> Vec<NearestMeans> {
-        let rows = self.rows.chunks_exact(self.sums.dimensions()).zip(self.codes);
-        rows.map(|(row, code)| {
-            let mut found = NearestMeans::default();
-            for class in 0..self.sums.classes() {
-                found.add(class as u32, *code, Some(self.sums.manhattan_distance(row, class)));
-            }
-            found
-        })
-        .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
     use crate::distance::Distance;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
-    fn dataset(values: Array2<f64>, labels: &[i128], distance: Distance) -> Dataset {
+    fn dataset(values: Array2<f64>, labels: &[i128], distance: Distance) -> Dataset<'static> {
         let mut column = LabelColumnBuilder::new(LabelType::Integer);
         labels.iter().for_each(|&label| column.push_integer(label));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
-        Dataset::new(embeddings, &column.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &column.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
-    fn square() -> Dataset {
+    fn square() -> Dataset<'static> {
         let rows = ndarray::array![[0.0, 0.0], [2.0, 0.0], [5.0, 4.0], [5.0, 0.0], [5.0, 2.0]];
         dataset(rows, &[0, 0, 1, 1, 1], Distance::Euclidean)
     }
@@ -349,7 +385,7 @@ mod tests {
     #[test]
     fn rows_lie_to_means_as_worked_out_by_hand() {
         let dataset = square();
-        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        let means = ClassMeans::new(&dataset, false, &NoProgress).unwrap();
         // Means (1, 0) and (5, 2).
         assert_eq!(means.own_squares().unwrap(), [1.0, 1.0, 4.0, 4.0, 0.0]);
         let found = means.nearest(false).unwrap();
@@ -368,7 +404,7 @@ mod tests {
     fn cosine_distances_are_to_the_directions_of_means() {
         let rows = ndarray::array![[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0], [-1.0, 0.0]];
         let dataset = dataset(rows, &[0, 0, 1, 1], Distance::Cosine);
-        let found = ClassMeans::new(&dataset, true, &Silent).unwrap().nearest(false).unwrap();
+        let found = ClassMeans::new(&dataset, true, &NoProgress).unwrap().nearest(false).unwrap();
         let root = 0.5f64.sqrt();
         let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-15;
         assert!(close(found[0].own, 1.0 - root) && close(found[0].other.map(|other| other.0), 2.0));
@@ -380,7 +416,7 @@ mod tests {
         let rows = Array2::from_shape_fn((700, 3), |(i, j)| 1e7 + ((i * 37 + j * 11) % 64) as f64 / 64.0);
         let labels: Vec<i128> = (0..700).map(|row| row % 5).collect();
         let dataset = dataset(rows.clone(), &labels, Distance::Euclidean);
-        let means = ClassMeans::new(&dataset, false, &Silent).unwrap();
+        let means = ClassMeans::new(&dataset, false, &NoProgress).unwrap();
         let near = means.nearest(false).unwrap();
         for (own, near) in means.own_squares().unwrap().iter().zip(&near) {
             assert!((own - near.own.unwrap()).abs() <= 1e-8 * own, "{own} {near:?}");

@@ -19,6 +19,9 @@ const BLOCK_ROWS: usize = 2048;
 /// A class whose variance is a smaller share of what it was computed from is summed again around its mean.
 const ILL_CONDITIONED: f64 = 1e-5;
 
+/// A mean of unit vectors shorter than this is 0 up to rounding and has no direction.
+const NO_DIRECTION: f64 = 1e-14;
+
 /// Mean and variance of every class.
 ///
 /// Sums run over differences to a reference row of the class, its first, not over the rows themselves: so the sums of
@@ -111,7 +114,7 @@ impl ClassSums {
                 let rows =
                     Rows { block, dimensions: d, codes: &codes[start..end], scales: &scales, weights, active: again };
                 slices.par_iter_mut().for_each(|slice| vectorized(AddToSlice(slice, &rows)));
-                progress.advance((end - start) as u64);
+                progress.step((end - start) as u64)?;
             }
             Ok(())
         })?;
@@ -168,6 +171,44 @@ impl ClassSums {
         parts.map(|((reference, offset), centre)| (reference - centre) + offset)
     }
 
+    /// The mean of a class as [`Centre::apply_to`] centres and scales rows.
+    pub(crate) fn centred_mean<'s>(&'s self, class: usize, centre: &'s Centre) -> impl Iterator<Item = f64> + 's {
+        self.mean_less(class, &centre.vector).map(|value| value * centre.scale)
+    }
+
+    /// The means of all classes, centred and scaled: K x d.
+    pub(crate) fn centred_means<T: Element>(&self, centre: &Centre) -> Vec<T> {
+        let mut means = Vec::with_capacity(self.classes() * self.dimensions);
+        for class in 0..self.classes() {
+            means.extend(self.centred_mean(class, centre).map(T::from_f64));
+        }
+        means
+    }
+
+    /// For each class the length of its mean of unit vectors; `None` where that is 0 and has no direction.
+    pub(crate) fn mean_lengths(&self) -> Vec<Option<f64>> {
+        let length = |class| self.squared_mean(class).sqrt();
+        (0..self.classes()).map(length).map(|length| (length > NO_DIRECTION).then_some(length)).collect()
+    }
+
+    /// The distance of a row to the mean of a class, from the squared Euclidean one: that square, or with the lengths of
+    /// the means of unit vectors the cosine distance to the direction of the mean, if it has one. `row` and
+    /// `cancellation` are those of [`ClassSums::cosine_to_mean`].
+    #[inline(always)]
+    pub(crate) fn distance_to_mean<'r>(
+        &self,
+        squared: f64,
+        class: usize,
+        lengths: Option<&[Option<f64>]>,
+        cancellation: f64,
+        row: impl FnOnce() -> &'r [f64],
+    ) -> Option<f64> {
+        match lengths {
+            Some(lengths) => Some(self.cosine_to_mean(squared, class, lengths[class]?, cancellation, row)),
+            None => Some(squared),
+        }
+    }
+
     /// |row - mean|^2 for a row in float64.
     #[inline(always)]
     pub(crate) fn squared_distance(&self, row: &[f64], class: usize) -> f64 {
@@ -180,7 +221,7 @@ impl ClassSums {
     /// The cosine distance of a unit vector to the direction of a mean of this length, from the squared distance to the
     /// mean. `row` gives the vector in float64, where a smaller share than `cancellation` of that square is left.
     #[inline(always)]
-    pub(crate) fn cosine_to_mean<'r>(
+    fn cosine_to_mean<'r>(
         &self,
         squared: f64,
         class: usize,

@@ -18,10 +18,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Window};
-use crate::distance::Distance;
 use crate::error::Result;
+use crate::kernels::cancellation::Cancellation;
 use crate::kernels::centre::Centre;
-use crate::kernels::centroids::{Centroids, mean_length};
+use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{COSINE_ZERO, RowScale, cosine_or_zero, minimum, squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
@@ -37,9 +37,28 @@ const PANEL_CLASSES: usize = 512;
 /// A panel of a float32 block with a larger share of distances to repeat is repeated by a float64 product first.
 const WIDEN_SHARE: usize = 32;
 
+/// The distances that have a closed form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClosedDistance {
+    /// Half of the squared Euclidean distance of unit vectors.
+    Cosine,
+    SqEuclidean,
+}
+
+impl ClosedDistance {
+    fn is_of_unit_vectors(self) -> bool {
+        match self {
+            ClosedDistance::Cosine => true,
+            ClosedDistance::SqEuclidean => false,
+        }
+    }
+}
+
 /// Class means, ready for passes over the rows.
 pub(crate) struct ClosedForm<'a, T> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
+    distance: ClosedDistance,
+    /// Whether rows are compared as unit vectors.
     unit: bool,
     progress: &'a dyn Progress,
     sums: ClassSums,
@@ -51,46 +70,43 @@ pub(crate) struct ClosedForm<'a, T> {
     constants: Vec<f64>,
     wide_constants: Vec<f64>,
     largest_constant: f64,
-    /// Lengths of the means of unit vectors; `None` where a mean has no direction. Empty without unit vectors.
-    lengths: Vec<Option<f64>>,
+    /// [`ClassSums::mean_lengths`], of unit vectors.
+    lengths: Option<Vec<Option<f64>>>,
     /// The own distance of each row that holds almost all the weight of its class: it is the mean over the few others,
     /// of which nothing is left in the class's sums.
     dominant: HashMap<usize, f64>,
 }
 
 impl<'a, T: Real> ClosedForm<'a, T> {
-    pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
-        let unit = distance == Distance::Cosine;
+    pub(crate) fn new(dataset: &'a Dataset<'a>, distance: ClosedDistance, progress: &'a dyn Progress) -> Result<Self> {
+        let unit = distance.is_of_unit_vectors();
         let (sums, centre) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
-        let (classes, d) = (sums.classes(), sums.dimensions());
-        let mut means = Vec::with_capacity(classes * d);
-        let (mut constants, mut wide_constants) = (Vec::with_capacity(classes), Vec::with_capacity(classes));
-        for class in 0..classes {
-            let (mut square, mut wide_square) = (0.0, 0.0);
-            means.extend(sums.mean_less(class, &centre.vector).map(|value| {
-                let scaled = value * centre.scale;
-                let rounded = T::from_f64(scaled);
-                square += rounded.to_f64() * rounded.to_f64();
-                wide_square += scaled * scaled;
-                rounded
-            }));
-            let variance = sums.variance[class] * centre.scale * centre.scale;
-            constants.push(square + variance);
-            wide_constants.push(wide_square + variance);
-        }
-        let lengths = if unit { (0..classes).map(|class| mean_length(&sums, class)).collect() } else { Vec::new() };
+        let d = sums.dimensions();
+        let means: Vec<T> = sums.centred_means(&centre);
+        let variances = || sums.variance.iter().map(|variance| variance * centre.scale * centre.scale);
+        let squared = |value: f64| value * value;
+        let constants: Vec<f64> = means
+            .chunks_exact(d)
+            .zip(variances())
+            .map(|(mean, variance)| mean.iter().map(|value| squared(value.to_f64())).sum::<f64>() + variance)
+            .collect();
+        let wide_constants = (0..sums.classes())
+            .zip(variances())
+            .map(|(class, variance)| sums.centred_mean(class, &centre).map(squared).sum::<f64>() + variance)
+            .collect();
         Ok(ClosedForm {
             dataset,
+            distance,
             unit,
             progress,
-            sums,
-            centre,
             packed_means: Packed::of(&means, d),
             means,
             largest_constant: constants.iter().copied().fold(0.0, f64::max),
             constants,
             wide_constants,
-            lengths,
+            centre,
+            lengths: unit.then(|| sums.mean_lengths()),
+            sums,
             dominant: dominant_distances::<T>(dataset, unit)?,
         })
     }
@@ -116,8 +132,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
                 workspaces.with(|workspace| {
                     vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })
                 })?;
-                self.progress.advance(rows as u64);
-                Ok(())
+                self.progress.step(rows as u64)
             })
         })?;
         self.progress.end();
@@ -129,9 +144,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     /// A row made comparable, centred and scaled; returns the square of the result as it is rounded.
     #[inline(always)]
     fn centre_row<U: Real>(&self, row: &[T], scale: RowScale, centred: &mut [U]) -> f64 {
-        for ((target, value), centre) in centred.iter_mut().zip(row).zip(&self.centre.vector) {
-            *target = U::from_f64((scale.apply(value.to_f64()) - centre) * self.centre.scale);
-        }
+        self.centre.apply_to(row, scale, centred);
         squared_norm(centred)
     }
 
@@ -158,7 +171,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         PanelRows {
             kernel: self,
             rows,
-            limits: self.limits(T::CANCELLATION, T::UNDERFLOW, T::CEILING),
+            limits: self.limits(Cancellation::of::<T>(), T::CEILING),
             constants: &self.constants[panel.clone()],
             wide_constants: &self.wide_constants[panel.clone()],
             panel,
@@ -180,8 +193,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
         wide.means.clear();
         for class in panel.clone() {
-            let mean = self.sums.mean_less(class, &self.centre.vector);
-            wide.means.extend(mean.map(|value| value * self.centre.scale));
+            wide.means.extend(self.sums.centred_mean(class, &self.centre));
         }
         wide.products.resize(positions.len() * panel.len(), 0.0);
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
@@ -201,16 +213,15 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     }
 
     /// What the terms of distances are held against in a product of a precision.
-    fn limits(&self, cancellation: f64, underflow: f64, ceiling: f64) -> Limits {
+    fn limits(&self, Cancellation { share, least }: Cancellation<f64>, ceiling: f64) -> Limits {
         let scale = self.centre.scale * self.centre.scale;
         // What passes is then above the cosine distances that count as 0.
-        let zero = if self.unit { 4.0 * COSINE_ZERO * scale / cancellation } else { 0.0 };
+        let zero = if self.unit { 4.0 * COSINE_ZERO * scale / share } else { 0.0 };
         Limits {
-            cancellation,
-            least: underflow.max(zero),
+            cancellation: Cancellation { share, least: least.max(zero) },
             ceiling: if self.largest_constant < ceiling { ceiling } else { 0.0 },
             largest_constant: self.largest_constant,
-            unscale: if self.unit { 0.5 / scale } else { 1.0 / scale },
+            unscale: self.half() / scale,
         }
     }
 
@@ -227,6 +238,14 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
     }
 
+    /// What the squared distance of two vectors is multiplied by.
+    fn half(&self) -> f64 {
+        match self.distance {
+            ClosedDistance::Cosine => 0.5,
+            ClosedDistance::SqEuclidean => 1.0,
+        }
+    }
+
     /// D_ic by differences.
     #[inline(always)]
     fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
@@ -240,19 +259,9 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         if self.unit { cosine_or_zero(0.5 * squared) } else { squared }
     }
 
-    /// The distance of a row to the mean of its class from the square of the Euclidean one; `exact` gives the row.
-    #[inline(always)]
-    fn radius<'r>(&self, squared: f64, class: usize, exact: impl FnOnce() -> &'r [f64]) -> Option<f64> {
-        if !self.unit {
-            return Some(squared);
-        }
-        Some(self.sums.cosine_to_mean(squared, class, self.lengths[class]?, T::CANCELLATION, exact))
-    }
-
     fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
         let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
-        let lengths = self.unit.then_some(&self.lengths[..]);
-        ClassGeometry { radius, ..centroids.closed_form(lengths, wanted.matrix) }
+        ClassGeometry { radius, ..centroids.closed_form(self.lengths.as_deref(), wanted.matrix) }
     }
 }
 
@@ -288,10 +297,11 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
         for (output, state) in outputs.iter_mut().zip(states) {
             *output = fold.finish(state);
         }
-        let d = kernel.sums.dimensions();
-        for (position, (radius, (_, own))) in radius.iter_mut().zip(block.members).enumerate() {
+        let (d, lengths) = (kernel.sums.dimensions(), kernel.lengths.as_deref());
+        for (position, (radius, &(_, own))) in radius.iter_mut().zip(block.members).enumerate() {
             let (exact, block) = (&mut buffers.exact, &block);
-            *radius = kernel.radius(block.own_squares[position], *own, move || {
+            let squared = block.own_squares[position];
+            *radius = kernel.sums.distance_to_mean(squared, own, lengths, T::CANCELLATION, move || {
                 exact.resize(d, 0.0);
                 block.scales[position].apply_to(block.source(position, d), exact);
                 exact
@@ -411,11 +421,11 @@ impl<T: Real> PanelRows<'_, '_, T> {
     /// Decides by how much has cancelled whether the rows in question go through a float64 product.
     fn choose_width(&mut self) {
         let all = self.rows.squares.len() * self.panel.len();
-        self.widened |= self.cancelled * WIDEN_SHARE > all && T::CANCELLATION > WIDE_CANCELLATION;
+        self.widened |= self.cancelled * WIDEN_SHARE > all && T::CANCELLATION > WIDE_CANCELLATION.share;
         if self.widened {
             let PanelBuffers { again, wide, .. } = &mut *self.buffers;
             self.kernel.widen(self.rows, again, &self.panel, wide);
-            self.limits = self.kernel.limits(WIDE_CANCELLATION, f64::UNDERFLOW, f64::CEILING);
+            self.limits = self.kernel.limits(WIDE_CANCELLATION, f64::CEILING);
         }
     }
 
@@ -453,10 +463,7 @@ impl<T: Real> PanelRows<'_, '_, T> {
 
 /// When a difference of terms is a distance, and when too much of it has cancelled.
 struct Limits {
-    /// [`Real::CANCELLATION`] of the product.
-    cancellation: f64,
-    /// The least terms that count.
-    least: f64,
+    cancellation: Cancellation<f64>,
     /// Terms below this leave no product infinite.
     ceiling: f64,
     largest_constant: f64,
@@ -469,23 +476,20 @@ impl Limits {
     /// becomes NaN, and the number of these is returned.
     #[inline(always)]
     fn combine<U: Real>(&self, square: f64, constants: &[f64], products: &[U], distances: &mut [f64]) -> usize {
-        let Limits { cancellation, least, ceiling, largest_constant, unscale } = *self;
+        let Limits { cancellation, ceiling, largest_constant, unscale } = *self;
         // Most rows are neither tiny nor huge, and nothing cancels in them: a limit for all of their terms is enough.
-        if square >= least && square < ceiling {
+        if square >= cancellation.least && square < ceiling {
             for ((constant, product), distance) in constants.iter().zip(products).zip(&mut *distances) {
                 let product = product.to_f64();
                 *distance = ((square + constant) - (product + product)) * unscale;
             }
-            if minimum(distances) >= cancellation * (square + largest_constant) * unscale {
+            if minimum(distances) >= cancellation.share * (square + largest_constant) * unscale {
                 return 0;
             }
         }
         let mut cancelled = 0;
         for ((constant, product), distance) in constants.iter().zip(products).zip(distances) {
-            let terms = square + constant;
-            let difference = terms - 2.0 * product.to_f64();
-            // Written so that NaN and infinity do not pass.
-            let passes = difference >= cancellation * terms && terms >= least && difference < f64::INFINITY;
+            let (difference, passes) = cancellation.squared(square + constant, product.to_f64());
             *distance = if passes { difference * unscale } else { f64::NAN };
             cancelled += usize::from(!passes);
         }
@@ -493,10 +497,9 @@ impl Limits {
     }
 }
 
-/// [`Real::CANCELLATION`] of the float64 product that repeats a float32 one. Its rows and means are float64, so that what
-/// passes errs by a share of 4e-13 from their rounding, and by a few units of float64 over this share, about 1e-9, from the
-/// product.
-const WIDE_CANCELLATION: f64 = 1e-6;
+/// The limits of the float64 product that repeats a float32 one. Its rows and means are float64, so that what passes errs
+/// by a share of 4e-13 from their rounding, and by a few units of float64 over this share, about 1e-9, from the product.
+const WIDE_CANCELLATION: Cancellation<f64> = Cancellation { share: 1e-6, least: f64::UNDERFLOW };
 
 #[derive(Default)]
 struct Workspace<T> {
@@ -570,13 +573,14 @@ impl<T: Real> BlockBuffers<T> {
         own_squares.clear();
         exact.resize(d, 0.0);
         let unscale = 1.0 / (kernel.centre.scale * kernel.centre.scale);
+        let cancellation = Cancellation::of::<T>();
         for ((row, centred), &(_, own)) in source.chunks_exact(d).zip(centred.chunks_exact_mut(d)).zip(&*members) {
             let scale = RowScale::of(row, kernel.unit);
             let square = kernel.centre_row(row, scale, centred);
             // By differences, of which each is rounded as its terms are; where little is left of them, again in full.
             let own_square = squared_distance(centred, &kernel.means[own * d..(own + 1) * d]);
             let terms = square + kernel.constants[own];
-            let passes = own_square >= T::CANCELLATION * terms && terms >= T::UNDERFLOW && terms < T::CEILING;
+            let passes = cancellation.leaves(terms, own_square) && terms < T::CEILING;
             own_squares.push(if passes {
                 own_square * unscale
             } else {

@@ -72,7 +72,7 @@ fn of_rows<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> Result<Cov
                     *sum += product;
                 }
             });
-            progress.advance(rows.len() as u64);
+            progress.step(rows.len() as u64)?;
         }
         Ok(())
     })?;
@@ -142,7 +142,7 @@ fn rounding_of(values: &[f64]) -> f64 {
 }
 
 fn not_found() -> Error {
-    Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), tip: None }
+    Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), cure: None }
 }
 
 /// Eigenvalues of a symmetric matrix, largest first, and the vectors of the first of them.
@@ -270,14 +270,14 @@ mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
     use crate::distance::Distance;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
-    fn dataset(values: Array2<f64>) -> Dataset {
+    fn dataset(values: Array2<f64>) -> Dataset<'static> {
         let mut labels = LabelColumnBuilder::new(LabelType::Integer);
         (0..values.nrows()).for_each(|row| labels.push_integer(row as i128 % 2));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
         let labels = labels.finish(Origin::new("labels"));
-        Dataset::new(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap()
     }
 
     fn values(rows: usize, d: usize, offset: f64) -> Array2<f64> {
@@ -288,7 +288,7 @@ mod tests {
     fn the_covariance_is_that_of_the_definition() {
         for (rows, d) in [(3, 2), (BLOCK_ROWS + 7, 5), (300, TILE + 9)] {
             let values = values(rows, d, 1e4);
-            let found = covariance(&dataset(values.clone()), &Silent).unwrap();
+            let found = covariance(&dataset(values.clone()), &NoProgress).unwrap();
             let mean: Vec<f64> =
                 (0..d).map(|j| 1e4 + values.column(j).iter().map(|x| x - 1e4).sum::<f64>() / rows as f64).collect();
             for row in 0..d {
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn vectors_diagonalise_the_covariance() {
-        let found = covariance(&dataset(values(200, 12, 0.0)), &Silent).unwrap();
+        let found = covariance(&dataset(values(200, 12, 0.0)), &NoProgress).unwrap();
         let eigen = Eigen::of(&found.matrix, 4).unwrap();
         assert_eq!(eigen.vectors.dim(), (4, 12));
         for (vector, value) in eigen.vectors.rows().into_iter().zip(&eigen.values) {
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_second_moment_is_uncentred() {
-        let found = covariance(&dataset(ndarray::array![[1.0, 0.0], [3.0, 2.0]]), &Silent).unwrap();
+        let found = covariance(&dataset(ndarray::array![[1.0, 0.0], [3.0, 2.0]]), &NoProgress).unwrap();
         assert_eq!(found.second_moment(), ndarray::array![[5.0, 3.0], [3.0, 2.0]]);
     }
 
@@ -347,7 +347,7 @@ mod tests {
             1 => 2e6 + (row / 3) as f64 / 16.0,
             _ => 0.0,
         });
-        let found = covariance(&dataset(rows), &Silent).unwrap().singular_values().unwrap();
+        let found = covariance(&dataset(rows), &NoProgress).unwrap().singular_values().unwrap();
         let (a, b) = (2.0_f64 / 3.0, 2.0_f64 / 3.0 / 256.0);
         let (x, y) = (1e6_f64 + 1.0, 2e6_f64 + 1.0 / 16.0);
         // The product of the two is the root of the determinant a b + a y^2 + b x^2 of diag(a, b) + m m^T.
@@ -363,7 +363,7 @@ mod tests {
         let compute = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let found = covariance(&dataset, &Silent).unwrap();
+                let found = covariance(&dataset, &NoProgress).unwrap();
                 (Eigen::of(&found.matrix, 3).unwrap(), found)
             })
         };

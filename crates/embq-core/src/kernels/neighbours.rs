@@ -84,7 +84,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         let each_pair_once = self.is_symmetric() && queries.iter().copied().eq(0..rows) && held <= HELD;
         self.progress.begin("neighbours", queries.len() as u64);
         let blocks: Vec<Vec<R>> = if each_pair_once {
-            let lists = self.candidates_of_all(queries.iter().map(list_of).collect());
+            let lists = self.candidates_of_all(queries.iter().map(list_of).collect())?;
             let blocks = queries.par_chunks(TILE).zip(lists);
             blocks
                 .map_init(Workspace::default, |workspace, (queries, mut lists)| {
@@ -110,7 +110,10 @@ impl<T: Real> BoundedPairs<'_, T> {
 
     /// The candidates of all rows, by blocks: each pair of rows is multiplied once, and considered for both. In which
     /// order the tiles come does not matter, because the candidates hold the nearest rows in any order.
-    fn candidates_of_all(&self, lists: Vec<Candidates>) -> Vec<Vec<Candidates>> {
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    fn candidates_of_all(&self, lists: Vec<Candidates>) -> Result<Vec<Vec<Candidates>>> {
         let rows = lists.len();
         let mut lists = lists.into_iter();
         let blocks: Vec<Mutex<Vec<Candidates>>> =
@@ -120,7 +123,7 @@ impl<T: Real> BoundedPairs<'_, T> {
             (0..count).flat_map(|block| (block..count).map(move |other| (block, other))).collect();
         let range = |block: usize| block * TILE..((block + 1) * TILE).min(rows);
         let lists_of = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
-        tiles.par_iter().for_each_init(Vec::new, |values, &(block, other)| {
+        tiles.par_iter().try_for_each_init(Vec::new, |values, &(block, other)| {
             let (queries, columns) = (range(block), range(other));
             self.product(&queries, &columns, values);
             let queries: Vec<usize> = queries.collect();
@@ -132,8 +135,9 @@ impl<T: Real> BoundedPairs<'_, T> {
             if other + 1 == count {
                 self.progress.advance(queries.len() as u64);
             }
-        });
-        blocks.into_iter().map(|lists| lists.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+            self.progress.check()
+        })?;
+        Ok(blocks.into_iter().map(|lists| lists.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
     }
 
     /// Ranks the candidates of some queries by their exact distances.
@@ -144,6 +148,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         with: &impl Fn(usize, &[Neighbour]) -> R,
         workspace: &mut Workspace<T>,
     ) -> Result<Vec<R>> {
+        self.progress.check()?;
         let mut results = Vec::with_capacity(queries.len());
         for (&query, list) in queries.iter().zip(lists) {
             self.cut(query, list);
@@ -391,12 +396,12 @@ mod tests {
     use crate::distance::Distance;
     use crate::kernels::bounded_pairs::Exact;
     use crate::kernels::dense::RowScale;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
-    fn dataset(embeddings: Embeddings, distance: Distance) -> Dataset {
+    fn dataset(embeddings: Embeddings, distance: Distance) -> Dataset<'static> {
         let mut labels = LabelColumnBuilder::new(LabelType::Integer);
         (0..embeddings.rows()).for_each(|row| labels.push_integer(row as i128 % 3));
-        Dataset::new(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
     /// Rows with exact duplicates, near duplicates, a huge one, and a common offset.
@@ -458,7 +463,7 @@ mod tests {
                     let expected = by_differences(&values, distance);
                     let dataset = dataset(embeddings, distance);
                     for k in [1, 10, 200] {
-                        let found = nearest_neighbours(&dataset, k, &Silent).unwrap();
+                        let found = nearest_neighbours(&dataset, k, &NoProgress).unwrap();
                         for (row, expected) in expected.iter().enumerate() {
                             let indices: Vec<u32> = expected[..k].iter().map(|neighbour| neighbour.row).collect();
                             assert_eq!(
@@ -481,7 +486,7 @@ mod tests {
         for distance in DISTANCES {
             let expected = by_differences(&values, distance);
             let dataset = dataset(Embeddings::from_f64(Origin::new("rows"), values.clone()), distance);
-            let pairs = BoundedPairs::<f64>::new(&dataset, None, distance, &Silent).unwrap();
+            let pairs = BoundedPairs::<f64>::new(&dataset, None, distance, &NoProgress).unwrap();
             let place = |row: usize| (row * 31) % (values.nrows() - 1);
             let targets: Vec<(usize, Neighbour)> =
                 expected.iter().enumerate().map(|(row, found)| (row, found[place(row)])).collect();
@@ -494,7 +499,7 @@ mod tests {
     fn ties_go_by_row_number_and_k_is_limited() {
         let rows = Array2::from_shape_fn((5, 2), |_| 2.0f32);
         let dataset = dataset(Embeddings::from_f32(Origin::new("rows"), rows), Distance::Cosine);
-        let found = nearest_neighbours(&dataset, 9, &Silent).unwrap();
+        let found = nearest_neighbours(&dataset, 9, &NoProgress).unwrap();
         assert_eq!(found.indices.row(2).to_vec(), [0, 1, 3, 4]);
         assert_eq!(found.distances, Array2::<f64>::zeros((5, 4)));
     }
@@ -505,7 +510,7 @@ mod tests {
         let gallery = dataset(Embeddings::from_f64(Origin::new("gallery"), gallery), Distance::Euclidean);
         let queries = ndarray::array![[0.0, 0.0], [2.0, 0.0]];
         let queries = dataset(Embeddings::from_f64(Origin::new("queries"), queries), Distance::Euclidean);
-        let pairs = BoundedPairs::<f64>::new(&gallery, Some(&queries), Distance::Euclidean, &Silent).unwrap();
+        let pairs = BoundedPairs::<f64>::new(&gallery, Some(&queries), Distance::Euclidean, &NoProgress).unwrap();
         let found = pairs.nearest(&[0, 1], |_| 2, |_, found| found.to_vec()).unwrap();
         let pairs = |found: &[Neighbour]| found.iter().map(|n| (n.row, n.distance)).collect::<Vec<_>>();
         assert_eq!(pairs(&found[0]), [(0, 0.0), (1, 3.0)]);
@@ -516,7 +521,7 @@ mod tests {
     fn a_matrix_of_distances_is_looked_up() {
         let matrix = ndarray::array![[0.0, 2.0, 1.0], [2.0, 0.0, 2.0], [1.0, 2.0, 0.0]];
         let dataset = dataset(Embeddings::from_f64(Origin::new("matrix"), matrix), Distance::Precomputed);
-        let found = nearest_neighbours(&dataset, 2, &Silent).unwrap();
+        let found = nearest_neighbours(&dataset, 2, &NoProgress).unwrap();
         assert_eq!(found.indices, ndarray::array![[2, 1], [0, 2], [0, 1]]);
         assert_eq!(found.distances, ndarray::array![[1.0, 2.0], [2.0, 2.0], [1.0, 2.0]]);
     }
@@ -527,7 +532,7 @@ mod tests {
         let dataset = dataset(Embeddings::from_f32(Origin::new("rows"), values), Distance::Euclidean);
         let compute = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| nearest_neighbours(&dataset, 5, &Silent).unwrap())
+            pool.install(|| nearest_neighbours(&dataset, 5, &NoProgress).unwrap())
         };
         assert_eq!(compute(1), compute(3));
     }

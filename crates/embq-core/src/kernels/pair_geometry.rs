@@ -4,11 +4,11 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::data::Dataset;
-use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::RowScale;
+use crate::kernels::pairs::PairDistance;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassGeometry, Nearest, Real, Wanted};
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ const BLOCK_ROWS: usize = 512;
 /// What reading rows reports.
 pub(crate) fn pair_geometry<T: Real>(
     dataset: &Dataset,
-    distance: Distance,
+    distance: PairDistance,
     progress: &dyn Progress,
     (nearest, matrix): (Vec<Option<Nearest>>, Option<Array2<f64>>),
     wanted: Wanted,
@@ -32,11 +32,7 @@ pub(crate) fn pair_geometry<T: Real>(
         return Ok(geometry);
     }
     let (sums, centre) = ClassSums::with_centre::<T>(dataset, false, progress)?;
-    let (d, classes) = (sums.dimensions(), sums.classes());
-    let mut means = Vec::with_capacity(classes * d);
-    for class in 0..classes {
-        means.extend(sums.mean_less(class, &centre.vector).map(|value| T::from_f64(value * centre.scale)));
-    }
+    let means: Vec<T> = sums.centred_means(&centre);
     geometry.centroid_separation = Centroids::new(&sums, &means, centre.scale).separation(distance);
     geometry.scatter = Some(sums.scatter());
     geometry.variance = sums.variance.iter().copied().map(Some).collect();
@@ -46,6 +42,7 @@ pub(crate) fn pair_geometry<T: Real>(
         let range = window.range();
         let blocks = geometry.radius[range.clone()].par_chunks_mut(BLOCK_ROWS).enumerate();
         blocks.try_for_each_init(Vec::new, |buffer, (block, radii)| {
+            progress.check()?;
             let start = range.start + block * BLOCK_ROWS;
             let rows = window.rows(start..start + radii.len(), buffer)?;
             let classes = (start..).map(|index| codes[scored.position(index)] as usize);
@@ -59,7 +56,7 @@ pub(crate) fn pair_geometry<T: Real>(
 /// The distances of rows to the means of their classes.
 struct Radii<'t, T, C> {
     sums: &'t ClassSums,
-    distance: Distance,
+    distance: PairDistance,
     rows: &'t [T],
     classes: C,
     radii: &'t mut [Option<f64>],
@@ -76,8 +73,8 @@ impl<T: Real, C: Iterator<Item = usize>> Vectorized for Radii<'_, T, C> {
         for ((radius, row), class) in radii.iter_mut().zip(rows.chunks_exact(d)).zip(classes) {
             RowScale::ONE.apply_to(row, &mut exact);
             *radius = Some(match distance {
-                Distance::Manhattan => sums.manhattan_distance(&exact, class),
-                _ => sums.squared_distance(&exact, class).sqrt(),
+                PairDistance::Euclidean => sums.squared_distance(&exact, class).sqrt(),
+                PairDistance::Manhattan => sums.manhattan_distance(&exact, class),
             });
         }
     }

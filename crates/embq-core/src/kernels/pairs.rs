@@ -14,11 +14,11 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Precision};
-use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::between_classes::BetweenClasses;
+use crate::kernels::cancellation::Cancellation;
 use crate::kernels::centre::Centre;
-use crate::kernels::dense::{lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
+use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::vectorized::{Vectorized, vectorized};
@@ -35,10 +35,17 @@ const SEEN: f64 = 2e-5;
 /// Numbers that the sums of one strip may take.
 const STRIP_SUMS: usize = 1 << 23;
 
+/// The distances that are computed pair by pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PairDistance {
+    Euclidean,
+    Manhattan,
+}
+
 /// Rows sorted by class, ready for passes over their pairs.
 pub(crate) struct PairTiles<'a, T> {
-    dataset: &'a Dataset,
-    distance: Distance,
+    dataset: &'a Dataset<'a>,
+    distance: PairDistance,
     progress: &'a dyn Progress,
     /// The rows by class; behind them, if not all rows are scored, those that are, once more.
     order: Vec<usize>,
@@ -108,7 +115,7 @@ enum Side {
 }
 
 impl<'a, T: Real> PairTiles<'a, T> {
-    pub(crate) fn new(dataset: &'a Dataset, distance: Distance, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, distance: PairDistance, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values::<T>()?;
         let labels = dataset.labels();
         let (mut order, starts) = sort_by_class(labels.codes(), labels.counts());
@@ -137,16 +144,16 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let class_of = order.iter().map(|&row| labels.codes()[row]).collect();
         let class_weights = dataset.class_weights();
         let (mut centred, mut squares, mut scale) = (Vec::new(), Vec::new(), 1.0);
-        if distance == Distance::Euclidean {
-            let centre = Centre::of_rows::<T>(dataset)?;
-            centred = vec![T::default(); rows.len()];
-            centred.par_chunks_mut(d).zip(rows.par_chunks(d)).for_each(|(centred, row)| {
-                for ((target, value), middle) in centred.iter_mut().zip(row).zip(&centre.vector) {
-                    *target = T::from_f64((value.to_f64() - middle) * centre.scale);
-                }
-            });
-            squares = centred.par_chunks(d).map(|row| T::from_f64(squared_norm(row))).collect();
-            scale = centre.scale;
+        match distance {
+            PairDistance::Euclidean => {
+                let centre = Centre::of_rows::<T>(dataset, false)?;
+                centred = vec![T::default(); rows.len()];
+                let both = centred.par_chunks_mut(d).zip(rows.par_chunks(d));
+                both.for_each(|(centred, row)| centre.apply_to(row, RowScale::ONE, centred));
+                squares = centred.par_chunks(d).map(|row| T::from_f64(squared_norm(row))).collect();
+                scale = centre.scale;
+            }
+            PairDistance::Manhattan => {}
         }
         Ok(PairTiles {
             dataset,
@@ -181,7 +188,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             running.between.clear();
             running.between.resize(panel.classes.len() * (classes - panel.classes.start), 0.0);
             for strip in 0..panel.strips.len() {
-                self.strip(fold, &panel, strip, &mut running);
+                self.strip(fold, &panel, strip, &mut running)?;
             }
             pairs.add(&panel.classes, &running.between, self.class_weights, self.scale);
         }
@@ -212,7 +219,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 .map_init(Workspace::default, |workspace, columns| {
                     self.with_tiles(&positions, columns, &(0..0), Side::Rows, workspace)
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             let mut sums = vec![0.0; indices.len() * classes];
             sums.par_chunks_mut(classes).enumerate().for_each(|(row, sums)| {
                 parts.iter().for_each(|part| part.add_row(row, &mut sums[part.classes.clone()]));
@@ -252,7 +259,10 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     /// All pairs of the rows of one strip with themselves and the rows after them.
-    fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) {
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    fn strip<F: RowFold>(&self, fold: &F, panel: &Panel, index: usize, running: &mut Running<F::State>) -> Result<()> {
         let Running { states, pending, between } = running;
         let (n, classes) = (self.order.len(), self.class_weights.len());
         let first_class = panel.classes.start;
@@ -265,7 +275,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .map_init(Workspace::default, |workspace, columns| {
                 self.with_tiles(&strip, columns, &panel.classes, Side::Inside, workspace)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let (_, later_states) = states.split_at_mut(strip.end);
         let (_, later_pending) = pending.split_at_mut(strip.end);
         let outer: Vec<TileSums> = later_states
@@ -273,7 +283,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             .zip(later_pending.par_chunks_mut(TILE))
             .zip(tiles(strip.end..n))
             .map_init(Workspace::default, |workspace, ((states, pending), columns)| {
-                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace);
+                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace)?;
                 let column_sums = std::mem::take(&mut sums.inner);
                 let panel_classes = panel.classes.len();
                 let means = &mut workspace.means;
@@ -289,9 +299,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
                         self.absorb(fold, state, position, first_class, &[sum], means);
                     }
                 }
-                sums
+                Ok(sums)
             })
-            .collect();
+            .collect::<Result<_>>()?;
         // Sums of the strip's rows to the classes from the panel on; a large class's rows have met earlier strips.
         let mut sums = vec![0.0; strip.len() * width];
         if !single_strip {
@@ -329,6 +339,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 self.absorb(fold, state, strip.start + position, first_class, sums, means);
             },
         );
+        Ok(())
     }
 
     /// Turns sums into means and gives them to the fold.
@@ -345,6 +356,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     /// All tiles of a strip's rows with one tile of columns.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
     fn with_tiles(
         &self,
         strip: &Range<usize>,
@@ -352,7 +366,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         panel: &Range<usize>,
         side: Side,
         workspace: &mut Workspace<T>,
-    ) -> TileSums {
+    ) -> Result<TileSums> {
         let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
         // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
         let rows = if side == Side::Inside { strip.start..columns.end } else { strip.clone() };
@@ -378,9 +392,9 @@ impl<'a, T: Real> PairTiles<'a, T> {
             });
             let pairs = row_tile.len() * columns.len();
             let once = if diagonal { columns.len() * (columns.len() + 1) / 2 } else { pairs };
-            self.progress.advance(once as u64);
+            self.progress.step(once as u64)?;
         }
-        sums
+        Ok(sums)
     }
 
     /// Whether errors of mean distances would be seen at a resolution. A distance that passes [`Real::PAIR_CANCELLATION`]
@@ -393,7 +407,10 @@ impl<'a, T: Real> PairTiles<'a, T> {
     /// Lays out the columns of the tiles that come next.
     fn lay_out(&self, columns: &Range<usize>, packed: &mut Packed<T>) {
         let d = self.dataset.dimensions();
-        let values = if self.distance == Distance::Manhattan { &self.rows } else { &self.centred };
+        let values = match self.distance {
+            PairDistance::Euclidean => &self.centred,
+            PairDistance::Manhattan => &self.rows,
+        };
         packed.fill(&values[columns.start * d..columns.end * d], d);
     }
 
@@ -403,8 +420,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let d = self.dataset.dimensions();
         let (x, y) = (&self.rows[row * d..(row + 1) * d], &self.rows[column * d..(column + 1) * d]);
         match self.distance {
-            Distance::Manhattan => manhattan_distance(x, y),
-            _ => squared_distance(x, y).sqrt() * self.scale,
+            PairDistance::Euclidean => squared_distance(x, y).sqrt() * self.scale,
+            PairDistance::Manhattan => manhattan_distance(x, y),
         }
     }
 }
@@ -455,41 +472,30 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
     #[inline(always)]
     fn run(self) {
         let FillTile { kernel, rows, columns, workspace } = self;
-        let d = kernel.dataset.dimensions();
-        let Workspace { tile, cancelled, packed, .. } = workspace;
-        cancelled.clear();
-        tile.resize(rows.len() * columns.len(), T::default());
-        if kernel.distance == Distance::Manhattan {
-            for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
-                let x = &kernel.rows[row * d..(row + 1) * d];
-                for (group, (distances, panel)) in distances.chunks_mut(PANEL).zip(packed.panels()).enumerate() {
-                    let sums = manhattan(x, panel);
-                    for (lane, (distance, sum)) in distances.iter_mut().zip(sums).enumerate() {
-                        let finite = sum.to_f64().is_finite();
-                        *distance = if finite { sum } else { T::default() };
-                        if !finite {
-                            cancelled.push((row as u32, (columns.start + group * PANEL + lane) as u32));
-                        }
-                    }
-                }
-            }
-            return;
+        workspace.cancelled.clear();
+        workspace.tile.resize(rows.len() * columns.len(), T::default());
+        match kernel.distance {
+            PairDistance::Euclidean => kernel.fill_euclidean(rows, columns, workspace),
+            PairDistance::Manhattan => kernel.fill_manhattan(rows, columns, workspace),
         }
-        multiply_packed(&kernel.centred[rows.start * d..rows.end * d], packed, 0..columns.len(), tile);
-        let two = T::from_f64(2.0);
-        let cancellation = T::from_f64(T::PAIR_CANCELLATION);
-        let underflow = T::from_f64(T::UNDERFLOW);
-        let infinity = T::from_f64(f64::INFINITY);
-        let column_squares = &kernel.squares[columns.clone()];
-        for (row, distances) in rows.clone().zip(tile.chunks_exact_mut(columns.len())) {
-            let square = kernel.squares[row];
+    }
+}
+
+impl<T: Real> PairTiles<'_, T> {
+    /// [`FillTile`] by a product of matrices.
+    #[inline(always)]
+    fn fill_euclidean(&self, rows: Range<usize>, columns: Range<usize>, workspace: &mut Workspace<T>) {
+        let d = self.dataset.dimensions();
+        let Workspace { tile, cancelled, packed, .. } = workspace;
+        multiply_packed(&self.centred[rows.start * d..rows.end * d], packed, 0..columns.len(), tile);
+        let cancellation = Cancellation::<T>::of_pairs();
+        let column_squares = &self.squares[columns.clone()];
+        for (row, distances) in rows.zip(tile.chunks_exact_mut(columns.len())) {
+            let square = self.squares[row];
             let mut failures = 0u32;
             for (distance, column_square) in distances.iter_mut().zip(column_squares) {
-                let terms = square + *column_square;
-                let difference = terms - two * *distance;
-                // Written so that NaN and infinity do not pass.
-                let passes = (difference >= cancellation * terms) & (terms >= underflow) & (difference < infinity);
-                *distance = if passes { difference.root() } else { T::default() };
+                let (squared, passes) = cancellation.squared(square + *column_square, *distance);
+                *distance = if passes { squared.root() } else { T::default() };
                 failures += u32::from(!passes);
             }
             if failures > 0 {
@@ -497,6 +503,26 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
                 let zero = T::default();
                 let failed = distances.iter().zip(columns.clone()).filter(|(distance, _)| **distance == zero);
                 cancelled.extend(failed.map(|(_, column)| (row as u32, column as u32)));
+            }
+        }
+    }
+
+    /// [`FillTile`] by sums of absolute differences. What overflows is computed again in float64.
+    #[inline(always)]
+    fn fill_manhattan(&self, rows: Range<usize>, columns: Range<usize>, workspace: &mut Workspace<T>) {
+        let d = self.dataset.dimensions();
+        let Workspace { tile, cancelled, packed, .. } = workspace;
+        for (row, distances) in rows.zip(tile.chunks_exact_mut(columns.len())) {
+            let x = &self.rows[row * d..(row + 1) * d];
+            for (group, (distances, panel)) in distances.chunks_mut(PANEL).zip(packed.panels()).enumerate() {
+                let sums = manhattan(x, panel);
+                for (lane, (distance, sum)) in distances.iter_mut().zip(sums).enumerate() {
+                    let finite = sum.to_f64().is_finite();
+                    *distance = if finite { sum } else { T::default() };
+                    if !finite {
+                        cancelled.push((row as u32, (columns.start + group * PANEL + lane) as u32));
+                    }
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ mod influence;
 use rayon::prelude::*;
 
 use crate::data::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::between_classes::BetweenClasses;
 use crate::kernels::{ClassDistances, ClassGeometry, RowFold, Wanted};
 use crate::progress::Progress;
@@ -19,15 +19,23 @@ const BLOCK_SUMS: usize = 1 << 22;
 /// The matrix may miss symmetry and a zero diagonal by this many units of rounding of its largest entry.
 const TOLERANCE: f64 = 100.0;
 
+/// A line of NumPy that makes a matrix in a file symmetric.
+fn symmetric(name: &str) -> Option<String> {
+    let output = format!("{}.symmetric.npy", name.strip_suffix(".npy")?);
+    Some(format!(
+        "if the two directions are one distance: m = numpy.load({name:?}); numpy.save({output:?}, (m + m.T) / 2)"
+    ))
+}
+
 /// A checked matrix of distances.
 pub(crate) struct Precomputed<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Precomputed<'a> {
     /// Checks that the matrix is non-negative and symmetric with a zero diagonal.
-    pub(crate) fn new(dataset: &'a Dataset, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values::<f64>()?;
         let kernel = Precomputed { dataset, progress };
         kernel.check()?;
@@ -36,10 +44,9 @@ impl<'a> Precomputed<'a> {
 
     fn check(&self) -> Result<()> {
         let n = self.dataset.len();
-        let refuse = |problem: String| Error::NotADistanceMatrix {
-            name: self.dataset.embeddings().origin().to_string(),
-            problem,
-        };
+        let name = || self.dataset.embeddings().origin().to_string();
+        let refuse =
+            |problem: String| Error::NotADistanceMatrix { name: name(), problem, cure: Cure::GiveDistanceMatrix };
         let stored = self.dataset.embeddings().element_type();
         let epsilon = match stored.size() {
             2 => f64::from(half::f16::EPSILON.to_f32()),
@@ -51,6 +58,7 @@ impl<'a> Precomputed<'a> {
         let largest = starts
             .par_iter()
             .map_init(Vec::new, |buffer, &start| {
+                self.progress.check()?;
                 let end = (start + BLOCK_ROWS).min(n);
                 let block = self.dataset.rows::<f64>(start..end, buffer)?;
                 let mut largest = 0.0f64;
@@ -71,6 +79,7 @@ impl<'a> Precomputed<'a> {
         starts.par_iter().try_for_each_init(
             || (Vec::new(), Vec::new()),
             |(upper, lower), &start| {
+                self.progress.check()?;
                 let end = (start + BLOCK_ROWS).min(n);
                 let d = self.dataset.dimensions();
                 let upper = self.dataset.rows::<f64>(start..end, upper)?;
@@ -86,9 +95,12 @@ impl<'a> Precomputed<'a> {
                             }
                             if (here - there).abs() > tolerance {
                                 let (row, column) = (columns[row], columns[column]);
-                                return Err(refuse(format!(
+                                let problem = format!(
                                     "{here} in row {row}, column {column}, but {there} in row {column}, column {row}"
-                                )));
+                                );
+                                let name = name();
+                                let cure = symmetric(&name).map_or(Cure::GiveDistanceMatrix, Cure::Advice);
+                                return Err(Error::NotADistanceMatrix { name, problem, cure });
                             }
                         }
                     }
@@ -124,7 +136,7 @@ impl<'a> Precomputed<'a> {
                 rows[index] = fold.finish(state);
                 between.add(own, self.dataset.weight(row), means);
             }
-            self.progress.advance(block.len() as u64);
+            self.progress.step(block.len() as u64)?;
         }
         self.progress.end();
         let (nearest, matrix) = between.finish();

@@ -18,7 +18,7 @@ use crate::data::{Dataset, Precision};
 use crate::error::Result;
 use crate::kernels::influence::{ClassInfluence, Influence};
 use crate::kernels::pair_geometry::pair_geometry;
-use crate::kernels::pairs::PairTiles;
+use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, DistanceLoss, Nearest, Real, RowFold, Wanted};
 use crate::progress::Progress;
@@ -63,7 +63,7 @@ struct Dimension<T> {
 
 /// Mean Manhattan distances of rows to classes from sorted dimensions.
 pub(crate) struct SortedDimensions<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     precision: Precision,
     progress: &'a dyn Progress,
 }
@@ -78,7 +78,7 @@ impl<'a> SortedDimensions<'a> {
 
     /// # Errors
     /// Values that have no distance, and what reading rows reports.
-    pub(crate) fn new(dataset: &'a Dataset, precision: Precision, progress: &'a dyn Progress) -> Result<Self> {
+    pub(crate) fn new(dataset: &'a Dataset<'a>, precision: Precision, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values_in(precision)?;
         Ok(SortedDimensions { dataset, precision, progress })
     }
@@ -92,7 +92,7 @@ impl<'a> SortedDimensions<'a> {
 
     /// The influence of every row by pairs: what a row gives to others depends on all of them.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
             Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores),
             Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores),
@@ -106,7 +106,7 @@ impl<'a> SortedDimensions<'a> {
         classes: &[usize],
         with: ClassInfluence<'_>,
     ) -> Result<()> {
-        let (dataset, distance, progress) = (self.dataset, self.dataset.distance(), self.progress);
+        let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
             Precision::F32 => {
                 PairTiles::<f32>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
@@ -145,9 +145,8 @@ impl<'a> SortedDimensions<'a> {
         }
         self.progress.end();
         let rows = states.into_iter().map(|state| fold.finish(state)).collect();
-        let (nearest, matrix) = between.finish();
-        let geometry =
-            pair_geometry::<T>(self.dataset, self.dataset.distance(), self.progress, (nearest, matrix), wanted)?;
+        let (distance, between) = (PairDistance::Manhattan, between.finish());
+        let geometry = pair_geometry::<T>(self.dataset, distance, self.progress, between, wanted)?;
         Ok(ClassDistances { rows, geometry })
     }
 
@@ -181,7 +180,7 @@ impl<'a> SortedDimensions<'a> {
                     vectorized(Sweep { kernel: self, dimension, first: panel, sums });
                 }
             });
-            self.progress.advance(count as u64);
+            self.progress.step(count as u64)?;
         }
         let mut of_panels = Vec::with_capacity(panels.len());
         let mut sums = sums.into_iter();
@@ -330,7 +329,7 @@ fn prefetch(Sums(sums): &Sums) {
 
 /// Mean distances between classes, a panel at a time.
 struct Between<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     /// The scored rows class by class, and where the classes start and the last ends.
     order: Vec<usize>,
     starts: Vec<usize>,
@@ -339,7 +338,7 @@ struct Between<'a> {
 }
 
 impl<'a> Between<'a> {
-    fn new(dataset: &'a Dataset, wanted: Wanted) -> Self {
+    fn new(dataset: &'a Dataset<'a>, wanted: Wanted) -> Self {
         let (classes, codes, scored) = (dataset.labels().classes(), dataset.labels().codes(), dataset.scored());
         let order: Vec<usize> = dataset.scored_by_class().into_iter().map(|index| scored.position(index)).collect();
         let starts = (0..=classes).map(|class| order.partition_point(|&row| (codes[row] as usize) < class)).collect();
@@ -392,7 +391,7 @@ mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin, RowChoice, RowWeights};
     use crate::distance::Distance;
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
     /// Keeps all mean distances of a row.
     struct All;
@@ -429,14 +428,14 @@ mod tests {
     }
 
     /// Two panels of classes; the last class has one row, and all rows of class 3 are one.
-    fn dataset(options: &DatasetOptions) -> Dataset {
+    fn dataset(options: &DatasetOptions) -> Dataset<'static> {
         let mut column = LabelColumnBuilder::new(LabelType::Integer);
         (0..ROWS).for_each(|row| column.push_integer(if row == 11 { 99 } else { (row % 20) as i128 }));
         let mut values = values();
         let repeated = values.row(3).to_owned();
         (3..ROWS).step_by(20).for_each(|row| values.row_mut(row).assign(&repeated));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), values);
-        Dataset::new(embeddings, &column.finish(Origin::new("labels")), Distance::Manhattan, options).unwrap()
+        Dataset::join(embeddings, &column.finish(Origin::new("labels")), Distance::Manhattan, options).unwrap()
     }
 
     /// The mean distances of a row by differences.
@@ -458,8 +457,9 @@ mod tests {
     fn check(options: &DatasetOptions) {
         let dataset = dataset(options);
         let wanted = Wanted { geometry: true, matrix: true };
-        let sorted = SortedDimensions::new(&dataset, Precision::F64, &Silent).unwrap().pass(&All, wanted).unwrap();
-        let pairs = PairTiles::<f64>::new(&dataset, Distance::Manhattan, &Silent).unwrap().pass(&All, wanted).unwrap();
+        let sorted = SortedDimensions::new(&dataset, Precision::F64, &NoProgress).unwrap().pass(&All, wanted).unwrap();
+        let pairs =
+            PairTiles::<f64>::new(&dataset, PairDistance::Manhattan, &NoProgress).unwrap().pass(&All, wanted).unwrap();
         for (index, distances) in sorted.rows.iter().enumerate() {
             let row = dataset.scored().position(index);
             let exact = expected(&dataset, row);
@@ -501,7 +501,7 @@ mod tests {
     #[test]
     fn rows_that_coincide_have_no_distance() {
         let dataset = dataset(&DatasetOptions::default());
-        let kernel = SortedDimensions::new(&dataset, Precision::F64, &Silent).unwrap();
+        let kernel = SortedDimensions::new(&dataset, Precision::F64, &NoProgress).unwrap();
         let rows = kernel.pass(&All, Wanted::default()).unwrap().rows;
         assert_eq!(rows[23][3], 0.0);
     }
@@ -514,7 +514,7 @@ mod tests {
         (0..20_000).for_each(|row| column.push_integer(row % 10));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), Array2::zeros((20_000, 1)));
         let labels = column.finish(Origin::new("labels"));
-        let large = Dataset::new(embeddings, &labels, Distance::Manhattan, &DatasetOptions::default()).unwrap();
+        let large = Dataset::join(embeddings, &labels, Distance::Manhattan, &DatasetOptions::default()).unwrap();
         assert!(SortedDimensions::pays(&large, Precision::F32));
     }
 }

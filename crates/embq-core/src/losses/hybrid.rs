@@ -84,6 +84,7 @@ impl Hybrid {
         let mut parts = Vec::new();
         let mut by_classifier = None;
         for (weight, part) in &self.parts {
+            progress.check()?;
             let found = match part {
                 Part::Silhouette(loss) => loss.of_dataset::<T>(dataset, progress)?,
                 Part::SupervisedContrastive(loss) => loss.of_dataset::<T>(dataset, progress)?,
@@ -239,7 +240,7 @@ mod tests {
     use crate::distance::Distance;
     use crate::losses::dataset;
     use crate::losses::tests::{assert_gradient, set};
-    use crate::progress::Silent;
+    use crate::progress::NoProgress;
 
     fn norm(gradient: &Array2<f64>) -> f64 {
         GradientSquares::of(gradient).norm()
@@ -268,7 +269,7 @@ mod tests {
         let run = |rows: &Array2<f64>, weights: &Array2<f64>| {
             let classifier = Classifier::Head { weights: weights.clone(), bias: bias.clone() };
             let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
-            hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap()
+            hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &NoProgress).unwrap()
         };
         assert_gradient(&rows, "rows", |rows| {
             let found = run(rows, &weights).embeddings;
@@ -287,7 +288,7 @@ mod tests {
         let (weights, bias) = head();
         let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
         let classifier = Classifier::Head { weights, bias };
-        let found = hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap();
+        let found = hybrid().of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &NoProgress).unwrap();
         let alone = SoftSilhouette::new(0.1).loss_and_gradient(rows.view(), &labels).unwrap();
         assert_eq!(found.parts[1], (alone.loss, norm(&alone.gradient)));
         let sum: f64 = hybrid().parts.iter().zip(&found.parts).map(|((weight, _), (loss, _))| weight * loss).sum();
@@ -301,12 +302,12 @@ mod tests {
         let dataset = dataset(rows.view(), &labels, Distance::Cosine).unwrap();
         let classifier = Classifier::Logits(rows.dot(&weights.t()) + &bias);
         let hybrid = Hybrid { parts: vec![(3.0, Part::CrossEntropy)] };
-        let found = hybrid.of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &Silent).unwrap();
+        let found = hybrid.of_dataset::<f64>(&dataset, Some((&classifier, &labels)), &NoProgress).unwrap();
         assert_eq!(norm(&found.embeddings.gradient), 0.0);
         let Some(Classifier::Logits(gradient)) = found.classifier else { panic!("no logits") };
         assert!(gradient.sum_axis(Axis(1)).iter().all(|sum| sum.abs() < 1e-15), "softmax less one-hot sums to 0");
         assert!(norm(&gradient) > 0.0);
-        let error = hybrid.of_dataset::<f64>(&dataset, None, &Silent).unwrap_err();
+        let error = hybrid.of_dataset::<f64>(&dataset, None, &NoProgress).unwrap_err();
         assert!(matches!(error, Error::Setting { .. }));
     }
 

@@ -12,10 +12,11 @@ mod supervised_contrastive;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::data::{Dataset, DatasetOptions, Element, Embeddings, LabelColumnBuilder, LabelType, Origin};
+use crate::data::{Dataset, DatasetOptions, Element, EmbeddingRows, LabelColumn};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 
+pub use crate::kernels::Real;
 pub use center::CenterLoss;
 pub use cross_entropy::{CrossEntropy, HeadGradients};
 pub(crate) use hybrid::GradientSquares;
@@ -35,12 +36,9 @@ pub struct LossAndGradient<T> {
 ///
 /// # Errors
 /// Another number of labels than rows, no columns, fewer than 2 or more than N - 1 classes.
-fn dataset<T: Element>(embeddings: ArrayView2<'_, T>, labels: &[usize], distance: Distance) -> Result<Dataset> {
-    let mut column = LabelColumnBuilder::new(LabelType::Integer);
-    labels.iter().for_each(|&label| column.push_integer(label as i128));
-    let embeddings = Embeddings::of_matrix(Origin::new("embeddings"), embeddings.to_owned());
-    let labels = column.finish(Origin::new("labels"));
-    let dataset = Dataset::new(embeddings, &labels, distance, &DatasetOptions::default())?;
+fn dataset<'e, T: Element>(embeddings: ArrayView2<'e, T>, labels: &[usize], distance: Distance) -> Result<Dataset<'e>> {
+    let labels = LabelColumn::from_labels(labels);
+    let dataset = Dataset::join(EmbeddingRows::from(embeddings), &labels, distance, &DatasetOptions::default())?;
     dataset.require_silhouette()?;
     Ok(dataset)
 }

@@ -12,7 +12,7 @@ use crate::kernels::{
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
 use crate::metrics::mean::weighted_mean;
 use crate::metrics::{Competitors, Exponentials, RowScoreFold, SmoothMaximum, SoftMinimum, smooth_maximum};
-use crate::progress::{Progress, Silent};
+use crate::progress::{NoProgress, Progress};
 
 /// The soft silhouette loss.
 ///
@@ -64,7 +64,7 @@ impl SoftSilhouette {
             softmax: self.smooth_maximum,
             counts: dataset.labels().counts(),
         };
-        let kernel = ClassDistanceKernel::new(&dataset, self.distance, T::PRECISION, &Silent)?;
+        let kernel = ClassDistanceKernel::new(&dataset, self.distance, T::PRECISION, &NoProgress)?;
         let scores = kernel.pass(&fold, Wanted::default())?.rows;
         Ok(1.0 - weighted_mean(scores.iter().map(|score| (score.soft_silhouette, 1.0))).unwrap_or(0.0))
     }
@@ -80,7 +80,7 @@ impl SoftSilhouette {
         embeddings: ArrayView2<'_, T>,
         labels: &[usize],
     ) -> Result<LossAndGradient<T>> {
-        self.of_dataset(&dataset(embeddings, labels, self.distance)?, &Silent)
+        self.of_dataset(&dataset(embeddings, labels, self.distance)?, &NoProgress)
     }
 
     /// The negative score of a row of class `own` with these mean distances to all classes, of which there are `counts`
@@ -98,8 +98,7 @@ impl SoftSilhouette {
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
         let distance = dataset.distance();
         if self.distance != distance {
-            let problem = format!("the data set was checked for {distance} distances, not {}", self.distance);
-            return Err(Error::setting(problem, "make the data set with the distance of the loss"));
+            return Err(Error::OtherDistance { made_for: distance, asked: self.distance });
         }
         checked_temperature(self.temperature)?;
         let anchors = Anchors { loss: self, precision: T::PRECISION, counts: dataset.labels().counts() };

@@ -10,7 +10,7 @@ use crate::metrics::mean::weighted_mean;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::soft_silhouette::SOFT;
-use crate::progress::Silent;
+use crate::progress::NoProgress;
 
 const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::BatchSize];
 
@@ -88,7 +88,7 @@ fn batch_loss(work: &SharedWork<'_>, size: usize) -> Result<BatchLoss> {
 /// The loss of a batch; the fold knows the numbers of rows of no classes yet.
 fn loss(batch: &Dataset, fold: RowScoreFold<'_>) -> Result<f64> {
     let fold = RowScoreFold { counts: batch.labels().counts(), ..fold };
-    let kernel = ClassDistanceKernel::new(batch, batch.distance(), fold.precision, &Silent)?;
+    let kernel = ClassDistanceKernel::new(batch, batch.distance(), fold.precision, &NoProgress)?;
     let scores = kernel.pass(&fold, Wanted::default())?.rows;
     let rows = scores.iter().enumerate().map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
     Ok(1.0 - weighted_mean(rows).unwrap_or(0.0))

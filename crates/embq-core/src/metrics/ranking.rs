@@ -28,7 +28,7 @@ pub(crate) struct Search<'a> {
 /// Rows among which the neighbours of others are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gallery<'a> {
-    pub rows: &'a Dataset,
+    pub rows: &'a Dataset<'a>,
     /// For each query the row that it is itself, where such rows are left out.
     pub own_rows: &'a [Option<usize>],
 }

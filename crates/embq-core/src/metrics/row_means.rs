@@ -124,7 +124,7 @@ mod tests {
         [0, 1, 0, 2].into_iter().for_each(|label| column.push_integer(label));
         let embeddings = Embeddings::from_f64(Origin::new("rows"), ndarray::array![[0.0], [1.0], [2.0], [3.0]]);
         let labels = column.finish(Origin::new("labels"));
-        let dataset = Dataset::new(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap();
+        let dataset = Dataset::join(embeddings, &labels, Distance::Euclidean, &DatasetOptions::default()).unwrap();
         let score =
             |a, silhouette, nearest_other| RowScore { a, b: 2.0, silhouette, nearest_other, ..Default::default() };
         let scores = [score(Some(1.0), 0.5, 1), score(None, 0.0, 0), score(Some(4.0), -0.25, 2), score(None, 0.0, 0)];

@@ -26,7 +26,7 @@ use crate::progress::Progress;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Auxiliary<'a> {
     /// Rows among which the neighbours of the rows are looked for, instead of among themselves.
-    pub gallery: Option<&'a Dataset>,
+    pub gallery: Option<&'a Dataset<'a>>,
     /// For each row that takes part the row of the gallery that it is, where it is not to find itself; see
     /// [`identical_rows`](crate::data::identical_rows).
     pub own_rows: &'a [Option<usize>],
@@ -64,7 +64,7 @@ pub(crate) const SUPCON_TEMPERATURE: f64 = 0.1;
 
 /// A data set and what has been worked out of it so far.
 pub(crate) struct SharedWork<'a> {
-    pub(crate) dataset: &'a Dataset,
+    pub(crate) dataset: &'a Dataset<'a>,
     pub(crate) auxiliary: Auxiliary<'a>,
     pub(crate) measuring: Measuring<'a>,
     pub(crate) progress: &'a dyn Progress,
@@ -95,7 +95,7 @@ fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
 
 impl<'a> SharedWork<'a> {
     pub(crate) fn new(
-        dataset: &'a Dataset,
+        dataset: &'a Dataset<'a>,
         auxiliary: Auxiliary<'a>,
         measuring: Measuring<'a>,
         progress: &'a dyn Progress,

@@ -8,7 +8,7 @@ use crate::metrics::metric::{Family, Need, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::validity::mean;
-use crate::progress::Silent;
+use crate::progress::NoProgress;
 
 const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
 const OF_BATCHES: &[Need] = &[Need::Labels, Need::Classes, Need::BatchLabels];
@@ -95,7 +95,7 @@ fn mixing(work: &SharedWork<'_>) -> Result<Batches> {
         let label = dataset.subset_with_labels(rows, inside);
         let fold = BatchFold { counts: &counts };
         let precision = work.measuring.precision;
-        let scores = ClassDistanceKernel::new(&label, dataset.distance(), precision, &Silent)?
+        let scores = ClassDistanceKernel::new(&label, dataset.distance(), precision, &NoProgress)?
             .pass(&fold, Wanted::default())?
             .rows;
         if scores.iter().all(|score| score.coincides) {

@@ -35,9 +35,7 @@ const PRECISION: f64 = 1e-10;
 /// Fewer than 4 classes, or no such temperature within 1e-6 to 1e3 times the median distance.
 pub(crate) fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'_>) -> Result<f64> {
     let classes = dataset.labels().classes();
-    let unsolved = |problem: &str| {
-        Error::setting(format!("--temperature auto: {problem}"), "name a temperature, such as --temperature 0.1")
-    };
+    let unsolved = |problem: &str| Error::NoTemperature { problem: problem.to_owned() };
     if classes < 4 {
         return Err(unsolved(&format!("needs at least 4 classes, found {classes}")));
     }

@@ -14,7 +14,7 @@ use embq_core::data::{
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature, evaluate};
 use embq_core::metrics::{Selection, SmoothMaximum, SoftMinimum};
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::{Array1, Array2};
 
 /// The distances between rows that have coordinates.
@@ -111,8 +111,8 @@ pub fn score_column(
         weights: weights.map(|weights| RowWeights { origin: Origin::new("weights.npy"), values: weights.to_vec() }),
         ..Default::default()
     };
-    let dataset = Dataset::new(matrix.embeddings(), column, settings.distance, &options)?;
-    evaluate(&dataset, settings, &Silent)
+    let dataset = Dataset::join(matrix.embeddings(), column, settings.distance, &options)?;
+    evaluate(&dataset, settings, &NoProgress)
 }
 
 /// Evaluates rows under integer labels.

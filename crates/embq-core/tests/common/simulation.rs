@@ -5,7 +5,7 @@ use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, L
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Settings, evaluate};
 use embq_core::metrics::Selection;
-use embq_core::progress::Silent;
+use embq_core::progress::NoProgress;
 use ndarray::Array2;
 
 use super::random::Random;
@@ -55,9 +55,9 @@ pub fn measured(rows: &Rows, settings: &Settings) -> Measured {
     rows.labels.iter().for_each(|&label| labels.push_integer(label.into()));
     let embeddings = Embeddings::from_f32(Origin::new("embeddings"), rows.values.clone());
     let options = DatasetOptions::default();
-    let dataset = Dataset::new(embeddings, &labels.finish(Origin::new("labels")), settings.distance, &options);
+    let dataset = Dataset::join(embeddings, &labels.finish(Origin::new("labels")), settings.distance, &options);
     let dataset = dataset.expect("valid rows");
-    let scored = evaluate(&dataset, settings, &Silent).expect("valid rows");
+    let scored = evaluate(&dataset, settings, &NoProgress).expect("valid rows");
     Measured::new(&dataset, scored)
 }
 

@@ -78,7 +78,7 @@ pub const INFLUENCE: [InfluenceColumn; 4] = [
 ///
 /// Labels keep their type where the format has it: integers are 64 bits wide, and text where one does not fit.
 pub struct RowTable<'a> {
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     scores: &'a RowScores,
     /// Number of each scored row in the embeddings as stored.
     rows: Vec<u64>,
@@ -182,7 +182,7 @@ impl LabelValues {
 
 impl<'a> RowTable<'a> {
     /// The table of a scored data set.
-    pub fn new(dataset: &'a Dataset, scores: &'a RowScores) -> Self {
+    pub fn new(dataset: &'a Dataset<'a>, scores: &'a RowScores) -> Self {
         let numbers = dataset.scored().positions().map(|position| dataset.source_row(position) as u64);
         let codes = dataset.scored_members().map(|(code, _)| code).collect();
         RowTable { dataset, scores, rows: numbers.collect(), codes }

@@ -82,7 +82,7 @@ impl<T: Real> ClosedForm<'_, T> {
                     let pieces = vectors.par_chunks_mut(classes).zip(result.vectors.par_chunks(classes));
                     pieces.for_each(|(sums, parts)| add(sums, parts));
                 }
-                self.progress.advance(rows as u64);
+                self.progress.step(rows as u64)?;
             }
             Ok(())
         })?;
@@ -97,6 +97,7 @@ impl<T: Real> ClosedForm<'_, T> {
             let blocks = gradient[range.start * d..range.end * d].par_chunks_mut(BLOCK_ROWS * d).enumerate();
             let here = blocks
                 .map_init(Default::default, |buffers, (index, gradient)| {
+                    self.progress.check()?;
                     let start = range.start + index * BLOCK_ROWS;
                     vectorized(FinishTask { kernel: self, window, start, sums: &sums, factor, gradient, buffers })
                 })
@@ -123,8 +124,7 @@ impl<T: Real> ClosedForm<'_, T> {
     /// Whether errors of the product of these rows and the means would be seen at a resolution of distances.
     #[inline(always)]
     pub(super) fn is_too_coarse_for(&self, resolution: f64, squares: &[f64]) -> bool {
-        let half = if self.unit { 0.5 } else { 1.0 };
-        let scaled = resolution * self.centre.scale * self.centre.scale / half;
+        let scaled = resolution * self.centre.scale * self.centre.scale / self.half();
         let largest = squares.iter().chain(&self.constants).fold(0.0, |largest: f64, &value| largest.max(value));
         T::EPSILON * largest > SEEN * scaled
     }
@@ -209,8 +209,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
             sums.resize(classes, 0.0);
         }
         vectors.resize(classes * d, T::default());
-        let half = if kernel.unit { 0.5 } else { 1.0 };
-        let common = half / (kernel.centre.scale * kernel.centre.scale);
+        let common = kernel.half() / (kernel.centre.scale * kernel.centre.scale);
         let mut row_slopes = vec![0.0; rows];
         let step = (PRODUCTS / classes).max(16);
         for first in (0..rows).step_by(step) {

@@ -6,7 +6,6 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::data::Precision;
-use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
 use crate::kernels::dense::RowScale;
@@ -89,10 +88,7 @@ impl<T: Real> ClosedForm<'_, T> {
             }
             let wide = match &mut wide {
                 Some(wide) => wide,
-                None => {
-                    let distance = if self.unit { Distance::Cosine } else { Distance::SqEuclidean };
-                    wide.insert(ClosedForm::new(self.dataset, distance, self.progress)?)
-                }
+                None => wide.insert(ClosedForm::new(self.dataset, self.distance, self.progress)?),
             };
             Ok(wide.group_sums(scores, groups, &sorted)?.unwrap_or_default())
         }
@@ -142,7 +138,7 @@ impl<T: Real> ClosedForm<'_, T> {
                     }
                 }
             }
-            self.progress.advance(blocks.iter().map(|block| block.places.len() as u64).sum());
+            self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
         }
         self.progress.end();
         self.progress.begin("influence of rows", n as u64);
@@ -164,7 +160,7 @@ impl<T: Real> ClosedForm<'_, T> {
                         target[row] = *value;
                     }
                 }
-                self.progress.advance(rows.len() as u64);
+                self.progress.step(rows.len() as u64)?;
             }
         }
         self.progress.end();
@@ -247,8 +243,7 @@ impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
         }
         slopes.resize(classes, 0.0);
         weights.resize(n * classes, T::default());
-        let half = if kernel.unit { 0.5 } else { 1.0 };
-        let common = half / (kernel.centre.scale * kernel.centre.scale);
+        let common = kernel.half() / (kernel.centre.scale * kernel.centre.scale);
         let mut pulls = Vec::with_capacity(scores.len());
         for score in scores {
             let (mut row_scores, mut own_terms) = (Vec::with_capacity(n), Vec::with_capacity(n));

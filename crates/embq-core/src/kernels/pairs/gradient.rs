@@ -59,12 +59,12 @@ impl<T: Real> PairTiles<'_, T> {
         });
         let mut sorted = vec![T::default(); n * d];
         self.progress.begin("gradient", n as u64 * n as u64);
-        sorted.par_chunks_mut(TILE * d).zip(tiles(0..n)).for_each_init(
-            Default::default,
-            |buffers, (gradient, rows)| {
-                vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers });
-            },
-        );
+        sorted
+            .par_chunks_mut(TILE * d)
+            .zip(tiles(0..n))
+            .try_for_each_init(Default::default, |buffers, (gradient, rows)| {
+                vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers })
+            })?;
         self.progress.end();
         let mut gradient = vec![T::default(); n * d];
         for (values, &row) in sorted.chunks_exact(d).zip(&self.order) {
@@ -93,10 +93,10 @@ struct RowsTask<'t, 'a, T> {
 }
 
 impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> Result<()> {
         let RowsTask { kernel, slopes, rows, gradient, buffers } = self;
         let Buffers { workspace, column_slopes, product } = buffers;
         let d = kernel.dataset.dimensions();
@@ -144,7 +144,7 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
                     }
                 }
             }
-            kernel.progress.advance((rows.len() * width) as u64);
+            kernel.progress.step((rows.len() * width) as u64)?;
         }
         let centred = &kernel.centred[rows.start * d..rows.end * d];
         for ((gradient, sums), (centred, weight)) in
@@ -154,5 +154,6 @@ impl<T: Real> Vectorized for RowsTask<'_, '_, T> {
                 *target = T::from_f64(sum + weight * value.to_f64());
             }
         }
+        Ok(())
     }
 }

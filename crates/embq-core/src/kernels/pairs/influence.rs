@@ -20,7 +20,7 @@ impl<T: Real> PairTiles<'_, T> {
     /// The influence of all rows on means of scores. Holds the derivatives of scores by mean distances.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
-        influence(self.dataset, |groups| Ok(self.group_sums(&slopes, scores.len(), groups)))
+        influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
     }
 
     /// The influence of all rows on the means of scores over single classes.
@@ -31,7 +31,7 @@ impl<T: Real> PairTiles<'_, T> {
         with: ClassInfluence<'_>,
     ) -> Result<()> {
         let slopes = self.slopes(scores)?;
-        let sums = |groups: &[Anchors]| Ok(self.group_sums(&slopes, scores.len(), groups));
+        let sums = |groups: &[Anchors]| self.group_sums(&slopes, scores.len(), groups);
         class_influence(self.dataset, classes, HELD / self.order.len(), sums, with)
     }
 
@@ -47,7 +47,7 @@ impl<T: Real> PairTiles<'_, T> {
     }
 
     /// `slopes` are in the order of classes.
-    fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Vec<Sums> {
+    fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {
         let n = self.order.len();
         let shares = shares_by_class(groups, self.class_weights);
         let mut sums: Vec<Sums> = (0..scores).map(|_| Sums::new(n, groups.len())).collect();
@@ -66,7 +66,7 @@ impl<T: Real> PairTiles<'_, T> {
                     let columns = columns.clone();
                     vectorized(ColumnsTask { kernel: self, slopes, shares: &shares, series, columns, workspace })
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             for (columns, part) in batch.iter().zip(parts) {
                 let rows = &self.order[columns.clone()];
                 let targets = sums.iter_mut().flat_map(|sums| &mut sums.values);
@@ -78,7 +78,7 @@ impl<T: Real> PairTiles<'_, T> {
             }
         }
         self.progress.end();
-        sums
+        Ok(sums)
     }
 }
 
@@ -95,10 +95,10 @@ struct ColumnsTask<'t, 'a, T> {
 }
 
 impl<T: Real> Vectorized for ColumnsTask<'_, '_, T> {
-    type Output = Vec<f64>;
+    type Output = Result<Vec<f64>>;
 
     #[inline(always)]
-    fn run(self) -> Vec<f64> {
+    fn run(self) -> Result<Vec<f64>> {
         let ColumnsTask { kernel, slopes, shares, series, columns, workspace } = self;
         let width = columns.len();
         let scores = slopes.first().map_or(0, Vec::len);
@@ -154,8 +154,8 @@ impl<T: Real> Vectorized for ColumnsTask<'_, '_, T> {
                     }
                 }
             }
-            kernel.progress.advance((rows.len() * width) as u64);
+            kernel.progress.step((rows.len() * width) as u64)?;
         }
-        values
+        Ok(values)
     }
 }

@@ -86,7 +86,7 @@ impl Precomputed<'_> {
                     target[row] = value;
                 }
             }
-            self.progress.advance(rows.len() as u64);
+            self.progress.step(rows.len() as u64)?;
         }
         self.progress.end();
         Ok(sums)

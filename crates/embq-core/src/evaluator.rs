@@ -1,0 +1,127 @@
+//! The front door: a data set and settings to a result.
+
+use crate::data::{Dataset, IntoLabel, LabelColumn, identical_rows};
+use crate::error::{Error, Result};
+use crate::evaluation::{Scored, Settings, Temperature, evaluate_with};
+use crate::metrics::{Auxiliary, Family};
+use crate::progress::{NoProgress, Progress};
+
+/// The temperatures that a soft silhouette is computed at.
+const TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
+
+/// Evaluates a data set.
+///
+/// ```
+/// use embq_core::{Dataset, Distance, Settings, evaluate};
+///
+/// # fn main() -> embq_core::Result<()> {
+/// let rows = ndarray::array![[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]];
+/// let dataset = Dataset::new(rows.view(), ["near", "near", "far", "far"])?;
+/// let settings = Settings { distance: Distance::Euclidean, ..Settings::default() };
+/// let silhouette = evaluate(&dataset, &settings)?.metric("silhouette");
+/// assert!((silhouette.unwrap() - 7.0 / 15.0).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Settings that have no meaning, fewer than two classes or more than N - 1, values that have no distance, `auto` without
+/// a solution, intervals of a subsample, and what reading rows reports.
+pub fn evaluate(dataset: &Dataset, settings: &Settings) -> Result<Scored> {
+    Evaluator::new(settings).evaluate(dataset)
+}
+
+/// An evaluation with more than a data set: a gallery, the batches of rows, progress reports.
+#[derive(Clone)]
+#[must_use]
+pub struct Evaluator<'a> {
+    settings: &'a Settings,
+    gallery: Option<&'a Dataset<'a>>,
+    exclude_identical: bool,
+    batches: Option<LabelColumn>,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluation under these settings.
+    pub fn new(settings: &'a Settings) -> Self {
+        Evaluator { settings, gallery: None, exclude_identical: false, batches: None, progress: &NoProgress }
+    }
+
+    /// Looks for nearest neighbours among these rows instead of among the rows of the data set themselves.
+    pub fn gallery(mut self, gallery: &'a Dataset<'a>) -> Self {
+        self.gallery = Some(gallery);
+        self
+    }
+
+    /// Keeps a row of the gallery that holds the same numbers as a query from being its neighbour.
+    pub fn exclude_identical(mut self) -> Self {
+        self.exclude_identical = true;
+        self
+    }
+
+    /// The batch that each row comes from, which metrics of batch correction need.
+    pub fn batches(mut self, batches: impl IntoIterator<Item: IntoLabel>) -> Self {
+        self.batches = Some(LabelColumn::from_labels(batches));
+        self
+    }
+
+    /// Reports progress, and is asked whether to stop.
+    pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Evaluates a data set.
+    ///
+    /// # Errors
+    /// As [`evaluate`]; batches of another number than rows; [`Error::Cancelled`].
+    pub fn evaluate(&self, dataset: &Dataset) -> Result<Scored> {
+        let settings = checked(self.settings, self.batches.is_some())?;
+        let dataset = dataset.for_distance(settings.distance)?;
+        let gallery = self.gallery.map(|gallery| gallery.for_distance(settings.distance)).transpose()?;
+        let own_rows = match &gallery {
+            Some(gallery) if self.exclude_identical => identical_rows(&dataset, gallery)?,
+            _ => Vec::new(),
+        };
+        let auxiliary = Auxiliary { gallery: gallery.as_deref(), own_rows: &own_rows, batches: self.batches.as_ref() };
+        evaluate_with(&dataset, auxiliary, &settings, self.progress)
+    }
+}
+
+/// The settings with the numbers of neighbours in order.
+///
+/// # Errors
+/// A setting that has no meaning.
+fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
+    let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
+    if let Temperature::Value(temperature) = settings.temperature
+        && !TEMPERATURES.contains(&temperature)
+    {
+        return refuse(format!("the temperature {temperature} is not a number from 1e-6 to 1e6"), "take 0.1, or auto");
+    }
+    if let Some(size) = settings.batch_size.filter(|&size| size < 2) {
+        return refuse(format!("a batch of {size} rows has no pair of classes"), "take batches of at least 2 rows");
+    }
+    if let Some(sample) = settings.sample.filter(|&sample| sample < 2) {
+        return refuse(format!("a sample of {sample} rows has no pair"), "take at least 2 rows");
+    }
+    if settings.ks.contains(&0) {
+        return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
+    }
+    if settings.metrics.only(Family::Batch) && settings.batch_size.is_none() {
+        return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
+    }
+    let mut settings = Settings { batch_labels, ..settings.clone() };
+    settings.ks.sort_unstable();
+    settings.ks.dedup();
+    Ok(settings)
+}
+
+impl Scored {
+    /// The metric of that name over the whole data set, such as `silhouette` or `recall@10`; `None` where it was not
+    /// asked for or is undefined, which a warning explains.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.evaluation.metrics.get(name).copied().flatten()
+    }
+}

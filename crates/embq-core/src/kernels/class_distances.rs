@@ -1,0 +1,172 @@
+//! From a distance to the route that computes its mean distances to classes.
+
+use ndarray::Array2;
+
+use crate::data::{Dataset, Precision};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+use crate::kernels::closed_form::{ClosedDistance, ClosedForm};
+use crate::kernels::influence::{ClassInfluence, Influence};
+use crate::kernels::pairs::{PairDistance, PairTiles};
+use crate::kernels::precomputed::Precomputed;
+use crate::kernels::sorted_dimensions::SortedDimensions;
+use crate::kernels::{ClassDistances, DistanceLoss, Real, RowFold, Wanted};
+use crate::progress::Progress;
+
+/// Mean distances of rows to classes, prepared for one or several passes.
+pub struct ClassDistanceKernel<'a> {
+    route: Route<'a>,
+}
+
+enum Route<'a> {
+    ClosedF32(ClosedForm<'a, f32>),
+    ClosedF64(ClosedForm<'a, f64>),
+    PairsF32(PairTiles<'a, f32>),
+    PairsF64(PairTiles<'a, f64>),
+    Sorted(SortedDimensions<'a>),
+    Precomputed(Precomputed<'a>),
+}
+
+/// The same call on the kernel of whichever route it is.
+macro_rules! on_route {
+    ($route:expr, $kernel:ident => $call:expr) => {
+        match $route {
+            Route::ClosedF32($kernel) => $call,
+            Route::ClosedF64($kernel) => $call,
+            Route::PairsF32($kernel) => $call,
+            Route::PairsF64($kernel) => $call,
+            Route::Sorted($kernel) => $call,
+            Route::Precomputed($kernel) => $call,
+        }
+    };
+}
+
+impl<'a> Route<'a> {
+    fn closed_form(
+        dataset: &'a Dataset<'a>,
+        distance: ClosedDistance,
+        precision: Precision,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        Ok(match precision {
+            Precision::F32 => Route::ClosedF32(ClosedForm::new(dataset, distance, progress)?),
+            Precision::F64 => Route::ClosedF64(ClosedForm::new(dataset, distance, progress)?),
+        })
+    }
+
+    fn pairs(
+        dataset: &'a Dataset<'a>,
+        distance: PairDistance,
+        precision: Precision,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        Ok(match precision {
+            Precision::F32 => Route::PairsF32(PairTiles::new(dataset, distance, progress)?),
+            Precision::F64 => Route::PairsF64(PairTiles::new(dataset, distance, progress)?),
+        })
+    }
+}
+
+impl<'a> ClassDistanceKernel<'a> {
+    /// Chooses the route for a distance and does what all passes share.
+    ///
+    /// # Errors
+    /// What reading rows reports; a precomputed matrix that is not a distance matrix.
+    pub fn new(
+        dataset: &'a Dataset<'a>,
+        distance: Distance,
+        precision: Precision,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let route = match distance {
+            Distance::Cosine => Route::closed_form(dataset, ClosedDistance::Cosine, precision, progress)?,
+            Distance::SqEuclidean | Distance::Hamming => {
+                Route::closed_form(dataset, ClosedDistance::SqEuclidean, precision, progress)?
+            }
+            Distance::Euclidean => Route::pairs(dataset, PairDistance::Euclidean, precision, progress)?,
+            Distance::Manhattan if SortedDimensions::pays(dataset, precision) => {
+                Route::Sorted(SortedDimensions::new(dataset, precision, progress)?)
+            }
+            Distance::Manhattan => Route::pairs(dataset, PairDistance::Manhattan, precision, progress)?,
+            Distance::Precomputed => Route::Precomputed(Precomputed::new(dataset, progress)?),
+        };
+        Ok(ClassDistanceKernel { route })
+    }
+
+    /// One pass over all rows and classes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+        on_route!(&self.route, kernel => kernel.pass(fold, wanted))
+    }
+
+    /// The influence of every row on the means of scores that see rows only through their mean distances. All rows are
+    /// scored.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
+        on_route!(&self.route, kernel => kernel.influence(scores))
+    }
+
+    /// The influence of every row on the means over single classes, which `with` takes.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn class_influence<L: DistanceLoss>(
+        &self,
+        scores: &[L],
+        classes: &[usize],
+        with: ClassInfluence<'_>,
+    ) -> Result<()> {
+        on_route!(&self.route, kernel => kernel.class_influence(scores, classes, with))
+    }
+}
+
+/// The sum of the parts of all rows, and `factor` times its gradient by the rows (N x d, in row order) as they are given:
+/// for cosine, through the normalisation. Products are of type `T` where these keep the errors of the gradient below 1e-5
+/// of its largest entry, else float64.
+///
+/// # Errors
+/// A distance without a gradient, row weights, a subsample, what reading rows reports.
+pub fn gradient<T: Real, L: DistanceLoss>(
+    dataset: &Dataset,
+    loss: &L,
+    factor: f64,
+    progress: &dyn Progress,
+) -> Result<(f64, Array2<T>)> {
+    if dataset.weights().is_some() || dataset.scored().is_subsample() {
+        let problem = "gradients have neither row weights nor a subsample";
+        return Err(Error::setting(problem, "give all rows the same weight"));
+    }
+    let shape = (dataset.len(), dataset.dimensions());
+    if let Some((total, gradient)) = gradient_by_products_of::<T, L>(dataset, loss, factor, progress)? {
+        return Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()));
+    }
+    let (total, gradient) = gradient_by_products_of::<f64, L>(dataset, loss, factor, progress)?.unwrap_or_default();
+    let gradient = gradient.into_iter().map(T::from_f64).collect();
+    Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()))
+}
+
+/// The same by products of one type; `None` where these are not accurate enough, which float64 always is.
+fn gradient_by_products_of<T: Real, L: DistanceLoss>(
+    dataset: &Dataset,
+    loss: &L,
+    factor: f64,
+    progress: &dyn Progress,
+) -> Result<Option<(f64, Vec<T>)>> {
+    let closed_form = |distance| ClosedForm::<T>::new(dataset, distance, progress)?.gradient(loss, factor);
+    match dataset.distance() {
+        Distance::Cosine => closed_form(ClosedDistance::Cosine),
+        Distance::SqEuclidean | Distance::Hamming => closed_form(ClosedDistance::SqEuclidean),
+        Distance::Euclidean => {
+            let pairs = PairTiles::<T>::new(dataset, PairDistance::Euclidean, progress)?;
+            if pairs.is_too_coarse_for(loss.resolution()) { Ok(None) } else { pairs.gradient(loss, factor).map(Some) }
+        }
+        distance @ (Distance::Manhattan | Distance::Precomputed) => Err(Error::setting(
+            format!("the silhouette loss has no gradient by {distance} distance"),
+            "cosine, sqeuclidean and euclidean have one",
+        )),
+    }
+}
