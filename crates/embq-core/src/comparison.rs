@@ -5,8 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Chosen, Dataset};
+use crate::error::Result;
 use crate::evaluation::{Evaluation, GateOutcome, InputDescription, Kind, SCHEMA_VERSION, Scored, Timing};
 use crate::metrics::Metric;
+use crate::progress::Progress;
 use crate::quantity::{Quantity, Subject, Target};
 use crate::statistics::{
     DRAWS, LEVEL, Strata, bootstrap_intervals, holm, normal_interval, normal_p_value, sign_flip_p_value,
@@ -242,23 +244,32 @@ fn scored_rows(evaluation: &Evaluation) -> usize {
 }
 
 /// A candidate against the baseline. Paired where both have rows, and the same ones.
-pub fn difference(name: &str, baseline: &Measured, candidate: &Measured, seed: u64) -> CandidateComparison {
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled).
+pub fn difference(
+    name: &str,
+    baseline: &Measured,
+    candidate: &Measured,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<CandidateComparison> {
     let rows = match (&baseline.rows, &candidate.rows) {
         (Some(left), Some(right)) if left.numbers == right.numbers => Some((left, right)),
         _ => None,
     };
     let mut metrics = metric_differences(&baseline.evaluation, &candidate.evaluation);
     match rows {
-        Some(rows) => paired(&mut metrics, rows, seed),
+        Some(rows) => paired(&mut metrics, rows, seed, progress)?,
         None => unpaired(&mut metrics, &baseline.evaluation, &candidate.evaluation),
     }
-    CandidateComparison {
+    Ok(CandidateComparison {
         name: name.to_owned(),
         paired: rows.is_some(),
         mismatches: mismatches(&baseline.evaluation, &candidate.evaluation),
         metrics,
         classes: class_differences(&baseline.evaluation, &candidate.evaluation, rows),
-    }
+    })
 }
 
 fn metric_differences(baseline: &Evaluation, candidate: &Evaluation) -> IndexMap<String, Difference> {
@@ -272,7 +283,12 @@ fn metric_differences(baseline: &Evaluation, candidate: &Evaluation) -> IndexMap
     .collect()
 }
 
-fn paired(metrics: &mut IndexMap<String, Difference>, (before, after): (&MeasuredRows, &MeasuredRows), seed: u64) {
+fn paired(
+    metrics: &mut IndexMap<String, Difference>,
+    (before, after): (&MeasuredRows, &MeasuredRows),
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<()> {
     let strata = before.strata(after);
     let tested = metrics.iter_mut().filter_map(|(name, difference)| {
         let (delta, before, after) = (difference.delta?, before.terms.get(name)?, after.terms.get(name)?);
@@ -281,11 +297,13 @@ fn paired(metrics: &mut IndexMap<String, Difference>, (before, after): (&Measure
     });
     let mut tested: Vec<(&mut Difference, f64, Vec<f64>)> = tested.collect();
     let terms: Vec<&[f64]> = tested.iter().map(|(_, _, terms)| terms.as_slice()).collect();
-    let intervals = bootstrap_intervals(&terms, &strata, seed);
+    let intervals = bootstrap_intervals(&terms, &strata, seed, progress)?;
     for ((difference, delta, terms), interval) in tested.iter_mut().zip(intervals) {
+        progress.check()?;
         difference.interval = Some(interval.map(|end| *delta + end));
         difference.p_value = Some(sign_flip_p_value(terms, DRAWS, seed));
     }
+    Ok(())
 }
 
 fn unpaired(metrics: &mut IndexMap<String, Difference>, baseline: &Evaluation, candidate: &Evaluation) {

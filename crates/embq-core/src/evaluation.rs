@@ -84,7 +84,8 @@ pub fn evaluate_with(
         let soft = settings.soft_silhouette(temperature);
         let estimates =
             PointEstimates { overall: &measures.values, by_class: &measures.by_class, nearest: &geometry.nearest };
-        uncertainty = Uncertainty::new(dataset, &kernel, &soft, &estimates, settings.uncertainty(), &mut warnings)?;
+        uncertainty =
+            Uncertainty::new(dataset, &kernel, &soft, &estimates, settings.uncertainty(), &mut warnings, progress)?;
         rows.influence = Some(std::mem::take(&mut uncertainty.rows));
         for (class, [hard, soft]) in classes.iter_mut().zip(&uncertainty.classes) {
             (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);

@@ -12,6 +12,7 @@ use crate::data::Dataset;
 use crate::error::{Cure, Error, Result};
 use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
 use crate::losses::SoftSilhouette;
+use crate::progress::Progress;
 use crate::statistics::{Strata, bootstrap_intervals, normal_interval};
 
 /// Rows times classes up to which every class has an interval by default, each of which costs a pass over all rows, and
@@ -173,6 +174,7 @@ impl Uncertainty {
         estimates: &PointEstimates<'_>,
         options: UncertaintyOptions,
         warnings: &mut Vec<String>,
+        progress: &dyn Progress,
     ) -> Result<Self> {
         if dataset.scored().is_subsample() {
             let problem = "a subsample has no intervals: what chance does through the other rows is not known";
@@ -212,7 +214,7 @@ impl Uncertainty {
             })
         };
         let classes = (0..classes).map(of_class).collect();
-        let (intervals, standard_errors) = overall(estimates.overall, &terms, &strata, options.seed);
+        let (intervals, standard_errors) = overall(estimates.overall, &terms, &strata, options.seed, progress)?;
         Ok(Uncertainty { intervals, standard_errors, classes, terms, class_terms, rows })
     }
 }
@@ -247,15 +249,16 @@ fn overall(
     terms: &IndexMap<String, Vec<f64>>,
     strata: &Strata<'_>,
     seed: u64,
-) -> (IndexMap<String, [f64; 2]>, IndexMap<String, f64>) {
+    progress: &dyn Progress,
+) -> Result<(IndexMap<String, [f64; 2]>, IndexMap<String, f64>)> {
     let known = values.iter().filter_map(|(name, value)| Some((name, (*value)?, terms.get(name)?)));
     let (names, terms): (Vec<(&String, f64)>, Vec<&[f64]>) =
         known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();
-    let intervals = bootstrap_intervals(&terms, strata, seed).into_iter();
+    let intervals = bootstrap_intervals(&terms, strata, seed, progress)?.into_iter();
     let around =
         |(&(name, value), interval): (&(&String, f64), [f64; 2])| (name.clone(), interval.map(|end| value + end));
     let error = |(&(name, _), terms): (&(&String, f64), &&[f64])| (name.clone(), strata.standard_error(terms));
-    (names.iter().zip(intervals).map(around).collect(), names.iter().zip(&terms).map(error).collect())
+    Ok((names.iter().zip(intervals).map(around).collect(), names.iter().zip(&terms).map(error).collect()))
 }
 
 /// Takes the terms of all rows whose sum is the mean silhouette of a class: 0 for the hard, 1 for the soft one.

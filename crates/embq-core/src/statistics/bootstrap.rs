@@ -4,6 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
+use crate::error::Result;
+use crate::progress::Progress;
 use crate::statistics::{DRAWS, LEVEL, MANY_ROWS, Strata, normal_interval};
 
 /// Statistics that are drawn together.
@@ -15,15 +17,25 @@ const NEARLY_NORMAL: f64 = 0.1;
 /// For each statistic, a sum of terms of rows, what chance takes from it and adds to it at most: the percentiles of 2,000
 /// draws of as many rows of each class as it has, or with [`MANY_ROWS`] those of all draws, from the moments of a draw. The
 /// same for a seed on any number of threads.
-pub fn bootstrap_intervals(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> {
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled).
+pub fn bootstrap_intervals(
+    statistics: &[&[f64]],
+    strata: &Strata<'_>,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<[f64; 2]>> {
     let mut intervals: Vec<Option<[f64; 2]>> = vec![None; statistics.len()];
     if strata.order.len() >= MANY_ROWS {
         intervals = statistics.par_iter().map(|terms| expanded(strata.redrawn_moments(terms))).collect();
     }
     let drawn: Vec<&[f64]> =
         statistics.iter().zip(&intervals).filter(|(_, known)| known.is_none()).map(|(terms, _)| *terms).collect();
-    let mut drawn = drawn.chunks(TOGETHER).flat_map(|statistics| draw(statistics, strata, seed));
-    intervals.into_iter().map(|known| known.or_else(|| drawn.next()).unwrap_or_default()).collect()
+    let drawn: Vec<Vec<[f64; 2]>> =
+        drawn.chunks(TOGETHER).map(|statistics| draw(statistics, strata, seed, progress)).collect::<Result<_>>()?;
+    let mut drawn = drawn.into_iter().flatten();
+    Ok(intervals.into_iter().map(|known| known.or_else(|| drawn.next()).unwrap_or_default()).collect())
 }
 
 /// The percentiles of a sum around its mean from its variance, skewness and kurtosis, by the expansion of Cornish and
@@ -40,7 +52,7 @@ fn expanded([variance, skewness, kurtosis]: [f64; 3]) -> Option<[f64; 2]> {
     }))
 }
 
-fn draw(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> {
+fn draw(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64, progress: &dyn Progress) -> Result<Vec<[f64; 2]>> {
     let mut terms = vec![[0.0; TOGETHER]; strata.order.len()];
     for (position, statistic) in statistics.iter().enumerate() {
         for (terms, value) in terms.iter_mut().zip(strata.centred(statistic)) {
@@ -50,6 +62,7 @@ fn draw(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> 
     let draws: Vec<[f64; TOGETHER]> = (0..DRAWS as u64)
         .into_par_iter()
         .map(|draw| {
+            progress.check()?;
             let mut generator = ChaCha8Rng::seed_from_u64(seed);
             generator.set_stream(draw);
             let mut sums = [0.0; TOGETHER];
@@ -66,15 +79,15 @@ fn draw(statistics: &[&[f64]], strata: &Strata<'_>, seed: u64) -> Vec<[f64; 2]> 
                     }
                 }
             }
-            sums
+            Ok(sums)
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let interval = |position: usize| {
         let mut values: Vec<f64> = draws.iter().map(|sums| sums[position]).collect();
         values.sort_unstable_by(f64::total_cmp);
         [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0].map(|share| quantile(&values, share))
     };
-    (0..statistics.len()).map(interval).collect()
+    Ok((0..statistics.len()).map(interval).collect())
 }
 
 /// A quantile of sorted values, linear between neighbours.
@@ -87,6 +100,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::NoProgress;
 
     #[test]
     fn quantiles_lie_between_neighbours() {
@@ -101,12 +115,12 @@ mod tests {
         let codes: Vec<u32> = (0..400).map(|row| row % 2).collect();
         let strata = Strata::new(&codes, &[200, 200], None);
         let error = strata.standard_error(&values);
-        let alone = bootstrap_intervals(&[&values], &strata, 1)[0];
+        let alone = bootstrap_intervals(&[&values], &strata, 1, &NoProgress).unwrap()[0];
         assert!((alone[1] / error - 1.96).abs() < 0.15 && (alone[0] / error + 1.96).abs() < 0.15, "{alone:?} {error}");
-        let together = bootstrap_intervals(&[&more, &values, &more, &more, &values], &strata, 1);
+        let together = bootstrap_intervals(&[&more, &values, &more, &more, &values], &strata, 1, &NoProgress).unwrap();
         assert_eq!((together[1], together[4]), (alone, alone));
         assert_eq!(together[0], alone.map(|end| 2.0 * end));
-        assert_ne!(bootstrap_intervals(&[&values], &strata, 2)[0], alone);
+        assert_ne!(bootstrap_intervals(&[&values], &strata, 2, &NoProgress).unwrap()[0], alone);
     }
 
     #[test]
@@ -117,13 +131,13 @@ mod tests {
         let codes: Vec<u32> = (0..rows).map(|row| (row % 3) as u32).collect();
         let strata = Strata::new(&codes, &[rows / 3; 3], None);
         let known = expanded(strata.redrawn_moments(&values)).unwrap();
-        let drawn = draw(&[&values], &strata, 3)[0];
+        let drawn = draw(&[&values], &strata, 3, &NoProgress).unwrap()[0];
         let error = strata.standard_error(&values);
         for (known, drawn) in known.iter().zip(drawn) {
             // Of 2,000 draws the percentiles themselves vary by 0.06 standard errors.
             assert!((known - drawn).abs() < 0.2 * error, "{known} {drawn} {error}");
         }
-        assert_eq!(bootstrap_intervals(&[&values], &strata, 3)[0], known);
+        assert_eq!(bootstrap_intervals(&[&values], &strata, 3, &NoProgress).unwrap()[0], known);
     }
 
     #[test]
@@ -133,6 +147,6 @@ mod tests {
         values[7] = 1.0;
         let strata = Strata::whole(rows);
         assert_eq!(expanded(strata.redrawn_moments(&values)), None);
-        assert!(bootstrap_intervals(&[&values], &strata, 3)[0][1] > 1.0);
+        assert!(bootstrap_intervals(&[&values], &strata, 3, &NoProgress).unwrap()[0][1] > 1.0);
     }
 }

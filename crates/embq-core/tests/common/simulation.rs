@@ -64,7 +64,7 @@ pub fn measured(rows: &Rows, settings: &Settings) -> Measured {
 /// The verdict on each of [`METRICS`].
 pub fn verdicts(baseline: &Rows, candidate: &Rows, settings: &Settings) -> Vec<Verdict> {
     let [before, after] = [baseline, candidate].map(|rows| measured(rows, settings));
-    let found = difference("candidate", &before, &after, settings.seed);
+    let found = difference("candidate", &before, &after, settings.seed, &NoProgress).expect("a comparison");
     let checkpoint = |name: &str, measured: Measured| Checkpoint { name: name.to_owned(), result: measured.evaluation };
     let checkpoints = vec![checkpoint("baseline", before), checkpoint("candidate", after)];
     let comparison = Comparison::new(checkpoints, vec![found], settings.seed);
