@@ -127,7 +127,7 @@ def score(
     metrics: str | Iterable[str] = "usual",
     k: int | Iterable[int] = (1, 5, 10),
     temperature: float | Literal["auto"] = 0.1,
-    softmin: Literal["weighted", "lse"] = "weighted",
+    softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     gallery: tuple[Any, Any] | None = None,
     exclude_identical: bool = False,
@@ -177,7 +177,7 @@ def score(
     temperature : float or "auto", default=0.1
         Temperature of the soft silhouette in units of the distance, from 1e-6 to 1e6; ``"auto"`` finds the one at which
         the soft minimum averages over 2 classes.
-    softmin : {"weighted", "lse"}, default="weighted"
+    softmin : {"weighted", "lse", "hard", "mean"}, default="weighted"
         The soft minimum over competing classes.
     softmax : {"lse", "hard"}, default="lse"
         The smooth maximum of a and b.
@@ -291,7 +291,7 @@ def compare(
     metrics: str | Iterable[str] = "usual",
     k: int | Iterable[int] = (1, 5, 10),
     temperature: float | Literal["auto"] = 0.1,
-    softmin: Literal["weighted", "lse"] = "weighted",
+    softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     batch_size: int | None = None,
     sample_weight: Any = None,
@@ -460,7 +460,7 @@ def silhouette_loss(
     temperature: float | Literal["auto"] = 0.1,
     metric: str = "cosine",
     distance: str | None = None,
-    softmin: Literal["weighted", "lse"] = "weighted",
+    softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     invalid: Literal["raise", "drop"] = "raise",
     missing: Literal["raise", "drop"] = "raise",

@@ -9,7 +9,7 @@ use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn, RowNames, ide
 use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
-use embq_core::metrics::Companions;
+use embq_core::metrics::Auxiliary;
 use ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -142,8 +142,8 @@ impl Input {
         let identical =
             gallery.as_ref().map(|gallery| identical_rows(&dataset, gallery)).transpose()?.unwrap_or_default();
         let own_rows: &[Option<usize>] = if self.exclude_identical { &identical } else { &[] };
-        let companions = Companions { gallery: gallery.as_ref(), own_rows, batches: batch.as_deref() };
-        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(&dataset, companions, settings, progress)?;
+        let auxiliary = Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batch.as_deref() };
+        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(&dataset, auxiliary, settings, progress)?;
         let found = identical.iter().flatten().count();
         if found > 0 && !self.exclude_identical {
             evaluation.warnings.push(format!(

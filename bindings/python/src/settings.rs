@@ -4,7 +4,7 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Family, METRICS, Metric, Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Metric, Need, Selection, SmoothMaximum, SoftMinimum};
 use pyo3::prelude::*;
 
 /// How rows are measured.
@@ -92,7 +92,9 @@ impl Measure {
         match &*self.softmin {
             "weighted" => Ok(SoftMinimum::Weighted),
             "lse" => Ok(SoftMinimum::Lse),
-            other => Err(unknown("softmin", other, &["weighted", "lse"])),
+            "hard" => Ok(SoftMinimum::Hard),
+            "mean" => Ok(SoftMinimum::Mean),
+            other => Err(unknown("softmin", other, &["weighted", "lse", "hard", "mean"])),
         }
     }
 
@@ -151,7 +153,7 @@ impl Wanted {
 
     /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
     fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
-        if metrics.only(Family::Batch) && self.batch_size.is_none() {
+        if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && self.batch_size.is_none() {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
         }
         if let Some(0) = self.k.iter().min() {
@@ -162,19 +164,17 @@ impl Wanted {
         }
         for name in self.metrics.iter().map(|name| name.trim()) {
             let Some(metric) = Metric::named(name) else { continue };
-            if metric.needs_batch_labels() && !batch_labels {
+            if metric.needs(Need::BatchLabels) && !batch_labels {
                 return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
             }
             if name.contains('@') && !metric.names(&self.k).any(|known| known == name) {
                 return Err(Error::setting(format!("metrics: {name} is not among k"), "add its number to k"));
             }
         }
-        let asks =
-            |wanted: fn(&Metric) -> bool| METRICS.iter().any(|metric| wanted(metric) && metrics.contains(metric.id));
         let unused = [
-            (gallery && !metrics.any_of(Family::Retrieval), "gallery", "add metrics=\"retrieval\""),
-            (batch_labels && !asks(Metric::needs_batch_labels), "batch", "add metrics=\"single_cell\""),
-            (self.sample.is_some() && !metrics.contains("uniformity"), "sample", "add metrics=\"uniformity\""),
+            (gallery && !metrics.needs(Need::Neighbours), "gallery", "add metrics=\"retrieval\""),
+            (batch_labels && !metrics.needs(Need::BatchLabels), "batch", "add metrics=\"single_cell\""),
+            (self.sample.is_some() && !metrics.needs(Need::SampledPairs), "sample", "add metrics=\"uniformity\""),
             (self.class_intervals && !self.intervals, "class_intervals", "add intervals=True"),
         ];
         match unused.into_iter().find(|(unused, _, _)| *unused) {

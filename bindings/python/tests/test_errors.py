@@ -40,7 +40,7 @@ def changed(row, column, value):
         (lambda: embq.score(X, Y, gallery=(X, Y)), "gallery: nothing that is computed uses it"),
         (lambda: embq.score(X, Y, temperature=0), "temperature is 0.*\n.*1e-6 to 1e6"),
         (lambda: embq.score(X, Y, temperature="warm"), "temperature: unknown value 'warm'"),
-        (lambda: embq.score(X, Y, softmin="hard"), "softmin: unknown value 'hard'"),
+        (lambda: embq.score(X, Y, softmin="soft"), "softmin: unknown value 'soft'"),
         (lambda: embq.score(X, Y, precision="f16"), "precision: unknown value 'f16'"),
         (lambda: embq.score(X, Y, invalid="ignore"), 'invalid: unknown value \'ignore\'\n.*invalid="drop"'),
         (lambda: embq.score(X, Y, exclude="7"), "exclude: no row of y has the label '7'"),
