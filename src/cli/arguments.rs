@@ -308,7 +308,7 @@ pub(crate) fn limit(text: &str) -> Result<ClassLimit, String> {
 /// A distance of a configuration file, with a suggestion where there is none of that name.
 fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Distance>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(|error: embq_core::error::Error| {
-        let tip = error.tip().map(|tip| format!(" ({tip})")).unwrap_or_default();
+        let tip = crate::cli::wording::tip(&error).map(|tip| format!(" ({tip})")).unwrap_or_default();
         serde::de::Error::custom(format!("{error}{tip}"))
     })
 }

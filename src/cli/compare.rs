@@ -320,7 +320,7 @@ impl Plan {
             }
             let Some(baseline) = &baseline else { continue };
             self.check_comparable(place, &baseline.evaluation, &measured.evaluation)?;
-            candidates.push(difference(&self.names[place], baseline, &measured, settings.seed, &bars)?);
+            candidates.push(difference(&self.names[place], baseline, &measured, settings.seed, bars)?);
             checkpoints.push(Checkpoint { name: self.names[place].clone(), result: measured.evaluation });
         }
         if let Some(baseline) = baseline {

@@ -15,7 +15,7 @@ pub(crate) type Write<'w> = &'w mut dyn FnMut(&[&str]) -> csv::Result<()>;
 pub(crate) fn text(fill: impl FnOnce(Write<'_>) -> csv::Result<()>) -> Result<String> {
     let failed = |error: csv::Error| Error::Setting {
         problem: format!("the result cannot be written as CSV: {error}"),
-        tip: None,
+        cure: None,
     };
     let mut writer = csv::Writer::from_writer(Vec::new());
     fill(&mut |record| writer.write_record(record)).map_err(failed)?;

@@ -3,7 +3,7 @@
 use crate::data::{Dataset, IntoLabel, LabelColumn, identical_rows};
 use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, Temperature, evaluate_with};
-use crate::metrics::{Auxiliary, Family};
+use crate::metrics::{Auxiliary, Need};
 use crate::progress::{NoProgress, Progress};
 
 /// The temperatures that a soft silhouette is computed at.
@@ -109,7 +109,7 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     if settings.ks.contains(&0) {
         return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
     }
-    if settings.metrics.only(Family::Batch) && settings.batch_size.is_none() {
+    if settings.metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
     let mut settings = Settings { batch_labels, ..settings.clone() };

@@ -189,12 +189,12 @@ mod tests {
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
 
-    fn dataset(distance: Distance) -> Dataset {
+    fn dataset(distance: Distance) -> Dataset<'static> {
         let mut labels = LabelColumnBuilder::new(LabelType::Integer);
         (0..20).for_each(|row| labels.push_integer(row % 2));
         let rows = ndarray::Array2::from_shape_fn((20, 3), |(row, column)| (row * 3 + column) as f64 + 1.0);
         let embeddings = Embeddings::from_f64(Origin::new("rows"), rows);
-        Dataset::new(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
+        Dataset::join(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use class_distances::{ClassDistanceKernel, gradient};
 pub(crate) use class_means::{ClassMeans, NearestMeans};
 pub(crate) use contrastive::ContrastivePairs;
 pub use covariance::{Covariance, Eigen, covariance};
-pub(crate) use dense::{LANES, lane_sum, lane_sum_2, smallest};
+pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
 pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, RowFold, Wanted};

@@ -773,8 +773,6 @@ pub(crate) trait Number: Element + NativeType {
 
     fn data_type() -> DataType;
     fn chunked(series: &Series) -> Result<&ChunkedArray<Self::Polars>, PolarsError>;
-    fn as_f32(values: &[Self]) -> Option<&[f32]>;
-    fn as_f64(values: &[Self]) -> Option<&[f64]>;
 }
 
 impl Number for f32 {
@@ -787,14 +785,6 @@ impl Number for f32 {
     fn chunked(series: &Series) -> Result<&ChunkedArray<Float32Type>, PolarsError> {
         series.f32()
     }
-
-    fn as_f32(values: &[Self]) -> Option<&[f32]> {
-        Some(values)
-    }
-
-    fn as_f64(_values: &[Self]) -> Option<&[f64]> {
-        None
-    }
 }
 
 impl Number for f64 {
@@ -806,14 +796,6 @@ impl Number for f64 {
 
     fn chunked(series: &Series) -> Result<&ChunkedArray<Float64Type>, PolarsError> {
         series.f64()
-    }
-
-    fn as_f32(_values: &[Self]) -> Option<&[f32]> {
-        None
-    }
-
-    fn as_f64(values: &[Self]) -> Option<&[f64]> {
-        Some(values)
     }
 }
 
