@@ -42,6 +42,8 @@ pub fn evaluate_with(
     settings: &Settings,
     progress: &dyn Progress,
 ) -> Result<Scored> {
+    let (metrics, left_out) = settings.metrics.for_rows(dataset.len());
+    let settings = &Settings { metrics, ..settings.clone() };
     check(dataset, auxiliary, settings)?;
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
     let mut in_memory = [None, None];
@@ -69,6 +71,13 @@ pub fn evaluate_with(
 
     let mut rows = if settings.rows { RowScores::new(&scores) } else { RowScores::default() };
     let mut warnings = dataset.warnings().to_vec();
+    warnings.extend(left_out.into_iter().map(|metric| {
+        format!(
+            "{metric} is left out: with {} rows it is computed only if it is selected by name, because it compares all pairs \
+             of rows",
+            dataset.len()
+        )
+    }));
     let labels = dataset.labels();
     if labels.singletons() > 0 && compares_with_classes {
         warnings.push(format!(

@@ -165,7 +165,8 @@ impl Settings {
         if self.distance == Distance::Precomputed {
             return estimate;
         }
-        for metric in METRICS.iter().filter(|metric| self.metrics.contains(metric.id)) {
+        let (metrics, _) = self.metrics.for_rows(dataset.len());
+        for metric in METRICS.iter().filter(|metric| metrics.contains(metric.id)) {
             for need in metric.needs {
                 let (name, seconds) = match need {
                     Need::Pairs => (metric.id, each_once),

@@ -1,5 +1,7 @@
 //! The list of every metric that embq knows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::error::{Error, Result, choices};
 use crate::metrics;
 use crate::metrics::metric::{Family, Metric, Scope, Selection};
@@ -105,12 +107,16 @@ impl Metric {
 impl Selection {
     /// Every metric.
     pub fn all() -> Self {
-        METRICS.iter().collect()
+        Selection::of_families(METRICS.iter())
     }
 
     /// The metrics that are computed where none is named: the families whose cost is small beside reading the rows.
     pub fn usual() -> Self {
-        METRICS.iter().filter(|metric| metric.family.is_default).collect()
+        Selection::of_families(METRICS.iter().filter(|metric| metric.family.is_default))
+    }
+
+    fn of_families(metrics: impl Iterator<Item = &'static Metric>) -> Self {
+        Selection { metrics: metrics.map(|metric| (metric.id, metric)).collect(), named: BTreeSet::new() }
     }
 
     /// The metrics of a list of names, families, `usual` and `all`.
@@ -120,16 +126,22 @@ impl Selection {
     pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut selection = Selection::from_iter([]);
         for name in names {
+            let is_named =
+                |metric: &Metric| metric.id == name || Metric::named(name).is_some_and(|named| named.id == metric.id);
             let is_chosen = |metric: &&Metric| {
                 let usual = name == "usual" && metric.family.is_default;
-                let named = metric.id == name || Metric::named(name).is_some_and(|named| named.id == metric.id);
-                name == "all" || usual || metric.family.name == name || named
+                name == "all" || usual || metric.family.name == name || is_named(metric)
             };
             let mut chosen = METRICS.iter().filter(is_chosen).peekable();
             if chosen.peek().is_none() {
                 return Err(Error::setting(format!("unknown metric '{name}'"), choices(Some(name), &all_names())));
             }
-            selection.metrics.extend(chosen.map(|metric| (metric.id, metric)));
+            for metric in chosen {
+                selection.metrics.insert(metric.id, metric);
+                if is_named(metric) {
+                    selection.named.insert(metric.id);
+                }
+            }
         }
         Ok(selection)
     }
@@ -137,7 +149,8 @@ impl Selection {
 
 impl FromIterator<&'static Metric> for Selection {
     fn from_iter<I: IntoIterator<Item = &'static Metric>>(metrics: I) -> Self {
-        Selection { metrics: metrics.into_iter().map(|metric| (metric.id, metric)).collect() }
+        let metrics: BTreeMap<_, _> = metrics.into_iter().map(|metric| (metric.id, metric)).collect();
+        Selection { named: metrics.keys().copied().collect(), metrics }
     }
 }
 
@@ -157,10 +170,9 @@ fn all_names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::metrics::Need;
+    use crate::metrics::metric::FEW_ROWS;
 
     #[test]
     fn ids_are_unique() {
@@ -185,6 +197,18 @@ mod tests {
         );
         assert!(Selection::parse(["separation", "separation"]).is_ok());
         assert!(Selection::parse(["sillhouette"]).unwrap_err().tip().unwrap().contains("'silhouette'"));
+    }
+
+    #[test]
+    fn metrics_of_all_pairs_are_computed_for_many_rows_only_by_name() {
+        let of = |names: &[&str], rows| Selection::parse(names.iter().copied()).unwrap().for_rows(rows);
+        let (kept, left_out) = of(&["validity"], FEW_ROWS);
+        assert!(kept.contains("dunn") && left_out.is_empty());
+        let (kept, left_out) = of(&["validity"], FEW_ROWS + 1);
+        assert!(!kept.contains("dunn") && kept.contains("davies_bouldin"));
+        assert_eq!(left_out, ["dunn"]);
+        assert!(of(&["validity", "dunn"], FEW_ROWS + 1).0.contains("dunn"));
+        assert!(!Selection::all().for_rows(FEW_ROWS + 1).0.contains("dunn"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a metric is: its entry, the family it belongs to, and what it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A group of metrics that are chosen, explained, computed and shown together.
@@ -224,7 +224,12 @@ impl Metric {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     pub(super) metrics: BTreeMap<&'static str, &'static Metric>,
+    /// Those that are selected by their own names and not only as part of a family.
+    pub(super) named: BTreeSet<&'static str>,
 }
+
+/// Rows up to which metrics of all pairs are computed as part of their family; with more they are computed by name only.
+pub(super) const FEW_ROWS: usize = 50_000;
 
 impl Selection {
     /// Whether the metric of that id is selected.
@@ -235,6 +240,17 @@ impl Selection {
     /// The selected metrics, by id.
     pub fn iter(&self) -> impl Iterator<Item = &'static Metric> {
         self.metrics.values().copied()
+    }
+
+    /// The metrics to compute for this many rows, and the ids of those that are left out because all pairs of so many rows
+    /// are compared only for a metric that is selected by its name.
+    pub(crate) fn for_rows(&self, rows: usize) -> (Selection, Vec<&'static str>) {
+        let is_left_out =
+            |metric: &Metric| rows > FEW_ROWS && metric.needs(Need::Pairs) && !self.named.contains(metric.id);
+        let left_out: Vec<_> = self.iter().filter(|metric| is_left_out(metric)).map(|metric| metric.id).collect();
+        let mut kept = self.clone();
+        kept.metrics.retain(|_, metric| !is_left_out(metric));
+        (kept, left_out)
     }
 
     /// Whether any selected metric is made of this.
