@@ -189,7 +189,7 @@ class Result:
             import json
 
             self._parsed = json.loads(self._raw.json())
-        return self._parsed  # type: ignore[return-value]
+        return self._parsed
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -326,7 +326,7 @@ class Result:
         n_jobs : int, default=None
             As in `score`.
         """
-        manner = {"n_jobs": n_jobs, "progress": None}
+        manner: _embq.Manner = {"n_jobs": n_jobs, "progress": None}
         page = self._raw.page(None if X is None else _inputs.rows(X, "X"), manner)
         _write(page, path)
         return page
@@ -415,7 +415,8 @@ class Difference:
         self.candidate: float | None = found["candidate"]
         self.delta: float | None = found["delta"]
         self.relative: float | None = found["relative"]
-        self.interval: tuple[float, float] | None = tuple(found["interval"]) if found["interval"] else None  # type: ignore[assignment]
+        ends = found["interval"]
+        self.interval: tuple[float, float] | None = (ends[0], ends[1]) if ends else None
         self.p_value: float | None = found["p_value"]
         self.adjusted_p_value: float | None = found["adjusted_p_value"]
         self.verdict: str | None = found["verdict"]

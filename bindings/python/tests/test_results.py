@@ -21,7 +21,7 @@ def test_metrics_by_name(result):
     assert low < result.silhouette < high
     with pytest.raises(AttributeError, match="'silhuette' was not computed: did you mean 'silhouette'"):
         result.silhuette
-    with pytest.raises(KeyError, match="'dunn' was not computed"):
+    with pytest.raises(KeyError, match="dunn.* was not computed"):
         result["dunn"]
 
 

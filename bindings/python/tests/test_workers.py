@@ -170,9 +170,9 @@ def test_control_c_ends_the_work():
 
 @unix
 def test_the_program_ends_by_its_signal(program, tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40_000, 256)))
-    np.save(tmp_path / "y.npy", np.arange(40_000) % 10)
-    command = [program.path, "score", tmp_path / "x.npy", "-l", tmp_path / "y.npy", "--distance", "manhattan", "-o", tmp_path / "r.json"]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60_000, 256)))
+    np.save(tmp_path / "y.npy", np.arange(60_000) % 10)
+    command = [program.path, "score", tmp_path / "x.npy", "-l", tmp_path / "y.npy", "--metrics", "dunn", "-o", tmp_path / "r.json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
