@@ -292,10 +292,10 @@ class Result:
         return [*super().__dir__(), *(name for name in self._data["metrics"] if name.isidentifier())]
 
     def __repr__(self) -> str:
-        return self._raw.table(20).rstrip("\n")
+        return _embq.in_python(self._raw.table(20)).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        return self._raw.fragment()
+        return self._raw.fragment().replace("lower --temperature", "lower temperature")
 
     def to_dict(self) -> dict[str, Any]:
         """The result as the JSON holds it."""
@@ -506,7 +506,7 @@ class Comparison:
         return Table(columns)
 
     def __repr__(self) -> str:
-        return self._raw.table(5).rstrip("\n")
+        return _embq.in_python(self._raw.table(5)).rstrip("\n")
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _compared, (self._raw.json(),)
@@ -570,7 +570,7 @@ class Suspects(Table):
         return cls(columns, raw)
 
     def __repr__(self) -> str:
-        return self._raw.table(20).rstrip("\n")
+        return _embq.in_python(self._raw.table(20)).rstrip("\n")
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _suspected, (self._raw.json(),)

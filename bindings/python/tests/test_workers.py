@@ -128,9 +128,10 @@ def run(code, **environment):
 
 def test_embq_threads():
     code = """
-        import os, embq, numpy as np
+        import os, time, embq, numpy as np
         X = np.random.default_rng(0).normal(size=(200, 4))
         embq.score(X, np.arange(200) % 3{more})
+        time.sleep(0.3)
         print(sum(1 for task in os.listdir("/proc/self/task") if open(f"/proc/self/task/{{task}}/comm").read().startswith("embq-")))
     """
     if sys.platform.startswith("linux"):
