@@ -5,7 +5,7 @@
     >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.3, 1.0]])
     >>> r = embq.score(X, ["cat", "cat", "dog", "dog"])
     >>> round(r.silhouette, 4)
-    0.9835
+    0.9823
 
 `score` gives every metric by its name, with tables of the classes and rows; `compare` tells whether one embedding is better
 than another, `suspects` which rows are likely mislabelled, and `silhouette_loss` has the gradient. `silhouette_samples`,

@@ -249,7 +249,7 @@ def score(
     >>> X = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.3, 1.0]])
     >>> r = embq.score(X, ["cat", "cat", "dog", "dog"])
     >>> round(r.silhouette, 4)
-    0.9835
+    0.9823
     >>> r.classes["label"].tolist()
     ['cat', 'dog']
     >>> r = embq.score(X, ["cat", "cat", "dog", "dog"], metrics=["silhouette", "knn_accuracy"], k=1)

@@ -65,7 +65,7 @@ def rows(value: Any, name: str = "X") -> Rows:
     elif _package(value) == "pandas":
         array = _pandas(value, name)
     elif isinstance(value, np.ma.MaskedArray):
-        array = value.astype(float).filled(np.nan)
+        array = np.ma.filled(value.astype(float), np.nan)
     else:
         try:
             array = np.asarray(value)

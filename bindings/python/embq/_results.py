@@ -189,7 +189,7 @@ class Result:
             import json
 
             self._parsed = json.loads(self._raw.json())
-        return self._parsed  # type: ignore[return-value]
+        return self._parsed
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -292,10 +292,10 @@ class Result:
         return [*super().__dir__(), *(name for name in self._data["metrics"] if name.isidentifier())]
 
     def __repr__(self) -> str:
-        return self._raw.table(20).rstrip("\n")
+        return _embq.in_python(self._raw.table(20)).rstrip("\n")
 
     def _repr_html_(self) -> str:
-        return self._raw.fragment()
+        return self._raw.fragment().replace("lower --temperature", "lower temperature")
 
     def to_dict(self) -> dict[str, Any]:
         """The result as the JSON holds it."""
@@ -326,7 +326,7 @@ class Result:
         n_jobs : int, default=None
             As in `score`.
         """
-        manner = {"n_jobs": n_jobs, "progress": None}
+        manner: _embq.Manner = {"n_jobs": n_jobs, "progress": None}
         page = self._raw.page(None if X is None else _inputs.rows(X, "X"), manner)
         _write(page, path)
         return page
@@ -415,7 +415,8 @@ class Difference:
         self.candidate: float | None = found["candidate"]
         self.delta: float | None = found["delta"]
         self.relative: float | None = found["relative"]
-        self.interval: tuple[float, float] | None = tuple(found["interval"]) if found["interval"] else None  # type: ignore[assignment]
+        ends = found["interval"]
+        self.interval: tuple[float, float] | None = (ends[0], ends[1]) if ends else None
         self.p_value: float | None = found["p_value"]
         self.adjusted_p_value: float | None = found["adjusted_p_value"]
         self.verdict: str | None = found["verdict"]
@@ -505,7 +506,7 @@ class Comparison:
         return Table(columns)
 
     def __repr__(self) -> str:
-        return self._raw.table(5).rstrip("\n")
+        return _embq.in_python(self._raw.table(5)).rstrip("\n")
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _compared, (self._raw.json(),)
@@ -569,7 +570,7 @@ class Suspects(Table):
         return cls(columns, raw)
 
     def __repr__(self) -> str:
-        return self._raw.table(20).rstrip("\n")
+        return _embq.in_python(self._raw.table(20)).rstrip("\n")
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _suspected, (self._raw.json(),)

@@ -78,7 +78,7 @@ impl Plan {
                 .ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
             let options = DatasetOptions { weights, ..self.choice.clone().options(settings.seed) };
             let embeddings = for_distance(embeddings, settings.distance)?;
-            let dataset = Dataset::new(embeddings, &column, settings.distance, &options)?;
+            let dataset = Dataset::join(embeddings, &column, settings.distance, &options)?;
             let scored = evaluate(&dataset, &settings, progress)?;
             rows.push(ScoredRows::new(&dataset, scored.rows.clone()));
             let measured = Measured::new(&dataset, scored);
@@ -97,7 +97,7 @@ impl Plan {
                     "make them alike, or compare them all the same with allow_mismatch=True",
                 ));
             }
-            candidates.push(difference(&name, baseline, &measured, settings.seed));
+            candidates.push(difference(&name, baseline, &measured, settings.seed, progress)?);
         }
         let mut comparison = Comparison::new(checkpoints, candidates, settings.seed);
         comparison.timing = Some(Timing { read_seconds: 0.0, compute_seconds: started.elapsed().as_secs_f64() });

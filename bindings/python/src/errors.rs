@@ -1,6 +1,6 @@
 //! Errors of the library as exceptions of Python, with their cures in Python's words.
 
-use embq_core::Error;
+use embq_core::{Cure, Error};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -22,21 +22,23 @@ pub(crate) fn input_error(message: &str, tip: Option<&str>) -> PyErr {
 
 /// An error of the library as an exception.
 pub(crate) fn exception(error: &Error) -> PyErr {
-    let tip = match error {
-        Error::NonFinite { .. } | Error::UnusableRow { .. } => {
-            Some("repair these rows, or leave them out with invalid=\"drop\"".to_owned())
+    let tip = error.cure().map(|cure| match cure {
+        Cure::DropInvalid => "repair these rows, or leave them out with invalid=\"drop\"".to_owned(),
+        Cure::DropZeroVectors => "leave these rows out with invalid=\"drop\", or use metric=\"euclidean\"".to_owned(),
+        Cure::DropUnlabelled => "fill these labels, or leave these rows out with missing=\"drop\"".to_owned(),
+        Cure::UseFloat64 => "leave out precision=\"float32\"".to_owned(),
+        Cure::CheckLabels => "check that these are the right labels, and what ignore_label leaves out".to_owned(),
+        Cure::CheckRowChoice => {
+            "see what include, exclude, ignore_label, invalid and min_class_size leave out".to_owned()
         }
-        Error::ZeroVector { .. } => {
-            Some("leave these rows out with invalid=\"drop\", or use metric=\"euclidean\"".to_owned())
+        Cure::GiveDistanceMatrix => {
+            "metric=\"precomputed\" takes a square, symmetric matrix with a zero diagonal".to_owned()
         }
-        Error::MissingLabel { .. } => {
-            Some("fill these labels, or leave these rows out with missing=\"drop\"".to_owned())
-        }
-        Error::NotADistanceMatrix { problem, name } if name == "X" && problem.contains(", but ") => {
-            Some("if the two directions are one distance: X = (X + X.T) / 2".to_owned())
-        }
-        _ => error.tip(),
-    };
+        Cure::GiveTemperature => "name a temperature, such as temperature=0.1".to_owned(),
+        Cure::DropGallery => "leave out gallery".to_owned(),
+        Cure::ScoreAllRows => "leave out subsample or intervals=True".to_owned(),
+        other => other.to_string(),
+    });
     input_error(&error.to_string(), tip.as_deref())
 }
 

@@ -19,10 +19,23 @@ use pyo3::prelude::*;
 /// Runs the program embq as the process that it is in: signals end the process, and half-written files are deleted.
 /// Returns the exit code.
 #[pyfunction]
-fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
+    release_interrupts(py)?;
     embq::process::record_panics();
     embq::process::delete_temporary_files_on_interrupt();
-    py.detach(|| embq::cli::run(arguments))
+    Ok(py.detach(|| embq::cli::run(arguments)))
+}
+
+/// Takes Ctrl-C from the interpreter, which would only remember it until the program is over. A signal that is ignored, as
+/// by `nohup`, stays ignored.
+fn release_interrupts(py: Python<'_>) -> PyResult<()> {
+    // The module `signal` without its enumerations, which take longer to import than the program takes to start.
+    let signals = py.import("_signal")?;
+    let interrupt = signals.getattr("SIGINT")?;
+    if signals.call_method1("getsignal", (&interrupt,))?.is(signals.getattr("default_int_handler")?) {
+        signals.call_method1("signal", (&interrupt, signals.getattr("SIG_DFL")?))?;
+    }
+    Ok(())
 }
 
 #[pymodule]

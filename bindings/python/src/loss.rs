@@ -42,7 +42,7 @@ pub(crate) fn silhouette_loss<'py>(
             labels.first().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
         let usual = |element_type: ElementType| element_type.precision();
         let precision = precision.unwrap_or(usual(embeddings.element_type()));
-        let dataset = Dataset::new(embeddings, column, settings.distance, &options)?;
+        let dataset = Dataset::join(embeddings, column, settings.distance, &options)?;
         match precision {
             Precision::F32 => of::<f32>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Single(g))),
             Precision::F64 => of::<f64>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Double(g))),

@@ -129,13 +129,13 @@ impl Input {
                 let Loaded { embeddings, labels, .. } = load(rows, vec![labels], None)?;
                 let options = self.choice.of_gallery();
                 let column = labels.first().ok_or_else(|| Error::setting("the gallery has no labels", "give them"))?;
-                Some(Dataset::new(embeddings, column, settings.distance, &options)?)
+                Some(Dataset::join(embeddings, column, settings.distance, &options)?)
             }
             None => None,
         };
         let options = DatasetOptions { weights, ..self.choice.options(settings.seed) };
         let embeddings = for_distance(embeddings, settings.distance)?;
-        let dataset = Dataset::new(embeddings, &column, settings.distance, &options)?;
+        let dataset = Dataset::join(embeddings, &column, settings.distance, &options)?;
         let read_seconds = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
@@ -207,7 +207,7 @@ impl Evaluated {
         run(py, &manner, move |watch| {
             let Loaded { embeddings, .. } = load(rows, Vec::new(), None)?;
             let distance = evaluation.settings.distance;
-            let dataset = Dataset::new(for_distance(embeddings, distance)?, &column, distance, &options)?;
+            let dataset = Dataset::join(for_distance(embeddings, distance)?, &column, distance, &options)?;
             let matrix = matrix.filter(|matrix| matrix.nrows() <= MATRIX_CLASSES);
             let detail = detail(&dataset, &evaluation, &scores, matrix.as_ref(), RowNames::default(), watch)?;
             Ok(html::render(&detail, None))

@@ -58,7 +58,7 @@ pub(crate) fn suspects(
                 });
             }
         }
-        let dataset = Dataset::new(for_distance(embeddings, distance)?, &column, distance, &options)?;
+        let dataset = Dataset::join(for_distance(embeddings, distance)?, &column, distance, &options)?;
         let read_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let mut list = find_suspects(&dataset, precision, neighbours, &RowNames { ids, texts }, watch)?;

@@ -90,6 +90,10 @@ impl Progress for Watch {
         self.done.fetch_add(steps, Ordering::Relaxed);
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     fn end(&self) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
     }
@@ -134,7 +138,11 @@ pub(crate) fn run<T: Send + 'static>(
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(raised) = look_up(py, manner, &watch) {
                     watch.cancelled.store(true, Ordering::Relaxed);
-                    let _ = wait(py, receiver, GRACE);
+                    let (_, ended) = wait(py, receiver, GRACE);
+                    if ended.is_err() {
+                        // Threads that go on for a while are not those of the next work.
+                        *POOL.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    }
                     return Err(raised);
                 }
             }

