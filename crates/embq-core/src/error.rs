@@ -101,6 +101,10 @@ pub enum Error {
     #[error("{name}: row {row} holds {value:e}: its distances overflow {precision}")]
     Overflow { name: String, row: usize, value: f64, precision: &'static str },
 
+    /// Values whose squares vanish in float64.
+    #[error("{name}: its largest value is {value:e}: squared distances between such rows vanish in float64")]
+    Underflow { name: String, value: f64 },
+
     /// A missing (null, empty, NaN) label.
     #[error("{name}: row {row} has no label; {rows} label(s) are missing")]
     MissingLabel { name: String, row: usize, rows: usize },
@@ -256,6 +260,7 @@ impl Error {
             Error::ZeroVector { .. } => Some(Cure::DropZeroVectors),
             Error::Overflow { precision: "float32", .. } => Some(Cure::UseFloat64),
             Error::Overflow { .. } => advice("divide the embeddings by a constant: silhouettes do not change"),
+            Error::Underflow { .. } => advice("multiply the embeddings by a constant: silhouettes do not change"),
             Error::MissingLabel { .. } => Some(Cure::DropUnlabelled),
             Error::TooFewClasses { .. } => Some(Cure::CheckLabels),
             Error::TooManyClasses { .. } => {

@@ -243,6 +243,9 @@ fn classes_with_intervals(
     (classes, Some(warning))
 }
 
+/// An interval of each metric that has one, and its standard error.
+type Overall = (IndexMap<String, [f64; 2]>, IndexMap<String, f64>);
+
 /// Intervals and standard errors of the numbers of the whole input.
 fn overall(
     values: &IndexMap<String, Option<f64>>,
@@ -250,7 +253,7 @@ fn overall(
     strata: &Strata<'_>,
     seed: u64,
     progress: &dyn Progress,
-) -> Result<(IndexMap<String, [f64; 2]>, IndexMap<String, f64>)> {
+) -> Result<Overall> {
     let known = values.iter().filter_map(|(name, value)| Some((name, (*value)?, terms.get(name)?)));
     let (names, terms): (Vec<(&String, f64)>, Vec<&[f64]>) =
         known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();

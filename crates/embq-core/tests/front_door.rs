@@ -60,7 +60,7 @@ fn labels_are_integers_strings_or_booleans() {
         LabelColumn::from_labels(labels)
     }
     assert_eq!(column([3_u8, 1, 3]).label_type(), LabelType::Integer);
-    assert_eq!(column(&[3_i64, 1, 3]).dictionary(), [Label::Integer(3), Label::Integer(1)]);
+    assert_eq!(column([3_i64, 1, 3]).dictionary(), [Label::Integer(3), Label::Integer(1)]);
     assert_eq!(column(["a", "b"]).label_type(), LabelType::Text);
     assert_eq!(column(vec![String::from("a")]).get(0), Some(&Label::Text("a".to_owned())));
     assert_eq!(column([true, false]).label_type(), LabelType::Boolean);

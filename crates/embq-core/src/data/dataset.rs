@@ -724,6 +724,19 @@ mod tests {
     }
 
     #[test]
+    fn values_whose_squares_vanish_are_refused_where_squares_are_needed() {
+        let options = DatasetOptions::default();
+        let check = |size: f64, distance: Distance| {
+            let data = dataset(array![[0.0], [size], [3.0 * size]], &[0, 0, 1], distance, &options)?;
+            data.check_values_in(Precision::F64)
+        };
+        let error = check(1e-200, Distance::SqEuclidean).unwrap_err();
+        assert!(matches!(error, Error::Underflow { value: 3e-200, .. }), "{error}");
+        assert!(check(1e-200, Distance::Manhattan).is_ok() && check(1e-120, Distance::SqEuclidean).is_ok());
+        assert!(check(0.0, Distance::SqEuclidean).is_ok());
+    }
+
+    #[test]
     fn rows_without_numbers_are_refused() {
         let result = dataset(ndarray::Array2::zeros((3, 0)), &[0, 0, 1], Distance::Cosine, &DatasetOptions::default());
         assert!(matches!(result, Err(Error::Shape { .. })));

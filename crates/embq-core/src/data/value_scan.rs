@@ -6,11 +6,14 @@ use crate::data::{Element, Precision, RowFault, SelectedRows};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 
+/// float64 rows by squared Euclidean distance have a value of at least this size: of smaller ones the squares lose digits.
+const SMALLEST: f64 = 1e-140;
+
 /// Rows that one task scans at a time.
 const SCAN_ROWS: usize = 128;
 
 /// Looks for values that have no distance: NaN, infinite ones, zero vectors under cosine, and those whose distances
-/// leave the range of float64.
+/// leave the range of float64 at either end.
 pub(crate) struct ValueScan<'a> {
     rows: &'a SelectedRows<'a>,
     distance: Distance,
@@ -32,6 +35,8 @@ struct Found {
     first_zero: Option<usize>,
     zeros: usize,
     first_overflow: Option<usize>,
+    /// The largest size of a value, where values can be too small.
+    largest: f64,
 }
 
 impl Found {
@@ -63,12 +68,19 @@ impl<'a> ValueScan<'a> {
         for (position, fault) in faults {
             self.found.add(start + position, fault);
         }
+        // The squares of float32 values never vanish in float64.
+        if T::PRECISION == Precision::F64 && self.distance == Distance::SqEuclidean {
+            let largest =
+                |values: &[T]| values.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
+            let of_block = block.par_chunks(1 << 14).map(largest).reduce(|| 0.0, f64::max);
+            self.found.largest = self.found.largest.max(of_block);
+        }
     }
 
     /// The first fault as an error.
     ///
     /// # Errors
-    /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] with the first such row.
+    /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] with the first such row, or [`Error::Underflow`].
     pub(crate) fn finish(self) -> Result<()> {
         let ValueScan { rows, distance, found } = self;
         let embeddings = rows.embeddings();
@@ -110,6 +122,9 @@ impl<'a> ValueScan<'a> {
             let value = value_of(position, &|value| value.abs() > largest)?.map_or(0.0, |(_, value)| value);
             let (name, row) = embeddings.place_of(rows.source_row(position));
             return Err(Error::Overflow { name, row, value, precision: "float64" });
+        }
+        if found.largest > 0.0 && found.largest < SMALLEST {
+            return Err(Error::Underflow { name: embeddings.origin().to_string(), value: found.largest });
         }
         Ok(())
     }
