@@ -109,7 +109,7 @@ def scored_in_first_process(scorer: Scorer, parts: Iterable[Collected] | None) -
 
 
 def _in_process_group() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+    return bool(torch.distributed.is_available() and torch.distributed.is_initialized())
 
 
 def _array(values: Any) -> np.ndarray[Any, Any]:
