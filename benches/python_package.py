@@ -59,6 +59,8 @@ def watched(work):
 def interrupted(X, y, metric):
     """Seconds from Ctrl-C to KeyboardInterrupt, and until the work has ended."""
     sent = []
+    # Where it is run in the background, the signal is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt():
         sent.append(time.perf_counter())

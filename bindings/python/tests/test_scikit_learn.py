@@ -42,7 +42,7 @@ def sets():
     yield "blobs", *datasets.make_blobs(500, 12, centers=7, random_state=0)
 
 
-@pytest.mark.parametrize(("name", "X", "y"), sets(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("name", "X", "y"), list(sets()), ids=lambda value: value if isinstance(value, str) else "")
 def test_the_same_numbers(name, X, y):
     for metric in ("euclidean", "cosine", "sqeuclidean", "manhattan", "cityblock", "l1", "l2"):
         ours = embq.silhouette_samples(X, y, metric=metric)

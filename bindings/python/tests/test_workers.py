@@ -147,6 +147,8 @@ def test_control_c_ends_the_work():
     code = """
         import os, signal, sys, threading, time
         import numpy as np, embq
+        # Where tests run in the background, the signal is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(60_000, 256)), rng.integers(0, 10, 60_000)
         sent = []
@@ -174,7 +176,12 @@ def test_the_program_ends_by_its_signal(program, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60_000, 256)))
     np.save(tmp_path / "y.npy", np.arange(60_000) % 10)
     command = [program.path, "score", tmp_path / "x.npy", "-l", tmp_path / "y.npy", "--metrics", "dunn", "-o", tmp_path / "r.json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=5) == 130
