@@ -109,7 +109,9 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     if settings.ks.contains(&0) {
         return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
     }
-    if settings.metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && settings.batch_size.is_none() {
+    let mut metrics = settings.metrics.iter().peekable();
+    if settings.batch_size.is_none() && metrics.peek().is_some() && metrics.all(|metric| metric.needs(Need::BatchSize))
+    {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
     let mut settings = Settings { batch_labels, ..settings.clone() };

@@ -120,6 +120,9 @@ fn settings_without_meaning_are_errors() {
     assert!(matches!(with(&|settings| settings.ks = vec![5, 0]), Err(Error::Setting { .. })));
     let batches = with(&|settings| settings.metrics = Selection::parse(["batch"]).unwrap());
     assert!(matches!(batches, Err(Error::Setting { .. })));
+    // The scores of rows need no metric.
+    let found = with(&|settings| settings.metrics = Selection::parse([""; 0]).unwrap()).unwrap();
+    assert_eq!((found.evaluation.metrics.len(), found.rows.silhouette.len()), (0, ROWS));
     // Numbers of neighbours come in any order, any number of times.
     let found = with(&|settings| settings.ks = vec![5, 1, 5]).unwrap();
     assert!(found.metric("recall@1").is_some() && found.metric("recall@5").is_some());
