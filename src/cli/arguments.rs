@@ -292,7 +292,7 @@ pub(crate) fn temperature(text: &str) -> Result<Temperature, String> {
         return Ok(Temperature::Auto);
     }
     match text.parse::<f64>() {
-        Ok(value) if (1e-6..=1e6).contains(&value) => Ok(Temperature::Value(value)),
+        Ok(value) if Temperature::RANGE.contains(&value) => Ok(Temperature::Value(value)),
         _ => Err("a temperature is a number from 1e-6 to 1e6, or auto".to_owned()),
     }
 }

@@ -191,10 +191,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let gallery = gallery(&arguments, settings.distance)?;
     let choice = RowChoice { subsample: arguments.scored.subsample, ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: input.weights, seed: settings.seed };
-    let embeddings = Arc::new(match settings.distance {
-        Distance::Precomputed => input.embeddings.as_distances()?,
-        _ => input.embeddings,
-    });
+    let embeddings = Arc::new(input.embeddings.for_distance(settings.distance)?);
     let mut columns = input.labels;
     let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
     let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
@@ -373,7 +370,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         let names = arguments.metrics.iter().map(|name| name.trim());
         names.filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
     })?;
-    if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && arguments.batch_size.is_none() {
+    if metrics.all_need(Need::BatchSize) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: batch metrics need a batch size", "add --batch-size"));
     }
     let mut ks = arguments.ks.clone();

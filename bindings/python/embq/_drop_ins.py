@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _embq, _inputs
-from ._functions import metric_name
+from ._functions import choice_parameters, measure_parameters, metric_name, wanted_parameters
 from ._progress import watched
 
 TYPE_CHECKING = False
@@ -37,33 +37,9 @@ def _evaluated(X: Any, labels: Any, metric: str, metrics: str, n_jobs: int | Non
         return _embq.score(
             rows,
             _labels(labels, count),
-            measure={
-                "metric": metric,
-                "temperature": 0.1,
-                "softmin": "weighted",
-                "softmax": "lse",
-                "precision": None,
-                "random_state": 0,
-            },
-            wanted={
-                "metrics": [metrics],
-                "k": [1],
-                "sample": None,
-                "batch_size": None,
-                "intervals": False,
-                "class_intervals": False,
-                "matrix": False,
-                "hash": False,
-            },
-            choice={
-                "ignore_label": [],
-                "include": [],
-                "exclude": [],
-                "drop_invalid": False,
-                "drop_null_labels": False,
-                "min_class_size": None,
-                "subsample": None,
-            },
+            measure=measure_parameters(metric),
+            wanted=wanted_parameters(metrics, k=1),
+            choice=choice_parameters(),
             weights=None,
             batch=None,
             gallery=None,

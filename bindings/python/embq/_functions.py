@@ -39,7 +39,7 @@ def names(value: Any) -> list[str]:
     return [str(bool(item)).lower() if type(item).__name__ in ("bool", "bool_") else str(item) for item in value]
 
 
-def _measure(
+def measure_parameters(
     metric: str,
     distance: str | None = None,
     temperature: float | str = 0.1,
@@ -48,6 +48,7 @@ def _measure(
     precision: str | None = None,
     random_state: int | None = 0,
 ) -> dict[str, Any]:
+    """How rows are measured, as the extension takes it."""
     if isinstance(temperature, str) and temperature != "auto":
         raise _inputs.error(f"temperature: unknown value {temperature!r}", 'a number from 1e-6 to 1e6, or "auto"')
     return {
@@ -70,7 +71,7 @@ def _seed(random_state: Any) -> int:
     return int(random_state)
 
 
-def _wanted(
+def wanted_parameters(
     metrics: Any = "usual",
     k: Any = (1, 5, 10),
     sample: int | None = None,
@@ -80,6 +81,7 @@ def _wanted(
     matrix: bool = False,
     hash: bool = False,
 ) -> dict[str, Any]:
+    """What is computed, as the extension takes it."""
     return {
         "metrics": [part for name in names(metrics) for part in name.split(",")],
         "k": [int(k)] if not hasattr(k, "__iter__") else [int(number) for number in k],
@@ -98,7 +100,7 @@ def _dropped(parameter: str, value: str) -> bool:
     return value == "drop"
 
 
-def _choice(
+def choice_parameters(
     invalid: str = "raise",
     missing: str = "raise",
     ignore_label: Any = None,
@@ -107,6 +109,7 @@ def _choice(
     min_class_size: int | None = None,
     subsample: int | None = None,
 ) -> dict[str, Any]:
+    """Which rows take part, as the extension takes it."""
     return {
         "ignore_label": names(ignore_label),
         "include": names(include),
@@ -256,14 +259,14 @@ def score(
     >>> r["knn_accuracy@1"]
     1.0
     """
-    measure = _measure(metric, distance, temperature, softmin, softmax, precision, random_state)
+    measure = measure_parameters(metric, distance, temperature, softmin, softmax, precision, random_state)
     with watched(n_jobs, progress) as manner:
         raw = _embq.score(
             _inputs.rows(X, "X"),
             _inputs.labels(y, "y"),
             measure=measure,
-            wanted=_wanted(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash),
-            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
+            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash),
+            choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
             weights=_inputs.weights(sample_weight),
             batch=None if batch is None else _inputs.labels(batch, "batch"),
             gallery=None if gallery is None else _gallery(gallery),
@@ -370,9 +373,9 @@ ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs,
             [_inputs.rows(X, name) for X, name in zip(checkpoints, names)],
             names,
             _inputs.labels(y, "y"),
-            measure=_measure(metric, distance, temperature, softmin, softmax, precision, random_state),
-            wanted=_wanted(metrics, k, batch_size=batch_size),
-            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size),
+            measure=measure_parameters(metric, distance, temperature, softmin, softmax, precision, random_state),
+            wanted=wanted_parameters(metrics, k, batch_size=batch_size),
+            choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size),
             weights=_inputs.weights(sample_weight),
             allow_mismatch=allow_mismatch,
             manner=manner,
@@ -443,8 +446,8 @@ def suspects(
         raw = _embq.suspects(
             _inputs.rows(X, "X"),
             _inputs.labels(y, "y"),
-            measure=_measure(metric, distance, precision=precision),
-            choice=_choice(invalid, missing, ignore_label, include, exclude, min_class_size),
+            measure=measure_parameters(metric, distance, precision=precision),
+            choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size),
             neighbours=int(neighbours),
             ids=None if ids is None else _inputs.labels(ids, "ids"),
             text=None if text is None else _inputs.labels(text, "text"),
@@ -516,8 +519,8 @@ def silhouette_loss(
         return _embq.silhouette_loss(
             _inputs.rows(X, "X"),
             _inputs.labels(y, "y"),
-            measure=_measure(metric, distance, temperature, softmin, softmax, precision),
-            choice=_choice(invalid, missing, ignore_label),
+            measure=measure_parameters(metric, distance, temperature, softmin, softmax, precision),
+            choice=choice_parameters(invalid, missing, ignore_label),
             manner=manner,
         )
 

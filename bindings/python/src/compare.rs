@@ -14,7 +14,7 @@ use embq_core::progress::Progress;
 use pyo3::prelude::*;
 
 use crate::errors::{exception, not_a_result};
-use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, for_distance, load};
+use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, load};
 use crate::score::ScoredRows;
 use crate::settings::{Choice, Measure, Wanted};
 use crate::work::{Manner, run};
@@ -77,8 +77,8 @@ impl Plan {
                 .next()
                 .ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
             let options = DatasetOptions { weights, ..self.choice.clone().options(settings.seed) };
-            let embeddings = for_distance(embeddings, settings.distance)?;
-            let dataset = Dataset::join(embeddings, &column, settings.distance, &options)?;
+            let dataset =
+                Dataset::join(embeddings.for_distance(settings.distance)?, &column, settings.distance, &options)?;
             let scored = evaluate(&dataset, &settings, progress)?;
             rows.push(ScoredRows::new(&dataset, scored.rows.clone()));
             let measured = Measured::new(&dataset, scored);

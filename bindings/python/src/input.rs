@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use embq_core::Result;
 use embq_core::data::{Embeddings, LabelColumn, Origin, RowWeights};
-use embq_core::distance::Distance;
 use embq_files::input::{self, ReadOptions};
 use numpy::{PyReadonlyArray1, PyUntypedArray};
 use pyo3::prelude::*;
@@ -145,15 +144,4 @@ fn spec(labels: &LabelSource) -> Option<&str> {
 
 fn in_memory(values: Vec<f64>) -> RowWeights {
     RowWeights { origin: Origin::new("sample_weight"), values }
-}
-
-/// The embeddings as what a distance is taken of.
-///
-/// # Errors
-/// A matrix that is to be one of distances and is none.
-pub(crate) fn for_distance(embeddings: Embeddings, distance: Distance) -> Result<Arc<Embeddings>> {
-    Ok(Arc::new(match distance {
-        Distance::Precomputed => embeddings.as_distances()?,
-        _ => embeddings,
-    }))
 }

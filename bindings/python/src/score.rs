@@ -10,13 +10,14 @@ use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
 use embq_core::metrics::Auxiliary;
+use embq_files::output::rows::INFLUENCE;
 use ndarray::Array2;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
 use crate::errors::{exception, input_error};
-use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, for_distance, load};
+use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, load};
 use crate::settings::{Choice, Measure, Wanted};
 use crate::work::{Manner, run};
 
@@ -134,8 +135,7 @@ impl Input {
             None => None,
         };
         let options = DatasetOptions { weights, ..self.choice.options(settings.seed) };
-        let embeddings = for_distance(embeddings, settings.distance)?;
-        let dataset = Dataset::join(embeddings, &column, settings.distance, &options)?;
+        let dataset = Dataset::join(embeddings.for_distance(settings.distance)?, &column, settings.distance, &options)?;
         let read_seconds = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
@@ -207,7 +207,7 @@ impl Evaluated {
         run(py, &manner, move |watch| {
             let Loaded { embeddings, .. } = load(rows, Vec::new(), None)?;
             let distance = evaluation.settings.distance;
-            let dataset = Dataset::join(for_distance(embeddings, distance)?, &column, distance, &options)?;
+            let dataset = Dataset::join(embeddings.for_distance(distance)?, &column, distance, &options)?;
             let matrix = matrix.filter(|matrix| matrix.nrows() <= MATRIX_CLASSES);
             let detail = detail(&dataset, &evaluation, &scores, matrix.as_ref(), RowNames::default(), watch)?;
             Ok(html::render(&detail, None))
@@ -241,14 +241,8 @@ impl Evaluated {
         columns.set_item("soft_silhouette", PyArray1::from_slice(py, &scores.soft_silhouette))?;
         columns.set_item("nearest_other", PyArray1::from_slice(py, &scores.nearest_other))?;
         if let Some(influence) = &scores.influence {
-            let influence = [
-                ("silhouette_influence", &influence.silhouette),
-                ("silhouette_macro_influence", &influence.silhouette_macro),
-                ("soft_silhouette_influence", &influence.soft_silhouette),
-                ("soft_silhouette_macro_influence", &influence.soft_silhouette_macro),
-            ];
-            for (name, values) in influence {
-                columns.set_item(name, PyArray1::from_slice(py, values))?;
+            for column in &INFLUENCE {
+                columns.set_item(column.name, PyArray1::from_slice(py, column.values(influence)))?;
             }
         }
         Ok(columns)

@@ -6,6 +6,8 @@ use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
 use embq_core::metrics::{Metric, Need, Selection, SmoothMaximum, SoftMinimum};
 use pyo3::prelude::*;
+use serde::de::value::Error as NameError;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 
 /// How rows are measured.
 #[derive(FromPyObject)]
@@ -80,7 +82,7 @@ impl Measure {
     pub(crate) fn temperature(&self) -> Result<Temperature> {
         match self.temperature {
             None => Ok(Temperature::Auto),
-            Some(value) if (1e-6..=1e6).contains(&value) => Ok(Temperature::Value(value)),
+            Some(value) if Temperature::RANGE.contains(&value) => Ok(Temperature::Value(value)),
             Some(value) => Err(Error::setting(
                 format!("temperature is {value}"),
                 "a temperature is a number from 1e-6 to 1e6, or \"auto\"",
@@ -89,30 +91,15 @@ impl Measure {
     }
 
     pub(crate) fn softmin(&self) -> Result<SoftMinimum> {
-        match &*self.softmin {
-            "weighted" => Ok(SoftMinimum::Weighted),
-            "lse" => Ok(SoftMinimum::Lse),
-            "hard" => Ok(SoftMinimum::Hard),
-            "mean" => Ok(SoftMinimum::Mean),
-            other => Err(unknown("softmin", other, &["weighted", "lse", "hard", "mean"])),
-        }
+        named("softmin", &self.softmin, &["weighted", "lse", "hard", "mean"])
     }
 
     pub(crate) fn softmax(&self) -> Result<SmoothMaximum> {
-        match &*self.softmax {
-            "lse" => Ok(SmoothMaximum::Lse),
-            "hard" => Ok(SmoothMaximum::Hard),
-            other => Err(unknown("softmax", other, &["lse", "hard"])),
-        }
+        named("softmax", &self.softmax, &["lse", "hard"])
     }
 
     pub(crate) fn precision(&self) -> Result<Option<Precision>> {
-        match self.precision.as_deref() {
-            None => Ok(None),
-            Some("f32") => Ok(Some(Precision::F32)),
-            Some("f64") => Ok(Some(Precision::F64)),
-            Some(other) => Err(unknown("precision", other, &["f32", "f64"])),
-        }
+        self.precision.as_deref().map(|name| named("precision", name, &["f32", "f64"])).transpose()
     }
 
     /// All of it, with what is computed; `batch_labels` and `gallery` say what else is given.
@@ -153,7 +140,7 @@ impl Wanted {
 
     /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
     fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
-        if metrics.iter().all(|metric| metric.needs(Need::BatchSize)) && self.batch_size.is_none() {
+        if metrics.all_need(Need::BatchSize) && self.batch_size.is_none() {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
         }
         if let Some(0) = self.k.iter().min() {
@@ -186,7 +173,10 @@ impl Wanted {
     }
 }
 
-fn unknown(parameter: &str, value: &str, known: &[&str]) -> Error {
-    let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
-    Error::setting(format!("{parameter}: unknown value '{value}'"), choices(Some(value), &known))
+/// A value by the name that it has in results.
+fn named<T: DeserializeOwned>(parameter: &str, name: &str, known: &[&str]) -> Result<T> {
+    T::deserialize(IntoDeserializer::<NameError>::into_deserializer(name)).map_err(|_| {
+        let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+        Error::setting(format!("{parameter}: unknown value '{name}'"), choices(Some(name), &known))
+    })
 }

@@ -11,7 +11,7 @@ use embq_core::suspects::{SuspectList, find_suspects};
 use pyo3::prelude::*;
 
 use crate::errors::{exception, not_a_result};
-use crate::input::{GivenLabels, GivenRows, Loaded, for_distance, load};
+use crate::input::{GivenLabels, GivenRows, Loaded, load};
 use crate::settings::{Choice, Measure};
 use crate::work::{Manner, run};
 
@@ -58,7 +58,7 @@ pub(crate) fn suspects(
                 });
             }
         }
-        let dataset = Dataset::join(for_distance(embeddings, distance)?, &column, distance, &options)?;
+        let dataset = Dataset::join(embeddings.for_distance(distance)?, &column, distance, &options)?;
         let read_seconds = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let mut list = find_suspects(&dataset, precision, neighbours, &RowNames { ids, texts }, watch)?;

@@ -6,9 +6,6 @@ use crate::evaluation::{Scored, Settings, Temperature, evaluate_with};
 use crate::metrics::{Auxiliary, Need};
 use crate::progress::{NoProgress, Progress};
 
-/// The temperatures that a soft silhouette is computed at.
-const TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
-
 /// Evaluates a data set.
 ///
 /// ```
@@ -96,7 +93,7 @@ impl<'a> Evaluator<'a> {
 fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
-        && !TEMPERATURES.contains(&temperature)
+        && !Temperature::RANGE.contains(&temperature)
     {
         return refuse(format!("the temperature {temperature} is not a number from 1e-6 to 1e6"), "take 0.1, or auto");
     }
@@ -109,9 +106,7 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     if settings.ks.contains(&0) {
         return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
     }
-    let mut metrics = settings.metrics.iter().peekable();
-    if settings.batch_size.is_none() && metrics.peek().is_some() && metrics.all(|metric| metric.needs(Need::BatchSize))
-    {
+    if settings.metrics.all_need(Need::BatchSize) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
     let mut settings = Settings { batch_labels, ..settings.clone() };

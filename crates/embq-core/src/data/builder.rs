@@ -93,14 +93,6 @@ impl<'e> DatasetBuilder<'e> {
     /// distance matrix that is not square, a subsample of fewer rows than classes, no row left.
     pub fn build(self) -> Result<Dataset<'e>> {
         let DatasetBuilder { rows, labels, distance, options } = self;
-        let rows = match distance {
-            Distance::Precomputed => rows.as_distances()?,
-            Distance::Cosine
-            | Distance::Euclidean
-            | Distance::SqEuclidean
-            | Distance::Manhattan
-            | Distance::Hamming => rows,
-        };
-        Dataset::join(rows, &labels, distance, &options)
+        Dataset::join(rows.for_distance(distance)?, &labels, distance, &options)
     }
 }

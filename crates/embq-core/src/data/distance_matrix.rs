@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::data::{Element, EmbeddingRows, RowBlocks};
+use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
 
 /// Rounding may leave entries this many units below 0, in units of rounding of the largest entry.
@@ -59,6 +60,21 @@ struct Found {
 }
 
 impl EmbeddingRows<'_> {
+    /// The same as what `distance` is taken of: [`as_distances`](Self::as_distances) where the rows are distances.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_distance(self, distance: Distance) -> Result<Self> {
+        match distance {
+            Distance::Precomputed => self.as_distances(),
+            Distance::Cosine
+            | Distance::Euclidean
+            | Distance::SqEuclidean
+            | Distance::Manhattan
+            | Distance::Hamming => Ok(self),
+        }
+    }
+
     /// The same for use as a matrix of distances: what rounding left below 0 is read as 0, with a note. The rest is
     /// checked by who computes with it.
     ///

@@ -253,6 +253,11 @@ impl Selection {
         (kept, left_out)
     }
 
+    /// Whether there are metrics, and all of them are made of this.
+    pub fn all_need(&self, need: Need) -> bool {
+        !self.metrics.is_empty() && self.iter().all(|metric| metric.needs(need))
+    }
+
     /// Whether any selected metric is made of this.
     pub fn needs(&self, need: Need) -> bool {
         self.iter().any(|metric| metric.needs(need))

@@ -1,5 +1,7 @@
 //! The temperature at which the soft silhouette looks at two classes.
 
+use std::ops::RangeInclusive;
+
 use rayon::prelude::*;
 
 use crate::data::Dataset;
@@ -15,6 +17,11 @@ pub enum Temperature {
     Value(f64),
     /// The one at which the soft minimum averages over 2 classes.
     Auto,
+}
+
+impl Temperature {
+    /// The temperatures that a soft silhouette is computed at.
+    pub const RANGE: RangeInclusive<f64> = 1e-6..=1e6;
 }
 
 /// The temperature at which the soft minimum averages over this many classes is what `auto` looks for.

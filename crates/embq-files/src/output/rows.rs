@@ -46,6 +46,13 @@ pub struct InfluenceColumn {
     values: fn(&RowInfluence) -> &[f64],
 }
 
+impl InfluenceColumn {
+    /// Its values, one a scored row.
+    pub fn values<'i>(&self, influence: &'i RowInfluence) -> &'i [f64] {
+        (self.values)(influence)
+    }
+}
+
 /// The columns of influence values, which are there where intervals were computed.
 pub const INFLUENCE: [InfluenceColumn; 4] = [
     InfluenceColumn {
@@ -201,7 +208,7 @@ impl<'a> RowTable<'a> {
             (NEAREST_OTHER, Values::Labels(&scores.nearest_other)),
         ];
         if let Some(influence) = &scores.influence {
-            columns.extend(INFLUENCE.iter().map(|column| (column.name, Values::Numbers((column.values)(influence)))));
+            columns.extend(INFLUENCE.iter().map(|column| (column.name, Values::Numbers(column.values(influence)))));
         }
         columns
     }
