@@ -11,7 +11,7 @@ use polars::prelude::{ArrowDataType, PolarsError, Series};
 use polars_arrow::array::Array;
 use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
 
-use crate::input::batched::{BatchedTable, Batches, column, damaged, describe, guarded};
+use crate::input::batched::{BatchedTable, Batches, column, damaged, describe, guarded, part_of, starts};
 use crate::input::source::Source;
 use crate::input::table::Column;
 use crate::input::{Contents, Format};
@@ -37,7 +37,7 @@ struct ArrowBatches {
     dictionaries: Vec<Range<usize>>,
     batches: Vec<Range<usize>>,
     sizes: Vec<usize>,
-    /// The first row of each batch.
+    /// The first row of each batch, and the number of all rows.
     starts: Vec<usize>,
 }
 
@@ -91,7 +91,6 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
         sizes: Vec::new(),
         starts: Vec::new(),
     };
-    let mut rows_before = 0_usize;
     let mut at = if is_file { 8 } else { 0 };
     loop {
         let start = at;
@@ -118,8 +117,6 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
             Header::Batch { rows } => {
                 found.batches.push(start..at);
                 found.sizes.push(rows);
-                found.starts.push(rows_before);
-                rows_before = rows_before.saturating_add(rows);
             }
         }
     }
@@ -127,6 +124,7 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
         let tip = "save it again, for example with pyarrow.feather.write_feather".to_owned();
         return Err(source.malformed("it is not an Arrow file: it holds no schema", Some(tip)));
     }
+    found.starts = starts(&found.sizes);
     Ok(found)
 }
 
@@ -161,10 +159,7 @@ impl Batches for ArrowBatches {
 
     fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
         let missing = || PolarsError::ComputeError("a batch of rows is missing".into());
-        // Of the batches that begin here all but the last are empty.
-        let wanted =
-            self.starts.iter().rposition(|&start| start == rows.start).and_then(|batch| self.batches.get(batch));
-        let wanted = wanted.ok_or_else(missing)?;
+        let wanted = part_of(&self.starts, rows.start).and_then(|batch| self.batches.get(batch)).ok_or_else(missing)?;
         let before = self.dictionaries.iter().filter(|dictionary| dictionary.start < wanted.start);
         let parts = std::iter::once(&self.schema).chain(before).chain([wanted]);
         let mut stream = Splice::new(&self.bytes, parts.cloned().collect());

@@ -90,12 +90,17 @@ impl BatchedTable {
 }
 
 /// The first row of each of some parts, and the number of all rows.
-fn starts(sizes: &[usize]) -> Vec<usize> {
+pub(crate) fn starts(sizes: &[usize]) -> Vec<usize> {
     let ends = sizes.iter().scan(0_usize, |rows, &size| {
         *rows = rows.saturating_add(size);
         Some(*rows)
     });
     std::iter::once(0).chain(ends).collect()
+}
+
+/// The part that a row lies in: of those that begin with it all but the last are empty.
+pub(crate) fn part_of(starts: &[usize], row: usize) -> Option<usize> {
+    starts.partition_point(|&start| start <= row).checked_sub(1)
 }
 
 /// The rows of each part that has any.
@@ -493,10 +498,12 @@ impl BatchedTable {
         let embeddings = if batch == (0..rows) {
             Embeddings::new(origin, rows, dimensions, element_type, Kept { values, dimensions })
         } else {
-            drop(values);
-            match matrix.at_once::<T>()? {
+            match matrix.at_once(&batch, &values)? {
                 Some(kept) => Embeddings::new(origin, rows, dimensions, element_type, kept),
-                None => Embeddings::new(origin, rows, dimensions, element_type, ahead::BatchRows::<T>::new(matrix)),
+                None => {
+                    let blocks = ahead::BatchRows::new(matrix, &batch, values);
+                    Embeddings::new(origin, rows, dimensions, element_type, blocks)
+                }
             }
         };
         Ok(embeddings.with_faults(faults))
@@ -518,18 +525,19 @@ impl Matrix {
         Ok(self.file.decode::<T>(batches, rows, &self.columns, Some(self.dimensions), &self.faults)?.values)
     }
 
-    /// The whole matrix, if it is small or takes no more than half of the memory that is free.
-    fn at_once<T: Number>(&self) -> Result<Option<Kept<T>>> {
+    /// The whole matrix, if it is small or takes no more than half of the memory that is free. Some rows are `decoded`
+    /// already.
+    fn at_once<T: Number>(&self, decoded: &Range<usize>, values: &[T]) -> Result<Option<Kept<T>>> {
         let groups = parts(&starts(self.batches.group_sizes()));
         let bytes = |rows: usize| rows.saturating_mul(self.dimensions).saturating_mul(size_of::<T>());
-        let all = bytes(self.file.rows());
+        let needed = bytes(self.file.rows());
         let largest = groups.iter().map(|group| bytes(group.len())).max().unwrap_or(0);
-        let at_a_time = if all <= KEPT_BYTES {
+        let at_a_time = if needed <= KEPT_BYTES {
             groups.len()
         } else {
             let free = usize::try_from(polars_utils::sys::MEMINFO.free()).unwrap_or(usize::MAX) / 2;
             // What a group is decoded to lies beside where it is copied to, and what it is decoded from beside that.
-            free.saturating_sub(all) / largest.saturating_mul(2).max(1)
+            free.saturating_sub(needed) / largest.saturating_mul(2).max(1)
         };
         match groups.len().min(at_a_time) {
             0 => return Ok(None),
@@ -539,8 +547,8 @@ impl Matrix {
             }
             _ => {}
         }
-        let mut values = vec![T::default(); self.file.rows() * self.dimensions];
-        let mut rest = &mut values[..];
+        let mut all = vec![T::default(); self.file.rows() * self.dimensions];
+        let mut rest = &mut all[..];
         let mut targets = Vec::with_capacity(groups.len());
         for group in groups {
             let (target, after) = rest.split_at_mut(group.len() * self.dimensions);
@@ -549,11 +557,15 @@ impl Matrix {
         }
         for some in targets.chunks_mut(at_a_time) {
             some.par_iter_mut().try_for_each(|(group, target)| -> Result<()> {
-                target.copy_from_slice(&self.decode::<T>(group.clone())?);
+                if group == decoded {
+                    target.copy_from_slice(values);
+                } else {
+                    target.copy_from_slice(&self.decode::<T>(group.clone())?);
+                }
                 Ok(())
             })?;
         }
-        Ok(Some(Kept { values: Values::Own(values), dimensions: self.dimensions }))
+        Ok(Some(Kept { values: Values::Own(all), dimensions: self.dimensions }))
     }
 }
 

@@ -140,18 +140,6 @@ fn is_extension(data_type: &ArrowDataType) -> bool {
     }
 }
 
-impl ParquetBatches {
-    fn rows(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
-            .with_projection(Some(columns.to_vec()))
-            .with_slice(Some((rows.start, rows.len())))
-            .read_parallel(if columns.len() > 1 { ParallelStrategy::Columns } else { ParallelStrategy::None });
-        reader.set_metadata(Arc::clone(&self.metadata));
-        let frame = reader.finish()?;
-        Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
-    }
-}
-
 impl Batches for ParquetBatches {
     fn sizes(&self) -> &[usize] {
         &self.sizes
@@ -166,11 +154,17 @@ impl Batches for ParquetBatches {
     }
 
     fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError> {
-        self.rows(0..rows.min(self.metadata.num_rows), columns)
+        self.read(0..rows.min(self.metadata.num_rows), columns)
     }
 
     fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        self.rows(rows, columns)
+        let mut reader: ParquetReader<Bytes> = ParquetReader::new(Cursor::new(self.source.bytes.clone()))
+            .with_projection(Some(columns.to_vec()))
+            .with_slice(Some((rows.start, rows.len())))
+            .read_parallel(if columns.len() > 1 { ParallelStrategy::Columns } else { ParallelStrategy::None });
+        reader.set_metadata(Arc::clone(&self.metadata));
+        let frame = reader.finish()?;
+        Ok(frame.columns().iter().map(|column| column.as_materialized_series().clone()).collect())
     }
 }
 

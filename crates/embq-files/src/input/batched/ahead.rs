@@ -36,9 +36,12 @@ enum Slot<T> {
 }
 
 impl<T: Number> BatchRows<T> {
-    pub(super) fn new(matrix: Matrix) -> Self {
+    /// The rows of a matrix, of which some are `decoded` already.
+    pub(super) fn new(matrix: Matrix, decoded: &Range<usize>, values: Values<T>) -> Self {
         let batches = parts(&starts(matrix.batches.sizes()));
-        let shared = Shared { matrix, batches, slots: Mutex::default(), changed: Condvar::new() };
+        let slot = batches.iter().position(|batch| batch == decoded);
+        let slots = slot.map(|batch| (batch, Slot::Decoded(Arc::new(values)))).into_iter().collect();
+        let shared = Shared { matrix, batches, slots: Mutex::new(slots), changed: Condvar::new() };
         BatchRows { shared: Arc::new(shared), ahead: rayon::current_num_threads().min(MOST_AHEAD) }
     }
 

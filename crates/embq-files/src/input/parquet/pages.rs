@@ -17,7 +17,7 @@ use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use polars_parquet_format::{Encoding, PageHeader, PageType};
 
 use super::{PARTS, ParquetBatches, batch_sizes};
-use crate::input::batched::{BATCH_BYTES, Batches};
+use crate::input::batched::{BATCH_BYTES, Batches, part_of, starts};
 
 /// A page header is short; one that asks for more memory than this is damaged.
 const HEADER_BYTES: usize = 1 << 20;
@@ -28,8 +28,10 @@ pub(super) struct PageRuns {
     column: usize,
     dimensions: usize,
     sizes: Vec<usize>,
-    /// The first row of each batch, and how it is read faster than as a slice of the file.
-    batches: Vec<(usize, Option<Run>)>,
+    /// The first row of each batch, and the number of all rows.
+    starts: Vec<usize>,
+    /// How each batch is read faster than as a slice of the file.
+    batches: Vec<Option<Run>>,
 }
 
 /// Pages that follow one another and hold whole rows.
@@ -57,10 +59,12 @@ impl PageRuns {
     }
 
     fn of_bytes(file: &Arc<ParquetBatches>, column: usize, dimensions: usize, batch_bytes: usize) -> Option<Self> {
-        let mut runs = PageRuns { file: Arc::clone(file), column, dimensions, sizes: Vec::new(), batches: Vec::new() };
+        let file = Arc::clone(file);
+        let mut runs =
+            PageRuns { file, column, dimensions, sizes: Vec::new(), starts: Vec::new(), batches: Vec::new() };
         // Small row groups in between are put together as they are elsewhere.
         let mut small: Vec<(usize, usize)> = Vec::new();
-        for (group, metadata) in file.metadata.row_groups.iter().enumerate() {
+        for (group, metadata) in Arc::clone(&runs.file).metadata.row_groups.iter().enumerate() {
             let (rows, bytes) = (metadata.num_rows(), metadata.total_byte_size());
             let found = if bytes > batch_bytes { runs.of_group(group, batch_bytes) } else { None };
             match found {
@@ -75,7 +79,8 @@ impl PageRuns {
             }
         }
         runs.add_slices(batch_sizes(small.into_iter(), PARTS));
-        runs.batches.iter().any(|(_, run)| run.is_some()).then_some(runs)
+        runs.starts = starts(&runs.sizes);
+        runs.batches.iter().any(Option::is_some).then_some(runs)
     }
 
     fn add_slices(&mut self, sizes: Vec<usize>) {
@@ -85,11 +90,7 @@ impl PageRuns {
     }
 
     fn add(&mut self, rows: usize, run: Option<Run>) {
-        let start = match (self.batches.last(), self.sizes.last()) {
-            (Some((start, _)), Some(size)) => start + size,
-            _ => 0,
-        };
-        self.batches.push((start, run));
+        self.batches.push(run);
         self.sizes.push(rows);
     }
 
@@ -169,8 +170,7 @@ impl Batches for PageRuns {
     }
 
     fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
-        let batch = self.batches.partition_point(|&(start, _)| start <= rows.start).checked_sub(1);
-        let run = batch.and_then(|batch| self.batches.get(batch)).and_then(|(_, run)| run.as_ref());
+        let run = part_of(&self.starts, rows.start).and_then(|batch| self.batches.get(batch)?.as_ref());
         if let (Some(run), [column]) = (run, columns)
             && *column == self.column
         {
@@ -309,7 +309,7 @@ mod tests {
                 let runs = PageRuns::of_bytes(&file, 0, 5, 1000).unwrap();
                 assert!(runs.sizes.len() > 4, "{:?}", runs.sizes);
                 assert_eq!(runs.sizes.iter().sum::<usize>(), 600);
-                for (&(start, ref run), &size) in runs.batches.iter().zip(&runs.sizes) {
+                for ((&start, run), &size) in runs.starts.iter().zip(&runs.batches).zip(&runs.sizes) {
                     let expected = file.read(start..start + size, &[0]).unwrap();
                     let decoded = runs.decode(run.as_ref().unwrap()).unwrap().unwrap();
                     assert!(decoded.equals_missing(&expected[0]), "rows from {start} on");
@@ -325,16 +325,16 @@ mod tests {
         let ragged = file(ParquetCompression::Snappy, &[(10, &[1.0; 3]), (250, &[2.0; 7])], false);
         let runs = PageRuns::of_bytes(&ragged, 0, 5, 1000).unwrap();
         let is_whole = |run: &Option<Run>| runs.decode(run.as_ref().unwrap()).is_ok_and(|found| found.is_some());
-        assert!(!runs.batches.iter().all(|(_, run)| is_whole(run)));
-        for (&(start, _), &size) in runs.batches.iter().zip(&runs.sizes) {
+        assert!(!runs.batches.iter().all(is_whole));
+        for (&start, &size) in runs.starts.iter().zip(&runs.sizes) {
             let expected = ragged.read(start..start + size, &[0]).unwrap();
             assert!(runs.read(start..start + size, &[0]).unwrap()[0].equals_missing(&expected[0]));
         }
         // Here it is not, in the first row group.
         let short = file(ParquetCompression::Snappy, &[(10, &[])], false);
         let runs = PageRuns::of_bytes(&short, 0, 5, 1000).unwrap();
-        assert!(runs.batches[0].1.is_none() && runs.sizes[0] == 300, "{:?}", runs.sizes);
-        assert!(runs.batches[1].1.is_some());
+        assert!(runs.batches[0].is_none() && runs.sizes[0] == 300, "{:?}", runs.sizes);
+        assert!(runs.batches[1].is_some());
     }
 
     #[test]
