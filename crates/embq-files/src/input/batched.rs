@@ -4,6 +4,7 @@
 //! they are decoded again in every pass.
 
 mod ahead;
+mod memory;
 
 use std::ops::{Deref, Range};
 use std::panic::{self, AssertUnwindSafe};
@@ -535,7 +536,7 @@ impl Matrix {
         let at_a_time = if needed <= KEPT_BYTES {
             groups.len()
         } else {
-            let free = usize::try_from(polars_utils::sys::MEMINFO.free()).unwrap_or(usize::MAX) / 2;
+            let free = memory::free() / 2;
             // What a group is decoded to lies beside where it is copied to, and what it is decoded from beside that.
             free.saturating_sub(needed) / largest.saturating_mul(2).max(1)
         };
