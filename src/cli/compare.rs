@@ -356,7 +356,12 @@ impl Plan {
         let key = if self.options.key.is_some() { loaded.labels.pop() } else { None };
         let options =
             DatasetOptions { choice: self.options.rows.choice(), weights: loaded.weights, seed: settings.seed };
-        let dataset = Dataset::join(loaded.embeddings, &loaded.labels[0], settings.distance, &options)?;
+        let dataset = Dataset::join(
+            loaded.embeddings.for_distance(settings.distance)?,
+            &loaded.labels[0],
+            settings.distance,
+            &options,
+        )?;
         Ok((dataset, key))
     }
 

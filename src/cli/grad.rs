@@ -129,7 +129,12 @@ pub(crate) fn run(arguments: GradArguments) -> Result<Outcome> {
         return Err(Error::setting("embq grad reads one labelling", "name one file or column of labels"));
     };
     let precision = loaded.embeddings.element_type().precision();
-    let dataset = Dataset::join(loaded.embeddings, labels, settings.checked_distance(), &options)?;
+    let dataset = Dataset::join(
+        loaded.embeddings.for_distance(settings.checked_distance())?,
+        labels,
+        settings.checked_distance(),
+        &options,
+    )?;
     let read_seconds = started.elapsed().as_secs_f64();
 
     let run = Run { arguments: &arguments, outputs, read_seconds };

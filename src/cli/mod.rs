@@ -87,6 +87,7 @@ const FAILURE: u8 = 2;
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let line = CommandLine::new(&arguments);
+    let arguments = with_selected_stdin_last(arguments);
     let name = OsString::from("embq");
     let parsed = match Arguments::try_parse_from(std::iter::once(&name).chain(&arguments)) {
         Ok(parsed) => parsed,
@@ -112,6 +113,17 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> u8 {
             FAILURE
         }
     }
+}
+
+/// Standard input with a selector (`-:f0..f11`) looks like options; after `--` it is a path.
+fn with_selected_stdin_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_selected_stdin = |argument: &OsString| argument.to_str().is_some_and(|text| text.starts_with("-:"));
+    let has_separator = arguments.iter().any(|argument| argument == "--");
+    if let Some(place) = arguments.iter().position(is_selected_stdin).filter(|_| !has_separator) {
+        let stdin = arguments.remove(place);
+        arguments.extend(["--".into(), stdin]);
+    }
+    arguments
 }
 
 fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
@@ -190,6 +202,14 @@ fn described(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standard_input_can_have_a_selector() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let moved = with_selected_stdin_last(words("score -:f0..f11 -l labels.csv"));
+        assert_eq!(moved, words("score -l labels.csv -- -:f0..f11"));
+        assert_eq!(with_selected_stdin_last(words("score - -l labels.csv")), words("score - -l labels.csv"));
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -116,7 +116,7 @@ fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset<'stati
     let Settings { distance, seed, .. } = arguments.measure.settings();
     let choice = RowChoice { subsample: arguments.sample.subsample, ..arguments.rows.choice() };
     let options = DatasetOptions { choice, weights: loaded.weights, seed };
-    Ok((Dataset::join(loaded.embeddings, &labels, distance, &options)?, names))
+    Ok((Dataset::join(loaded.embeddings.for_distance(distance)?, &labels, distance, &options)?, names))
 }
 
 fn settings(arguments: &ReportArguments) -> Settings {

@@ -65,7 +65,8 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let NamedRows { loaded, labels, names } =
         NamedRows::load(&input.embeddings, &input.labels, None, names, &input.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
-    let dataset = Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?;
+    let dataset =
+        Dataset::join(loaded.embeddings.for_distance(arguments.distance)?, &labels, arguments.distance, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let mut list = find_suspects(&dataset, arguments.precision, arguments.neighbours, &names, &bars)?;

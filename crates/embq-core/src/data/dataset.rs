@@ -732,6 +732,8 @@ mod tests {
         };
         let error = check(1e-200, Distance::SqEuclidean).unwrap_err();
         assert!(matches!(error, Error::Underflow { value: 3e-200, .. }), "{error}");
+        // Its silhouettes would be right, its radii 0.
+        assert!(matches!(check(1e-200, Distance::Euclidean), Err(Error::Underflow { .. })));
         assert!(check(1e-200, Distance::Manhattan).is_ok() && check(1e-120, Distance::SqEuclidean).is_ok());
         assert!(check(0.0, Distance::SqEuclidean).is_ok());
     }

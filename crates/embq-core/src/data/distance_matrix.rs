@@ -1,16 +1,22 @@
-//! Matrices of distances as programs compute them: with rounding below 0, and what is mistaken for them.
+//! Distance matrices as programs compute them: rounded below 0, or not quite symmetric. And matrices mistaken for them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::data::{Element, EmbeddingRows, RowBlocks};
+use rayon::prelude::*;
+
+use crate::data::{Element, EmbeddingRows, InMemory, Precision, RowBlocks};
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
 
-/// Rounding may leave entries this many units below 0, in units of rounding of the largest entry.
+/// Rounding may leave entries below 0, and mirrored entries apart, by this many units of rounding of the largest entry.
 const TOLERANCE: f64 = 100.0;
 
-/// Rows that are looked at at a time.
+/// Rows read at a time.
 const BLOCK_ROWS: usize = 64;
+
+/// Bytes of the rows that are held while the others are read past them.
+const HELD_BYTES: usize = 32 << 20;
 
 /// Distances whose negative entries are read as 0.
 struct Clamped<'a>(EmbeddingRows<'a>);
@@ -75,23 +81,19 @@ impl EmbeddingRows<'_> {
         }
     }
 
-    /// The same for use as a matrix of distances: what rounding left below 0 is read as 0, with a note. The rest is
-    /// checked by who computes with it.
+    /// The same for use as a distance matrix. Where rounding left entries below 0 they are read as 0, and where it left
+    /// mirrored entries apart both are read as their mean; each comes with a note. A matrix that is averaged is held in
+    /// memory. Larger faults are found by the pass that computes with the matrix.
     ///
     /// # Errors
-    /// A matrix of similarities, and entries that are further below 0 than rounding leaves them, with the line of NumPy
-    /// that makes distances of them. What reading rows reports.
+    /// A matrix of similarities, and entries further below 0 than rounding leaves them, with the line of NumPy that turns
+    /// them into distances. What reading rows reports.
     pub fn as_distances(self) -> Result<Self> {
         if self.rows() != self.dimensions() {
             return Ok(self);
         }
         let found = self.extremes()?;
-        let epsilon = match self.element_type().size() {
-            2 => f64::from(half::f16::EPSILON.to_f32()),
-            4 => f64::from(f32::EPSILON),
-            _ => f64::EPSILON,
-        };
-        let tolerance = TOLERANCE * epsilon * found.largest;
+        let tolerance = self.rounding() * found.largest;
         let refuse = |problem: String, line: &str| {
             let cure = self.line(line).map_or(Cure::GiveDistanceMatrix, Cure::Advice);
             Err(Error::NotADistanceMatrix { name: self.origin().to_string(), problem, cure })
@@ -101,7 +103,7 @@ impl EmbeddingRows<'_> {
             && low >= found.largest - tolerance.max(1e-3 * found.largest)
         {
             return refuse(
-                format!("its diagonal holds its largest values ({low} to {high}), as that of similarities does"),
+                format!("the largest values ({low} to {high}) are on its diagonal, as in a matrix of similarities"),
                 "MAXIMUM - MATRIX",
             );
         }
@@ -112,22 +114,100 @@ impl EmbeddingRows<'_> {
                 "numpy.clip(MATRIX, 0, None)",
             );
         }
-        if found.negative == 0 {
+        let clamped = if found.negative == 0 {
+            self
+        } else {
+            let note = format!(
+                "{}: {} entries are below 0 by rounding (down to {:e}) and taken as 0",
+                self.origin(),
+                found.negative,
+                found.least
+            );
+            self.replaced_by(Clamped, note)
+        };
+        match clamped.element_type().precision() {
+            Precision::F32 => clamped.symmetric::<f32>(tolerance),
+            Precision::F64 => clamped.symmetric::<f64>(tolerance),
+        }
+    }
+
+    /// The mean of mirrored entries that differ by no more than `tolerance`, with a note; the same rows if none differ.
+    fn symmetric<T: Element>(self, tolerance: f64) -> Result<Self> {
+        if !self.blocks().is_random_access() {
+            return self.in_memory::<T>()?.symmetric::<T>(tolerance);
+        }
+        let n = self.rows();
+        let held = (HELD_BYTES / (8 * n.max(1))).max(BLOCK_ROWS);
+        let starts: Vec<usize> = (0..n).step_by(held).collect();
+        let apart = starts
+            .par_iter()
+            .map(|&start| self.apart::<T>(start..n.min(start + held), tolerance))
+            .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
+        if apart == 0.0 {
             return Ok(self);
         }
+        let mut values = vec![T::default(); n * n];
+        T::read(self.blocks(), 0..n, &mut values)?;
+        for row in 0..n {
+            for column in 0..row {
+                let (here, there) = (row * n + column, column * n + row);
+                let (left, right) = (values[here].to_f64(), values[there].to_f64());
+                if (left - right).abs() <= tolerance {
+                    let mean = T::from_f64(left + (right - left) / 2.0);
+                    (values[here], values[there]) = (mean, mean);
+                }
+            }
+        }
         let note = format!(
-            "{}: {} entries are below 0 by rounding (down to {:e}) and taken as 0",
-            self.origin(),
-            found.negative,
-            found.least
+            "{}: mirrored entries differ by rounding (up to {apart:e}), and the mean of both is used",
+            self.origin()
         );
+        Ok(self.replaced_by(|_| InMemory::<T>::of_rows(values, n), note))
+    }
+
+    /// The largest difference, up to `tolerance`, of these rows from the columns that mirror them.
+    fn apart<T: Element>(&self, rows: Range<usize>, tolerance: f64) -> Result<f64> {
+        let n = self.rows();
+        let mut upper = vec![T::default(); rows.len() * n];
+        T::read(self.blocks(), rows.clone(), &mut upper)?;
+        let mut lower = vec![T::default(); BLOCK_ROWS * n];
+        let mut apart = 0.0f64;
+        for start in (rows.start..n).step_by(BLOCK_ROWS) {
+            let mirror = start..n.min(start + BLOCK_ROWS);
+            let lower = &mut lower[..mirror.len() * n];
+            T::read(self.blocks(), mirror.clone(), lower)?;
+            for (row, upper) in rows.clone().zip(upper.chunks_exact(n)) {
+                for (lower, here) in lower.chunks_exact(n).zip(&upper[mirror.clone()]) {
+                    let gap = (here.to_f64() - lower[row].to_f64()).abs();
+                    if gap <= tolerance {
+                        apart = apart.max(gap);
+                    }
+                }
+            }
+        }
+        Ok(apart)
+    }
+
+    /// What entries may be off by, as a share of the largest.
+    fn rounding(&self) -> f64 {
+        TOLERANCE
+            * match self.element_type().size() {
+                2 => f64::from(half::f16::EPSILON.to_f32()),
+                4 => f64::from(f32::EPSILON),
+                _ => f64::EPSILON,
+            }
+    }
+
+    /// Other numbers in the place of these, of the same size and from the same file, with a note.
+    fn replaced_by<'b, B: RowBlocks + 'b>(self, blocks: impl FnOnce(Self) -> B, note: String) -> EmbeddingRows<'b> {
         let (origin, rows, element_type) = (self.origin().clone(), self.rows(), self.element_type());
-        let (columns, chosen) = (self.columns().to_vec(), self.chosen());
+        let (columns, chosen, faults) = (self.columns().to_vec(), self.chosen(), Arc::clone(self.faults()));
         let notes = self.notes().iter().cloned().chain([note]).collect();
         let dimensions = self.dimensions();
-        Ok(EmbeddingRows::new(origin, rows, dimensions, element_type, Clamped(self))
+        EmbeddingRows::new(origin, rows, dimensions, element_type, blocks(self))
             .with_columns(columns)
-            .with_choice(chosen, notes))
+            .with_choice(chosen, notes)
+            .with_faults(faults)
     }
 
     /// A line of NumPy over the matrix, for a file of one array or of several.
@@ -186,6 +266,25 @@ mod tests {
         assert_eq!(values, [0.0, 1.0, 1.0, 0.0]);
         assert!(cleaned.notes()[0].contains("1 entries are below 0 by rounding"), "{:?}", cleaned.notes());
         assert!(matrix(array![[0.0, 1.0], [1.0, 0.0]]).as_distances().unwrap().notes().is_empty());
+    }
+
+    #[test]
+    fn mirrored_entries_apart_by_rounding_are_averaged_with_a_note() {
+        let above = 1.0 + 4.0 * f64::EPSILON;
+        let cleaned = matrix(array![[0.0, 1.0, 2.0], [above, 0.0, 2.0], [2.0, 2.0, 0.0]]).as_distances().unwrap();
+        let mut values = vec![9.0; 9];
+        cleaned.blocks().read_f64(0..3, &mut values).unwrap();
+        let mean = 1.0 + 2.0 * f64::EPSILON;
+        assert_eq!(values, [0.0, mean, 2.0, mean, 0.0, 2.0, 2.0, 2.0, 0.0]);
+        assert!(
+            cleaned.notes()[0].contains("mirrored entries differ by rounding (up to 8.88"),
+            "{:?}",
+            cleaned.notes()
+        );
+        let symmetric = matrix(array![[0.0, 1.0], [1.0, 0.0]]).as_distances().unwrap();
+        assert!(symmetric.notes().is_empty(), "{:?}", symmetric.notes());
+        // What is further apart is not for this pass to decide.
+        assert!(matrix(array![[0.0, 1.0], [1.1, 0.0]]).as_distances().unwrap().notes().is_empty());
     }
 
     #[test]

@@ -69,7 +69,11 @@ impl<'a> ValueScan<'a> {
             self.found.add(start + position, fault);
         }
         // The squares of float32 values never vanish in float64.
-        if T::PRECISION == Precision::F64 && self.distance == Distance::SqEuclidean {
+        let takes_squares = match self.distance {
+            Distance::Euclidean | Distance::SqEuclidean => true,
+            Distance::Cosine | Distance::Manhattan | Distance::Hamming | Distance::Precomputed => false,
+        };
+        if T::PRECISION == Precision::F64 && takes_squares {
             let largest =
                 |values: &[T]| values.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
             let of_block = block.par_chunks(1 << 14).map(largest).reduce(|| 0.0, f64::max);

@@ -5,15 +5,13 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::sync::Arc;
 
 use polars::prelude::{ArrowDataType, PolarsError, Series};
 use polars_arrow::array::Array;
 use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
 
-use crate::input::batched::{BatchedTable, Batches, column, damaged, describe, guarded, part_of, starts};
+use crate::input::batched::{BatchedTable, Batches, damaged, describe, fields, guarded, part_of, starts};
 use crate::input::source::Source;
-use crate::input::table::Column;
 use crate::input::{Contents, Format};
 use embq_core::data::MappedBytes;
 use embq_core::error::Result;
@@ -53,11 +51,11 @@ fn open(source: &Source) -> Result<BatchedTable> {
         read_stream_metadata(&mut &source.bytes[batches.schema.clone()])
             .map_err(|error| damaged(source, "Arrow", &error))
     })?;
-    let mut columns: Vec<Column> = metadata.schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let (mut columns, paths) = fields::columns(&metadata.schema);
     if let Some(entries) = &metadata.custom_schema_metadata {
         describe(&mut columns, |key| entries.get(key).map(|value| value.as_str()));
     }
-    Ok(BatchedTable::new(source, "Arrow", columns, Arc::new(batches)))
+    Ok(BatchedTable::new(source, "Arrow", columns, paths.within(batches)))
 }
 
 /// What a message holds.

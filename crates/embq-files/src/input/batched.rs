@@ -4,6 +4,7 @@
 //! they are decoded again in every pass.
 
 mod ahead;
+pub(crate) mod fields;
 mod memory;
 
 use std::ops::{Deref, Range};

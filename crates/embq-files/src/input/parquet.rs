@@ -11,7 +11,8 @@ use polars::prelude::{ArrowDataType, ArrowSchema, PolarsError, Series};
 use polars_io::parquet::metadata::{FileMetadata, FileMetadataRef};
 use polars_io::prelude::{ParallelStrategy, ParquetReader, SerReader};
 
-use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, column, damaged, describe, guarded};
+use crate::input::batched::fields::{self, Paths};
+use crate::input::batched::{BATCH_BYTES, BatchedTable, Batches, damaged, describe, guarded};
 use crate::input::source::Source;
 use crate::input::table::Column;
 use crate::input::{Contents, Format};
@@ -50,12 +51,12 @@ struct ParquetBatches {
 type Bytes = Cursor<MappedBytes>;
 
 fn open(source: &Source) -> Result<BatchedTable> {
-    let (columns, batches) = batches(source)?;
-    Ok(BatchedTable::new(source, "Parquet", columns, Arc::new(batches)))
+    let (columns, paths, batches) = batches(source)?;
+    Ok(BatchedTable::new(source, "Parquet", columns, paths.within(batches)))
 }
 
-/// The columns of a file and what reads them.
-fn batches(source: &Source) -> Result<(Vec<Column>, ParquetBatches)> {
+/// The columns of a file, where they lie in it, and what reads it.
+fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
     if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
         return Err(source.malformed(
             if source.bytes.starts_with(MAGIC) {
@@ -83,7 +84,7 @@ fn batches(source: &Source) -> Result<(Vec<Column>, ParquetBatches)> {
     let groups = || metadata.row_groups.iter().map(|group| (group.num_rows(), group.total_byte_size()));
     let sizes = batch_sizes(groups(), PARTS);
     let groups = batch_sizes(groups(), 1);
-    let mut columns: Vec<Column> = schema.iter().map(|(name, field)| column(name, &field.dtype)).collect();
+    let (mut columns, paths) = fields::columns(&schema);
     let entries = metadata.key_value_metadata().as_deref().unwrap_or_default();
     describe(&mut columns, |key| entries.iter().find(|entry| entry.key == key)?.value.as_deref());
     // Extension types are read as what they are stored as, which is the schema without the notes of Arrow.
@@ -101,7 +102,7 @@ fn batches(source: &Source) -> Result<(Vec<Column>, ParquetBatches)> {
     } else {
         (metadata, schema)
     };
-    Ok((columns, ParquetBatches { source: source.clone(), metadata, schema, sizes, groups }))
+    Ok((columns, paths, ParquetBatches { source: source.clone(), metadata, schema, sizes, groups }))
 }
 
 /// The rows of each batch: small row groups together, large ones in at most so many parts, by their rows and bytes.
@@ -172,8 +173,9 @@ impl Batches for ParquetBatches {
 mod tests {
     use polars::prelude::{
         BooleanChunked, Categories, Column as FrameColumn, IntoColumn, IntoSeries, ListBuilderTrait,
-        ListPrimitiveChunkedBuilder, NamedFrom,
+        ListPrimitiveChunkedBuilder, NamedFrom, StructChunked,
     };
+    use polars_arrow::bitmap::Bitmap;
     use polars_io::prelude::ParquetWriter;
 
     use polars::prelude::{DataFrame, DataType, Float32Type};
@@ -245,6 +247,28 @@ mod tests {
             let expected = [1.0, 2.0, 3.0, -4.5, 1.0, 2.0, 3.0, -4.5, 3.0, -4.5];
             assert_eq!(values(&embeddings), expected);
         }
+    }
+
+    #[test]
+    fn fields_of_structs_are_columns() {
+        let vector = lists("vector", &[Some(A), Some(B), Some(A)]);
+        let species = Series::new("species".into(), vec!["ant", "bee", "ant"]);
+        let payload = StructChunked::from_series("payload".into(), 3, [vector, species].iter()).unwrap();
+        let payload = payload.with_outer_validity(Some(Bitmap::from_iter([true, true, false])));
+        let point = point_of(payload.into_series());
+        let contents = open(file(vec![column("id", vec![1_i64, 2, 3]), point.into_column()], 3)).unwrap();
+        assert_eq!(contents.names(), ["id", "point.payload.vector", "point.payload.species"]);
+        let read = embeddings_of(&contents, "t.parquet", None, &[]).unwrap();
+        assert_eq!(read.origin().to_string(), "t.parquet:point.payload.vector");
+        assert_eq!(values(&read)[..4], [1.0, 2.0, 3.0, -4.5]);
+        // What is in a null is null.
+        assert_eq!(read.fault(2).unwrap().problem, "the list is null");
+        let labels = labels_of(&contents, "t.parquet", Some("point.payload.species")).unwrap();
+        assert_eq!((labels.get(1), labels.get(2)), (Some(&Label::Text("bee".into())), None));
+    }
+
+    fn point_of(payload: Series) -> Series {
+        StructChunked::from_series("point".into(), payload.len(), [payload].iter()).unwrap().into_series()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use crate::input::compressed::{unpacked, unpacked_name};
+use crate::input::word2vec::is_word2vec;
 use crate::input::{FORMATS, refused};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
@@ -315,6 +316,7 @@ pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>
         };
         let extension = extension(name);
         let holds_embeddings = !matches!(extension.as_str(), "json" | "txt")
+            && (extension != "bin" || is_word2vec(&path))
             && FORMATS.iter().any(|format| format.extensions.contains(&extension.as_str()));
         let is_taken = || fs::canonicalize(&path).is_ok_and(|path| taken.contains(&path));
         if !name.starts_with(['.', '_']) && (path.is_dir() || holds_embeddings) && !is_taken() {

@@ -1,7 +1,10 @@
 //! The binary files of word2vec, which gensim writes with `binary=True`: a line of counts, then each word and its numbers.
 //! Other files called `.bin` are refused, each with what reads it.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use embq_core::data::{Element, ElementType, Embeddings, MappedBytes, Origin, RowBlocks};
@@ -83,6 +86,13 @@ impl Words {
         let vector = Column::new(VECTOR, kind, format!("list of {dimensions} f32"));
         Ok(Words { source: source.clone(), columns: vec![word, vector], dimensions, places: Arc::new(places) })
     }
+}
+
+/// Whether a file begins as word2vec's do. Most files called `.bin` beside checkpoints are weights of models.
+pub(crate) fn is_word2vec(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST_COUNTS as u64).read_to_end(&mut start));
+    read.is_ok() && counts(&start).is_some()
 }
 
 /// Rows, dimensions and where the first row begins.

@@ -298,7 +298,7 @@ mod tests {
             .with_data_page_size(Some(512))
             .finish(&mut frame)
             .unwrap();
-        Arc::new(batches(&Source::new("t.parquet", MappedBytes::from_memory(bytes))).unwrap().1)
+        Arc::new(batches(&Source::new("t.parquet", MappedBytes::from_memory(bytes))).unwrap().2)
     }
 
     #[test]
