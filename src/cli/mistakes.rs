@@ -103,14 +103,14 @@ const OPTIONS: [(&[&str], Meaning); 22] = [
     (
         &["--normalize", "--normalise", "--l2-normalize", "--norm", "--unit"],
         Meaning::Sentence(
-            "nothing is normalised: the cosine distance, which is the default, does not depend on the length of vectors",
+            "there is nothing to normalise: cosine, the default distance, does not depend on the lengths of vectors",
         ),
     ),
     (
         &["--device", "--gpu", "--cuda", "--use-gpu", "--mps"],
-        Meaning::Sentence("embq computes on the processor, on all of its cores; --threads says on how many"),
+        Meaning::Sentence("embq runs on the CPU, on all cores; --threads sets how many"),
     ),
-    (&["-v", "--verbose", "--debug"], Meaning::Sentence("embq says all that it has to say; --quiet makes it say less")),
+    (&["-v", "--verbose", "--debug"], Meaning::Sentence("embq always reports everything; --quiet makes it say less")),
     (
         &["--pca", "--umap", "--tsne", "--dims", "--n-components"],
         Meaning::Sentence("embq evaluates vectors as they are: reduce them first, or select columns as FIRST..LAST"),
@@ -118,7 +118,7 @@ const OPTIONS: [(&[&str], Meaning); 22] = [
     (
         &["--dtype-in", "--fp16", "--half", "--bf16"],
         Meaning::Sentence(
-            "the element type comes from the file; --precision f32 or f64 says how products are computed",
+            "the element type comes from the file; --precision f32 or f64 sets how products are computed",
         ),
     ),
 ];
@@ -153,7 +153,7 @@ pub(crate) fn misplaced(embeddings: &str, labels: &[String]) -> Option<Error> {
         return None;
     }
     Some(Error::setting(
-        format!("{embeddings} holds one value a row and {labels} holds vectors: are the two swapped?"),
+        format!("{embeddings} has one value per row and {labels} has vectors: are the two swapped?"),
         command(&["score", labels, "-l", embeddings]),
     ))
 }
@@ -168,7 +168,7 @@ pub(crate) fn condensed(error: Error) -> Error {
     Error::Malformed {
         name: name.clone(),
         problem: format!(
-            "it is a condensed matrix: {length} distances of {rows} rows, as scipy's pdist gives them (squareform makes it \
+            "it is a condensed matrix: {length} distances of {rows} rows, as scipy's pdist returns them (squareform makes it \
              whole)"
         ),
         tip: Some(format!(

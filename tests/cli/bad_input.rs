@@ -187,7 +187,7 @@ fn files_that_are_not_there() {
 fn directories_and_empty_files() {
     let folder = Folder::with_set();
     std::fs::create_dir(folder.path("dir")).unwrap();
-    refused(&folder, "dir -l labels.npy", &["dir: the directory holds no file that embq reads", "name a file"]);
+    refused(&folder, "dir -l labels.npy", &["dir: the directory has no files that embq reads", "name a file"]);
     refused(&folder, "emb.npy -l dir", &["dir: the directory holds no file"]);
     folder.write("empty.npy", b"");
     refused(&folder, "empty.npy -l labels.npy", &["empty.npy: it is empty (0 bytes)"]);

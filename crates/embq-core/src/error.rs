@@ -28,7 +28,7 @@ pub enum Error {
     Malformed { name: String, problem: String, tip: Option<String> },
 
     /// A header that promises more than the file holds.
-    #[error("{name}: truncated: the header promises {promised} bytes of data, the file holds {held}")]
+    #[error("{name}: truncated: the header declares {promised} bytes of data, the file holds {held}")]
     Truncated { name: String, promised: u128, held: u64 },
 
     /// Pickled objects, which are refused because reading them can run code.
@@ -240,7 +240,7 @@ impl Error {
                 [_] => advice("in Python, array.reshape(-1, 1) makes one-dimensional embeddings of it"),
                 [_, 1] | [1, _] => advice("in Python, array.ravel() makes one row of values of it"),
                 [_, _, _] => {
-                    advice("make one vector of each row first, for example array.mean(1), which pools its tokens")
+                    advice("reduce each row to one vector first, for example array.mean(1), which pools its tokens")
                 }
                 _ => None,
             },

@@ -87,7 +87,7 @@ impl Outline {
                     _ => "unreadable".to_owned(),
                 };
                 let why = match error {
-                    Error::Pickle { .. } => "holds pickled Python objects, which are not read".to_owned(),
+                    Error::Pickle { .. } => "contains pickled Python objects, which embq does not read".to_owned(),
                     Error::ElementType { found, .. } => format!("is of type {found}"),
                     Error::Malformed { problem, .. } => format!("cannot be read: {problem}"),
                     other => format!("cannot be read: {other}"),
@@ -104,7 +104,8 @@ impl Outline {
 }
 
 /// What to do about several vectors a row.
-pub(crate) const POOLING: &str = "make one vector of each row first, for example array.mean(1), which pools its tokens";
+pub(crate) const POOLING: &str =
+    "reduce each row to one vector first, for example array.mean(1), which pools its tokens";
 
 /// The array of the embeddings: the one that is selected, else the one that holds vectors. `taken` are names that other
 /// options use.
@@ -392,13 +393,13 @@ impl Array {
             && values.iter().all(|&value| value == 0.0 || value == 1.0)
             && all.clone().any(|row| is_positive(row) != 1);
         let what = if several {
-            "it marks several classes a row (multi-hot): a silhouette needs one label a row"
+            "it marks several classes per row (multi-hot): a silhouette needs one label per row"
         } else if !values.is_empty() && values.iter().all(|&value| value == 0.0 || value == 1.0) {
-            "it is one-hot: a silhouette needs one label a row"
+            "it is one-hot: a silhouette needs one label per row"
         } else if !values.is_empty() && all.all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3) {
-            "it holds probabilities: a silhouette needs one label a row"
+            "it holds probabilities: a silhouette needs one label per row"
         } else {
-            "it is a matrix: a silhouette needs one label a row"
+            "it is a matrix: a silhouette needs one label per row"
         };
         let key = self.origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
         let line =

@@ -42,7 +42,7 @@ struct ArrowBatches {
 fn open(source: &Source) -> Result<BatchedTable> {
     if source.bytes.starts_with(b"FEA1") {
         return Err(source.malformed(
-            "it is Feather version 1, which is not read",
+            "it is Feather version 1, which embq does not read",
             Some("write it with pyarrow.feather.write_feather, which writes version 2".to_owned()),
         ));
     }
@@ -120,7 +120,7 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
     }
     if found.schema.is_empty() {
         let tip = "save it again, for example with pyarrow.feather.write_feather".to_owned();
-        return Err(source.malformed("it is not an Arrow file: it holds no schema", Some(tip)));
+        return Err(source.malformed("it is not an Arrow file: it has no schema", Some(tip)));
     }
     found.starts = starts(&found.sizes);
     Ok(found)

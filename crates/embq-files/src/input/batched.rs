@@ -415,7 +415,7 @@ impl Vectors<'_> {
         self.row_by_row(bytes.len(), |row, values| {
             let Some(bytes) = bytes.get(row) else { return Ok(Err("the vector is null".to_owned())) };
             let found = vector_text::floats_of(bytes, values);
-            Ok(found.map(|_| ()).ok_or_else(|| format!("{} bytes are no float32", bytes.len())))
+            Ok(found.map(|_| ()).ok_or_else(|| format!("{} bytes are not float32 values", bytes.len())))
         })
     }
 }
@@ -763,7 +763,7 @@ fn look_at(column: &mut Column, series: &Series) -> Option<()> {
             } else if values.iter().all(|value| std::str::from_utf8(value).is_ok()) {
                 column.kind = Kind::Text;
             } else if even && first.len() > 4 {
-                let why = format!("holds {} bytes in each row, which are not float32", first.len());
+                let why = format!("holds {} bytes in each row, which are not float32 values", first.len());
                 let tip = "write a list of floats instead of bytes".to_owned();
                 unreadable(column, Unreadable { why, tip, integers: false });
             }
@@ -950,7 +950,7 @@ fn dtype_name(data_type: &ArrowDataType) -> String {
         (Kind::Boolean, _) => "bool".to_owned(),
         (_, ArrowDataType::Dictionary(_, values, _)) => format!("categorical ({})", dtype_name(values)),
         (Kind::Text, _) => "text".to_owned(),
-        (Kind::Sparse, _) => "vector of Spark ML".to_owned(),
+        (Kind::Sparse, _) => "Spark ML vector".to_owned(),
         (_, ArrowDataType::List(field) | ArrowDataType::LargeList(field)) => {
             format!("list of {}", dtype_name(&field.dtype))
         }

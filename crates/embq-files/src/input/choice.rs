@@ -102,7 +102,7 @@ pub(crate) fn choose(
 pub(crate) fn left_out(candidate: &Candidate, position: usize) -> Option<&'static str> {
     match &candidate.nature {
         Nature::Number { .. } if is_index(candidate, position) => Some("an index of rows"),
-        Nature::Number { .. } if is_label_name(&candidate.name) => Some("called like a label or a result"),
+        Nature::Number { .. } if is_label_name(&candidate.name) => Some("named like a label or a result"),
         _ => None,
     }
 }
@@ -228,7 +228,7 @@ impl Room<'_> {
             if number < expected {
                 let name = &self.candidates[position].name;
                 let problem = format!("two columns have the number {number}, one of them '{name}'");
-                return Err(self.needed(problem, "give every column of a series a number of its own"));
+                return Err(self.needed(problem, "give every column of a series a different number"));
             }
             while expected < number {
                 // A column of the series that holds labels or weights leaves no gap.
@@ -258,7 +258,7 @@ impl Room<'_> {
                                 (last - first).saturating_add(1)
                             ),
                             &format!(
-                                "write the file again with all columns; what comes before is {path}:{start}..{before}"
+                                "write the file again with all columns; the columns before the gap are {path}:{start}..{before}"
                             ),
                         ));
                     }
@@ -311,8 +311,10 @@ impl Room<'_> {
                 [only] => {
                     let name = &self.candidates[*only].name;
                     self.needed(
-                        format!("no vectors: a single column of numbers ('{name}') is no embedding unless selected"),
-                        &format!("to use it all the same, write {path}:{name}"),
+                        format!(
+                            "no vectors: a single column of numbers ('{name}') is not an embedding unless selected"
+                        ),
+                        &format!("to use it anyway, write {path}:{name}"),
                     )
                 }
                 [first, .., last] => {
@@ -718,7 +720,11 @@ mod tests {
         ("x:f y:f Predictions:f Categories:f Classes:f", "", "floats x, y +"),
         ("x:f label:f", "", "error: t: no vectors, no series"),
         // A single column of numbers is never an embedding.
-        ("score:f", "", "error: t: no vectors: a single column of numbers ('score') is no embedding unless selected"),
+        (
+            "score:f",
+            "",
+            "error: t: no vectors: a single column of numbers ('score') is not an embedding unless selected",
+        ),
         (
             "id:w score:f label:l",
             "label",

@@ -102,7 +102,7 @@ fn unpack(path: &str, packing: Packing, bytes: &[u8]) -> Result<MappedBytes> {
             return Err(Error::Malformed {
                 name: path.to_owned(),
                 problem: format!(
-                    "it unpacks to more than {limit} bytes, the most that a file of {} bytes may",
+                    "it decompresses to more than {limit} bytes, the limit for a file of {} bytes",
                     bytes.len()
                 ),
                 tip: Some(format!("if that is right, unpack it: {} {path}", packing.command())),

@@ -67,7 +67,8 @@ impl Vecs {
         let rows = match stride {
             Some(stride) if bytes.len().is_multiple_of(stride) => bytes.len() / stride,
             _ => {
-                let problem = format!("its {} bytes are no whole number of rows of {dimensions} values", bytes.len());
+                let problem =
+                    format!("its {} bytes are not a whole number of rows of {dimensions} values", bytes.len());
                 return Err(cut(source, problem));
             }
         };
@@ -137,7 +138,7 @@ impl VecsRows {
                 return Err(Error::Row {
                     name: self.name.clone(),
                     row,
-                    problem: format!("it has another length than the first row, which has {}", self.dimensions),
+                    problem: format!("its length differs from that of the first row, which has {}", self.dimensions),
                     tip: Some("all rows must have the same dimensions".to_owned()),
                 });
             }
@@ -192,7 +193,7 @@ impl Bin {
         if promised != u128::from(held) {
             let [rows, dimensions] = shape;
             let problem = format!(
-                "its header promises {rows} rows of {dimensions} values, {promised} bytes of data, and it holds {held}"
+                "its header declares {rows} rows of {dimensions} values, {promised} bytes of data, and it holds {held}"
             );
             return Err(cut(source, problem));
         }
@@ -269,10 +270,10 @@ mod tests {
     fn rows_of_other_lengths_and_broken_files_are_refused() {
         let error = |bytes: Vec<u8>| values("x.fvecs", bytes).unwrap_err().to_string();
         let whole = fvecs(&[&[1.0, 2.0], &[3.0, 4.0]]);
-        assert!(error(whole[..20].to_vec()).contains("its 20 bytes are no whole number of rows of 2 values"));
+        assert!(error(whole[..20].to_vec()).contains("its 20 bytes are not a whole number of rows of 2 values"));
         let mut other = whole;
         other[12] = 3;
-        assert!(error(other).contains("row 1: it has another length than the first row, which has 2"));
+        assert!(error(other).contains("row 1: its length differs from that of the first row, which has 2"));
         assert!(error(vec![0; 12]).contains("does not begin with the dimensions"));
         assert!(error(vec![0xff; 12]).contains("does not begin with the dimensions"));
         assert!(error(vec![0xff, 0xff, 0xff, 0x7f, 1]).contains("no whole number of rows"));

@@ -146,8 +146,8 @@ fn join(own: &LabelColumn, other: &LabelColumn) -> Result<Vec<Option<usize>>> {
         if let Some(first) = places.insert(name.to_string(), row) {
             return Err(Error::Choice {
                 path: other.origin().to_string(),
-                problem: format!("'{name}' is there twice, in rows {first} and {row}: which of them is meant?"),
-                tip: "join by a column in which every value is there once".to_owned(),
+                problem: format!("'{name}' appears twice, in rows {first} and {row}: which of them is meant?"),
+                tip: "join by a column of unique values".to_owned(),
             });
         }
     }

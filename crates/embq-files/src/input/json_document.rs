@@ -114,7 +114,7 @@ struct Document {
 impl Document {
     fn open(source: &Source) -> Result<Self> {
         let broken = |error: serde_json::Error| {
-            let problem = format!("it is broken JSON: {error}");
+            let problem = format!("it is not valid JSON: {error}");
             source.malformed(problem, Some("save or copy the file again".to_owned()))
         };
         let plain;

@@ -74,8 +74,8 @@ const FORMATS: &[Format] = &[
 /// What an error about an unknown format says.
 const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, HDF5 (.h5ad, .h5), Parquet (.parquet), Arrow (.arrow, .feather), CSV \
                          (.csv), TSV (.tsv), JSON and JSON lines (.json, .jsonl), .fvecs, .fbin, and word vectors (.vec, \
-                         .bin, .txt), each also packed by gzip or Zstandard, and labels and weights \
-                         also from text files of one value a line";
+                         .bin, .txt), each also compressed with gzip or Zstandard, and labels and weights \
+                         also from text files of one value per line";
 
 /// One format: how it is recognised and opened.
 struct Format {

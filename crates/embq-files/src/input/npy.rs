@@ -98,7 +98,7 @@ fn header_end(origin: &Origin, bytes: &[u8]) -> Result<usize> {
         _ => return Err(cut()),
     };
     if length > LONGEST_HEADER {
-        let problem = format!("its npy header promises {length} bytes, too many for a plain array");
+        let problem = format!("its npy header declares {length} bytes, too many for a plain array");
         return Err(malformed(origin, problem, None));
     }
     let end = start + length;
@@ -209,7 +209,7 @@ fn elements(
                 )),
                 Ok(width) if kind == "U" => Ok((Elements::Unicode(width), big_endian)),
                 Ok(width) => Ok((Elements::Bytes(width), big_endian)),
-                Err(_) => Err(malformed(origin, format!("'{text}' is no element type of NumPy"), None)),
+                Err(_) => Err(malformed(origin, format!("'{text}' is not a NumPy element type"), None)),
             },
             Some(("M" | "m", _)) => Err(unusable(format!("date or time ({text})"), convert("int64"))),
             _ => Err(unusable(format!("'{text}'"), "convert it in Python with array.astype(...)".to_owned())),

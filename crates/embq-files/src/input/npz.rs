@@ -56,7 +56,7 @@ fn open(source: &Source, role: Role) -> Result<Contents> {
         }
     }
     if names.is_empty() {
-        let problem = "it is a zip archive without a .npy file in it";
+        let problem = "it is a zip archive with no .npy file";
         return Err(source.malformed(problem, Some(SUPPORTED.to_owned())));
     }
     let file = NpzFile { source: source.clone(), archive, places, names };

@@ -60,7 +60,7 @@ fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
     if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
         return Err(source.malformed(
             if source.bytes.starts_with(MAGIC) {
-                "truncated: it begins as Parquet but does not end so"
+                "truncated: it starts like a Parquet file but does not end like one"
             } else {
                 "it is not a Parquet file: it does not begin with PAR1"
             },
@@ -381,7 +381,7 @@ mod tests {
     fn a_list_column_cannot_be_labels() {
         let error = labels(lists("emb", &[Some(A)]).into_column()).unwrap_err();
         assert!(error.to_string().contains("list of f32"), "{error}");
-        assert!(error.to_string().contains("needs one label a row"), "{error}");
+        assert!(error.to_string().contains("needs one label per row"), "{error}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) const COMPRESSED: Format = Format {
             _ => "unlz4 -k",
         };
         Err(source.malformed(
-            "files compressed in this way are not read (those of gzip and Zstandard are)",
+            "embq does not read files compressed this way (it reads gzip and Zstandard)",
             Some(format!("unpack it: {tool} {}", source.path)),
         ))
     },
@@ -51,7 +51,7 @@ pub(crate) const MATLAB: Format = Format {
                  numpy.savez({output}, **{{k: v for k, v in m.items() if k[0] != \"_\"}})'"
             )
         };
-        Err(source.malformed("MATLAB files are not read", Some(tip)))
+        Err(source.malformed("embq does not read MATLAB files", Some(tip)))
     },
 };
 
@@ -63,7 +63,7 @@ pub(crate) const TFRECORD: Format = Format {
     open: |source, _| {
         let (path, output) = (&source.path, converted_name(&source.path, "npz"));
         Err(source.malformed(
-            "TFRecord files are not read: they do not say what their records hold",
+            "embq does not read TFRecord files: they do not describe their records",
             Some(format!(
                 "convert it, with the names of its features: python3 -c 'import numpy, tensorflow as tf; \
                  f = {{\"embedding\": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True), \

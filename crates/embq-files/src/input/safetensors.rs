@@ -54,7 +54,7 @@ impl TensorFile {
         });
         let tensors: Vec<Tensor> = tensors.collect();
         if tensors.is_empty() {
-            return Err(source.malformed("it holds no tensor", None));
+            return Err(source.malformed("it has no tensors", None));
         }
         Ok(TensorFile { source: source.clone(), tensors, names })
     }

@@ -55,15 +55,16 @@ impl Shards {
         for (name, file) in index.weight_map {
             // Shards lie beside their index; a path to elsewhere is none that a library wrote.
             if file.contains(['/', '\\']) || file == ".." {
-                return Err(source
-                    .malformed(format!("'{name}' is said to be in '{file}', which is no file beside it"), again()));
+                return Err(
+                    source.malformed(format!("'{name}' should be in '{file}', which is not beside it"), again())
+                );
             }
             let (place, _) = files.insert_full(file);
             names.push(name);
             places.push(place);
         }
         if names.is_empty() {
-            return Err(source.malformed("it names no tensor", None));
+            return Err(source.malformed("it lists no tensors", None));
         }
         let opened = files.iter().map(|_| OnceCell::new()).collect();
         Ok(Shards { source: source.clone(), names, places, files, opened })
@@ -71,7 +72,7 @@ impl Shards {
 
     fn shard(&self, place: usize) -> Result<&TensorFile> {
         let (Some(cell), Some(file)) = (self.opened.get(place), self.files.get_index(place)) else {
-            return Err(self.source.malformed("it names a shard that is not there", None));
+            return Err(self.source.malformed("it names a missing shard", None));
         };
         if let Some(opened) = cell.get() {
             return Ok(opened);

@@ -38,7 +38,7 @@ impl Opened {
         {
             return Err(Error::Malformed {
                 name: other.clone(),
-                problem: format!("it holds other columns than {first}"),
+                problem: format!("its columns differ from those of {first}"),
                 tip: Some("shards of one input have the same columns in the same order".to_owned()),
             });
         }
@@ -97,7 +97,7 @@ impl Opened {
         if found == rows + 1 && !header {
             return Some((
                 format!("line 1 is '{}': is it a header?", shown(0)),
-                format!("if it is, add --header yes; else {path} has a row too many"),
+                format!("if it is, add --header yes; else {path} has one row too many"),
             ));
         }
         if let (true, Some(name)) = (found + 1 == rows && header, &name) {
@@ -111,8 +111,8 @@ impl Opened {
             for (separator, name) in [(',', ","), (' ', " "), (';', ";"), ('\t', "\\t")] {
                 if text.split(separator).filter(|part| !part.trim().is_empty()).count() == rows {
                     return Some((
-                        format!("it is one line with {rows} values, and labels are one a line"),
-                        format!("write one a line: tr -s '{name}' '\\n' < {path} > labels.lines.txt"),
+                        format!("it is one line with {rows} values, but labels are one per line"),
+                        format!("write one per line: tr -s '{name}' '\\n' < {path} > labels.lines.txt"),
                     ));
                 }
             }
@@ -355,9 +355,7 @@ pub(crate) fn labels(
         return Err(Error::Malformed {
             name,
             problem: format!("all {} labels are -1, which stands for a row without a label", labels.len()),
-            tip: Some(
-                "the labels of this split are kept back: use another one, such as train or validation".to_owned(),
-            ),
+            tip: Some("the labels of this split are withheld: use another one, such as train or validation".to_owned()),
         });
     }
     Ok((if typed { labels } else { labels.with_integers_recognised() }, rows))
@@ -406,9 +404,11 @@ fn class_of<'c>(classes: &'c [String], code: i128, place: Place<'_>, row: usize)
     }
     match usize::try_from(code).ok().and_then(|code| classes.get(code)) {
         Some(name) => Ok(Cell::Text(name)),
-        None => {
-            Err(place.error(row, format!("{code} is none of the {} classes that the file names", classes.len()), None))
-        }
+        None => Err(place.error(
+            row,
+            format!("{code} is not one of the {} classes that the file names", classes.len()),
+            None,
+        )),
     }
 }
 
@@ -437,7 +437,7 @@ fn matrix_of_labels(table: &dyn table::Table, path: &str) -> Option<Error> {
     Some(Error::Choice {
         path: path.to_owned(),
         problem: format!(
-            "it holds {} columns of numbers, and a silhouette needs one label a row; write {path}:COLUMN for one of them",
+            "it holds {} columns of numbers, and a silhouette needs one label per row; write {path}:COLUMN for one of them",
             columns.len()
         ),
         tip: format!(
@@ -452,7 +452,7 @@ pub(crate) fn no_selector(path: &str, selector: Option<&str>) -> Result<()> {
         None => Ok(()),
         Some(selector) => Err(Error::Malformed {
             name: path.to_owned(),
-            problem: format!("it is one value a line: there is nothing to select with ':{selector}'"),
+            problem: format!("it has one value per line: there is nothing to select with ':{selector}'"),
             tip: Some(format!("write {path}")),
         }),
     }

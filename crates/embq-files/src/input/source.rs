@@ -89,7 +89,7 @@ impl Location {
         let path = self.path.trim_end_matches(['/', '\\']);
         Err(Error::Malformed {
             name: self.path.clone(),
-            problem: "the directory holds no file that embq reads, but other directories".to_owned(),
+            problem: "the directory has no files that embq reads, only other directories".to_owned(),
             tip: Some(format!(
                 "name one of these, such as {path}/{first}; if each is a class, their names are the labels with -l {FOLDER}"
             )),
@@ -123,7 +123,7 @@ fn matching(pattern: &str) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let paths = glob::glob(pattern).map_err(|error| {
-        Error::setting(format!("{pattern}: not a pattern: {}", error.msg), "see that every [ has its ]")
+        Error::setting(format!("{pattern}: not a pattern: {}", error.msg), "check that every [ has a matching ]")
     })?;
     let mut files = Vec::new();
     for path in paths {
@@ -180,16 +180,16 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
         }
         [] => match folders.first() {
             Some(folder) => malformed(
-                "the directory holds no file that embq reads, but other directories".to_owned(),
+                "the directory has no files that embq reads, only other directories".to_owned(),
                 &format!("name one of these, such as {folder}"),
             ),
-            None => malformed("the directory holds no file that embq reads".to_owned(), "name a file"),
+            None => malformed("the directory has no files that embq reads".to_owned(), "name a file"),
         },
         several => {
             let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
             malformed(
-                format!("the directory holds files of several formats: {}", names.join(", ")),
-                &format!("name those that belong together by a quoted pattern, such as '{directory}/*.npy'"),
+                format!("the directory has files of several formats: {}", names.join(", ")),
+                &format!("name those that belong together with a quoted pattern, such as '{directory}/*.npy'"),
             )
         }
     }
@@ -326,7 +326,7 @@ pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>
     if checkpoints.is_empty() {
         return Err(Error::Malformed {
             name: directory.to_owned(),
-            problem: "the directory holds no checkpoint that embq reads".to_owned(),
+            problem: "the directory has no checkpoints that embq reads".to_owned(),
             tip: Some("name files of embeddings".to_owned()),
         });
     }
@@ -487,7 +487,7 @@ impl Source {
             let (pairs, odd) = rest.as_chunks::<2>();
             let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
             let text = text.ok().filter(|_| odd.is_empty()).ok_or_else(|| {
-                self.malformed("it begins as UTF-16 and is not", Some("save the file as UTF-8".to_owned()))
+                self.malformed("it starts like UTF-16 but is not", Some("save the file as UTF-8".to_owned()))
             })?;
             return Ok(Source { bytes: MappedBytes::from_memory(text.into_bytes()), ..self.clone() });
         }

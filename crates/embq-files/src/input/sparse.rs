@@ -210,7 +210,7 @@ impl Triplets {
     fn by_rows(self, origin: &Origin, rows: usize, dimensions: usize) -> Result<SparseRows> {
         let stored = self.values.len();
         if rows > stored.saturating_mul(ROWS_A_VALUE).max(MOST_ROWS) {
-            return Err(malformed(origin, format!("its header promises {rows} rows, and it holds {stored} values")));
+            return Err(malformed(origin, format!("its header declares {rows} rows, and it holds {stored} values")));
         }
         let mut starts = vec![0_usize; rows + 1];
         for (place, row) in self.rows.iter().enumerate() {

@@ -54,7 +54,7 @@ impl<'p> Spill<'p> {
         Error::Malformed {
             name: self.path.to_owned(),
             problem: format!("what is in it cannot be written to a temporary file in {}: {error}", folder.display()),
-            tip: Some("name a folder with room in the environment variable TMPDIR".to_owned()),
+            tip: Some("set the environment variable TMPDIR to a folder with free space".to_owned()),
         }
     }
 

@@ -59,8 +59,8 @@ impl Unreadable {
     /// Lists of lists of more than one row.
     pub fn nested() -> Self {
         Unreadable {
-            why: "holds several vectors a row, such as those of tokens".to_owned(),
-            tip: "make one vector of those in a row first: pool the tokens, for example by their mean".to_owned(),
+            why: "has several vectors per row, such as those of tokens".to_owned(),
+            tip: "reduce each row to one vector first: pool the tokens, for example by their mean".to_owned(),
             integers: false,
         }
     }
@@ -68,8 +68,8 @@ impl Unreadable {
     /// Lists of which no length is usual.
     pub fn uneven(integers: bool) -> Self {
         Unreadable {
-            why: "holds lists of different lengths".to_owned(),
-            tip: "embeddings have one vector of the same length in each row: pool what the lists hold first".to_owned(),
+            why: "has lists of different lengths".to_owned(),
+            tip: "embeddings have one vector of the same length in each row: pool the lists first".to_owned(),
             integers,
         }
     }
@@ -77,8 +77,8 @@ impl Unreadable {
     /// Vectors that were printed with `...` in them.
     pub fn shortened() -> Self {
         Unreadable {
-            why: "holds vectors that NumPy printed with '...', which leaves values out".to_owned(),
-            tip: "write the numbers themselves: numpy.save, or a column of value.tolist()".to_owned(),
+            why: "has vectors that NumPy abbreviated with '...', so values are missing".to_owned(),
+            tip: "write all numbers: numpy.save, or a column of value.tolist()".to_owned(),
             integers: false,
         }
     }
@@ -140,7 +140,7 @@ pub(crate) enum Kind {
     List(ElementType),
     /// A list of one list of numbers in each row.
     Nested(ElementType),
-    /// A vector of Spark ML, dense or sparse.
+    /// A Spark ML vector, dense or sparse.
     Sparse,
     /// A vector written as text in each row.
     TextList,
@@ -278,7 +278,7 @@ pub(crate) fn label_type(table: &dyn Table, path: &str, position: usize) -> Resu
     let column = &table.columns()[position];
     let several = || Error::Malformed {
         name: format!("{path}:{}", column.name),
-        problem: format!("each row holds several values ({}): a silhouette needs one label a row", column.dtype),
+        problem: format!("each row holds several values ({}): a silhouette needs one label per row", column.dtype),
         tip: Some("keep one label for each row, such as the first, or the position of the largest (argmax)".to_owned()),
     };
     match column.kind.label_type() {

@@ -31,7 +31,7 @@ impl Problem {
         match self {
             Problem::Missing => "the vector is missing".to_owned(),
             Problem::Empty => "the vector is empty".to_owned(),
-            Problem::Shortened => "the vector was printed with '...', which leaves values out".to_owned(),
+            Problem::Shortened => "the vector was abbreviated with '...', so values are missing".to_owned(),
             Problem::Nested => "it holds several vectors".to_owned(),
             Problem::Element { position, text } => {
                 format!("element {position} of the vector is '{text}', not a number")

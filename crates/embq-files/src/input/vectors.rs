@@ -50,7 +50,7 @@ impl WordVectors {
         let dimensions = header.unwrap_or(if words { fewest.saturating_sub(1) } else { fewest });
         if dimensions == 0 {
             return Err(source.malformed(
-                "it has one value a line, which are no vectors",
+                "it has one value per line, which are not vectors",
                 Some("a line is a word and its numbers, or numbers, separated by spaces".to_owned()),
             ));
         }
@@ -75,7 +75,7 @@ impl WordVectors {
         let words = self.columns.len() - 1;
         let Some(first) = parts.len().checked_sub(self.dimensions).filter(|&first| first >= words) else {
             let (found, wanted) = (parts.len(), self.dimensions + words);
-            return Err(self.error(row, format!("line {number} has {found} parts, {wanted} are needed")));
+            return Err(self.error(row, format!("line {number} has {found} parts, expected {wanted}")));
         };
         if words == 0 && first > 0 {
             let (found, wanted) = (parts.len(), self.dimensions);

@@ -60,8 +60,8 @@ impl Words {
         };
         // A row is a word of at least one byte, a space and its numbers.
         if rows > (bytes.len() - start) / (width + 1) {
-            let problem = format!("its first line promises {rows} words of {dimensions} numbers");
-            return Err(truncated(source, format!("{problem}, which {} bytes do not hold", bytes.len())));
+            let problem = format!("its first line declares {rows} words of {dimensions} numbers");
+            return Err(truncated(source, format!("{problem}, more than its {} bytes can hold", bytes.len())));
         }
         let mut places = Vec::with_capacity(rows);
         let mut at = start;

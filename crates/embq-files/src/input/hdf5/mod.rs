@@ -71,7 +71,7 @@ impl Hdf5Table {
             tree::entries(&opened.root_group()?)
         })?;
         if entries.is_empty() {
-            return Err(source.malformed("it is an HDF5 file without an array in it", None));
+            return Err(source.malformed("it is an HDF5 file with no arrays", None));
         }
         let (columns, items) = entries.into_iter().map(|entry| (entry.column, entry.item)).unzip();
         Ok(Hdf5Table { file, columns, items })
@@ -158,7 +158,7 @@ impl File {
         }
         Err(Error::Malformed {
             name: self.name(Some(path)),
-            problem: format!("it promises {promised} bytes, which a file of {held} bytes does not hold"),
+            problem: format!("it declares {promised} bytes, more than a file of {held} bytes can hold"),
             tip: Some("save or copy the file again".to_owned()),
         })
     }
@@ -181,7 +181,7 @@ impl File {
             let values = dataset.read_slice_parallel::<T>(&selection)?;
             match values.shape().first() {
                 Some(&found) if found == expected => Ok(values),
-                _ => Err(Hdf5Error::InvalidData(format!("{expected} rows were promised"))),
+                _ => Err(Hdf5Error::InvalidData(format!("{expected} rows were declared"))),
             }
         })
     }

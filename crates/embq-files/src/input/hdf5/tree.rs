@@ -160,7 +160,7 @@ impl Walk {
         let values = Values::of(&categories);
         let dtype = format!("categorical ({})", values.name());
         if !is_integers(&codes) {
-            self.push(path, Kind::Other, "categorical whose codes are no integers", Item::Other);
+            self.push(path, Kind::Other, "categorical whose codes are not integers", Item::Other);
             return;
         }
         self.push(path, values.kind(), dtype, Item::Series(Box::new(Series::Categories { codes, categories })));
@@ -256,7 +256,7 @@ impl Walk {
                 let item = Sparse { rows, dimensions, element_type, by_row, starts, indices, values };
                 self.push(path, Kind::List(element_type), dtype, Item::Sparse(Box::new(item)));
             }
-            _ => self.push(path, Kind::Other, "sparse matrix of a form that is not known", Item::Other),
+            _ => self.push(path, Kind::Other, "sparse matrix of an unknown form", Item::Other),
         }
     }
 }
