@@ -5,6 +5,7 @@
 //!            | value ("<" | "<=" | ">" | ">=" | "==" | "!=") value
 //! value      = number ["%"] | target | "delta(" target ")" | "relative(" target ")"
 //!            | "lower(" interval ")" | "upper(" interval ")" | "min_class(" name ")" | "max_class(" name ")"
+//!            | "similarity(" name ")"
 //! target     = name | "class(" text ")." name
 //! interval   = target | "delta(" target ")"
 //! ```
@@ -20,6 +21,7 @@ use embq_core::error::{Error, Result, choices, closest};
 use embq_core::evaluation::{GateComparison, GateOutcome};
 use embq_core::metrics::{METRICS, Metric, Scope, USUAL_KS};
 use embq_core::quantity::{Quantity, Subject, Target};
+use embq_core::similarity;
 use lexer::{Spanned, Token};
 
 /// An expression that makes a run fail when it is true.
@@ -197,7 +199,7 @@ impl Condition {
 const DEEPEST: usize = 50;
 
 /// The names of functions.
-const FUNCTIONS: [&str; 7] = ["delta", "relative", "lower", "upper", "class", "min_class", "max_class"];
+const FUNCTIONS: [&str; 8] = ["delta", "relative", "lower", "upper", "class", "min_class", "max_class", "similarity"];
 
 struct Parser<'e> {
     expression: &'e str,
@@ -344,6 +346,7 @@ impl<'e> Parser<'e> {
                     "min_class" | "max_class" => {
                         Quantity::Extreme { largest: function == "max_class", metric: self.name(true)? }
                     }
+                    "similarity" => Quantity::Similarity(self.name_of_similarity()?),
                     _ => self.end_of_interval(function == "upper")?,
                 }
             }
@@ -363,6 +366,20 @@ impl<'e> Parser<'e> {
             self.expect(&Token::Close, "')'")?;
         }
         Ok(Quantity::End { upper, of, difference })
+    }
+
+    fn name_of_similarity(&mut self) -> Result<String> {
+        let names = similarity::names();
+        match self.word().filter(|word| names.iter().any(|name| name == word)) {
+            Some(word) => {
+                self.place += 1;
+                Ok(word.to_owned())
+            }
+            None => {
+                let problem = format!("expected a measure of similarity, found {}", self.found());
+                Err(self.wrong(self.here(), &problem, &choices(self.word(), &names)))
+            }
+        }
     }
 
     fn target(&mut self) -> Result<Target> {
@@ -474,6 +491,7 @@ mod tests {
             ("class('dog').intra_mean < 0.1", false),
             ("min_class(silhouette) < 0.3", true),
             ("max_class(count) < 0.1", false),
+            ("similarity(linear_cka) < 0.9 or similarity(neighbour_overlap@5) > 1", true),
         ] {
             assert_eq!(failed(expression), expected, "{expression}");
         }
@@ -520,6 +538,7 @@ mod tests {
             ("class('cat') < 2", "expected '.' and a metric"),
             ("class('cat').mean_a < 2", "'mean_a' is not given by class"),
             ("class('cat < 2", "the quote is not closed"),
+            ("similarity(cka) < 0.9", "expected a measure of similarity, found 'cka'"),
             ("min_class(fisher_ratio) < 2", "'fisher_ratio' is not given by class"),
             ("and < 2", "expected a number or a metric, found 'and'"),
             ("", "a number or a metric is missing"),

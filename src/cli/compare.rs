@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::cli::arguments::{MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, header, limit};
@@ -25,6 +26,8 @@ use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, evaluate};
 use embq_core::metrics::{METRICS, Selection, USUAL_KS};
+use embq_core::quantity::Quantity;
+use embq_core::similarity::{Similarities, Similarity, Space, similarity};
 use embq_files::input::{self, Header, ReadOptions};
 
 #[derive(Debug, Args)]
@@ -107,6 +110,11 @@ pub(crate) struct CompareOptions {
     #[arg(long)]
     allow_mismatch: bool,
 
+    /// Also measure how similar the spaces are: kernel alignment, Procrustes distance, linear regression and shared
+    /// nearest neighbours
+    #[arg(long)]
+    similarity: bool,
+
     #[command(flatten)]
     #[serde(flatten)]
     measure: MeasureArguments,
@@ -139,6 +147,7 @@ combine_fields!(CompareOptions {
     labels,
     key,
     allow_mismatch,
+    similarity,
     measure,
     metrics,
     batch_size,
@@ -259,6 +268,9 @@ impl Plan {
         let select = selected(arguments)?;
         let mut plan = Plan { inputs, names, options, header: arguments.header, metrics, gates: Vec::new(), select };
         plan.gates = gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true)?;
+        let mut quantities = plan.gates.iter().flat_map(Gate::quantities);
+        let is_asked_for = quantities.any(|quantity| matches!(quantity, Quantity::Similarity(_)));
+        plan.options.similarity |= is_asked_for;
         Ok(plan)
     }
 
@@ -326,7 +338,76 @@ impl Plan {
         if let Some(baseline) = baseline {
             checkpoints.insert(0, Checkpoint { name: self.names[0].clone(), result: baseline.evaluation });
         }
-        Ok(Comparison::new(checkpoints, candidates, settings.seed))
+        let mut found = Comparison::new(checkpoints, candidates, settings.seed);
+        if self.options.similarity {
+            found.add_similarities(self.similarities(&settings, keys.as_deref(), bars)?);
+        }
+        Ok(found)
+    }
+
+    /// How similar the checkpoints are, two of which are open at a time.
+    fn similarities(&self, settings: &Settings, keys: Option<&[Label]>, bars: &Bars) -> Result<Similarities> {
+        let count = self.inputs.len();
+        let mut spaces: Vec<Space> = Vec::with_capacity(count);
+        let mut found = Similarities::default();
+        for place in 0..count {
+            let path = &self.inputs[place].path;
+            if stored::result(path)?.is_some() || stored::are_rows(path) {
+                return Err(Error::setting(
+                    format!("--similarity: {path} is a stored result, which contains no embeddings"),
+                    "name the embeddings that it is of",
+                ));
+            }
+            let dataset = self.paired_dataset(place, settings, keys)?;
+            let space = Space::of(&dataset, settings.seed, bars)?;
+            found.neighbour_rows = space.queries();
+            spaces.push(space);
+        }
+        let mut values: IndexMap<String, Vec<Vec<Option<f64>>>> = IndexMap::new();
+        let mut place_at = |row: usize, column: usize, numbers: Similarity| {
+            for (name, value) in numbers {
+                values.entry(name).or_insert_with(|| vec![vec![None; count]; count])[row][column] = value;
+            }
+        };
+        for row in 0..count {
+            let first = self.paired_dataset(row, settings, keys)?;
+            place_at(row, row, spaces[row].with_itself());
+            for column in row + 1..count {
+                let second = self.paired_dataset(column, settings, keys)?;
+                self.check_same_rows((row, &first), (column, &second))?;
+                let [forth, back] = similarity((&first, &spaces[row]), (&second, &spaces[column]), bars)?;
+                place_at(row, column, forth);
+                place_at(column, row, back);
+            }
+        }
+        found.matrices = values;
+        Ok(found)
+    }
+
+    /// The rows of a checkpoint, in the order of the ids if there are any.
+    fn paired_dataset(&self, place: usize, settings: &Settings, keys: Option<&[Label]>) -> Result<Dataset<'static>> {
+        match (keys, self.dataset(place, settings)?) {
+            (Some(keys), (dataset, Some(column))) => {
+                let rows = by_key(&dataset, &column)?;
+                let order: Vec<usize> = keys.iter().filter_map(|key| rows.get(key).copied()).collect();
+                Ok(dataset.subset(&order))
+            }
+            (_, (dataset, _)) => Ok(dataset),
+        }
+    }
+
+    fn check_same_rows(&self, first: (usize, &Dataset), second: (usize, &Dataset)) -> Result<()> {
+        let ((left, first), (right, second)) = (first, second);
+        let same = first.len() == second.len()
+            && (self.options.key.is_some()
+                || (0..first.len()).all(|row| first.source_row(row) == second.source_row(row)));
+        if same {
+            return Ok(());
+        }
+        Err(Error::setting(
+            format!("--similarity: {} and {} do not have the same rows", self.names[left], self.names[right]),
+            "pair them by --key, or leave the same rows out of both",
+        ))
     }
 
     /// The labels of a checkpoint.
@@ -366,25 +447,14 @@ impl Plan {
     }
 
     fn measure(&self, place: usize, settings: &Settings, keys: Option<&[Label]>, bars: &Bars) -> Result<Measured> {
-        let (dataset, key) = self.dataset(place, settings)?;
-        match (keys, key) {
-            (Some(keys), Some(column)) => {
-                let rows = by_key(&dataset, &column)?;
-                let order: Vec<usize> = keys.iter().filter_map(|key| rows.get(key).copied()).collect();
-                let dataset = dataset.subset(&order);
-                let scored = evaluate(&dataset, settings, bars)?;
-                let mut measured = Measured::new(&dataset, scored);
-                if let Some(rows) = &mut measured.rows {
-                    // Rows are paired by their positions among the ids.
-                    rows.numbers = (0..order.len()).collect();
-                }
-                Ok(measured)
-            }
-            _ => {
-                let scored = evaluate(&dataset, settings, bars)?;
-                Ok(Measured::new(&dataset, scored))
-            }
+        let dataset = self.paired_dataset(place, settings, keys)?;
+        let scored = evaluate(&dataset, settings, bars)?;
+        let mut measured = Measured::new(&dataset, scored);
+        if let (Some(rows), true) = (&mut measured.rows, keys.is_some()) {
+            // Rows are paired by their positions among the ids.
+            rows.numbers = (0..dataset.len()).collect();
         }
+        Ok(measured)
     }
 
     /// The ids that all checkpoints have, in the order of the first.

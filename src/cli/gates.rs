@@ -102,6 +102,9 @@ fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
     if quantity.needs_intervals() && !settings.intervals {
         return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), "add --intervals"));
     }
+    if matches!(quantity, Quantity::Similarity(_)) {
+        return Ok(());
+    }
     let metric = quantity.metric();
     if metric != "count" && !settings.computes(metric) {
         let tip = match Metric::named(metric) {

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod score;
 mod suspects;
+mod watch;
 mod wording;
 
 use std::any::Any;
@@ -51,6 +52,8 @@ enum Command {
     Suspects(Box<suspects::SuspectsArguments>),
     /// Compare checkpoints with a baseline: what changed, and could it be chance?
     Compare(Box<compare::CompareArguments>),
+    /// Score every checkpoint that appears in a folder, and stop early
+    Watch(Box<watch::WatchArguments>),
     /// Show what a file contains, and what of it can be embeddings or labels
     Inspect(inspect::InspectArguments),
     /// List all metrics: name, range, direction, cost and source
@@ -133,6 +136,7 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Report(report) => report::run(*report, line),
         Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Compare(compare) => compare::run(*compare),
+        Command::Watch(watch) => watch::run(&watch),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),

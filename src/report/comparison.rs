@@ -7,13 +7,13 @@ use anstyle::{AnsiColor, Style};
 
 use crate::report::document::{Block, Cell, Form, Report, Section, Table, left, right};
 use crate::report::markdown::escaped;
-use crate::report::numbers::{count, short, temperature};
+use crate::report::numbers::{count, short, signed, temperature};
 use crate::report::terminal::{DIM, wrapped};
 use crate::report::text::{fitted, fitted_path, visible};
 use crate::report::{ClassLimit, Format, json};
 use embq_core::comparison::{CandidateComparison, ClassDifference, Comparison, Difference, Verdict};
 use embq_core::error::Result;
-use sparkline::sparkline;
+pub(crate) use sparkline::sparkline;
 
 /// The comparison in a format, with at most `classes` classes that gained and that lost.
 ///
@@ -43,14 +43,6 @@ fn subtitle(comparison: &Comparison) -> String {
         pairing.to_owned(),
     ]
     .join(" · ")
-}
-
-/// A number with its sign.
-fn signed(value: Option<f64>) -> String {
-    match value {
-        Some(value) if value > 0.0 => format!("+{}", short(Some(value))),
-        other => short(other),
-    }
 }
 
 fn interval(ends: Option<[f64; 2]>) -> String {
@@ -144,11 +136,12 @@ fn terminal_section(comparison: &Comparison, limit: ClassLimit) -> Section {
     let blocks = if let [only] = &comparison.candidates[..] {
         let lines = Block::Lines(verdicts(only));
         let moved = moved_tables(only, limit, Form::Terminal);
-        [differences(only, Form::Terminal), lines].into_iter().chain(moved).collect()
+        [differences(only, Form::Terminal), lines].into_iter().chain(similarities(comparison)).chain(moved).collect()
     } else {
         let by_headline = HEADLINES.iter().filter_map(|metric| candidates(comparison, metric));
         let moved = comparison.candidates.iter().map(most_moved).collect();
-        overview(comparison).into_iter().chain(by_headline).chain([Block::Lines(moved)]).collect()
+        let similarities = similarities(comparison);
+        overview(comparison).into_iter().chain(by_headline).chain(similarities).chain([Block::Lines(moved)]).collect()
     };
     Section { blocks, ..Section::default() }
 }
@@ -160,9 +153,12 @@ fn markdown_sections(comparison: &Comparison, limit: ClassLimit) -> Vec<Section>
         Section { blocks, ..Section::default() }
     };
     if let [only] = &comparison.candidates[..] {
-        return vec![of_candidate(only)];
+        let mut section = of_candidate(only);
+        section.blocks.extend(similarities(comparison));
+        return vec![section];
     }
-    let first = Section { blocks: vec![course(comparison)], ..Section::default() };
+    let blocks = std::iter::once(course(comparison)).chain(similarities(comparison)).collect();
+    let first = Section { blocks, ..Section::default() };
     let others = comparison
         .candidates
         .iter()
@@ -304,6 +300,24 @@ fn candidates(comparison: &Comparison, metric: &str) -> Option<Block> {
     let columns =
         vec![left(metric), right("value"), right("change"), right("95 % interval"), right("p"), left("shown")];
     (!rows.is_empty()).then_some(Block::Table(Table { columns, rows, hidden: None }))
+}
+
+/// How similar the space of each candidate is to that of the baseline.
+fn similarities(comparison: &Comparison) -> Option<Block> {
+    let first = comparison.candidates.first().filter(|candidate| !candidate.similarity.is_empty())?;
+    let titles = first.similarity.keys().map(|name| match (name.as_str(), name.split_once('@')) {
+        ("linear_cka", _) => "CKA".to_owned(),
+        ("debiased_cka", _) => "debiased".to_owned(),
+        ("linear_regression_r2", _) => "R2".to_owned(),
+        (_, Some((_, k))) => format!("overlap@{k}"),
+        (other, None) => other.to_owned(),
+    });
+    let columns = std::iter::once(left("similarity")).chain(titles.map(|title| right(&title))).collect();
+    let rows = comparison.candidates.iter().map(|candidate| {
+        let numbers = candidate.similarity.values().map(|value| Cell::Plain(short(*value)));
+        std::iter::once(Cell::Path(candidate.name.clone(), NAME)).chain(numbers).collect()
+    });
+    Some(Block::Table(Table { columns, rows: rows.collect(), hidden: None }))
 }
 
 /// The classes that moved most, in one line.

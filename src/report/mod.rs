@@ -23,6 +23,7 @@ pub mod suspects;
 mod temporary;
 mod terminal;
 mod text;
+pub(crate) mod watch;
 
 use clap::ValueEnum;
 

@@ -46,6 +46,14 @@ pub(crate) fn temperature(settings: &SettingsUsed) -> String {
     if settings.temperature_auto { short(Some(settings.temperature)) } else { settings.temperature.to_string() }
 }
 
+/// A number with its sign.
+pub(crate) fn signed(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value > 0.0 => format!("+{}", short(Some(value))),
+        other => short(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use crate::evaluation::{Evaluation, GateOutcome, InputDescription, Kind, SCHEMA_
 use crate::metrics::Metric;
 use crate::progress::Progress;
 use crate::quantity::{Quantity, Subject, Target};
+use crate::similarity::Similarities;
 use crate::statistics::{
     DRAWS, LEVEL, Strata, bootstrap_intervals, holm, normal_interval, normal_p_value, sign_flip_p_value,
 };
@@ -97,6 +98,9 @@ pub struct CandidateComparison {
     pub metrics: IndexMap<String, Difference>,
     /// The classes that both have, in label order.
     pub classes: Vec<ClassDifference>,
+    /// How similar the spaces are, where that was asked for.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub similarity: IndexMap<String, Option<f64>>,
 }
 
 impl CandidateComparison {
@@ -131,6 +135,9 @@ pub struct Comparison {
     pub candidates: Vec<CandidateComparison>,
     /// For each metric that has a better direction, the name of the best checkpoint.
     pub best: IndexMap<String, String>,
+    /// How similar all checkpoints are to each other, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarities: Option<Similarities>,
     /// How sure intervals are.
     pub level: f64,
     /// Draws of intervals and p-values.
@@ -269,6 +276,7 @@ pub fn difference(
         mismatches: mismatches(&baseline.evaluation, &candidate.evaluation),
         metrics,
         classes: class_differences(&baseline.evaluation, &candidate.evaluation, rows),
+        similarity: IndexMap::new(),
     })
 }
 
@@ -380,6 +388,7 @@ impl Comparison {
             schema_version: SCHEMA_VERSION,
             embq_version: env!("CARGO_PKG_VERSION").to_owned(),
             best: best(&checkpoints),
+            similarities: None,
             warnings: warnings(&checkpoints, &candidates),
             checkpoints,
             candidates,
@@ -389,6 +398,16 @@ impl Comparison {
             gates: Vec::new(),
             timing: None,
         }
+    }
+
+    /// Adds how similar the checkpoints are, in their order.
+    pub fn add_similarities(&mut self, found: Similarities) {
+        for (place, candidate) in self.candidates.iter_mut().enumerate() {
+            let of_baseline = |rows: &Vec<Vec<Option<f64>>>| rows.first()?.get(place + 1).copied().flatten();
+            candidate.similarity =
+                found.matrices.iter().map(|(name, rows)| (name.clone(), of_baseline(rows))).collect();
+        }
+        self.similarities = Some(found);
     }
 
     /// A candidate with its result and that of the baseline.
@@ -498,6 +517,7 @@ impl Subject for Pair<'_> {
             Quantity::End { upper, of, difference: true } => {
                 self.interval_of_delta(of).map(|[low, high]| if *upper { high } else { low })
             }
+            Quantity::Similarity(name) => self.comparison.similarity.get(name).copied().flatten(),
             own => self.candidate.number(own),
         }
     }

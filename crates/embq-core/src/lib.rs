@@ -93,6 +93,7 @@ mod evaluator;
 pub mod losses;
 pub mod metrics;
 pub mod progress;
+pub mod similarity;
 pub mod suspects;
 
 // For the program and its file formats; these change without notice.

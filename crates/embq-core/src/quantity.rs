@@ -23,6 +23,8 @@ pub enum Quantity {
         largest: bool,
         metric: String,
     },
+    /// How similar the space is to that of the baseline.
+    Similarity(String),
 }
 
 impl Quantity {
@@ -33,13 +35,19 @@ impl Quantity {
             | Quantity::Delta(target)
             | Quantity::Relative(target)
             | Quantity::End { of: target, .. } => &target.metric,
-            Quantity::Extreme { metric, .. } => metric,
+            Quantity::Extreme { metric, .. } | Quantity::Similarity(metric) => metric,
         }
     }
 
     /// Whether it compares with a baseline.
     pub fn needs_baseline(&self) -> bool {
-        matches!(self, Quantity::Delta(_) | Quantity::Relative(_) | Quantity::End { difference: true, .. })
+        matches!(
+            self,
+            Quantity::Delta(_)
+                | Quantity::Relative(_)
+                | Quantity::End { difference: true, .. }
+                | Quantity::Similarity(_)
+        )
     }
 
     /// Whether it is the end of an interval of a class.
@@ -82,6 +90,7 @@ impl fmt::Display for Quantity {
             Quantity::Extreme { largest, metric } => {
                 write!(formatter, "{}({metric})", if *largest { "max_class" } else { "min_class" })
             }
+            Quantity::Similarity(name) => write!(formatter, "similarity({name})"),
         }
     }
 }
@@ -128,7 +137,10 @@ impl Subject for Evaluation {
                 let values = self.classes.iter().filter_map(|class| class.value(metric).flatten());
                 if *largest { values.max_by(f64::total_cmp) } else { values.min_by(f64::total_cmp) }
             }
-            Quantity::Delta(_) | Quantity::Relative(_) | Quantity::End { difference: true, .. } => None,
+            Quantity::Delta(_)
+            | Quantity::Relative(_)
+            | Quantity::End { difference: true, .. }
+            | Quantity::Similarity(_) => None,
         }
     }
 

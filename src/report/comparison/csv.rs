@@ -6,7 +6,7 @@ use embq_core::error::Result;
 
 /// The columns `checkpoint,scope,label,metric,value`: first the values of every checkpoint, as `embq score` gives them;
 /// of candidates also `delta(NAME)`, `relative(NAME)`, `lower(delta(NAME))`, `upper(delta(NAME))`, `p_value(NAME)`,
-/// `adjusted_p_value(NAME)` and `verdict(NAME)`.
+/// `adjusted_p_value(NAME)`, `verdict(NAME)`, and `similarity(NAME)`.
 pub(super) fn render(comparison: &Comparison) -> Result<String> {
     csv::text(|write| {
         write(&["checkpoint", "scope", "label", "metric", "value"])?;
@@ -30,6 +30,10 @@ pub(super) fn render(comparison: &Comparison) -> Result<String> {
                 }
                 let verdict = difference.verdict.map_or("", |verdict| verdict.name());
                 write(&[&candidate.name, "overall", "", &format!("verdict({name})"), verdict])?;
+            }
+            for (name, value) in &candidate.similarity {
+                let name = format!("similarity({name})");
+                write(&[&candidate.name, "overall", "", &name, &csv::number(*value)])?;
             }
             for class in &candidate.classes {
                 for (name, change) in [("silhouette", class.silhouette), ("soft_silhouette", class.soft_silhouette)] {

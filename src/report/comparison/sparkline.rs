@@ -4,7 +4,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// A bar for each value, scaled from the smallest to the largest: a middle bar if all are equal, a dot if undefined. More
 /// than `width` values are sampled evenly, always including the last.
-pub(super) fn sparkline(values: &[Option<f64>], width: usize) -> String {
+pub(crate) fn sparkline(values: &[Option<f64>], width: usize) -> String {
     let finite = || values.iter().flatten().copied();
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let bar = |value: &Option<f64>| match value {

@@ -1,0 +1,342 @@
+//! How similar two spaces are in which the same rows lie: another checkpoint, layer or model. Their dimensions need not
+//! agree, and a rotation or a common factor does not change the numbers, except that an offset and a factor change
+//! nearest neighbours by some distances.
+//!
+//! Everything but the neighbours follows from sums over rows: the covariances of both spaces and their cross-covariance.
+//! The N x N matrices of the definitions are never built.
+
+use std::collections::HashSet;
+
+use faer::Mat;
+use indexmap::IndexMap;
+use ndarray::{Array2, ArrayView2};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Dataset, Precision, shuffled};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+use crate::kernels::{BoundedPairs, Covariance, Eigen, Real, covariance, cross_products};
+use crate::progress::Progress;
+
+/// A measure of similarity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its name in results and gates; of neighbours without `@k`.
+    pub id: &'static str,
+    pub title: &'static str,
+    pub range: &'static str,
+    /// Whether spaces are the more similar, the larger it is.
+    pub higher_is_closer: bool,
+    pub source: &'static str,
+}
+
+const fn measure(
+    id: &'static str,
+    title: &'static str,
+    range: &'static str,
+    higher_is_closer: bool,
+    source: &'static str,
+) -> Measure {
+    Measure { id, title, range, higher_is_closer, source }
+}
+
+/// Every measure, in the order of output.
+pub const MEASURES: [Measure; 5] = [
+    measure("linear_cka", "linear centred kernel alignment", "[0, 1]", true, "Kornblith et al. 2019"),
+    measure("debiased_cka", "the same without its bias for few rows", "(-inf, 1]", true, "Nguyen et al. 2021"),
+    measure("procrustes", "distance after the best rotation and scaling", "[0, sqrt 2]", false, "Williams et al. 2021"),
+    measure("linear_regression_r2", "variance that the other space explains", "[0, 1]", true, "Kornblith et al. 2019"),
+    measure(NEIGHBOUR_OVERLAP, "shared nearest neighbours (Jaccard)", "[0, 1]", true, "ours"),
+];
+
+const NEIGHBOUR_OVERLAP: &str = "neighbour_overlap";
+
+/// The numbers of neighbours that are compared.
+pub const KS: [usize; 3] = [1, 5, 10];
+
+/// Pairs of rows up to which all rows are asked for their neighbours; of larger sets a sample is.
+const MOST_PAIRS: usize = 400_000_000;
+
+/// The names of all numbers.
+pub fn names() -> Vec<String> {
+    let of = |measure: &Measure| match measure.id {
+        NEIGHBOUR_OVERLAP => KS.map(|k| format!("{NEIGHBOUR_OVERLAP}@{k}")).to_vec(),
+        id => vec![id.to_owned()],
+    };
+    MEASURES.iter().flat_map(of).collect()
+}
+
+/// What is kept of one space: its covariance, its principal axes and the neighbours of some rows.
+#[derive(Clone, Debug)]
+pub struct Space {
+    covariance: Covariance,
+    axes: Eigen,
+    /// The rows that are asked for their neighbours.
+    queries: Vec<usize>,
+    /// The nearest rows of each of them, nearest first.
+    neighbours: Vec<Vec<u32>>,
+}
+
+impl Space {
+    /// Looks at one space. Where neighbours of all rows would take too long, `seed` draws those that are compared; the
+    /// same rows of every space with as many rows.
+    ///
+    /// # Errors
+    /// Distances that are not taken of vectors, values that are not finite, what reading rows reports, and
+    /// [`Error::Cancelled`].
+    pub fn of(dataset: &Dataset, seed: u64, progress: &dyn Progress) -> Result<Self> {
+        match dataset.distance() {
+            Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan => {}
+            distance @ (Distance::Hamming | Distance::Precomputed) => {
+                return Err(Error::setting(
+                    format!("similarity is measured between embeddings, and {distance} distances are not of these"),
+                    "choose another distance, such as cosine",
+                ));
+            }
+        }
+        dataset.check_values::<f64>()?;
+        let covariance = covariance(dataset, progress)?;
+        let axes = Eigen::of(&covariance.matrix, covariance.mean.len())?;
+        let n = dataset.len();
+        let asked = (MOST_PAIRS / n.max(1)).clamp(1, n);
+        let queries = if asked == n {
+            (0..n).collect()
+        } else {
+            let mut drawn = shuffled(n, seed);
+            drawn.truncate(asked);
+            drawn.sort_unstable();
+            drawn
+        };
+        let neighbours = match dataset.embeddings().element_type().precision() {
+            Precision::F32 => neighbours::<f32>(dataset, &queries, progress)?,
+            Precision::F64 => neighbours::<f64>(dataset, &queries, progress)?,
+        };
+        Ok(Space { covariance, axes, queries, neighbours })
+    }
+
+    /// How many rows were asked for their neighbours.
+    pub fn queries(&self) -> usize {
+        self.queries.len()
+    }
+
+    /// The sum of the squared lengths of the centred rows.
+    fn square(&self) -> f64 {
+        self.covariance.rows as f64 * self.covariance.matrix.diag().sum()
+    }
+
+    /// The squared Frobenius norm of X^T X.
+    fn gram_square(&self) -> f64 {
+        let rows = self.covariance.rows as f64;
+        rows * rows * self.covariance.matrix.iter().map(|value| value * value).sum::<f64>()
+    }
+}
+
+fn neighbours<T: Real>(dataset: &Dataset, queries: &[usize], progress: &dyn Progress) -> Result<Vec<Vec<u32>>> {
+    let in_memory;
+    let dataset = if dataset.embeddings().blocks().is_random_access() {
+        dataset
+    } else {
+        in_memory = dataset.in_memory(T::PRECISION)?;
+        &in_memory
+    };
+    let most = KS.into_iter().max().unwrap_or(0).min(dataset.len().saturating_sub(1));
+    let pairs = BoundedPairs::<T>::new(dataset, None, dataset.distance(), progress)?;
+    pairs.nearest(queries, |_| most, |_, found| found.iter().map(|neighbour| neighbour.row).collect())
+}
+
+/// The numbers of a pair of spaces, in the order of [`names`]; `None` where one is undefined. Of the variance of the
+/// first space `linear_regression_r2` says how much the second explains.
+pub type Similarity = IndexMap<String, Option<f64>>;
+
+/// Compares two spaces of the same rows: each a data set and what is kept of it. The first against the second, and the
+/// second against the first.
+///
+/// # Errors
+/// Spaces of different numbers of rows, what reading rows reports, and [`Error::Cancelled`].
+pub fn similarity(
+    (left, left_space): (&Dataset, &Space),
+    (right, right_space): (&Dataset, &Space),
+    progress: &dyn Progress,
+) -> Result<[Similarity; 2]> {
+    if left.len() != right.len() {
+        let name = |dataset: &Dataset| dataset.embeddings().origin().to_string();
+        return Err(Error::setting(
+            format!("{} has {} rows, {} has {}", name(left), left.len(), name(right), right.len()),
+            "spaces are compared on the same rows: pair them by a key, or leave out the same rows of both",
+        ));
+    }
+    let cross = cross_products((left, &left_space.covariance.mean), (right, &right_space.covariance.mean), progress)?;
+    let n = left.len() as f64;
+    let square = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>();
+    let crossed = square(&cross.matrix);
+    let (left_square, right_square) = (left_space.square(), right_space.square());
+    let share = |part: f64, whole: f64| Some(part / whole).filter(|share| whole > 0.0 && share.is_finite());
+
+    let cka = share(crossed, (left_space.gram_square() * right_space.gram_square()).sqrt());
+    let debiased =
+        |gram: f64, squares: f64, lengths: f64| gram - n / (n - 2.0) * squares + lengths / ((n - 1.0) * (n - 2.0));
+    let debiased_cka = (left.len() > 3).then(|| {
+        let [both, left_quartic, right_quartic] = cross.squares;
+        let own = |space: &Space, quartic: f64| {
+            debiased(space.gram_square(), quartic, space.square() * space.square()).max(0.0)
+        };
+        let whole = (own(left_space, left_quartic) * own(right_space, right_quartic)).sqrt();
+        share(debiased(crossed, both, left_square * right_square), whole)
+    });
+    let procrustes = match share(1.0, (left_square * right_square).sqrt()) {
+        Some(scale) => {
+            let (rows, columns) = cross.matrix.dim();
+            let relative = Mat::from_fn(rows, columns, |row, column| cross.matrix[[row, column]] * scale);
+            let nuclear: f64 = relative.singular_values().map_err(|_| not_found())?.into_iter().sum();
+            Some((2.0 - 2.0 * nuclear).max(0.0).sqrt())
+        }
+        None => None,
+    };
+    let forth = share(explained(cross.matrix.view(), right_space), left_square);
+    let back = share(explained(cross.matrix.t(), left_space), right_square);
+    Ok([forth, back].map(|explained| {
+        let at_most_1 = |share: Option<f64>| share.map(|share| share.min(1.0));
+        let numbers = [at_most_1(cka), debiased_cka.flatten(), procrustes, at_most_1(explained)];
+        let overlaps = KS.map(|k| overlap(left_space, right_space, k));
+        names().into_iter().zip(numbers.into_iter().chain(overlaps)).collect()
+    }))
+}
+
+impl Space {
+    /// How similar the space is to itself: entirely, where that is defined.
+    pub fn with_itself(&self) -> Similarity {
+        let of_vectors = |value| Some(value).filter(|_| self.square() > 0.0);
+        let debiased = of_vectors(1.0).filter(|_| self.covariance.rows > 3);
+        let numbers = [of_vectors(1.0), debiased, of_vectors(0.0), of_vectors(1.0)];
+        let overlaps = KS.map(|k| overlap(self, self, k));
+        names().into_iter().zip(numbers.into_iter().chain(overlaps)).collect()
+    }
+}
+
+fn not_found() -> Error {
+    Error::setting("the singular values of a matrix cannot be found", "see that the values of both are of usual size")
+}
+
+/// Of the squared lengths of the centred rows, what the best linear map from `space` reproduces, given the products with
+/// its rows.
+fn explained(cross: ArrayView2<'_, f64>, space: &Space) -> f64 {
+    let rows = space.covariance.rows as f64;
+    let Eigen { values, vectors } = &space.axes;
+    let rounding = values.first().map_or(0.0, |largest| largest * values.len() as f64 * f64::EPSILON);
+    let along = cross.dot(&vectors.t());
+    let axes = values.iter().zip(along.columns()).filter(|(value, _)| **value > rounding);
+    axes.map(|(value, along)| along.iter().map(|part| part * part).sum::<f64>() / (rows * value)).sum()
+}
+
+/// The mean over rows of shared neighbours over all neighbours in either space.
+fn overlap(left: &Space, right: &Space, k: usize) -> Option<f64> {
+    if left.queries != right.queries || left.covariance.rows <= k {
+        return None;
+    }
+    let shares = left.neighbours.iter().zip(&right.neighbours).map(|(left, right)| {
+        let (left, right) = (&left[..k.min(left.len())], &right[..k.min(right.len())]);
+        let others: HashSet<u32> = left.iter().copied().collect();
+        let shared = right.iter().filter(|row| others.contains(row)).count();
+        shared as f64 / (left.len() + right.len() - shared) as f64
+    });
+    let count = left.neighbours.len();
+    Some(shares.sum::<f64>() / count as f64).filter(|mean| mean.is_finite())
+}
+
+/// How similar each pair of checkpoints is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Similarities {
+    /// For each number the checkpoints against each other, in their order: in row i and column j, i against j.
+    pub matrices: IndexMap<String, Vec<Vec<Option<f64>>>>,
+    /// How many rows were asked for their neighbours.
+    pub neighbour_rows: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::progress::NoProgress;
+
+    fn both_ways(x: &Array2<f64>, y: &Array2<f64>) -> [Similarity; 2] {
+        let labels = |x: &Array2<f64>| (0..x.nrows()).map(|row| row % 2).collect::<Vec<_>>();
+        let dataset = |x| Dataset::builder(x, labels(x)).distance(Distance::Euclidean).build().unwrap();
+        let (left, right) = (dataset(x), dataset(y));
+        let space = |dataset| Space::of(dataset, 0, &NoProgress).unwrap();
+        similarity((&left, &space(&left)), (&right, &space(&right)), &NoProgress).unwrap()
+    }
+
+    fn compared(x: &Array2<f64>, y: &Array2<f64>) -> Similarity {
+        let [forth, back] = both_ways(x, y);
+        assert!(forth.iter().zip(&back).all(|(forth, back)| forth == back || forth.0 == "linear_regression_r2"));
+        forth
+    }
+
+    fn assert_close(found: Option<f64>, expected: f64) {
+        assert!(found.is_some_and(|found| (found - expected).abs() < 1e-12), "{found:?} {expected}");
+    }
+
+    #[test]
+    fn a_space_is_itself_rotated_moved_and_scaled() {
+        let x = array![[0.0, 1.0], [2.0, 5.0], [-3.0, 1.0], [7.0, 2.0], [1.0, -4.0], [0.5, 0.25]];
+        let rotated = x.dot(&array![[0.6, 0.8], [-0.8, 0.6]]) * 3.0 + 100.0;
+        let found = compared(&x, &rotated);
+        assert_eq!(found.keys().cloned().collect::<Vec<_>>(), names());
+        for name in ["linear_cka", "debiased_cka", "linear_regression_r2", "neighbour_overlap@1", "neighbour_overlap@5"]
+        {
+            assert_close(found[name], 1.0);
+        }
+        assert!(found["procrustes"].is_some_and(|distance| distance < 1e-7));
+        // There are no ten others.
+        assert_eq!(found["neighbour_overlap@10"], None);
+    }
+
+    #[test]
+    fn values_by_hand() {
+        // x = -1, 1, -1, 1 and y = -1, -1, 1, 1 are uncorrelated; z holds both.
+        let x = array![[-1.0], [1.0], [-1.0], [1.0]];
+        let y = array![[-1.0], [-1.0], [1.0], [1.0]];
+        let z = array![[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]];
+        let apart = compared(&x, &y);
+        assert_close(apart["linear_cka"], 0.0);
+        assert_close(apart["procrustes"], 2f64.sqrt());
+        assert_close(apart["linear_regression_r2"], 0.0);
+        // X^T Z = (4, 0), X^T X = 4, Z^T Z = diag(4, 4).
+        let part = compared(&x, &z);
+        assert_close(part["linear_cka"], 16.0 / (4.0 * 32f64.sqrt()));
+        assert_close(part["procrustes"], (2.0 - 2.0 * 4.0 / 32f64.sqrt()).sqrt());
+        assert_close(part["linear_regression_r2"], 1.0);
+        assert_close(both_ways(&x, &z)[1]["linear_regression_r2"], 0.5);
+        // n = 4: 16 - 2 * (1 * 2 * 4) + 4 * 8 / 6; own 16 - 2 * 4 + 16 / 6 and 32 - 2 * 16 + 64 / 6.
+        let expected = (16.0 / 3.0) / (8.0 + 8.0 / 3.0_f64).sqrt() / (32.0 / 3.0_f64).sqrt();
+        assert_close(part["debiased_cka"], expected);
+    }
+
+    #[test]
+    fn neighbours_are_compared_by_jaccard() {
+        // The nearest of 0, 1, 10, 12 are 1, 0, 3, 2; of 0, 9, 10, 12 they are 1, 2, 1, 2.
+        let found = compared(&array![[0.0], [1.0], [10.0], [12.0]], &array![[0.0], [9.0], [10.0], [12.0]]);
+        assert_close(found["neighbour_overlap@1"], 0.5);
+    }
+
+    #[test]
+    fn a_constant_space_is_like_no_other() {
+        let constant = array![[1.0], [1.0], [1.0], [1.0]];
+        let found = compared(&constant, &array![[0.0], [9.0], [10.0], [12.0]]);
+        for name in ["linear_cka", "debiased_cka", "procrustes", "linear_regression_r2"] {
+            assert_eq!(found[name], None, "{name}");
+        }
+    }
+
+    #[test]
+    fn spaces_have_the_same_rows_and_vectors() {
+        let labels = [0, 1, 0];
+        let (x, y) = (array![[1.0], [2.0], [4.0]], array![[1.0], [2.0]]);
+        let (left, right) = (Dataset::new(&x, labels).unwrap(), Dataset::new(&y, [0, 1]).unwrap());
+        let space = |dataset| Space::of(dataset, 0, &NoProgress).unwrap();
+        let error = similarity((&left, &space(&left)), (&right, &space(&right)), &NoProgress).unwrap_err();
+        assert!(error.to_string().contains("has 3 rows"), "{error}");
+    }
+}
