@@ -8,7 +8,7 @@
     0.9823
 
 `score` gives every metric by its name, with tables of the classes and rows; `compare` tells whether one embedding is better
-than another, `suspects` which rows are likely mislabelled, and `silhouette_loss` has the gradient. `silhouette_samples`,
+than another, `similarity` how alike two spaces are, `suspects` which rows are likely mislabelled, and `silhouette_loss` has the gradient. `silhouette_samples`,
 `silhouette_score`, `davies_bouldin_score` and `calinski_harabasz_score` take the place of scikit-learn's.
 
 The numbers are those of the program ``embq``, which comes with the package, to the last bit.
@@ -21,7 +21,7 @@ from ._drop_ins import (
     silhouette_score,
 )
 from ._embq import InputError, __version__
-from ._functions import compare, read_json, score, silhouette_loss, suspects
+from ._functions import compare, read_json, score, silhouette_loss, similarity, suspects
 from ._results import Comparison, Difference, Result, Suspects, Table
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "silhouette_loss",
     "silhouette_samples",
     "silhouette_score",
+    "similarity",
     "suspects",
 ]

@@ -113,6 +113,13 @@ def suspects(
     text: _Labels | None,
     manner: Manner,
 ) -> Suspected: ...
+def similarity(
+    left: _Rows,
+    right: _Rows,
+    *,
+    measure: dict[str, Any],
+    manner: Manner,
+) -> list[tuple[str, float | None]]: ...
 def silhouette_loss(
     rows: _Rows,
     labels: _Labels,

@@ -456,6 +456,71 @@ def suspects(
     return Suspects.of_raw(raw)
 
 
+def similarity(
+    X: Any,
+    Y: Any,
+    *,
+    metric: str = "cosine",
+    distance: str | None = None,
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> dict[str, float]:
+    """How similar two embeddings of the same rows are, whatever their dimensions.
+
+    Two models can separate classes equally well and still be different spaces: vectors of one are then of no use in an
+    index of the other.
+
+    Parameters
+    ----------
+    X, Y : array-like of shape (n_samples, n_features), or path
+        The embeddings. Row i of both is the same sample; the numbers of features may differ.
+    metric, distance : str, default="cosine"
+        The distance by which rows are neighbours, as in `score`. The other numbers do not depend on it.
+    random_state : int, default=0
+        Draws the rows whose neighbours are compared, where there are more than 20,000 rows.
+    n_jobs, progress
+        As in `score`.
+
+    Returns
+    -------
+    dict of str to float
+        ``linear_cka``, ``debiased_cka``, ``procrustes``, ``linear_regression_r2`` (the share of the variance of X that a linear
+        map from Y reproduces) and ``neighbour_overlap@k`` for k of 1, 5 and 10. NaN where a number is undefined.
+
+    Raises
+    ------
+    InputError
+        Embeddings of different numbers of rows, or with rows that cannot be used.
+
+    See Also
+    --------
+    compare : Which of them separates the classes better.
+
+    Notes
+    -----
+    docs/comparing.md has the definitions and their sources. No matrix of all pairs is built.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> X = np.random.default_rng(0).normal(size=(50, 4))
+    >>> rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(4, 4)))
+    >>> found = embq.similarity(X, X @ rotation)
+    >>> round(found["linear_cka"], 9), round(found["neighbour_overlap@5"], 9)
+    (1.0, 1.0)
+    """
+    with watched(n_jobs, progress) as manner:
+        found = _embq.similarity(
+            _inputs.rows(X, "X"),
+            _inputs.rows(Y, "Y"),
+            measure=measure_parameters(metric, distance, random_state=random_state),
+            manner=manner,
+        )
+    return {name: float("nan") if value is None else value for name, value in found}
+
+
 def silhouette_loss(
     X: Any,
     y: Any,

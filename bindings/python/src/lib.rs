@@ -9,6 +9,7 @@ mod loss;
 mod rows;
 mod score;
 mod settings;
+mod similarity;
 mod suspects;
 mod work;
 
@@ -53,5 +54,6 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(score::score, module)?)?;
     module.add_function(wrap_pyfunction!(compare::compare, module)?)?;
     module.add_function(wrap_pyfunction!(suspects::suspects, module)?)?;
+    module.add_function(wrap_pyfunction!(similarity::similarity, module)?)?;
     module.add_function(wrap_pyfunction!(loss::silhouette_loss, module)?)
 }
