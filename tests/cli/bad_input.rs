@@ -125,7 +125,7 @@ fn truncated_npy() {
     let folder = Folder::with_set();
     let whole = std::fs::read(folder.path("emb.npy")).unwrap();
     folder.write("cut.npy", &whole[..whole.len() - 5]);
-    let words = ["cut.npy: truncated", "promises 48 bytes", "holds 43", "save or copy the file again"];
+    let words = ["cut.npy: truncated", "declares 48 bytes", "holds 43", "save or copy the file again"];
     refused(&folder, "cut.npy -l labels.npy", &words);
     folder.write("head.npy", &whole[..20]);
     refused(&folder, "head.npy -l labels.npy", &["head.npy: "]);
@@ -138,7 +138,7 @@ fn headers_that_promise_the_moon() {
     let folder = Folder::with_set();
     let header = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
     folder.npy("moon.npy", &header("1000000000000, 1000000"), &[0; 64]);
-    let words = ["moon.npy: truncated", "promises 4000000000000000000 bytes", "holds 64"];
+    let words = ["moon.npy: truncated", "declares 4000000000000000000 bytes", "holds 64"];
     refused(&folder, "moon.npy -l labels.npy", &words);
     // The product overflows 64 bits.
     folder.npy("sun.npy", &header("9223372036854775807, 9223372036854775807"), &[0; 64]);
@@ -188,7 +188,7 @@ fn directories_and_empty_files() {
     let folder = Folder::with_set();
     std::fs::create_dir(folder.path("dir")).unwrap();
     refused(&folder, "dir -l labels.npy", &["dir: the directory has no files that embq reads", "name a file"]);
-    refused(&folder, "emb.npy -l dir", &["dir: the directory holds no file"]);
+    refused(&folder, "emb.npy -l dir", &["dir: the directory has no files"]);
     folder.write("empty.npy", b"");
     refused(&folder, "empty.npy -l labels.npy", &["empty.npy: it is empty (0 bytes)"]);
     refused(&folder, "emb.npy -l empty.npy", &["empty.npy: it is empty (0 bytes)"]);
@@ -256,7 +256,7 @@ fn embeddings_of_one_or_three_axes() {
     refused(&folder, "flat.npy -l labels.npy", &words);
     folder.npy("cube.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 1), }", &[0; 48]);
     refused(&folder, "cube.npy -l labels.npy", &["cube.npy: expected two axes", "[6, 2, 1]"]);
-    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: ", "one label a row", "6 x 2", "argmax(1)"]);
+    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: ", "one label per row", "6 x 2", "argmax(1)"]);
     folder.npy("none.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", b"");
     refused(&folder, "none.npy -l labels.npy", &["none.npy: ", "no rows"]);
 }
