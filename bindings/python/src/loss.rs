@@ -59,7 +59,7 @@ fn settings(measure: &Measure) -> Result<ObjectiveSettings> {
     let distance = measure.distance()?;
     if matches!(distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
         return Err(Error::setting(
-            format!("the silhouette loss has no gradient by {distance} distance"),
+            format!("the silhouette loss has no gradient for {distance} distance"),
             "cosine, sqeuclidean and euclidean have one",
         ));
     }

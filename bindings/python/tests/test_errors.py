@@ -56,7 +56,7 @@ def changed(row, column, value):
         (lambda: embq.compare([X, X], Y, names=["a", "a"]), "one name twice"),
         (lambda: embq.suspects(X, Y, neighbours=0), "neighbours is 0"),
         (lambda: embq.suspects(X, Y, ids=["a"]), "row counts differ: y has 20 rows, ids has 1"),
-        (lambda: embq.silhouette_loss(X, Y, metric="manhattan"), "no gradient by manhattan distance"),
+        (lambda: embq.silhouette_loss(X, Y, metric="manhattan"), "no gradient for manhattan distance"),
         (lambda: embq.read_json("{}"), "not a result of embq"),
         (lambda: embq.read_json('{"kind": "score"}'), "not a result of embq: missing field"),
         (lambda: embq.silhouette_samples(X, Y, p=3), "no parameter 'p'"),
