@@ -1,11 +1,11 @@
-//! Inputs that cannot be scored: every one is refused with exit code 2, a message that says what is wrong and where,
-//! nothing on standard output and no file.
+//! Inputs that cannot be scored: each is refused with exit code 2, a message that says what is wrong and where, nothing
+//! on standard output and no file.
 
 use polars::prelude::{NamedFrom, Series};
 
 use crate::folder::{Folder, SIX};
 
-/// Scores with the arguments of `line` and asserts a refusal that has each of the words in it.
+/// Scores with the arguments of `line` and asserts a refusal that contains each of the words.
 #[track_caller]
 fn refused(folder: &Folder, line: &str, words: &[&str]) -> String {
     let run = folder.score(&format!("{line} -o out.json"));
@@ -170,7 +170,7 @@ fn a_name_that_is_a_file_and_a_column() {
     folder.write("species", "a\na\nb\nb\n");
     let words = ["'species' is both a file and a column of table.csv", "'./species'", "':species'"];
     refused(&folder, "table.csv -l species", &words);
-    // Both cures work.
+    // Both tips work.
     folder.score("table.csv -l ./species").success();
     folder.score("table.csv -l :species").success();
 }
@@ -217,7 +217,7 @@ fn files_that_cannot_be_read() {
     let folder = Folder::with_set();
     std::fs::set_permissions(folder.path("emb.npy"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(folder.path("emb.npy")).is_ok() {
-        // Nothing is unreadable to root.
+        // Root can read every file.
         return;
     }
     refused(&folder, "emb.npy -l labels.npy", &["emb.npy: cannot open", "ermission denied"]);
@@ -435,7 +435,7 @@ fn broken_parquet_and_text_that_is_not_utf8() {
         ],
     );
     let whole = std::fs::read(folder.path("table.parquet")).unwrap();
-    // Every cut, and every byte of the footer turned over, is an error or a result, but never a panic.
+    // Every truncation, and every flipped byte of the footer, gives an error or a result, but never a panic.
     for cut in (4..whole.len()).step_by(37) {
         folder.write("cut.parquet", &whole[..cut]);
         refused(&folder, "cut.parquet -l label", &["cut.parquet: "]);

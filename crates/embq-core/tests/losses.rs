@@ -1,4 +1,4 @@
-//! Losses and gradients against those of PyTorch's automatic differentiation, and against what `embq score` computes.
+//! Losses and gradients against PyTorch's automatic differentiation, and against `embq score`.
 
 mod common;
 
