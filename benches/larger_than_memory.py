@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Scores a set of 8 GB with 1 GB of memory, and prints the peak.
 
-Requires Linux with control groups (as root, or with systemd-run), Python with numpy and pyarrow, a release build of embq,
-and 9 GB of temporary disk space:
+Requires Linux with control groups (as root, or with systemd-run), Python with numpy and pyarrow, a release build of
+embq, and 9 GB of temporary disk space:
 
     cargo build --release
     python3 benches/larger_than_memory.py --format npy

@@ -6,8 +6,8 @@ exit code and every written file, byte by byte. For changes that must not affect
     cargo build
     python3 tests/same_outputs.py ../before/target/debug/embq target/debug/embq
 
-Only reported times are masked. Both binaries must be built with the same profile, because a different order of operations
-rounds differently. Requires only Python.
+Only reported times are masked. Both binaries must be built with the same profile, because a different order of
+operations rounds differently. Requires only Python.
 """
 
 import argparse

@@ -7,10 +7,10 @@
     >>> round(r.silhouette, 4)
     0.9823
 
-`score` computes metrics, with tables of the classes and rows; `compare` tells whether one embedding is better than another,
-`suspects` finds rows that are likely mislabelled, and `silhouette_loss` returns a loss with its gradient.
-`silhouette_samples`, `silhouette_score`, `davies_bouldin_score` and `calinski_harabasz_score` are drop-in replacements for
-scikit-learn's.
+`score` computes metrics, with tables of the classes and rows; `compare` tells whether one embedding is better than
+another, `suspects` finds rows that are likely mislabelled, and `silhouette_loss` returns a loss with its gradient.
+`silhouette_samples`, `silhouette_score`, `davies_bouldin_score` and `calinski_harabasz_score` are drop-in replacements
+for scikit-learn's.
 
 All numbers are bitwise identical to those of the program ``embq``, which comes with the package.
 """

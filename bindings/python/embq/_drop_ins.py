@@ -71,8 +71,8 @@ def silhouette_samples(
     labels : array-like of shape (n_samples,)
         The label of each row.
     metric : str, default="euclidean"
-        Euclidean by default as in scikit-learn, unlike `score`; ``"cosine"`` and ``"sqeuclidean"`` take seconds where the
-        others take hours. Also ``"manhattan"``, ``"cityblock"``, ``"l1"``, ``"l2"`` and ``"precomputed"``.
+        Euclidean by default as in scikit-learn, unlike `score`; ``"cosine"`` and ``"sqeuclidean"`` take seconds where
+        the others take hours. Also ``"manhattan"``, ``"cityblock"``, ``"l1"``, ``"l2"`` and ``"precomputed"``.
     n_jobs : int, default=None
         The number of threads, as in `score`.
     **kwds

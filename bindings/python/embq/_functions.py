@@ -160,13 +160,13 @@ def score(
     ----------
     X : array-like of shape (n_samples, n_features), or path
         The embeddings: a NumPy array, a torch tensor, a polars or pandas table, a polars ``Array`` or Arrow
-        ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory are read in
-        place, anything else is converted one block of rows at a time. With ``metric="precomputed"``, distances of shape
-        (n_samples, n_samples). A path is read as by the program, for example ``"emb.parquet"`` or
+        ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory are read
+        in place, anything else is converted one block of rows at a time. With ``metric="precomputed"``, distances of
+        shape (n_samples, n_samples). A path is read as by the program, for example ``"emb.parquet"`` or
         ``"data.csv:f0..f127"``.
     y : array-like of shape (n_samples,), or path
-        The label of each row: integers, strings, booleans, or a categorical column. Also a path, or a column of the file
-        of ``X``, as in the program.
+        The label of each row: integers, strings, booleans, or a categorical column. Also a path, or a column of the
+        file of ``X``, as in the program.
     metric : str, default="cosine"
         ``"cosine"``, ``"euclidean"``, ``"sqeuclidean"``, ``"manhattan"``, ``"hamming"`` (share of bits that differ) or
         ``"precomputed"``.
@@ -344,8 +344,8 @@ ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs,
 
     Notes
     -----
-    Differences are paired row by row; p-values come from random sign flips, corrected by Holm's method for the number of
-    candidates. See docs/comparing.md for how they are computed and what they mean.
+    Differences are paired row by row; p-values come from random sign flips, corrected by Holm's method for the number
+    of candidates. See docs/comparing.md for how they are computed and what they mean.
 
     Examples
     --------

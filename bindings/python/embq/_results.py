@@ -174,8 +174,8 @@ def _write(text: str, path: str | os.PathLike[str] | None) -> None:
 class Result:
     """The result of `score`.
 
-    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. An undefined metric is
-    ``None``, with the reason in ``r.warnings``. ``print(r)`` shows the table of the terminal; a notebook shows the
+    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. An undefined metric
+    is ``None``, with the reason in ``r.warnings``. ``print(r)`` shows the table of the terminal; a notebook shows the
     headline, the silhouettes of the rows and the classes.
     """
 
@@ -255,7 +255,7 @@ class Result:
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """Mean distances between classes, (n_classes, n_classes) in the order of `classes`; the diagonal is within classes.
+        """Mean distances between classes (n_classes, n_classes), in the order of `classes`; within classes on the diagonal.
 
         Raises
         ------
@@ -431,7 +431,8 @@ class Difference:
 class Comparison:
     """The result of `compare`.
 
-    ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the terminal.
+    ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the
+    terminal.
     """
 
     def __init__(self, raw: _embq.Compared) -> None:
@@ -539,8 +540,8 @@ def _suspected(text: str) -> Suspects:
 class Suspects(Table):
     """The result of `suspects`: one row per suspicious row, most suspicious first.
 
-    The columns are ``row`` (its number), ``id`` and ``text`` if they were given, ``label``, ``suggested``, ``suspicion``
-    (only the order is meaningful), ``silhouette``, and the shares of neighbours that have either label.
+    The columns are ``row`` (its number), ``id`` and ``text`` if they were given, ``label``, ``suggested``,
+    ``suspicion`` (only the order is meaningful), ``silhouette``, and the shares of neighbours that have either label.
     """
 
     def __init__(self, columns: dict[str, NDArray[Any]], raw: _embq.Suspected) -> None:

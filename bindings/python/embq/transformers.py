@@ -54,8 +54,8 @@ class EmbeddingQualityCallback(TrainerCallback):
 
     Notes
     -----
-    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored on the first; rows
-    that accelerate repeats so that every process has the same number are left out.
+    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored on the first;
+    rows that accelerate repeats so that every process has the same number are left out.
 
     Examples
     --------
