@@ -237,7 +237,7 @@ def main():
     options = parser.parse_args()
     binaries = []
     for binary in (options.old, options.new):
-        found = shutil.which(binary) or sys.exit(f"{binary} is no program")
+        found = shutil.which(binary) or sys.exit(f"{binary} is not a program")
         binaries.append(str(Path(found).resolve()))
     rooms = (score, grad, compare, report, suspects, inspect_and_formats, others, errors)
     cases = [case for room in rooms for case in room()]

@@ -37,7 +37,7 @@ fn refused(folder: &Folder, arguments: &str, words: &[&str]) {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// Rows of two classes in the plane, moved slightly by `seed`.

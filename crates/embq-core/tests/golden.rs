@@ -178,7 +178,7 @@ impl Case<'_> {
     }
 
     fn check_matrix(&self, golden: &Golden, scored: &Scored, deviations: &mut Deviations) {
-        let matrix = scored.matrix.as_ref().expect("it was asked for");
+        let matrix = scored.matrix.as_ref().expect("it was requested");
         assert_eq!(matrix.dim(), golden.matrix.dim());
         for ((cell, ours), &expected) in matrix.indexed_iter().zip(&golden.matrix) {
             let place = || format!("{} class distance {cell:?}", self.name());

@@ -117,7 +117,7 @@ fn all_finite(scored: &Scored, place: &str, deviations: &mut Deviations) {
             });
         }
     }
-    let matrix = scored.matrix.as_ref().expect("it was asked for");
+    let matrix = scored.matrix.as_ref().expect("it was requested");
     deviations.holds(matrix.iter().flatten().all(|value| value.is_finite()), || format!("{place}: class distances"));
 }
 

@@ -416,7 +416,7 @@ fn bits(scored: &Scored) -> (String, Vec<u64>) {
     let rows = &scored.rows;
     let numbers = rows.silhouette.iter().chain(&rows.soft_silhouette).chain(&rows.b);
     let numbers = numbers.chain(rows.a.iter().flatten());
-    let matrix = scored.matrix.as_ref().expect("it was asked for");
+    let matrix = scored.matrix.as_ref().expect("it was requested");
     let bits = numbers.chain(matrix.iter().flatten()).map(|value| value.to_bits());
     let nearest = rows.nearest_other.iter().map(|&code| u64::from(code));
     let mut evaluation = scored.evaluation.clone();

@@ -146,7 +146,7 @@ impl Set {
 
         let influence = oracle.influence();
         let largest = influence.iter().fold(1.0_f64, |largest, value| largest.max(value.abs()));
-        let found = &scored.rows.influence.as_ref().expect("it was asked for").silhouette;
+        let found = &scored.rows.influence.as_ref().expect("it was requested").silhouette;
         // If two classes are at the same distance, the last digit decides which one the derivative belongs to.
         let ties = (0..codes.len()).any(|row| {
             let second = (0..oracle.means().ncols())

@@ -233,7 +233,7 @@ mod tests {
         }
 
         fn read_f64(&self, _: Range<usize>, _: &mut [f64]) -> Result<()> {
-            unreachable!("float32 is asked for")
+            unreachable!("only float32 is read")
         }
 
         fn is_random_access(&self) -> bool {

@@ -34,7 +34,8 @@ use crate::progress::Progress;
 const BLOCK_ROWS: usize = 512;
 const PANEL_CLASSES: usize = 512;
 
-/// A panel of a float32 block in which a larger share of distances must be recomputed first gets a float64 product.
+/// If more than one in this many distances of a panel of a float32 block must be recomputed, a float64 product is tried
+/// first.
 const WIDEN_SHARE: usize = 32;
 
 /// The distances that have a closed form.
