@@ -620,7 +620,7 @@ impl<'a> EmbeddingRows<'a> {
         self.blocks.place_of(row).unwrap_or_else(|| (self.origin.to_string(), row))
     }
 
-    /// A copy of all values in memory, for access out of order to a source that reads rows in sequence.
+    /// A copy of all values in memory, for random access to a source that only supports sequential reads.
     ///
     /// # Errors
     /// Errors from reading rows.

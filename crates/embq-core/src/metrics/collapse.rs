@@ -103,8 +103,8 @@ fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
 
 /// |G / |G|_F - (I - 11^T / K) / sqrt(K - 1)|_F, where G is the Gram matrix of the centred class means.
 ///
-/// Because the means sum to 0, the inner product of the two matrices is tr(G) / (|G|_F sqrt(K - 1)), and the norm of both
-/// is 1. |G|_F is also the norm of M^T M; the smaller of the two is used.
+/// The two matrices have norm 1, and because the means sum to 0, their inner product is tr(G) / (|G|_F sqrt(K - 1)).
+/// |G|_F is also the norm of M^T M; the smaller of the two is used.
 fn nc2(centred: &Array2<f64>) -> Measured {
     let (classes, d) = centred.dim();
     let gram = if classes <= d { centred.dot(&centred.t()) } else { centred.t().dot(centred) };
