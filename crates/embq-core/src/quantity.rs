@@ -23,7 +23,7 @@ pub enum Quantity {
         largest: bool,
         metric: String,
     },
-    /// How similar the space is to that of the baseline.
+    /// The similarity of the space to that of the baseline.
     Similarity(String),
 }
 

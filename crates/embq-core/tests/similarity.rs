@@ -1,5 +1,5 @@
-//! The similarity of spaces against golden values of the definitions and of other software (`fixtures/make_similarity.py`),
-//! and what must not change it.
+//! The similarity of spaces against golden values from the definitions and from other software
+//! (`fixtures/make_similarity.py`), and its invariances.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn compared(x: &Array2<f32>, y: &Array2<f32>, distance: Distance) -> [Similarity
 fn assert_golden(found: &Similarity, expected: &Value, place: &str) {
     for (name, expected) in expected.as_object().unwrap() {
         let (found, expected) = (found[name].unwrap(), expected.as_f64().unwrap());
-        // Rows at the same distance may be taken in another order there.
+        // Rows at the same distance may be ordered differently there.
         let tolerance = if name.starts_with("neighbour") { 1e-3 } else { 1e-9 };
         assert!((found - expected).abs() <= tolerance, "{place} {name}: {found} instead of {expected}");
     }
