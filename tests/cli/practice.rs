@@ -20,7 +20,7 @@ struct Case {
     expected: String,
 }
 
-/// The cases of a table; those of `reports` each have a folder, which the working copy replaces.
+/// The cases of a table; each of `reports` runs in its own folder.
 fn cases(table: &str, base: &Path) -> Vec<Case> {
     let text = fs::read_to_string(practice().join(format!("{table}.tsv"))).unwrap();
     let mut lines = text.lines();

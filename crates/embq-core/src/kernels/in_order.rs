@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernels::workspaces::Workspaces;
 
-/// Numbers in the results of all blocks in flight together.
+/// The maximum number of values in the results of all blocks in flight.
 const HELD: usize = 1 << 25;
 
 /// The number of blocks in flight whose results have `size` numbers. Does not depend on the number of threads.

@@ -179,7 +179,7 @@ impl CsvTable {
         } else if is_missing(text) {
             format!("the value is missing ('{text}')")
         } else if decimal_comma(text).is_some() {
-            format!("'{text}' has a decimal comma, which is read where the fields are separated by ';'")
+            format!("'{text}' has a decimal comma, which is only read if the fields are separated by ';'")
         } else {
             format!("'{}' is not a number", excerpt(text))
         }

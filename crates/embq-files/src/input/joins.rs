@@ -122,7 +122,7 @@ fn check(own: &LabelColumn, other: &LabelColumn) -> Result<()> {
     let shared = own_places.len() - only_own;
     if shared == 0 {
         // Two different naming schemes say nothing about which rows match.
-        let tip = "leave the column of names out of one of the files if the rows are in the same order";
+        let tip = "if the rows are in the same order, leave the column of names out of one of the files";
         let problem = format!("none of its row names is one of {}", left.path);
         return Err(Error::Choice { path: right.path.clone(), problem, tip: tip.to_owned() });
     }

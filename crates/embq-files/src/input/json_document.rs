@@ -135,7 +135,7 @@ impl Document {
         if document.columns.is_empty() {
             let lines = crate::input::refused::converted_name(&source.path, "jsonl");
             return Err(source.malformed(
-                "it is one JSON document without an array of rows in it",
+                "it is a JSON document without an array of rows",
                 Some(format!(
                     "if each of its keys is a row, write them as lines: jq -c '.[]' {} > {}",
                     source.path,

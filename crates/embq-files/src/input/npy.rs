@@ -193,7 +193,7 @@ fn elements(
             ))
         }
         "V1" => Err(unusable(
-            format!("float8 or raw bytes, of a kind that the file does not say ({text})"),
+            format!("float8 or raw bytes, the file does not say which ({text})"),
             format!(
                 "convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.float8_e4m3fn).astype(\"float32\"))",
                 plain_name(&origin.path),

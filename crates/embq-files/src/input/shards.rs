@@ -121,7 +121,7 @@ impl Opened {
             let more = found - rows;
             let last = format!("the last line is '{}'", shown(found - 1));
             let tip = "every row of the embeddings needs exactly one label, in the same order".to_owned();
-            return Some((format!("{more} lines are too many; line 1 is '{}', {last}", shown(0)), tip));
+            return Some((format!("there are {more} lines too many; line 1 is '{}', {last}", shown(0)), tip));
         }
         None
     }
@@ -209,7 +209,7 @@ impl Opened {
                 return Err(Error::Malformed {
                     name: path.clone(),
                     problem: format!("it has {length} values, {} has {expected}", self.files[0].0),
-                    tip: Some("each file is a row, and rows have the same number of values".to_owned()),
+                    tip: Some("each file is a row, and all rows must have the same number of values".to_owned()),
                 });
             }
         }
@@ -298,7 +298,11 @@ pub(crate) fn labels(
         let mut collector_of = |label_type: LabelType| match collector.take() {
             Some((first, _)) if first != label_type => Err(Error::Malformed {
                 name: path.to_owned(),
-                problem: format!("its labels are of type {}, those before {}", label_type.name(), first.name()),
+                problem: format!(
+                    "its labels are of type {}, those before it of type {}",
+                    label_type.name(),
+                    first.name()
+                ),
                 tip: Some("shards of one input have labels of one type".to_owned()),
             }),
             Some((_, collector)) => Ok(collector),

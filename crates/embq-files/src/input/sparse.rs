@@ -138,7 +138,7 @@ fn check_shape(origin: &Origin, rows: usize, dimensions: usize) -> Result<()> {
         return Err(Error::Shape { name, expected, shape: vec![rows, dimensions] });
     }
     if dimensions > MOST_DIMENSIONS {
-        return Err(malformed(origin, format!("it has {dimensions} columns, too many to be made dense")));
+        return Err(malformed(origin, format!("it has {dimensions} columns, too many to make it dense")));
     }
     Ok(())
 }

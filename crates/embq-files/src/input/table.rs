@@ -71,7 +71,7 @@ impl Unreadable {
     pub fn uneven(integers: bool) -> Self {
         Unreadable {
             why: "has lists of different lengths".to_owned(),
-            tip: "embeddings have one vector of the same length in each row: pool the lists first".to_owned(),
+            tip: "embeddings have one vector per row, all of the same length: pool the lists first".to_owned(),
             integers,
         }
     }

@@ -130,7 +130,7 @@ fn other(source: &Source) -> Error {
         if let Some((extension, _)) = kinds.iter().find(|(_, promised)| *promised == held) {
             let output = converted_name(path, extension);
             return source.malformed(
-                format!("it looks like {rows} rows of {dimensions} values in DiskANN's format, of a type that it does not say"),
+                format!("it looks like {rows} rows of {dimensions} values in DiskANN's format, which does not say their type"),
                 Some(format!("say the type with the extension: cp {path} {} (or .i8bin)", output.trim_matches('"'))),
             );
         }
