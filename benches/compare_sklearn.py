@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Times embq and scikit-learn on the same made data, in turn, in one run.
+"""Times embq and scikit-learn on the same synthetic data, alternating in one run.
 
-Needs Python with numpy and scikit-learn, and a release build of embq:
+Requires Python with numpy and scikit-learn, and a release build of embq:
 
     cargo build --release
     python3 benches/compare_sklearn.py --rows 20000 --dimensions 512 --classes 100 --distance cosine
 
 embq is timed as a whole process that reads the files and computes hard and soft silhouettes and all class statistics;
-scikit-learn computes silhouette_samples on arrays that are in memory already. Quote the medians and their ratio.
+scikit-learn computes silhouette_samples on arrays in memory. Quote the medians and their ratio.
 """
 
 import argparse

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Measures what embq promises of its speed, each number against its yardstick in the same run.
+"""Measures embq against its performance goals, each relative to a yardstick in the same run.
 
-Needs Python with numpy, a release build of embq, and 5 GB of disk for the largest set, which is given back:
+Requires Python with numpy, a release build of embq, and 5 GB of temporary disk space for the largest set:
 
     cargo build --release
     python3 benches/goals.py                   # all sets, about ten minutes on two cores
-    python3 benches/goals.py --only 20000      # those of so many rows
+    python3 benches/goals.py --only 20000      # only sets with this many rows
 
-The yardstick is the product of matrices that the work cannot do without, by the same crate
-(`crates/embq-core/benches/product.rs`), which is timed in turn with embq. embq is timed as a whole process that reads its
-files, which are in the page cache. All times are medians. Memory is the program's own at its peak, without the pages of mapped files. `compare_sklearn.py` times
-scikit-learn beside embq.
+The yardstick is the matrix product that the computation needs at least, with the same crate
+(`crates/embq-core/benches/product.rs`), timed alternately with embq. embq is timed as a whole process that reads its
+files from the page cache. All times are medians. Memory is the program's own at its peak, without the pages of mapped
+files. `compare_sklearn.py` times scikit-learn as well.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SETS = [
 
 
 def product(built, rows, dimensions, columns):
-    """Seconds of the product on one and on all threads."""
+    """The time of the product on one thread and on all threads, in seconds."""
     command = [built] if built else ["cargo", "bench", "--quiet", "-p", "embq-core", "--bench", "product", "--"]
     command += [rows, dimensions, columns, 1]
     output = subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -58,7 +58,7 @@ def seconds_of(command):
 
 
 def peak_of(command):
-    """The most memory of its own that a command holds, in MB."""
+    """The peak of a command's own memory in MB."""
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -68,13 +68,13 @@ def peak_of(command):
 
 
 def computing(command):
-    """The seconds of computing that embq tells itself."""
+    """The computation time that embq reports, in seconds."""
     output = subprocess.run([str(part) for part in command], check=True, capture_output=True).stdout
     return json.loads(output)["timing"]["compute_seconds"]
 
 
 def files(folder, rows):
-    """Where the rows of a set and their labels are."""
+    """The paths of the rows and labels of a set."""
     return [folder / f"{rows}.npy", folder / f"{rows}-labels.npy"]
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Times the loss and its gradient on the same made data, in turn, in one run: embq score, embq grad, PyTorch.
+"""Times the loss and its gradient on the same synthetic data, alternating in one run: embq score, embq grad, PyTorch.
 
-Needs Python with numpy, and a release build of embq; PyTorch where it is to be timed too:
+Requires Python with numpy, and a release build of embq; and PyTorch to time it as well:
 
     cargo build --release
     python3 benches/gradient.py --rows 20000 --dimensions 512 --classes 100
     python3 benches/gradient.py --rows 5000 --torch
 
-Seconds of embq are those that it tells itself, without reading files. PyTorch computes the soft silhouette loss by
-cosine distance from all pairs, and its gradient by automatic differentiation, in float32 on the same number of threads.
+embq's times are those that it reports, without reading files. PyTorch computes the soft silhouette loss with cosine
+distance from all pairs, and its gradient by automatic differentiation, in float32 on the same number of threads.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from compare_sklearn import made
 
 
 def torch_seconds(embeddings, labels, temperature):
-    """Loss, and the seconds of the loss alone and with its gradient."""
+    """The loss, and the times of the loss alone and with its gradient, in seconds."""
     import torch
 
     x = torch.tensor(embeddings, requires_grad=True)
@@ -73,7 +73,7 @@ def main():
         for run in range(arguments.runs + 1):
             for name, command in commands.items():
                 result = json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)
-                # The first run fills caches.
+                # The first run is a warm-up.
                 if run > 0:
                     seconds[name].append(result["timing"]["compute_seconds"])
             if arguments.torch and run > 0:

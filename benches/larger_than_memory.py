@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Scores a set of 8 GB with 1 GB of memory, and tells the peak.
+"""Scores a set of 8 GB with 1 GB of memory, and prints the peak.
 
-Needs Linux with control groups (as root, or with systemd-run), Python with numpy and pyarrow, a release build of embq,
-and 9 GB of disk, which are given back:
+Requires Linux with control groups (as root, or with systemd-run), Python with numpy and pyarrow, a release build of
+embq, and 9 GB of temporary disk space:
 
     cargo build --release
     python3 benches/larger_than_memory.py --format npy
     python3 benches/larger_than_memory.py --format parquet
 
-The limit counts everything: the program's own memory and the file's pages that the system keeps for it. The peak that
-is told is of the program's own (anonymous) memory, sampled while it runs; pages of the file go when others want room.
+The limit covers everything: the program's own memory and the cached pages of the file. The printed peak is that of the
+program's own (anonymous) memory, sampled while it runs; pages of the file are evicted when memory is needed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CHUNK = 1 << 16
 
 
 def chunks(rows, dimensions, classes, seed=0):
-    """Rows around class means, some at a time, with their labels."""
+    """Rows around class means with their labels, in blocks."""
     generator = np.random.default_rng(seed)
     means = generator.standard_normal((classes, dimensions), dtype=np.float32)
     for start in range(0, rows, CHUNK):
@@ -68,7 +68,7 @@ def write_parquet(folder, rows, dimensions, classes, row_group):
 
 
 def forget(path):
-    """Takes a file's pages from memory: they would count for whoever wrote them."""
+    """Evicts a file's pages from memory, where they would count for the process that wrote them."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -76,7 +76,7 @@ def forget(path):
 
 @contextlib.contextmanager
 def control_group(limit):
-    """The beginning of a command that runs with so much memory."""
+    """The prefix of a command that limits its memory."""
     name = f"embq-{os.getpid()}"
     v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
     files = None
@@ -97,7 +97,7 @@ def control_group(limit):
 
 
 def own_memory(process):
-    """Anonymous memory of a process in bytes."""
+    """The anonymous memory of a process in bytes."""
     try:
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("RssAnon:"):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Times a training step's losses: embq.torch, all pairs written out, and pytorch-metric-learning.
+"""Times the losses of a training step: embq.torch, a naive implementation with all pairs, and pytorch-metric-learning.
 
-A step is the loss of made float32 embeddings and its gradient with respect to them. The contenders take turns, and the
+A step is the loss of synthetic float32 embeddings and its gradient with respect to them. The contenders take turns; the
 median over the turns is printed.
 
     pip install 'embq[torch]' pytorch-metric-learning
@@ -20,7 +20,7 @@ from embq.torch import HybridLoss, SoftSilhouetteLoss, SupervisedContrastiveLoss
 
 
 def all_pairs(embeddings, labels, classes, temperature=0.1):
-    """The soft silhouette loss by cosine distance from an N x N matrix."""
+    """The soft silhouette loss with cosine distance from an N x N matrix."""
     members = torch.nn.functional.one_hot(labels, classes).to(embeddings.dtype)
     counts = members.sum(0)
     z = torch.nn.functional.normalize(embeddings, dim=1)
@@ -79,7 +79,7 @@ def main():
                         torch.cuda.synchronize()
                     seconds[name].append(time.perf_counter() - start)
                     values[name] = value.item(), embeddings.grad
-            # The first turn is warm-up.
+            # The first turn is a warm-up.
             medians = [1e3 * statistics.median(times[1:]) for times in seconds.values()]
             for first, second in [
                 ("SoftSilhouetteLoss", "all pairs"),

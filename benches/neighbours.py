@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Times exact nearest neighbours in embq and in scikit-learn (brute force) on the same made data, in turn, in one run.
+"""Times exact nearest neighbours in embq and scikit-learn (brute force) on the same synthetic data, in one run.
 
     cargo build --release
     pip install numpy scikit-learn
     python3 benches/neighbours.py [--rows 20000] [--dimensions 512] [--neighbours 10] [--distance euclidean]
 
-embq is a whole process: reading the file, neighbours, k-NN accuracy, and everything printed. scikit-learn is timed
-without reading, for the neighbours alone. Both must find the same rows: recall@k is compared.
+embq is timed as a whole process: reading the file, neighbours, k-NN accuracy, and printing. scikit-learn is timed
+without reading, for the neighbours alone. Both must find the same rows, which is checked by recall@k.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures the installed package: import, start of the program, small and large inputs, memory, interrupts.
+"""Measures the installed package: import, program start, small and large inputs, memory, interrupts.
 
     pip install .
     python benches/python_package.py [ROWS]
 
-Prints one line a number. 1,000,000 rows (1 GB) unless told otherwise; Linux, for the memory.
+Prints one line per number. The default is 1,000,000 rows (1 GB). Measuring memory requires Linux.
 """
 
 import os
@@ -38,7 +38,7 @@ def resident():
 
 
 def watched(work):
-    """Seconds that work takes, and the megabytes that it takes beside what is there."""
+    """The time of a call in seconds, and its additional memory in megabytes."""
     before, peak, over = resident(), resident(), threading.Event()
 
     def watch():
@@ -57,9 +57,9 @@ def watched(work):
 
 
 def interrupted(X, y, metric):
-    """Seconds from Ctrl-C to KeyboardInterrupt, and until the work has ended."""
+    """The seconds from Ctrl-C to KeyboardInterrupt, and to the end of the computation."""
     sent = []
-    # Where it is run in the background, the signal is ignored.
+    # The signal is ignored if this runs in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt():

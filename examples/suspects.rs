@@ -1,10 +1,11 @@
-//! How many flipped labels does `embq suspects` find? The figures in docs/suspects.md.
+//! How many flipped labels does `embq suspects` find? Prints the figures in docs/suspects.md.
 //!
-//! On each set, 5 % of the labels are changed at random; then the same share of rows is looked at, most suspicious first.
-//! Precision and recall are then the same number. Beside it the usual baseline: rows ranked by how far the votes of
-//! their 10 nearest neighbours exceed those for their own label.
+//! On each set, 5 % of the labels are changed at random; then the same share of rows is inspected, most suspicious
+//! first, so that precision and recall are the same number. The baseline ranks rows by how far the votes of their 10
+//! nearest neighbours exceed those for their own label.
 //!
-//! `cargo run --release --example suspects [NAME EMBEDDINGS LABELS]...`; without arguments the sets in `fixtures/`.
+//! `cargo run --release --example suspects [NAME EMBEDDINGS LABELS]...`; without arguments, it uses the sets in
+//! `fixtures/`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use embq_files::input;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Shares of the labels that are changed, and repetitions with seeds of their own.
+/// The share of labels to change, and the number of repetitions with different seeds.
 const FLIPPED: f64 = 0.05;
 const SEEDS: u64 = 10;
 
@@ -32,7 +33,7 @@ struct Found {
     /// Flipped rows among twice as many.
     suspects_twice: f64,
     baseline_twice: f64,
-    /// Of the flipped rows that are found, those whose right label is suggested.
+    /// The share of found rows whose suggested label is right.
     suggested: f64,
 }
 
@@ -95,7 +96,7 @@ fn measure(embeddings: Arc<Embeddings>, labels: &LabelColumn) -> Result<Found, B
     Ok(found)
 }
 
-/// The labels with some of them changed to another class at random, and which.
+/// Changes some labels to a random other class; returns the labels and which ones changed.
 fn flip(labels: &LabelColumn, seed: u64) -> (LabelColumn, Vec<bool>) {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut below = |bound: usize| (generator.next_u64() % bound as u64) as usize;
@@ -117,7 +118,7 @@ fn flip(labels: &LabelColumn, seed: u64) -> (LabelColumn, Vec<bool>) {
     (builder.finish(Origin::new("flipped")), flipped)
 }
 
-/// All rows, by the votes of their nearest neighbours for the strongest other label less those for their own.
+/// All rows, ordered by the votes of their nearest neighbours for the strongest other label minus those for their own.
 fn baseline(dataset: &Dataset) -> Result<Vec<usize>, Box<dyn Error>> {
     let found = nearest_neighbours(dataset, NEIGHBOURS, &NoProgress)?;
     let codes = dataset.labels().codes();

@@ -1,4 +1,5 @@
-//! What a terminal shows, as an SVG: `CLICOLOR_FORCE=1 embq score ... | cargo run --example terminal_picture -- 'COMMAND'`.
+//! Renders terminal output as SVG: `CLICOLOR_FORCE=1 embq score ... | cargo run --example terminal_picture --
+//! 'COMMAND'`.
 
 use std::io::{Read, Write};
 

@@ -1,4 +1,5 @@
-//! How often verdicts and intervals are right, on draws of data whose truth is known: the figures of docs/comparing.md.
+//! Measures how often verdicts and intervals are right on draws of data whose truth is known. Prints the figures in
+//! docs/comparing.md.
 //!
 //! ```sh
 //! cargo run --release --example verdicts

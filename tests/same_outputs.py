@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Runs two embq binaries on the same arguments and compares everything that they leave: standard output, standard
-error, the exit code and every written file, byte by byte. For changes that are to change nothing:
+"""Runs two embq binaries with the same arguments and compares all of their output: standard output, standard error, the
+exit code and every written file, byte by byte. For changes that must not affect any output:
 
     git worktree add ../before COMMIT && (cd ../before && cargo build)
     cargo build
     python3 tests/same_outputs.py ../before/target/debug/embq target/debug/embq
 
-Only the times that runs report are masked. Both binaries have to be of the same profile: another order of operations
-rounds otherwise. Needs nothing but Python.
+Only reported times are masked. Both binaries must be built with the same profile, because a different order of
+operations rounds differently. Requires only Python.
 """
 
 import argparse
@@ -190,7 +190,7 @@ def errors():
 
 
 def damaged(folder):
-    """Files that are not what they were."""
+    """The files that changed."""
     (folder / "truncated.npy").write_bytes((ROOT / DIGITS[0]).read_bytes()[:5000])
     whole = (ROOT / "fixtures/formats/columns.parquet").read_bytes()
     (folder / "truncated.parquet").write_bytes(whole[: len(whole) // 2])
@@ -202,7 +202,7 @@ def damaged(folder):
 
 
 def run(binary, arguments):
-    """What a run in a folder of its own leaves."""
+    """The output of a run in its own folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "fixtures").symlink_to(ROOT / "fixtures")
@@ -224,7 +224,7 @@ def run(binary, arguments):
 
 
 def shown(content, other):
-    """The place where a text begins to differ."""
+    """The first difference between two texts."""
     ends = min(len(content), len(other))
     place = next((place for place in range(ends) if content[place] != other[place]), ends)
     return repr(content[max(place - 60, 0) : place + 100])
@@ -237,7 +237,7 @@ def main():
     options = parser.parse_args()
     binaries = []
     for binary in (options.old, options.new):
-        found = shutil.which(binary) or sys.exit(f"{binary} is no program")
+        found = shutil.which(binary) or sys.exit(f"{binary} is not a program")
         binaries.append(str(Path(found).resolve()))
     rooms = (score, grad, compare, report, suspects, inspect_and_formats, others, errors)
     cases = [case for room in rooms for case in room()]

@@ -1,4 +1,4 @@
-"""The random numbers of rand_chacha's ChaCha8Rng, so that train_head.py draws what the example in Rust draws."""
+"""The random numbers of rand_chacha's ChaCha8Rng, so that train_head.py draws the same as the Rust example."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ DIAGONALS = [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)]
 
 
 class ChaCha8:
-    """ChaCha with 8 rounds (Bernstein 2008), a counter of 64 bits and the seed expanded as rand_core does."""
+    """ChaCha with 8 rounds (Bernstein 2008), a 64-bit counter and the seed expanded as in rand_core."""
 
     def __init__(self, seed):
         self.key = _expanded(seed)
@@ -16,7 +16,7 @@ class ChaCha8:
         self.words = np.empty(0, np.uint64)
 
     def numbers(self, count):
-        """The next numbers of 64 bits."""
+        """The next 64-bit numbers."""
         while len(self.words) < count:
             self.words = np.concatenate([self.words, self._blocks(max(64, (count - len(self.words)) // 8 + 1))])
         taken, self.words = self.words[:count], self.words[count:]
@@ -27,7 +27,7 @@ class ChaCha8:
         return (self.numbers(count) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
     def normal(self, count):
-        """Standard normal numbers, by Box and Muller."""
+        """Standard normal numbers (Box and Muller)."""
         pairs = self.uniform(2 * count).reshape(-1, 2)
         return np.sqrt(-2 * np.log(1 - pairs[:, 0])) * np.cos(2 * np.pi * pairs[:, 1])
 
@@ -40,7 +40,7 @@ class ChaCha8:
         return order
 
     def _blocks(self, count):
-        """Eight numbers a block."""
+        """Eight numbers per block."""
         counters = np.arange(self.block, self.block + count, dtype=np.uint64)
         self.block += count
         start = np.zeros((16, count), np.uint32)
@@ -64,7 +64,7 @@ def _quarter_round(state, a, b, c, d):
 
 
 def _expanded(seed):
-    """A key of 256 bits from a seed of 64, by PCG32."""
+    """A 256-bit key from a 64-bit seed, by PCG32."""
     mask = (1 << 64) - 1
     words = []
     for _ in range(8):

@@ -1,4 +1,4 @@
-//! A network of one hidden layer with a linear head, and Adam.
+//! A network with one hidden layer and a linear head, and the Adam optimiser.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +22,7 @@ pub struct Encoder {
     parameters: [Array2<f32>; 6],
 }
 
-/// What the backward pass needs of the forward pass.
+/// The values that the backward pass needs from the forward pass.
 pub struct Forward {
     hidden: Array2<f32>,
     pub embeddings: Array2<f32>,

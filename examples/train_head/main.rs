@@ -1,5 +1,5 @@
-//! Trains a small encoder with cross-entropy, the silhouette loss, supervised contrastive loss and their sums, on few and
-//! partly wrong labels, and compares what comes out on held-out rows.
+//! Trains a small encoder with cross-entropy, the silhouette loss, supervised contrastive loss and their sums, on few
+//! and partly wrong labels, and compares the results on held-out rows.
 //!
 //! ```text
 //! cargo run --release --example train_head
@@ -30,19 +30,19 @@ struct Arguments {
     /// Their labels
     #[arg(default_value = "fixtures/digits/labels.npy")]
     labels: String,
-    /// Training rows of each class
+    /// Training rows per class
     #[arg(long, value_delimiter = ',', default_value = "5,20")]
     per_class: Vec<usize>,
-    /// Share of the training labels that are replaced by a wrong one
+    /// Share of the training labels replaced by a wrong one
     #[arg(long, value_delimiter = ',', default_value = "0,0.4")]
     noise: Vec<f64>,
     /// Runs of each objective in each setting
     #[arg(long, default_value_t = 10)]
     seeds: u64,
-    /// Steps of the optimiser
+    /// Optimiser steps
     #[arg(long, default_value_t = 300)]
     steps: usize,
-    /// Rows of a step
+    /// Rows per step
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
     /// Weight of the silhouette loss
@@ -51,13 +51,13 @@ struct Arguments {
     /// Weight of the supervised contrastive loss
     #[arg(long, default_value_t = 1.0)]
     supcon_weight: f64,
-    /// At most so many held-out rows are tested
+    /// Maximum number of held-out rows to test
     #[arg(long, default_value_t = 2000)]
     test_rows: usize,
     /// Write every run as CSV
     #[arg(long)]
     output: Option<String>,
-    /// Write a picture of the k-NN accuracies as SVG
+    /// Write a plot of the k-NN accuracies as SVG
     #[arg(long)]
     plot: Option<String>,
 }
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let started = Instant::now();
             let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); Objective::ALL.len()];
             for seed in 0..arguments.seeds {
-                // The same split, wrong labels, first weights and batches for every objective.
+                // Every objective gets the same split, wrong labels, initial weights and batches.
                 let split = Split::new(&rows, &labels, &setting, seed)?;
                 for (objective, outcomes) in Objective::ALL.into_iter().zip(&mut outcomes) {
                     let outcome = run(objective, &split, &setting, seed)?;
@@ -119,7 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The rows in float32, scaled to a root mean square of 1 around their mean, and dense class codes.
+/// The rows in float32, centred and scaled to a root mean square of 1, and dense class codes.
 fn read(embeddings: &str, labels: &str) -> Result<(Array2<f32>, Vec<usize>), Box<dyn Error>> {
     let rows = embq_files::input::matrix(embeddings)?;
     let labels = embq_files::input::labels(labels)?;
@@ -147,7 +147,7 @@ fn moments(outcomes: &[Outcome], number: impl Fn(&Outcome) -> f64) -> (f64, f64)
     (mean, (squares / (n - 1.0).max(1.0)).sqrt())
 }
 
-/// Means and deviations, and the difference to cross-entropy alone, seed by seed, with its standard error.
+/// Means and deviations, and the difference from cross-entropy alone, paired by seed, with its standard error.
 fn table(outcomes: &[Vec<Outcome>]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);

@@ -1,8 +1,8 @@
-//! Means with error bars as SVG.
+//! Plots means with error bars as SVG.
 
 use std::fmt::Write as _;
 
-/// One setting: for each objective its name, mean and standard deviation.
+/// One setting: the name, mean and standard deviation of each objective.
 pub struct Panel {
     pub title: String,
     pub bars: Vec<(&'static str, f64, f64)>,
@@ -13,7 +13,7 @@ const NAMES: f64 = 150.0;
 const LINE: f64 = 22.0;
 const COLOURS: [&str; 6] = ["#555555", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"];
 
-/// All panels below each other, each with a scale of its own.
+/// All panels below each other, each with its own scale.
 pub fn svg(panels: &[Panel]) -> String {
     let height_of = |panel: &Panel| 60.0 + LINE * panel.bars.len() as f64;
     let height: f64 = panels.iter().map(height_of).sum();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The experiment of main.rs with embq.torch: the same rows, wrong labels, first weights and batches.
+"""The experiment of main.rs with embq.torch: the same rows, wrong labels, initial weights and batches.
 
 pip install 'embq[torch]'
 python3 examples/train_head/train_head.py
@@ -32,7 +32,7 @@ OBJECTIVES = {
 
 
 class Encoder(torch.nn.Module):
-    """A network of one hidden layer with a linear head, with He initialisation."""
+    """A network with one hidden layer and a linear head, with He initialisation."""
 
     def __init__(self, inputs, classes, random):
         super().__init__()
@@ -55,7 +55,7 @@ def _drawn(rows, columns, fan_in, random):
 
 
 def read(embeddings, labels):
-    """The rows scaled to a root mean square of 1 around their mean, and class codes in order of appearance."""
+    """The rows, centred and scaled to a root mean square of 1, and class codes in order of appearance."""
     rows = np.load(embeddings).astype(np.float64)
     rows -= rows.mean(0)
     codes = {}
@@ -64,7 +64,7 @@ def read(embeddings, labels):
 
 
 def split(rows, labels, per_class, noise, test_rows, seed):
-    """Rows to train on, with labels of which some are wrong, and rows to test on."""
+    """Rows for training, some with wrong labels, and rows for testing."""
     random = ChaCha8(seed)
     classes = max(labels) + 1
     taken, train, test = [0] * classes, [], []
@@ -86,7 +86,7 @@ def split(rows, labels, per_class, noise, test_rows, seed):
 
 
 def run(weights, parts, steps, batch_size, seed):
-    """Trains with an objective and tests: accuracy, k-NN accuracy, silhouette, milliseconds a step."""
+    """Trains with an objective and tests: accuracy, k-NN accuracy, silhouette, milliseconds per step."""
     train, train_labels, test, test_labels, classes = parts
     random = ChaCha8(1000 + seed)
     encoder = Encoder(train.shape[1], classes, random)
@@ -118,7 +118,7 @@ def run(weights, parts, steps, batch_size, seed):
 
 
 def nearest(similarities, labels, classes):
-    """The class of most of the nearest rows; of several, that of the nearest row."""
+    """The majority class of the nearest rows; on a tie, the class of the nearest one."""
     near = labels[similarities.argsort(dim=1, descending=True, stable=True)[:, :NEIGHBOURS]]
     votes = torch.nn.functional.one_hot(near, classes).sum(1).gather(1, near)
     # The first of the largest.
@@ -126,7 +126,7 @@ def nearest(similarities, labels, classes):
 
 
 def table(outcomes):
-    """Means and deviations, and the difference to cross-entropy alone, seed by seed, with its standard error."""
+    """Means and deviations, and the difference from cross-entropy alone, paired by seed, with its standard error."""
     lines = [
         "| objective | accuracy % | less CE | k-NN % | less CE | silhouette | ms a step |",
         "|---" + "|--:" * 6 + "|",

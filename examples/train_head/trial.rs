@@ -1,4 +1,4 @@
-//! One run: a split, a training, and what it comes to on held-out rows.
+//! One run: a split, training, and its evaluation on held-out rows.
 
 use std::error::Error;
 use std::time::Instant;
@@ -64,7 +64,7 @@ impl Objective {
     }
 }
 
-/// What all runs of a table have in common.
+/// The settings shared by all runs of a table.
 pub struct Setting {
     pub per_class: usize,
     pub noise: f64,
@@ -75,7 +75,7 @@ pub struct Setting {
     pub supcon_weight: f64,
 }
 
-/// Rows to train on, with labels of which some are wrong, and rows to test on.
+/// Rows for training, some with wrong labels, and rows for testing.
 pub struct Split {
     train: Array2<f32>,
     train_labels: Vec<usize>,
@@ -84,16 +84,16 @@ pub struct Split {
     classes: usize,
 }
 
-/// What a run came to; shares from 0 to 1.
+/// The results of a run; shares are from 0 to 1.
 #[derive(Clone, Copy)]
 pub struct Outcome {
-    /// Of the linear head; without one, of the nearest class mean of the training rows by cosine.
+    /// The accuracy of the linear head, or without one, of the nearest class mean of the training rows by cosine.
     pub accuracy: f64,
-    /// Of the 5 nearest training rows by cosine, with the labels that were trained on.
+    /// The accuracy of the 5 nearest training rows by cosine, with the labels used in training.
     pub knn_accuracy: f64,
     /// The hard silhouette of the held-out rows by cosine distance.
     pub silhouette: f64,
-    /// Of one step of training.
+    /// The time of one training step.
     pub milliseconds: f64,
 }
 
@@ -140,7 +140,7 @@ fn shuffled(n: usize, random: &mut ChaCha8Rng) -> Vec<usize> {
     order
 }
 
-/// Trains with an objective and tests.
+/// Trains with an objective and evaluates the result.
 pub fn run(objective: Objective, split: &Split, setting: &Setting, seed: u64) -> Result<Outcome, Box<dyn Error>> {
     let mut random = ChaCha8Rng::seed_from_u64(1000 + seed);
     let mut encoder = Encoder::new(split.train.ncols(), HIDDEN, DIMENSIONS, split.classes, &mut random);
@@ -220,7 +220,7 @@ fn unit(mut rows: Array2<f32>) -> Array2<f32> {
     rows
 }
 
-/// The column of the largest number of each row.
+/// The column of the largest number in each row.
 fn largest(scores: &Array2<f32>) -> Vec<usize> {
     let best = |row: ndarray::ArrayView1<'_, f32>| {
         let mut best = (0, f32::NEG_INFINITY);
@@ -234,7 +234,7 @@ fn largest(scores: &Array2<f32>) -> Vec<usize> {
     scores.rows().into_iter().map(best).collect()
 }
 
-/// The class of most of the nearest training rows; of several, that of the nearest row.
+/// The majority class of the nearest training rows; on a tie, the class of the nearest one.
 fn nearest(queries: &Array2<f32>, gallery: &Array2<f32>, split: &Split) -> Vec<usize> {
     let similarities = queries.dot(&gallery.t());
     let classify = |row: ndarray::ArrayView1<'_, f32>| {

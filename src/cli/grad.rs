@@ -178,7 +178,7 @@ fn settings(arguments: &GradArguments) -> Result<ObjectiveSettings> {
     let silhouette = settings.has(LossName::Silhouette);
     if silhouette && matches!(settings.distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
         return Err(Error::setting(
-            format!("the silhouette loss has no gradient by {} distance", settings.distance),
+            format!("the silhouette loss has no gradient for {} distance", settings.distance),
             "use cosine, sqeuclidean or euclidean",
         ));
     }

@@ -271,7 +271,7 @@ fn no_labels(arguments: &[String]) -> Option<Error> {
         }
         None => Error::setting(
             format!("{problem}; nothing beside {first} looks like labels"),
-            format!("see what the file holds: embq inspect {}", shell_word(first)),
+            format!("see what the file contains: embq inspect {}", shell_word(first)),
         ),
     })
 }

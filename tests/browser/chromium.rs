@@ -1,4 +1,4 @@
-//! A headless Chromium, spoken to by its DevTools protocol.
+//! A headless Chromium, controlled through its DevTools protocol.
 
 use std::collections::VecDeque;
 use std::env;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-/// No step of these tests takes as long.
+/// No step of these tests takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A browser with one tab; it ends with the test.
+/// A browser with one tab, closed when dropped.
 pub struct Browser {
     process: Child,
     socket: WebSocket<TcpStream>,
@@ -27,10 +27,10 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser, or a line that nobody overlooks where there is none.
+    /// Starts a browser; if there is none, prints a conspicuous line.
     pub fn start() -> Option<Self> {
         let Some(program) = program() else {
-            // Past the test harness, which keeps to itself what passing tests print.
+            // Written past the test harness, which captures the output of passing tests.
             let line = "\nSKIPPED: no Chromium is on PATH, so the page is NOT tested in a browser (set CHROMIUM, or \
                         install chromium)\n\n";
             let _ = std::io::stderr().write_all(line.as_bytes());
@@ -63,7 +63,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// Sends a command and waits for its result; what happens meanwhile is kept.
+    /// Sends a command and waits for its result; events received meanwhile are kept.
     #[track_caller]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.calls += 1;
@@ -103,19 +103,19 @@ impl Browser {
         }
     }
 
-    /// The size of the window in pixels.
+    /// Sets the size of the window in pixels.
     pub fn size(&mut self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// The colour scheme that the system prefers.
+    /// Sets the colour scheme that the system prefers.
     pub fn prefer(&mut self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.call("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
-    /// The value of an expression of JavaScript.
+    /// The value of a JavaScript expression.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
@@ -130,14 +130,14 @@ impl Browser {
         self.value(expression).as_str().unwrap_or_else(|| panic!("{expression} is text")).to_owned()
     }
 
-    /// Moves the mouse to the middle of the first element that the selector finds.
+    /// Moves the mouse to the middle of the first element that matches the selector.
     #[track_caller]
     pub fn hover(&mut self, selector: &str) {
         let (x, y) = self.middle(selector);
         self.call("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": x, "y": y}));
     }
 
-    /// Clicks on it.
+    /// Clicks the first element that matches the selector.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {
         let (x, y) = self.middle(selector);
@@ -147,7 +147,7 @@ impl Browser {
         }
     }
 
-    /// Types text into what has the focus.
+    /// Types text into the focused element.
     pub fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({"text": text}));
     }
@@ -162,7 +162,7 @@ impl Browser {
 
     #[track_caller]
     fn middle(&mut self, selector: &str) -> (f64, f64) {
-        // Two frames later the page has told its scripts that it was scrolled.
+        // After two frames the page has notified its scripts of the scroll.
         let place = self.value(&format!(
             "(async () => {{ const found = document.querySelector({}); found.scrollIntoView({{block: 'center', behavior: \
              'instant'}}); await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); const \
@@ -172,9 +172,10 @@ impl Browser {
         (place[0].as_f64().unwrap(), place[1].as_f64().unwrap())
     }
 
-    /// What the page printed or asked of the network since it was opened, beside itself; empty for a good page.
+    /// Messages that the page printed or network requests it made since it was opened, other than its own; empty for a
+    /// good page.
     pub fn complaints(&mut self) -> Vec<String> {
-        // A call that is answered after all that came before.
+        // A round trip, so that all earlier events have arrived.
         self.value("1");
         let told = |event: &Value| {
             let parameters = &event["params"];
@@ -210,7 +211,7 @@ fn program() -> Option<PathBuf> {
     names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
 }
 
-/// Where the browser listens; it writes that into its profile.
+/// The browser's address, which it writes to its profile.
 fn address(profile: &Path) -> String {
     let started = Instant::now();
     loop {

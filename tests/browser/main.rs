@@ -1,4 +1,4 @@
-//! The page in a real browser: it is read, sorted, searched and pointed at, in both colour schemes.
+//! Tests the page in a real browser: reading, sorting, searching and hovering, in both colour schemes.
 
 mod chromium;
 #[allow(dead_code)]
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use chromium::Browser;
 use folder::{Folder, fixture};
 
-/// Rows of three columns around the places of their classes, and their labels, as CSV.
+/// Rows of three columns around their classes' positions, and their labels, as CSV.
 fn table(labels: &[&str], rows: usize) -> String {
     let mut text = "x,y,z,label,text\n".to_owned();
     let mut state = 1_u32;
@@ -29,7 +29,7 @@ fn table(labels: &[&str], rows: usize) -> String {
     text
 }
 
-/// The page of a table.
+/// Writes the page of a table.
 fn report(folder: &Folder, csv: &str) {
     folder.write("set.csv", csv);
     let run = folder.embq(["report", "set.csv", "-l", "label", "--text", "text", "-o", "page.html"]);
@@ -85,7 +85,7 @@ fn both_colour_schemes_have_contrast() {
     let Some(mut browser) = Browser::start() else { return };
     let folder = Folder::new();
     digits(&folder);
-    // The contrast of WCAG 2 between the text of elements and what lies behind it.
+    // The WCAG 2 contrast between the text of elements and their background.
     let contrast = "(() => {
         const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
         const numbers = (colour) => {
@@ -120,7 +120,7 @@ fn both_colour_schemes_have_contrast() {
         colours.push(browser.text(page));
         let least = browser.value(contrast).as_f64().unwrap();
         assert!(least >= 4.5, "{scheme}: {least}");
-        // The button turns the scheme round, whatever the system prefers.
+        // The button toggles the scheme, whatever the system prefers.
         browser.click("#scheme");
         let turned = browser.text(page);
         assert_ne!(turned, colours[colours.len() - 1]);
@@ -198,7 +198,7 @@ fn the_page_reads_without_scripts() {
     digits(&folder);
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({"value": true}));
     browser.open(&folder.path("page.html"));
-    // Nothing is offered that would do nothing, and hints are those of the browser.
+    // Controls that would do nothing are hidden, and hints are those of the browser.
     assert_eq!(browser.value("document.querySelectorAll('#scheme[hidden], .tools[hidden]').length"), 2);
     assert_eq!(browser.value("document.querySelectorAll('thead button').length"), 0);
     assert!(browser.value("document.querySelectorAll('svg title').length").as_u64().unwrap() > 100);
@@ -225,7 +225,7 @@ fn several_checkpoints_have_a_page_of_their_own() {
     browser.hover("#metrics .point");
     let told = browser.text("document.getElementById('hint').textContent");
     assert!(told.starts_with("epoch00.npy: "), "{told}");
-    // The identifiers of gradients belong to one plot each, or to plots that are alike.
+    // The identifiers of gradients are unique to a plot, or shared by identical plots.
     let scheme = browser.value("getComputedStyle(document.querySelector('.silhouettes stop.above')).stopColor");
     assert!(scheme.as_str().is_some_and(|colour| colour.starts_with("rgb")), "{scheme}");
 }
@@ -235,7 +235,7 @@ fn points_tell_their_row_and_change_their_colours() {
     let folder = Folder::new();
     digits(&folder);
     browser.open(&folder.path("page.html"));
-    // The pointer is put on the first point.
+    // Points at the first point.
     let place = browser.value(
         "(() => { const svg = document.querySelector('svg.points'); svg.scrollIntoView({block: 'center', behavior: \
          'instant'}); const points = JSON.parse(svg.dataset.points); const at = new DOMPoint(points.x[5] / 10, \

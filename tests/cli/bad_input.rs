@@ -1,11 +1,11 @@
-//! Inputs that cannot be scored: every one is refused with exit code 2, a message that says what is wrong and where,
-//! nothing on standard output and no file.
+//! Inputs that cannot be scored: each is refused with exit code 2, a message that says what is wrong and where, nothing
+//! on standard output and no file.
 
 use polars::prelude::{NamedFrom, Series};
 
 use crate::folder::{Folder, SIX};
 
-/// Scores with the arguments of `line` and asserts a refusal that has each of the words in it.
+/// Scores with the arguments of `line` and asserts a refusal that contains each of the words.
 #[track_caller]
 fn refused(folder: &Folder, line: &str, words: &[&str]) -> String {
     let run = folder.score(&format!("{line} -o out.json"));
@@ -125,7 +125,7 @@ fn truncated_npy() {
     let folder = Folder::with_set();
     let whole = std::fs::read(folder.path("emb.npy")).unwrap();
     folder.write("cut.npy", &whole[..whole.len() - 5]);
-    let words = ["cut.npy: truncated", "promises 48 bytes", "holds 43", "save or copy the file again"];
+    let words = ["cut.npy: truncated", "declares 48 bytes", "holds 43", "save or copy the file again"];
     refused(&folder, "cut.npy -l labels.npy", &words);
     folder.write("head.npy", &whole[..20]);
     refused(&folder, "head.npy -l labels.npy", &["head.npy: "]);
@@ -138,7 +138,7 @@ fn headers_that_promise_the_moon() {
     let folder = Folder::with_set();
     let header = |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}");
     folder.npy("moon.npy", &header("1000000000000, 1000000"), &[0; 64]);
-    let words = ["moon.npy: truncated", "promises 4000000000000000000 bytes", "holds 64"];
+    let words = ["moon.npy: truncated", "declares 4000000000000000000 bytes", "holds 64"];
     refused(&folder, "moon.npy -l labels.npy", &words);
     // The product overflows 64 bits.
     folder.npy("sun.npy", &header("9223372036854775807, 9223372036854775807"), &[0; 64]);
@@ -170,7 +170,7 @@ fn a_name_that_is_a_file_and_a_column() {
     folder.write("species", "a\na\nb\nb\n");
     let words = ["'species' is both a file and a column of table.csv", "'./species'", "':species'"];
     refused(&folder, "table.csv -l species", &words);
-    // Both cures work.
+    // Both tips work.
     folder.score("table.csv -l ./species").success();
     folder.score("table.csv -l :species").success();
 }
@@ -188,7 +188,7 @@ fn directories_and_empty_files() {
     let folder = Folder::with_set();
     std::fs::create_dir(folder.path("dir")).unwrap();
     refused(&folder, "dir -l labels.npy", &["dir: the directory has no files that embq reads", "name a file"]);
-    refused(&folder, "emb.npy -l dir", &["dir: the directory holds no file"]);
+    refused(&folder, "emb.npy -l dir", &["dir: the directory has no files"]);
     folder.write("empty.npy", b"");
     refused(&folder, "empty.npy -l labels.npy", &["empty.npy: it is empty (0 bytes)"]);
     refused(&folder, "emb.npy -l empty.npy", &["empty.npy: it is empty (0 bytes)"]);
@@ -217,7 +217,7 @@ fn files_that_cannot_be_read() {
     let folder = Folder::with_set();
     std::fs::set_permissions(folder.path("emb.npy"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(folder.path("emb.npy")).is_ok() {
-        // Nothing is unreadable to root.
+        // Root can read every file.
         return;
     }
     refused(&folder, "emb.npy -l labels.npy", &["emb.npy: cannot open", "ermission denied"]);
@@ -256,7 +256,7 @@ fn embeddings_of_one_or_three_axes() {
     refused(&folder, "flat.npy -l labels.npy", &words);
     folder.npy("cube.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 2, 1), }", &[0; 48]);
     refused(&folder, "cube.npy -l labels.npy", &["cube.npy: expected two axes", "[6, 2, 1]"]);
-    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: ", "one label a row", "6 x 2", "argmax(1)"]);
+    refused(&folder, "emb.npy -l emb.npy", &["emb.npy: ", "one label per row", "6 x 2", "argmax(1)"]);
     folder.npy("none.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 2), }", b"");
     refused(&folder, "none.npy -l labels.npy", &["none.npy: ", "no rows"]);
 }
@@ -435,7 +435,7 @@ fn broken_parquet_and_text_that_is_not_utf8() {
         ],
     );
     let whole = std::fs::read(folder.path("table.parquet")).unwrap();
-    // Every cut, and every byte of the footer turned over, is an error or a result, but never a panic.
+    // Every truncation, and every flipped byte of the footer, gives an error or a result, but never a panic.
     for cut in (4..whole.len()).step_by(37) {
         folder.write("cut.parquet", &whole[..cut]);
         refused(&folder, "cut.parquet -l label", &["cut.parquet: "]);

@@ -1,4 +1,4 @@
-//! A walk over broken files: whatever bytes there are, a run ends with a number or with exit code 2 and the file's name.
+//! Runs on broken files: whatever their bytes, a run ends with a number, or with exit code 2 and the file's name.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::folder::{Folder, fixture};
 
-/// Files that say how much they hold, so that a part of one is never a whole.
+/// Formats that declare their size, so that a truncated file is never valid.
 const SIZED: [&str; 19] = [
     "plain.npy",
     "stored.npz",
@@ -32,26 +32,26 @@ const SIZED: [&str; 19] = [
     "rows.jsonl.gz",
 ];
 
-/// Files of lines.
+/// Formats made of lines.
 const LINES: [&str; 7] =
     ["rows.tsv", "rows.jsonl", "glove.txt", "word2vec.vec", "matrix.json", "arrays.jsonl", "rows.fvecs"];
 
-/// Every how many bytes a file is cut.
+/// The distance between truncations in bytes.
 const STEP: usize = 64;
 
-/// How far from its beginning and its end a header and a footer reach.
+/// Headers and footers are within this many bytes of the beginning and the end.
 const HEADER: usize = 256;
 
-/// No run on a few thousand bytes takes as long.
+/// No run on a few thousand bytes takes this long.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How a run on a broken file ended.
+/// The outcome of a run on a broken file.
 struct Ending {
     code: Option<i32>,
     stderr: String,
 }
 
-/// Scores a file against the labels of the whole set, with little memory where that can be arranged.
+/// Scores a file with the labels of the whole set, with limited memory where possible.
 fn score(folder: &Folder, name: &str, labels: &str) -> Ending {
     let binary = env!("CARGO_BIN_EXE_embq");
     let mut command = if cfg!(target_os = "linux") {
@@ -61,7 +61,7 @@ fn score(folder: &Folder, name: &str, labels: &str) -> Ending {
     } else {
         Command::new(binary)
     };
-    // Every thread reserves address space, which is what is limited.
+    // The limit is on address space, which every thread reserves.
     command.env("RAYON_NUM_THREADS", "2").env("POLARS_MAX_THREADS", "2").env("NO_COLOR", "1");
     command.args(["score", name, "-l", labels, "--format", "csv", "-o", "out.json"]);
     command.current_dir(folder.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -71,7 +71,7 @@ fn score(folder: &Folder, name: &str, labels: &str) -> Ending {
     Ending { code: output.status.code(), stderr: String::from_utf8(output.stderr).unwrap() }
 }
 
-/// Asserts that a broken file ended in one of the codes, and that an error names it and no output was left.
+/// Asserts that a broken file ended with one of the exit codes, and that an error names it and leaves no output.
 fn check(what: &str, bytes: &[u8], name: &str, codes: &[i32]) {
     check_with(what, bytes, name, &fixture("formats/labels.npy"), codes);
 }

@@ -1,4 +1,4 @@
-//! What `embq compare` shows, what its gates do, and what it refuses.
+//! The output of `embq compare`, its gates, and its errors.
 
 use std::process::Command;
 
@@ -16,13 +16,13 @@ fn labels() -> String {
     fixture("fashion_ckpt_2k/labels.npy")
 }
 
-/// Two real checkpoints of one training run, with more options.
+/// Compares two real checkpoints of a training run, with more options.
 fn compared(folder: &Folder, options: &[&str]) -> Run {
     let arguments = ["compare".to_owned(), epoch("01"), epoch("10"), "-l".to_owned(), labels()];
     folder.embq(arguments.into_iter().chain(options.iter().map(|&option| option.to_owned())))
 }
 
-/// A comparison in a folder, with arguments as one line.
+/// Compares in a folder, with arguments as one line.
 fn line(folder: &Folder, line: &str) -> Run {
     folder.embq(std::iter::once("compare").chain(line.split_whitespace()))
 }
@@ -37,10 +37,10 @@ fn refused(folder: &Folder, arguments: &str, words: &[&str]) {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
-/// Rows of two classes in the plane, moved a little by `seed`.
+/// Rows of two classes in the plane, moved slightly by `seed`.
 fn rows(seed: usize) -> Vec<[f32; 2]> {
     let wiggle = |row: usize, k: usize| ((row * 37 + seed * 101 + k * 13) % 17) as f32 / 10.0;
     (0..40)
@@ -99,12 +99,12 @@ fn two_real_checkpoints_are_told_apart() {
     for class in json["candidates"][0]["classes"].as_array().unwrap() {
         assert!(number(&class["silhouette"]["interval"][0]) < number(&class["silhouette"]["delta"]), "{class}");
     }
-    // The values are those of embq score.
+    // The values equal those of embq score.
     let scored = folder.embq(["score", &epoch("10"), "-l", &labels(), "--format", "json"]).json();
     assert_eq!(scored["metrics"], json["checkpoints"][1]["result"]["metrics"]);
     assert!(folder.read("out.md").contains("| silhouette | "), "{}", folder.read("out.md"));
     assert!(folder.read("out.csv").contains("epoch10.npy,overall,,verdict(silhouette),worse"));
-    // Checkpoints may have other dimensions.
+    // Checkpoints may have different dimensions.
     let labels = fixture("glosses1k_minilm/labels.npy");
     let pair = ["glosses1k_minilm/embeddings.npy", "glosses1k_glove/embeddings.npy"].map(fixture);
     let json = folder.embq(["compare", &pair[0], &pair[1], "-l", &labels, "--format", "json"]).json();
@@ -172,7 +172,7 @@ fn github_gets_a_summary_and_annotations() {
     let run = folder.embq(arguments);
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("GITHUB_STEP_SUMMARY is not set"), "{}", run.stderr);
-    // Scores have the same.
+    // Scores have the same output.
     let arguments = "score main.npy -l labels.npy --github --junit j.xml --fail-if silhouette<2";
     let arguments = arguments.split_whitespace();
     let run =
@@ -197,7 +197,7 @@ fn a_stored_result_is_an_unpaired_baseline() {
     };
     let settings = "--distance sqeuclidean --temperature 2";
     let full = against(&baseline, &format!("{settings} --format json")).json();
-    // Settings that nobody names are those of the result.
+    // Settings that are not given are those of the result.
     let json = against("base.json", "--format json").json();
     assert_eq!(json["candidates"][0]["paired"], false);
     assert!(json["warnings"].to_string().contains("unpaired"), "{}", json["warnings"]);
@@ -207,7 +207,7 @@ fn a_stored_result_is_an_unpaired_baseline() {
     assert!(width(&json) > width(&full), "{} {}", width(&json), width(&full));
     let table = against("base.json", "").success();
     assert!(table.contains("unpaired"), "{table}");
-    // Rows are paired, as the embeddings are.
+    // Rows are paired, like the embeddings.
     let rows = against("rows.parquet", &format!("{settings} --format json")).json();
     assert_eq!(rows["candidates"][0]["paired"], true);
     for name in ["silhouette", "silhouette_macro", "soft_silhouette", "soft_silhouette_macro"] {
@@ -216,7 +216,7 @@ fn a_stored_result_is_an_unpaired_baseline() {
             assert!((value(&rows) - value(&full)).abs() < 1e-9, "{name}");
         }
     }
-    // Without intervals there is nothing to test with.
+    // Without intervals there is no test.
     let json = against("plain.json", "--format json").json();
     assert!(difference(&json)["interval"].is_null() && difference(&json)["verdict"].is_null());
     assert!(json["warnings"].to_string().contains("without --intervals"), "{}", json["warnings"]);
@@ -279,7 +279,7 @@ fn many_checkpoints_come_in_natural_order() {
     };
     let expected = ["step-900.npy", "step-1000.npy", "step-1100.npy"];
     assert_eq!(names("ckpt -l ckpt/labels.npy"), expected);
-    // What a shell makes of a pattern.
+    // A pattern expanded by the shell.
     assert_eq!(names("ckpt/step-1000.npy ckpt/step-1100.npy ckpt/step-900.npy -l labels.npy"), expected);
     assert_eq!(names("ckpt/step-1000.npy ckpt/step-900.npy -l labels.npy"), ["step-1000.npy", "step-900.npy"]);
     let table = line(&folder, "ckpt -l ckpt/labels.npy").success();
@@ -302,7 +302,7 @@ fn the_course_of_a_training_run_is_drawn_and_its_best_selected() {
     assert_eq!(largest["name"].as_str(), Some(best));
     let selected = line(&folder, "ckpt -l labels.npy --select best --by soft_silhouette").success();
     assert_eq!(selected, format!("ckpt/{best}\n"));
-    // Of several tests, the correction is Holm's: no p-value shrinks.
+    // Several tests are corrected by Holm's method: no p-value decreases.
     for candidate in json["candidates"].as_array().unwrap() {
         let difference = &candidate["metrics"]["silhouette"];
         assert!(number(&difference["adjusted_p_value"]) >= number(&difference["p_value"]), "{difference}");
@@ -347,7 +347,7 @@ fn rows_are_paired_by_an_id() {
         let gap = number(&by_key["interval"][end]) - number(&expected["interval"][end]);
         assert!(gap.abs() < 1e-9, "{by_key} {expected}");
     }
-    // By position these are other labels.
+    // By position, the labels differ.
     refused(&folder, "main.parquet turned.parquet -l label", &["the labels of the rows"]);
     refused(&folder, "main.parquet fewer.parquet -l label --key id", &["lacks 1 ids", "such as 'id"]);
     let json = line(&folder, "main.parquet fewer.parquet -l label --key id --allow-mismatch --format json").json();
@@ -371,7 +371,7 @@ fn a_project_has_a_configured_comparison() {
     // Options override the file.
     let run = line(&folder, "--distance cosine --fail-if silhouette<-2 --format json");
     assert_eq!(run.json()["checkpoints"][1]["result"]["settings"]["distance"], "cosine");
-    // From elsewhere, paths are relative to the file.
+    // From another folder, paths are relative to the file.
     std::fs::create_dir(folder.path("sub")).unwrap();
     std::fs::rename(folder.path("embq.toml"), folder.path("sub/embq.toml")).unwrap();
     refused(&folder, "--config sub/embq.toml", &["sub/runs/main.npy", "no such file"]);

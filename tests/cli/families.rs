@@ -1,4 +1,4 @@
-//! The families that are computed when they are asked for.
+//! The metric families that are computed on request.
 
 use crate::folder::{Folder, digits, fixture};
 
@@ -12,7 +12,7 @@ fn on_digits(more: &str) -> String {
 fn each_family_has_its_lines_in_the_table() {
     let table = on_digits("--metrics validity,retrieval,spectrum,contrastive,collapse,asw_label");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    // Whose numbers these are is in tests/families.rs.
+    // The values themselves are tested in embq-core.
     for start in ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell"] {
         assert!(table.lines().any(|line| line.trim_start().starts_with(start)), "{start} in {table}");
     }

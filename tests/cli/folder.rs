@@ -1,4 +1,4 @@
-//! A temporary folder with inputs in it, and runs of the binary there.
+//! A temporary folder with inputs, in which tests run the binary.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,13 +10,13 @@ use ndarray::{Array1, Array2};
 use polars::prelude::{Column, DataFrame};
 use polars_io::prelude::ParquetWriter;
 
-/// No run of these tests needs as long; one that waits for something that never comes ends here.
+/// No run of these tests takes this long; one that hangs ends here.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A folder that goes away with the test.
+/// A folder that is deleted with the test.
 pub struct Folder(tempfile::TempDir);
 
-/// What a run leaves behind beside its files.
+/// The output of a run other than its files.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -25,7 +25,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Asserts that the run ended well and hands over what it printed.
+    /// Asserts success and returns standard output.
     #[track_caller]
     pub fn success(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
@@ -95,7 +95,7 @@ impl Folder {
         ndarray_npy::write_npy(self.path(name), &Array1::from(values.to_vec())).unwrap();
     }
 
-    /// An npy file with a header of one's own.
+    /// An npy file with the given header.
     pub fn npy(&self, name: &str, header: &str, data: &[u8]) {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend(((header.len() + 1) as u16).to_le_bytes());
@@ -122,11 +122,11 @@ impl Folder {
         ParquetWriter::new(file).finish(&mut table).unwrap();
     }
 
-    /// The binary in this folder, in an environment that has nothing of the caller's.
+    /// A command that runs the binary in this folder, without the caller's environment.
     pub fn command(&self) -> assert_cmd::Command {
         let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_embq"));
         command.env_clear().env("NO_COLOR", "1");
-        // Windows starts nothing without the first; the second is where coverage goes.
+        // Windows cannot start a process without the first; the second is the destination of coverage data.
         for kept in ["SystemRoot", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(kept) {
                 command.env(kept, value);

@@ -1,10 +1,10 @@
-//! Files that other software wrote, which all hold the same rows, and inputs of several files or labellings.
+//! Files written by other software, all with the same rows, and inputs of several files or labellings.
 
 use serde_json::Value;
 
 use crate::folder::{Folder, Run, fixture};
 
-/// A file of the set that every format holds, with the selector behind it if there is one.
+/// A file of the set that every format contains, with its selector if there is one.
 fn path(name: &str) -> String {
     match name.split_once(':') {
         Some((file, selector)) => format!("{}:{selector}", fixture(&format!("formats/{file}"))),
@@ -21,7 +21,7 @@ fn score(embeddings: &str, labels: &str) -> Run {
     Folder::new().embq(["score", embeddings, "-l", labels, "--format", "json", "--no-timing"])
 }
 
-/// The metrics and classes of a run; labels that other formats call differently are left out.
+/// The metrics and classes of a run, without labels that other formats call differently.
 #[track_caller]
 fn numbers(run: Run) -> (Value, Vec<Value>) {
     let json = run.json();
@@ -375,7 +375,7 @@ fn rows_are_left_out_and_counted() {
     let json = folder.score(all).json();
     assert_eq!(json["labels"]["classes"], 4);
     assert_eq!((&json["excluded"]["invalid"], &json["excluded"]["null_labels"]), (&1.into(), &1.into()));
-    // What is left gives the numbers of a file that never had the others.
+    // The result equals that of a file without the dropped rows.
     let text = folder.read("t.csv");
     let kept: Vec<&str> = text.lines().filter(|line| !line.contains("nan") && !line.ends_with(',')).collect();
     folder.write("kept.csv", kept.join("\n") + "\n");

@@ -1,10 +1,10 @@
-//! Gates: what they look at, and what a run that fails one leaves behind.
+//! Gates: what they check, and what a run that fails one leaves behind.
 
 use serde_json::Value;
 
 use crate::folder::{Folder, Run, digits, fixture};
 
-/// The digits with gates; scikit-learn's silhouette of them is 0.2665.
+/// Scores the digits with gates; scikit-learn's silhouette of them is 0.2665.
 fn gated(folder: &Folder, expressions: &[&str], options: &[&str]) -> Run {
     let gates = expressions.iter().flat_map(|expression| ["--fail-if", expression]);
     let more = gates.chain(options.iter().copied()).map(str::to_owned);
@@ -73,7 +73,7 @@ fn one_of_several_gates_is_enough() {
     let failed: Vec<bool> =
         json["gates"].as_array().unwrap().iter().map(|gate| gate["failed"].as_bool().unwrap()).collect();
     assert_eq!(failed, [false, true, false, true]);
-    // The table tells of both kinds.
+    // The table shows both kinds.
     let table = gated(&folder, &expressions, &[]).stdout;
     assert!(table.contains("negative_share > 1%"), "{table}");
 }

@@ -167,7 +167,7 @@ fn the_hybrid_is_the_weighted_sum_of_its_parts() {
     assert_near(&read::<f64>(&folder, "g.npy"), &sum, 1e-13, "hybrid");
     assert_eq!(json["parts"].as_object().unwrap().len(), 4);
     assert_eq!(json["parts"]["supcon"]["weight"], 2.0);
-    // Softmax less one-hot sums to 0 over the classes, and so does what follows from it.
+    // Softmax minus one-hot sums to 0 over the classes, and so do the gradients.
     let weights: Array2<f64> = read(&folder, "w.npy");
     let bias: Array1<f64> = ndarray_npy::read_npy(folder.path("b.npy")).unwrap();
     assert_eq!((weights.dim(), bias.len()), ((10, 12), 10));
@@ -182,13 +182,13 @@ fn logits_take_the_gradient_of_cross_entropy() {
     let line = "emb.npy -l labels.npy --loss cross-entropy --logits logits.npy --logits-gradient d.npy --format json";
     let json = grad(&folder, line).json();
     let gradient: Array2<f32> = read(&folder, "d.npy");
-    // (softmax - one-hot) / 6, worked by hand where the logits are equal.
+    // (softmax - one-hot) / 6, computed by hand for equal logits.
     assert_eq!(gradient.row(1).to_vec(), [-0.5 / 6.0, 0.5 / 6.0]);
     assert_eq!(gradient.row(4).to_vec(), [0.5 / 6.0, -0.5 / 6.0]);
-    assert!(json["warnings"][0].as_str().unwrap().contains("leaves cross-entropy out"), "{json:#}");
+    assert!(json["warnings"][0].as_str().unwrap().contains("does not include cross-entropy"), "{json:#}");
     assert_eq!(json["gradient"]["norm"], 0.0);
     assert!(!folder.exists("g.npy"));
-    // Columns in another order, named.
+    // Named columns in another order.
     folder.matrix("swapped.npy", &[[0.0, 2.0], [0.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 0.0], [0.0, 1.0]]);
     folder.write("columns.txt", "1\n0\n");
     let line = line.replace("logits.npy --l", "swapped.npy --logit-labels columns.txt --l");
@@ -288,7 +288,7 @@ fn wrong_use_is_told_with_its_cure() {
         ("", "--gradient"),
         ("--gradient g.csv", "g.csv: gradients are written as .npy"),
         ("--gradient emb.npy", "emb.npy is an input"),
-        ("--gradient g.npy --distance manhattan", "no gradient by manhattan distance"),
+        ("--gradient g.npy --distance manhattan", "no gradient for manhattan distance"),
         ("--gradient g.npy --mix supcon=1", "--mix is for --loss hybrid"),
         ("--gradient g.npy --loss hybrid", "cross-entropy needs a classifier"),
         ("--gradient g.npy --loss hybrid --mix supcon,supcon=2", "--mix names supcon twice"),

@@ -1,4 +1,4 @@
-//! The binary as its users see it: arguments in, files, streams and exit codes out.
+//! The binary as users see it: arguments in, files, streams and exit codes out.
 
 mod bad_input;
 mod broken_files;

@@ -1,4 +1,4 @@
-//! The first minutes with the program: what people write before they know it, and that every command in an answer works.
+//! The first minutes with the program: what people type before they know it, and that every command in an answer works.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::folder::{Folder, Run, SIX};
 
-/// A folder as people have them: embeddings, labels, a table with both, a copy of the embeddings under another name.
+/// A typical folder: embeddings, labels, a table with both, a copy of the embeddings under another name.
 fn folder() -> Folder {
     let folder = Folder::with_set();
     folder.matrix("emb2.npy", &SIX);
@@ -29,7 +29,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// What people write. Each is answered by the command that was meant, or by a sentence.
+/// What people type. Each is answered by the intended command or by an explanation.
 const FIRST_MINUTES: &[&str] = &[
     "embq emb.npy labels.npy",
     "embq labels.npy emb.npy",
@@ -70,7 +70,7 @@ const FIRST_MINUTES: &[&str] = &[
     "embq score https://example.org/emb.npy -l labels.npy",
 ];
 
-/// What is wrong with files, and answered by a command or an option.
+/// Problems with files, answered by a command or an option.
 const FILES: &[&str] = &[
     "embq score emb.npy -l header.txt",
     "embq score emb.npy -l line.txt",
@@ -100,7 +100,7 @@ fn what_people_write_first_is_answered() {
     insta::assert_snapshot!(told);
 }
 
-/// The commands, the options and the lines of Python, jq and tr in a tip, as commands to run in the folder.
+/// The commands, options and lines of Python, jq and tr in a tip, as commands to run in the folder.
 fn commands(asked: &str, tip: &str) -> Vec<String> {
     let mut found = Vec::new();
     let end = |text: &str, ends: &[&str]| ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
@@ -151,7 +151,7 @@ fn a_tip_is_a_command_that_works() {
             }
         }
     }
-    // Fewer mean that tips are no longer found in the messages, not that they all work.
+    // Fewer would mean that tips are no longer found in the messages, not that they all work.
     assert!(tried >= 30, "{tried}");
 }
 

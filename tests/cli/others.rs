@@ -1,4 +1,4 @@
-//! The commands beside `score`, and the help.
+//! The commands other than `score`, and the help.
 
 use polars::prelude::{NamedFrom, Series};
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn arrays_are_inspected() {
     let array = &json["items"][0];
     assert_eq!((&array["embeddings"], &array["labels"]), (&false.into(), &true.into()));
     assert_eq!(array["distinct"], 10);
-    // The histogram against the labels' text file.
+    // The histogram, against the text file of labels.
     let text = std::fs::read_to_string(fixture("digits/labels.txt")).unwrap();
     let histogram = array["histogram"].as_array().unwrap();
     assert_eq!(histogram.len(), 10);
@@ -151,7 +151,7 @@ fn metrics_are_listed() {
             names.extend([1, 5, 10].map(|k| format!("{name}@{k}")));
         }
     }
-    // The names in a result are those in the list, and each can be asked for alone.
+    // The names in a result are those in the list, and each can be requested alone.
     let line = "emb.npy -l labels.npy --batch-size 3 --format json";
     let folder = Folder::with_set();
     let json = folder.score(&format!("{line} --metrics all")).json();
@@ -194,7 +194,7 @@ fn completions_name_the_options() {
     assert!(run.stderr.contains("bash") && run.stderr.contains("fish"), "{}", run.stderr);
 }
 
-/// bash itself reads its script, where there is one.
+/// bash itself parses its script, if it is installed.
 #[cfg(unix)]
 #[test]
 fn bash_understands_its_completions() {
@@ -268,7 +268,7 @@ fn every_command_has_help() {
         assert!(own.contains(&format!("Usage: embq {command}")), "{own}");
         assert!(own.lines().next().is_some_and(|line| line.len() > 10), "{own}");
         assert_eq!(folder.embq([command, "-h"]).code, Some(0));
-        // As wide as help gets without a terminal to fit.
+        // The maximum width of help without a terminal.
         assert!(own.lines().all(|line| line.width() <= 100), "{own}");
     }
     let score = folder.embq(["score", "--help"]).success();

@@ -1,4 +1,4 @@
-//! What a run writes: files and streams, read back by other means than those that wrote them.
+//! The output of a run: files and streams, read back by other means than those that wrote them.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -63,7 +63,7 @@ fn results_with_everything_in_them_validate() {
     assert_valid(&validator, &json);
     assert_eq!(json["gates"][0]["failed"], false);
     assert!(json["metrics"]["batch_loss"].is_number() || json["metrics"]["batch_loss"].is_null());
-    // A gate that fails is part of the result too.
+    // A failed gate is part of the result too.
     let failed = folder.score("emb.npy -l labels.npy --fail-if silhouette<2 --format json");
     assert_eq!(failed.code, Some(1));
     let json: Value = serde_json::from_str(&failed.stdout).unwrap();
@@ -71,7 +71,7 @@ fn results_with_everything_in_them_validate() {
     assert_eq!(json["gates"][0]["failed"], true);
     let json = folder.embq(uneven("--metrics separation --no-timing --format json")).json();
     assert_valid(&validator, &json);
-    // Something that is no result is refused, or the checks above say nothing.
+    // Something that is not a result must be refused, or the checks above prove nothing.
     assert!(!validator.is_valid(&serde_json::json!({"kind": "score"})));
 }
 
@@ -98,7 +98,7 @@ fn what_is_undefined_is_null_with_a_warning() {
     for name in undefined {
         assert!(warnings.contains(name.as_str()), "no warning about {name}: {warnings}");
     }
-    // Neither the table nor CSV has anything else in its place than a dash and nothing.
+    // The table shows only a dash instead, and CSV nothing.
     let table = folder.score("emb.npy -l labels.npy --distance euclidean").success();
     assert!(!table.contains("NaN") && !table.contains("None"), "{table}");
     let text = folder.score("emb.npy -l labels.npy --distance euclidean --format csv").success();
@@ -126,7 +126,7 @@ fn a_single_row_has_no_compactness() {
     assert!(json["warnings"].to_string().contains("single row"), "{}", json["warnings"]);
 }
 
-/// The integers of an npy fixture, whatever their width.
+/// The integers of an npy fixture, of any width.
 fn read_labels(name: &str) -> Vec<i64> {
     let path = fixture(name);
     ndarray_npy::read_npy::<_, ndarray::Array1<i64>>(&path)
@@ -176,7 +176,7 @@ fn markdown_keeps_labels_from_being_markup() {
     let text = folder.score("emb.npy -l labels.txt --format markdown").success();
     assert!(!text.contains("<script>"), "{text}");
     assert!(text.contains("&lt;script&gt;") && text.contains(r"a\|b"), "{text}");
-    // Every row of a table has as many cells as its head.
+    // Every row of a table has as many cells as its header.
     let bars = |line: &str| line.replace(r"\|", "").matches('|').count();
     let mut head = None;
     let mut rows = 0;
@@ -216,7 +216,7 @@ fn rows_of_json_lines(text: &str) -> Vec<Row> {
     rows.collect()
 }
 
-/// CSV has no types: `typed` makes a label of a cell.
+/// CSV has no types: `typed` converts a cell to a label.
 fn rows_of_csv(text: &str, typed: fn(&str) -> Value) -> Vec<Row> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let names = ["row", "label", "a", "b", "silhouette", "soft_silhouette", "nearest_other"];
@@ -278,7 +278,7 @@ fn rows_of_npy(bytes: &[u8], kind: &str, width: usize, typed: fn(&[u8]) -> Value
         Row {
             row: u64::from_le_bytes(eight(0)),
             label: typed(&record[8..8 + width]),
-            // npy has no null: NaN stands for it.
+            // npy has no null, so NaN stands for it.
             numbers: [0, 1, 2, 3].map(|column| Some(number(column)).filter(|value| !value.is_nan())),
             nearest: typed(&record[8 + width + 32..]),
         }
@@ -398,7 +398,7 @@ fn matrices_are_the_same_in_every_format() {
     for (row, distances) in matrix.iter().enumerate() {
         assert_eq!(distances.len(), k);
         for (column, here) in distances.iter().enumerate().filter(|(column, _)| *column != row) {
-            // The sums of the two sides run in different orders, so rounding may set them apart.
+            // The sums of the two sides run in different orders, so they may differ by rounding.
             let (here, there) = (here.unwrap(), matrix[column][row].unwrap());
             assert!((here - there).abs() <= 1e-14 * here, "{here} in row {row}, column {column}; {there}");
         }
@@ -464,7 +464,7 @@ fn an_older_output_outlives_a_failed_run() {
     }
 }
 
-/// Sends a signal to a run as soon as its unfinished file lies in the folder.
+/// Sends a signal to a run as soon as its unfinished file is in the folder.
 #[cfg(target_os = "linux")]
 fn interrupted_by(signal: &str) {
     let folder = Folder::new();
@@ -528,10 +528,10 @@ fn quiet_prints_nothing_where_a_file_is_written() {
     let run = folder.score("emb.npy -l labels.npy --quiet -o out.json");
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
     assert!(folder.exists("out.json"));
-    // Without a file there would be nothing at all.
+    // Without a file there would be no output at all.
     let shown = folder.score("emb.npy -l labels.npy --quiet").success();
     assert!(shown.contains("silhouette"), "{shown}");
-    // A gate that fails is told all the same.
+    // A failed gate is reported anyway.
     let run = folder.score("emb.npy -l labels.npy --quiet -o out.json --fail-if silhouette<2");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert!(run.stderr.contains("gate failed: silhouette<2"), "{}", run.stderr);

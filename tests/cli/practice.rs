@@ -1,5 +1,5 @@
-//! Files and commands as people have them: each ends in the number that was meant, in an error that names the cure, or in
-//! a note beside the number. `fixtures/practice/` holds the files and what is expected.
+//! Files and commands as people have them: each gives the intended number, an error with a remedy, or a note beside the
+//! number. `fixtures/practice/` has the files and the expectations.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ fn practice() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/practice")
 }
 
-/// One command and what is expected of it.
+/// A command and its expected outcome.
 struct Case {
     id: String,
     folder: PathBuf,
@@ -20,7 +20,7 @@ struct Case {
     expected: String,
 }
 
-/// The cases of a table; those of `reports` lie in a folder each, which goes away with the copy that is run in.
+/// The cases of a table; each of `reports` runs in its own folder.
 fn cases(table: &str, base: &Path) -> Vec<Case> {
     let text = fs::read_to_string(practice().join(format!("{table}.tsv"))).unwrap();
     let mut lines = text.lines();
@@ -56,7 +56,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A command line in a shell that finds the binary.
+/// Runs a command line in a shell that finds the binary.
 fn shell(command: &str, folder: &Path) -> Run {
     let binary = Path::new(env!("CARGO_BIN_EXE_embq")).parent().unwrap().to_owned();
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -77,9 +77,9 @@ fn shell(command: &str, folder: &Path) -> Run {
     }
 }
 
-/// Whether a run is what one of the alternatives says: `number X` is exit code 0 and X in the result, `note X` is exit
-/// code 0 and X beside it, `out X` is X in the result, `error X` is exit code 2 and X in the message. `&` asks for more
-/// of the same, ` or ` parts alternatives.
+/// Whether a run matches one of the alternatives: `number X` is exit code 0 and X in the result, `note X` is exit code
+/// 0 and X beside it, `out X` is X in the result, `error X` is exit code 2 and X in the message. `&` joins several
+/// requirements, ` or ` separates alternatives.
 fn fits(run: &Run, expected: &str) -> bool {
     expected.split(" or ").any(|alternative| {
         let mut last = "";
@@ -102,7 +102,7 @@ fn fits(run: &Run, expected: &str) -> bool {
     })
 }
 
-/// A command that cannot be run here: Python or jq is not there, or lacks a package.
+/// Whether a command cannot run here because Python, jq or a package is missing.
 fn needs_more(command: &str) -> bool {
     let runs = |program: &str, arguments: &[&str]| {
         let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();

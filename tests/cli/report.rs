@@ -28,9 +28,9 @@ fn a_page_needs_nothing_else() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert!(page.len() < 600_000, "{}", page.len());
-    // What is undefined has no number.
+    // Undefined values have no number.
     assert!(!page.split("<script>").next().unwrap().contains("NaN"));
-    // The page is the same for the same command.
+    // The same command gives the same page.
     let first = fs::read(folder.path("page.html")).unwrap();
     folder.embq(["report", &embeddings, "-l", &labels, "-o", "page.html", "--threads", "1"]).success();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(" --threads 1", "");
@@ -68,7 +68,7 @@ fn silhouettes_are_drawn_below_the_table() {
 #[test]
 fn suspects_are_listed_in_every_form() {
     let folder = Folder::new();
-    // The third row lies among those of b.
+    // The third row is among those of b.
     folder.matrix(
         "emb.npy",
         &[[1.0, 0.1], [1.0, 0.2], [0.1, 1.1], [1.0, 0.0], [0.1, 1.0], [0.2, 1.0], [0.0, 1.0], [0.15, 1.0]],

@@ -1,11 +1,11 @@
-//! What `embq score` shows, and what its options change.
+//! The output of `embq score`, and the effect of its options.
 
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 use crate::folder::{Folder, SIX, digits, fixture, run};
 
-/// The digits scored with more options.
+/// Scores the digits with more options.
 fn score_digits(options: &[&str]) -> crate::folder::Run {
     let arguments = digits().into_iter().chain(options.iter().map(|&option| option.to_owned()));
     Folder::new().embq(arguments)
@@ -30,7 +30,7 @@ fn assert_narrow(text: &str) {
     }
 }
 
-// The numbers are scikit-learn's: silhouette_score of the digits, with the metric named.
+// Values of scikit-learn's silhouette_score for the digits, with the metric as named.
 const COSINE: f64 = 0.266544;
 const EUCLIDEAN: f64 = 0.162943;
 
@@ -80,7 +80,7 @@ fn classes_and_their_order_are_a_choice() {
     let all = score_digits(&["--sort", "label"]).success();
     assert_eq!(listed_classes(&all), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
 
-    // Most rows first, as counted in the labels' own text file.
+    // Most rows first, as counted in the text file of labels.
     let labels = std::fs::read_to_string(fixture("digits/labels.txt")).unwrap();
     let rows = |label: &str| labels.lines().filter(|line| *line == label).count();
     let by_count = score_digits(&["--sort", "count"]).success();
@@ -96,7 +96,7 @@ fn classes_and_their_order_are_a_choice() {
     assert!(values.is_sorted_by(|left, right| left >= right), "{values:?}");
 }
 
-/// Two dimensions with a class for each angle: every class has `rows` rows.
+/// Two dimensions with each class at a different angle and `rows` rows per class.
 fn around_a_circle(folder: &Folder, labels: &[String], rows: usize) {
     let n = labels.len() * rows;
     let mut values = Vec::new();
@@ -145,14 +145,14 @@ fn labels_of_all_kinds_stay_in_their_cells() {
     let hostile = |character: char| character != '\n' && character.is_control() || character == '\u{202e}';
     assert!(!table.contains(hostile), "{table:?}");
     assert_eq!(listed_classes(&table).len(), labels.len(), "{table}");
-    // Colour on must not let a label's own escapes through either.
+    // Colour must not let a label's own escapes through either.
     let mut command = folder.command();
     command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").args(["score", "emb.npy", "-l", "labels.csv"]);
     let coloured = run(&mut command).success();
     assert!(!coloured.contains("\u{1b}[31mred"), "{coloured:?}");
     let markdown = folder.score("emb.npy -l labels.csv --format markdown").success();
     assert!(!markdown.contains(hostile), "{markdown:?}");
-    // JSON and CSV hold the labels as they are.
+    // JSON and CSV contain the labels unchanged.
     let json = folder.score("emb.npy -l labels.csv --format json").json();
     let mut found: Vec<&str> =
         json["classes"].as_array().unwrap().iter().map(|class| class["label"].as_str().unwrap()).collect();
@@ -171,7 +171,7 @@ fn colours_come_when_they_are_wanted() {
     command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").args(digits());
     let coloured = run(&mut command).success();
     assert!(coloured.contains("\u{1b}["), "{coloured:?}");
-    // To a pipe there are none, as nobody asked.
+    // A pipe gets none by default.
     let mut command = folder.command();
     command.env_remove("NO_COLOR").args(digits());
     assert_eq!(run(&mut command).success().replace(char::is_numeric, ""), plain.replace(char::is_numeric, ""));
@@ -216,7 +216,7 @@ fn row_weights_weigh_the_mean() {
         assert!((left - right).abs() <= 1e-9 * left.abs(), "{name}: {left} {right}");
     }
     assert_ne!(plain["settings"], ones["settings"]);
-    // The mean over rows is weighted; the scores of the rows are read back to tell.
+    // The mean over rows is weighted, which the scores of the rows confirm.
     let weights = [1.0, 2.0, 3.0, 1.0, 1.0, 4.0];
     folder.floats("w.npy", &weights);
     let line = "emb.npy -l labels.npy --row-weights w.npy --rows-out rows.csv --format json";
@@ -277,7 +277,7 @@ fn a_batch_size_adds_the_loss_of_batches() {
     for name in ["batch_loss", "batch_loss_std", "batches", "batches_skipped", "batch_without_positive"] {
         assert!(json["metrics"][name].is_number(), "{name} in {:?}", names(&json));
     }
-    // 1797 rows fill 7 batches of 256, and some are left.
+    // 1797 rows fill 7 batches of 256, with some left over.
     let batches = json["metrics"]["batches"].as_f64().unwrap() + json["metrics"]["batches_skipped"].as_f64().unwrap();
     assert!(batches == 7.0 || batches == 8.0, "{batches}");
     assert_eq!(json, with("0"));
@@ -291,7 +291,7 @@ fn an_automatic_temperature_looks_at_two_classes() {
     assert!((competitors - 2.0).abs() < 0.01, "{competitors}");
     let temperature = json["settings"]["temperature"].as_f64().unwrap();
     assert!(temperature > 0.0 && temperature < 0.1, "{temperature}");
-    // The temperature that was found, given by hand, is the same run.
+    // Giving the temperature that was found by hand gives the same result.
     let by_hand = score_digits(&["--temperature", &temperature.to_string(), "--format", "json"]).json();
     assert_eq!(by_hand["metrics"], json["metrics"]);
 }

@@ -1,4 +1,4 @@
-//! `embq watch` on a folder that fills.
+//! `embq watch` on a folder that is being filled.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -9,7 +9,7 @@ use ndarray::Array2;
 
 use crate::folder::Folder;
 
-/// Two classes that lie `apart`.
+/// Two classes at distance `apart`.
 fn write(path: &Path, apart: f64) {
     let rows = Array2::from_shape_fn((40, 3), |(row, k)| {
         let noise = ((row * 37 + k * 101) % 17) as f64 / 17.0 - 0.5;

@@ -1,4 +1,4 @@
-"""How well does a space of embeddings separate the classes of its rows?
+"""Measure how well embeddings separate the classes of their rows.
 
     >>> import numpy as np
     >>> import embq
@@ -7,11 +7,12 @@
     >>> round(r.silhouette, 4)
     0.9823
 
-`score` gives every metric by its name, with tables of the classes and rows; `compare` tells whether one embedding is better
-than another, `similarity` how alike two spaces are, `suspects` which rows are likely mislabelled, and `silhouette_loss` has the gradient. `silhouette_samples`,
-`silhouette_score`, `davies_bouldin_score` and `calinski_harabasz_score` take the place of scikit-learn's.
+`score` computes metrics, with tables of the classes and rows; `compare` tells whether one embedding is better than
+another, `similarity` how alike two spaces are, `suspects` finds rows that are likely mislabelled, and `silhouette_loss`
+returns a loss with its gradient. `silhouette_samples`, `silhouette_score`, `davies_bouldin_score` and
+`calinski_harabasz_score` are drop-in replacements for scikit-learn's.
 
-The numbers are those of the program ``embq``, which comes with the package, to the last bit.
+All numbers are bitwise identical to those of the program ``embq``, which comes with the package.
 """
 
 from ._drop_ins import (

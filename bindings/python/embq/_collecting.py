@@ -1,4 +1,4 @@
-"""What the callbacks have in common: rows that come batch by batch, and embq's numbers of them."""
+"""Shared by the callbacks: collects rows batch by batch and scores them."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Scorer:
             raise TypeError(f"log must be a list of names, not {log!r}; [{log!r}] is one")
         self.log = None if log is None else list(log)
         self.on_failure = on_failure
-        # A progress bar of its own would be drawn into that of the training.
+        # A second progress bar would interfere with that of the training.
         self.options: dict[str, Any] = {"progress": False, **options}
 
     def __call__(self, parts: Iterable[Collected]) -> tuple[Any, dict[str, float]]:
-        """The result, None if the rows cannot be scored, and the numbers to log, without those that are undefined."""
+        """The result, or None if the rows cannot be scored, and the numbers to log, without undefined ones."""
         import embq
 
         arrays = [part.arrays() for part in parts if part.embeddings]
@@ -61,7 +61,7 @@ class Scorer:
         except ValueError as error:
             if self.on_failure == "raise":
                 raise
-            # A model that has collapsed early is no reason to lose the training.
+            # A model that collapsed early should not abort the training.
             warnings.warn(f"embq could not score these embeddings: {error}", RuntimeWarning, stacklevel=2)
             return None, {}
         metrics: Mapping[str, float | None] = result.metrics
@@ -76,7 +76,7 @@ class Scorer:
 
 
 def gathered(collected: Collected) -> list[Collected] | None:
-    """What each process has, in the first; None in the others."""
+    """The collected rows of every process, on the first; None on the others."""
     if not _in_process_group():
         return [collected]
     parts: list[Any] | None = None
@@ -87,9 +87,9 @@ def gathered(collected: Collected) -> list[Collected] | None:
 
 
 def scored_in_first_process(scorer: Scorer, parts: Iterable[Collected] | None) -> tuple[Any, dict[str, float]]:
-    """The result, in the first process, and the numbers, in all: so each logs and compares the same.
+    """The result, on the first process only, and the numbers, on all, so that each logs and compares the same.
 
-    `parts` is None in all but the first.
+    `parts` is None on all but the first.
     """
     result: Any = None
     outcome: list[Any] = [{}]
@@ -99,7 +99,7 @@ def scored_in_first_process(scorer: Scorer, parts: Iterable[Collected] | None) -
     except Exception as error:
         if not _in_process_group():
             raise
-        # To be raised in every process, since the others wait for this one.
+        # Raised in every process below, because the others wait for this one.
         outcome[0] = error
     if _in_process_group():
         torch.distributed.broadcast_object_list(outcome)
@@ -113,10 +113,10 @@ def _in_process_group() -> bool:
 
 
 def _array(values: Any) -> np.ndarray[Any, Any]:
-    """A NumPy array of its own memory."""
+    """A NumPy array that owns its memory."""
     if hasattr(values, "detach"):
         values = values.detach()
-        # NumPy knows no bfloat16.
+        # NumPy has no bfloat16.
         if values.is_floating_point() and values.element_size() < 4:
             values = values.float()
         values = values.cpu().numpy()

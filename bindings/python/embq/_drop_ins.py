@@ -1,4 +1,4 @@
-"""Functions of scikit-learn by the same names, for a change of the import."""
+"""Drop-in replacements for functions of scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def _labels(labels: Any, rows: Any) -> _embq.Labels:
-    """Labels, with what scikit-learn demands of their number."""
+    """Labels, checked like scikit-learn checks their number."""
     found = _inputs.labels(labels, "labels")
     if isinstance(found, str):
-        raise _inputs.error(f"labels: {labels!r} is no label for each row", "embq.score reads files")
+        raise _inputs.error(f"labels: {labels!r} is not one label per row", "embq.score reads files")
     if rows is not None and len(found) != rows:
         raise _embq.InputError(f"Found input variables with inconsistent numbers of samples: [{rows}, {len(found)}]")
     if not 1 < found.classes() < len(found):
@@ -31,7 +31,7 @@ def _labels(labels: Any, rows: Any) -> _embq.Labels:
 def _evaluated(X: Any, labels: Any, metric: str, metrics: str, n_jobs: int | None) -> _embq.Evaluated:
     rows = _inputs.rows(X, "X")
     if isinstance(rows, str):
-        raise _inputs.error(f"X: {X!r} is no matrix", "embq.score reads files")
+        raise _inputs.error(f"X: {X!r} is not a matrix", "embq.score reads files")
     count = len(rows[0]) if len(rows) == 3 else len(rows[0]) - 1
     with watched(n_jobs, None) as manner:
         return _embq.score(
@@ -62,7 +62,7 @@ def _check_diagonal(X: Any) -> None:
 def silhouette_samples(
     X: Any, labels: Any, *, metric: str = "euclidean", n_jobs: int | None = None, **kwds: Any
 ) -> NDArray[np.float64]:
-    """The silhouette of each row, in the place of ``sklearn.metrics.silhouette_samples``.
+    """The silhouette of each row, as ``sklearn.metrics.silhouette_samples``.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ def silhouette_samples(
     labels : array-like of shape (n_samples,)
         The label of each row.
     metric : str, default="euclidean"
-        As in scikit-learn Euclidean, unlike `score`; ``"cosine"`` and ``"sqeuclidean"`` take seconds where the others take
-        hours. Also ``"manhattan"``, ``"cityblock"``, ``"l1"``, ``"l2"`` and ``"precomputed"``.
+        Euclidean by default as in scikit-learn, unlike `score`; ``"cosine"`` and ``"sqeuclidean"`` take seconds where
+        the others take hours. Also ``"manhattan"``, ``"cityblock"``, ``"l1"``, ``"l2"`` and ``"precomputed"``.
     n_jobs : int, default=None
-        Threads, as in `score`.
+        The number of threads, as in `score`.
     **kwds
-        Nothing: the parameters of other distances are refused.
+        Not supported: distances have no parameters.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def silhouette_samples(
     Raises
     ------
     InputError
-        A ``ValueError``, where scikit-learn raises one.
+        A ``ValueError``, in the same cases as in scikit-learn.
 
     References
     ----------
@@ -118,7 +118,7 @@ def silhouette_score(
     n_jobs: int | None = None,
     **kwds: Any,
 ) -> float:
-    """The mean silhouette, in the place of ``sklearn.metrics.silhouette_score``.
+    """The mean silhouette, as ``sklearn.metrics.silhouette_score``.
 
     Parameters
     ----------
@@ -127,15 +127,15 @@ def silhouette_score(
     labels : array-like of shape (n_samples,)
         The label of each row.
     metric : str, default="euclidean"
-        As in `silhouette_samples`: Euclidean as in scikit-learn, unlike `score`.
+        As in `silhouette_samples`: Euclidean by default as in scikit-learn, unlike `score`.
     sample_size : int, default=None
-        The mean over so many rows and their distances among themselves. embq takes all rows in about the time of a sample.
+        Use only this many rows and the distances between them. embq scores all rows in about the time of a sample.
     random_state : int or RandomState, default=None
-        Seed of the sample, the same one as in scikit-learn.
+        The seed of the sample, which is the same as scikit-learn's.
     n_jobs : int, default=None
-        Threads, as in `score`.
+        The number of threads, as in `score`.
     **kwds
-        Nothing: the parameters of other distances are refused.
+        Not supported: distances have no parameters.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def silhouette_score(
     Raises
     ------
     InputError
-        A ``ValueError``, where scikit-learn raises one.
+        A ``ValueError``, in the same cases as in scikit-learn.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def silhouette_score(
 
 
 def davies_bouldin_score(X: Any, labels: Any, *, n_jobs: int | None = None) -> float:
-    """The Davies-Bouldin index, in the place of ``sklearn.metrics.davies_bouldin_score``.
+    """The Davies-Bouldin index, as ``sklearn.metrics.davies_bouldin_score``.
 
     Parameters
     ----------
@@ -174,18 +174,18 @@ def davies_bouldin_score(X: Any, labels: Any, *, n_jobs: int | None = None) -> f
     labels : array-like of shape (n_samples,)
         The label of each row.
     n_jobs : int, default=None
-        Threads, as in `score`.
+        The number of threads, as in `score`.
 
     Returns
     -------
     float
-        From 0, lower is better. A pair of classes with the same mean is passed over as in scikit-learn; `score` calls the
-        index undefined there.
+        At least 0, lower is better. A pair of classes with the same mean is skipped as in scikit-learn; in `score`, the
+        index is then undefined.
 
     Raises
     ------
     InputError
-        A ``ValueError``, where scikit-learn raises one.
+        A ``ValueError``, in the same cases as in scikit-learn.
 
     References
     ----------
@@ -202,7 +202,7 @@ def davies_bouldin_score(X: Any, labels: Any, *, n_jobs: int | None = None) -> f
 
 
 def _davies_bouldin_of_distinct_means(X: Any, labels: Any) -> float:
-    """As scikit-learn: two classes with the same mean are as if they were infinitely far apart."""
+    """As in scikit-learn, two classes with the same mean count as infinitely far apart."""
     import numpy as np
 
     X = np.asarray(X.todense() if hasattr(X, "todense") else X, dtype=np.float64)
@@ -218,7 +218,7 @@ def _davies_bouldin_of_distinct_means(X: Any, labels: Any) -> float:
 
 
 def calinski_harabasz_score(X: Any, labels: Any, *, n_jobs: int | None = None) -> float:
-    """The Calinski-Harabasz index, in the place of ``sklearn.metrics.calinski_harabasz_score``.
+    """The Calinski-Harabasz index, as ``sklearn.metrics.calinski_harabasz_score``.
 
     Parameters
     ----------
@@ -227,18 +227,18 @@ def calinski_harabasz_score(X: Any, labels: Any, *, n_jobs: int | None = None) -
     labels : array-like of shape (n_samples,)
         The label of each row.
     n_jobs : int, default=None
-        Threads, as in `score`.
+        The number of threads, as in `score`.
 
     Returns
     -------
     float
-        From 0, higher is better. 1 where every row lies on its class mean as in scikit-learn; `score` calls the index
-        undefined there.
+        At least 0, higher is better. 1 if every row equals its class mean, as in scikit-learn; in `score`, the index is
+        then undefined.
 
     Raises
     ------
     InputError
-        A ``ValueError``, where scikit-learn raises one.
+        A ``ValueError``, in the same cases as in scikit-learn.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The extension. Defaults and documentation are those of the functions in Python around it."""
+"""The extension. Defaults and documentation are in the Python functions that wrap it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, TypedDict

@@ -1,4 +1,4 @@
-"""The functions of the module: parameters are put in order here, and documented."""
+"""The public functions, which document their parameters and convert them for the extension."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METRIC_NAMES = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
 
 
 def metric_name(metric: str, distance: str | None = None) -> str:
-    """The distance that `metric` or its alias names."""
+    """The distance named by `metric` or its alias."""
     name = distance if distance is not None else metric
     if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _inputs.error(
@@ -48,7 +48,7 @@ def measure_parameters(
     precision: str | None = None,
     random_state: int | None = 0,
 ) -> dict[str, Any]:
-    """How rows are measured, as the extension takes it."""
+    """The parameters of distances and scores, as the extension takes them."""
     if isinstance(temperature, str) and temperature != "auto":
         raise _inputs.error(f"temperature: unknown value {temperature!r}", 'a number from 1e-6 to 1e6, or "auto"')
     return {
@@ -81,7 +81,7 @@ def wanted_parameters(
     matrix: bool = False,
     hash: bool = False,
 ) -> dict[str, Any]:
-    """What is computed, as the extension takes it."""
+    """The parameters of what to compute, as the extension takes them."""
     return {
         "metrics": [part for name in names(metrics) for part in name.split(",")],
         "k": [int(k)] if not hasattr(k, "__iter__") else [int(number) for number in k],
@@ -109,7 +109,7 @@ def choice_parameters(
     min_class_size: int | None = None,
     subsample: int | None = None,
 ) -> dict[str, Any]:
-    """Which rows take part, as the extension takes it."""
+    """The parameters of the choice of rows, as the extension takes them."""
     return {
         "ignore_label": names(ignore_label),
         "include": names(include),
@@ -160,85 +160,87 @@ def score(
     ----------
     X : array-like of shape (n_samples, n_features), or path
         The embeddings: a NumPy array, a torch tensor, a polars or pandas table, a polars ``Array`` or Arrow
-        ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory is read in
-        place, anything else is converted a block of rows at a time. With ``metric="precomputed"``, distances of shape
-        (n_samples, n_samples). A path is read by the rules of the program, for example ``"emb.parquet"`` or
+        ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory are read
+        in place, anything else is converted one block of rows at a time. With ``metric="precomputed"``, distances of
+        shape (n_samples, n_samples). A path is read as by the program, for example ``"emb.parquet"`` or
         ``"data.csv:f0..f127"``.
     y : array-like of shape (n_samples,), or path
-        The label of each row: integers, strings, booleans, or a categorical column. A path, or a column of the file of
-        ``X``, as the program reads it.
+        The label of each row: integers, strings, booleans, or a categorical column. Also a path, or a column of the
+        file of ``X``, as in the program.
     metric : str, default="cosine"
         ``"cosine"``, ``"euclidean"``, ``"sqeuclidean"``, ``"manhattan"``, ``"hamming"`` (share of bits that differ) or
         ``"precomputed"``.
     distance : str, default=None
-        The same as ``metric``, by the name it has in the program.
+        The same as ``metric``, under the name of the program's option.
     metrics : str or iterable of str, default="usual"
-        Names of metrics and families (``embq metrics`` lists them): ``"usual"`` are the silhouettes and separation, others
-        are ``"retrieval"``, ``"validity"``, ``"spectrum"``, ``"contrastive"``, ``"collapse"``, ``"single_cell"``, ``"all"``.
+        Names of metrics and families (listed by ``embq metrics``): ``"usual"`` means the silhouettes and separation;
+        others are ``"retrieval"``, ``"validity"``, ``"spectrum"``, ``"contrastive"``, ``"collapse"``, ``"single_cell"``
+        and ``"all"``.
     k : int or iterable of int, default=(1, 5, 10)
-        Numbers of neighbours, or of components, for metrics that are given at some.
+        Numbers of neighbours, or of components, for the metrics that need one.
     temperature : float or "auto", default=0.1
-        Temperature of the soft silhouette in units of the distance, from 1e-6 to 1e6; ``"auto"`` finds the one at which
-        the soft minimum averages over 2 classes.
+        The temperature of the soft silhouette in units of the distance, from 1e-6 to 1e6; ``"auto"`` finds the one at
+        which the soft minimum averages over 2 classes.
     softmin : {"weighted", "lse", "hard", "mean"}, default="weighted"
         The soft minimum over competing classes.
     softmax : {"lse", "hard"}, default="lse"
         The smooth maximum of a and b.
     gallery : tuple of (X, y), default=None
-        Rows among which the metrics of retrieval look for neighbours, instead of among ``X`` itself.
+        The rows in which retrieval metrics search for neighbours, instead of ``X`` itself.
     exclude_identical : bool, default=False
-        Whether a row of the gallery that is the query itself is left out for that query.
+        Whether to exclude a gallery row from the neighbours of a query if it is the query itself.
     batch : array-like of shape (n_samples,), default=None
         The batch of each row, for ``asw_batch`` and ``bras``.
     batch_size : int, default=None
-        Also the loss in shuffled batches of so many rows, as a training run sees it.
+        If given, also compute the loss in shuffled batches of this many rows, as in training.
     sample : int, default=None
-        Rows from which ``uniformity`` takes its pairs; all by default.
+        The number of rows from which ``uniformity`` takes its pairs; all by default.
     intervals : bool, default=False
-        Whether silhouettes and mean distances get 95 % intervals.
+        Whether to compute 95 % intervals of silhouettes and mean distances.
     class_intervals : bool, default=False
-        Whether every class gets intervals, also where that takes long.
+        Whether to compute intervals for every class even if that takes long.
     matrix : bool, default=False
-        Whether the mean distances between all classes are kept, as ``r.matrix``.
+        Whether to keep the mean distances between all classes as ``r.matrix``.
     sample_weight : array-like of shape (n_samples,), default=None
-        A positive weight for each row.
+        A positive weight per row.
     invalid : {"raise", "drop"}, default="raise"
-        What happens to rows with NaN or infinite values, and to zero vectors under cosine.
+        What to do with rows with NaN or infinite values, and with zero vectors under cosine.
     missing : {"raise", "drop"}, default="raise"
-        What happens to rows without a label (None, NaN, NA, empty text).
+        What to do with rows without a label (None, NaN, NA, empty text).
     ignore_label, include, exclude : label or iterable of labels, default=None
-        Labels whose rows are left out; the only ones that take part; classes that are left out and have to be there.
+        Labels to ignore; the only labels to include; labels to exclude, which must exist.
     min_class_size : int, default=None
-        Classes with fewer rows are left out.
+        Leave out classes with fewer rows.
     subsample : int, default=None
-        Score only so many rows, drawn class by class; their distances are to all rows.
+        Score only this many rows, sampled by class; their distances are still to all rows.
     precision : {"float32", "float64"}, default=None
-        Precision of the products; float64 for float64 and wide integers, float32 for the rest. Sums are float64.
+        The precision of products; by default float64 for float64 and wide integers, and float32 otherwise. Sums are
+        always float64.
     random_state : int, default=0
-        Seed of the shuffle, the sample, the subsample and the intervals.
+        The seed of the shuffle, the sample, the subsample and the intervals.
     hash : bool, default=False
-        Whether the result holds a hash of the embeddings.
+        Whether to include a hash of the embeddings in the result.
     n_jobs : int, default=None
-        Threads; ``None`` is what the environment variable ``EMBQ_THREADS`` says, or all cores, -1 is all cores. The result
-        is the same for any number.
+        The number of threads; ``None`` means the environment variable ``EMBQ_THREADS`` or else all cores, and -1 all
+        cores. The result is the same for any number.
     progress : bool, default=None
-        Whether a progress bar is shown (by tqdm); by default where standard error is a terminal or a notebook.
+        Whether to show a progress bar (by tqdm); by default if standard error is a terminal or a notebook.
 
     Returns
     -------
     Result
-        Every metric by its name, and tables of classes and rows.
+        All metrics by name, and tables of classes and rows.
 
     Raises
     ------
     InputError
         A ``ValueError`` that says what is wrong, where, and what to do about it.
     KeyboardInterrupt
-        Ctrl-C ends the work within a second.
+        Within a second of Ctrl-C.
 
     See Also
     --------
-    silhouette_score : scikit-learn's function of the same name, by the same arithmetic.
+    silhouette_score : Drop-in replacement for scikit-learn's function, with the same arithmetic.
 
     References
     ----------
@@ -310,7 +312,7 @@ def compare(
     n_jobs: int | None = None,
     progress: bool | None = None,
 ) -> Comparison:
-    """Compare embeddings of the same rows: is one better than another, or can that be chance?
+    """Compare embeddings of the same rows: is one better than another, or could it be chance?
 
     Parameters
     ----------
@@ -319,9 +321,9 @@ def compare(
     y : array-like of shape (n_samples,)
         The label of each row.
     names : sequence of str, default=None
-        What the checkpoints are called; "baseline", "candidate" or "candidate 1", ... by default.
+        The names of the checkpoints; by default "baseline", "candidate" or "candidate 1", ...
     allow_mismatch : bool, default=False
-        Whether checkpoints are compared that differ in the rows that take part.
+        Whether to compare checkpoints whose rows differ.
     metric, distance, metrics, k, temperature, softmin, softmax, batch_size, sample_weight, invalid, missing, \
 ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs, progress
         As in `score`. A temperature of ``"auto"`` is found on the baseline.
@@ -329,21 +331,21 @@ ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs,
     Returns
     -------
     Comparison
-        For each candidate and metric the difference, its 95 % interval, p-values and a verdict.
+        For each candidate and metric, the difference, its 95 % interval, p-values and a verdict.
 
     Raises
     ------
     InputError
-        As `score`, and checkpoints that cannot be compared.
+        As in `score`, or if the checkpoints cannot be compared.
 
     See Also
     --------
-    score : One of them alone.
+    score : Evaluates a single one.
 
     Notes
     -----
-    Differences are paired row by row; p-values are those of random signs, corrected by Holm for the number of candidates.
-    docs/comparing.md says how, and what to make of them.
+    Differences are paired row by row; p-values come from random sign flips, corrected by Holm's method for the number
+    of candidates. See docs/comparing.md for how they are computed and what they mean.
 
     Examples
     --------
@@ -367,7 +369,7 @@ ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs,
         names = ["baseline"] + (["candidate"] if count == 2 else [f"candidate {number}" for number in range(1, count)])
     names = [str(name) for name in names]
     if len(names) != count or len(set(names)) != count:
-        raise _inputs.error(f"names: {len(names)} names for {count} checkpoints, or one name twice", "give each checkpoint a name of its own")
+        raise _inputs.error(f"names: {len(names)} names for {count} checkpoints, or one name twice", "give each checkpoint a different name")
     with watched(n_jobs, progress) as manner:
         raw = _embq.compare(
             [_inputs.rows(X, name) for X, name in zip(checkpoints, names)],
@@ -402,7 +404,7 @@ def suspects(
     n_jobs: int | None = None,
     progress: bool | None = None,
 ) -> Suspects:
-    """Find the rows that are likely mislabelled, by what their neighbours and their distances to all classes say.
+    """Find the rows that are likely mislabelled, from their neighbours and their distances to all classes.
 
     Parameters
     ----------
@@ -411,25 +413,25 @@ def suspects(
     y : array-like of shape (n_samples,), or path
         The label of each row.
     neighbours : int, default=10
-        How many nearest neighbours vote.
+        The number of nearest neighbours that vote.
     ids, text : array-like of shape (n_samples,), default=None
-        What the rows are called, and what they say, shown beside them.
+        The ids and texts of the rows, shown in the table.
     metric, distance, invalid, missing, ignore_label, include, exclude, min_class_size, precision, n_jobs, progress
         As in `score`.
 
     Returns
     -------
     Suspects
-        A table of rows, most suspicious first, with the label that each looks like.
+        A table of rows, most suspicious first, with the label that each most resembles.
 
     Raises
     ------
     InputError
-        As `score`.
+        As in `score`.
 
     Notes
     -----
-    docs/suspects.md says how rows are ranked, and how many flipped labels are found on real sets.
+    See docs/suspects.md for how rows are ranked, and how many flipped labels are found on real sets.
 
     Examples
     --------
@@ -441,7 +443,7 @@ def suspects(
     ([2], ['cat'])
     """
     if int(neighbours) < 1:
-        raise _inputs.error(f"neighbours is {neighbours}", "at least one neighbour has to vote")
+        raise _inputs.error(f"neighbours is {neighbours}", "use at least one neighbour")
     with watched(n_jobs, progress) as manner:
         raw = _embq.suspects(
             _inputs.rows(X, "X"),
@@ -546,7 +548,7 @@ def silhouette_loss(
     y : array-like of shape (n_samples,)
         The label of each row.
     temperature : float or "auto", default=0.1
-        Temperature in units of the distance, from 1e-6 to 1e6.
+        The temperature in units of the distance, from 1e-6 to 1e6.
     metric : {"cosine", "sqeuclidean", "euclidean"}, default="cosine"
         The distance; the others have no gradient.
     distance, softmin, softmax, invalid, missing, ignore_label, precision, n_jobs, progress
@@ -557,16 +559,16 @@ def silhouette_loss(
     loss : float
         From 0 (well separated) to 2.
     gradient : ndarray of shape (n_samples, n_features)
-        The derivative of the loss with respect to ``X``, in the precision of the products; 0 for rows that are left out.
+        The derivative of the loss with respect to ``X``, in the precision of the products; 0 for rows left out.
 
     Raises
     ------
     InputError
-        As `score`.
+        As in `score`.
 
     Notes
     -----
-    docs/gradients.md has the formulas. The loss for PyTorch is a module of its own.
+    docs/gradients.md has the formulas. For PyTorch, use the losses in ``embq.torch``.
 
     Examples
     --------
@@ -591,7 +593,7 @@ def silhouette_loss(
 
 
 def read_json(source: Any) -> Result | Comparison | Suspects:
-    """Read a result that `Result.to_json` or the program wrote.
+    """Read a result written by `Result.to_json` or the program.
 
     Parameters
     ----------
@@ -601,12 +603,12 @@ def read_json(source: Any) -> Result | Comparison | Suspects:
     Returns
     -------
     Result, Comparison or Suspects
-        What the JSON is of. A `Result` has no rows then.
+        The result in the JSON. A `Result` then has no rows.
 
     Raises
     ------
     InputError
-        What is not a result of embq.
+        If the source is not a result of embq.
 
     Examples
     --------

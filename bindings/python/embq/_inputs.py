@@ -1,4 +1,4 @@
-"""From what people have in Python to what the extension takes: arrays without a copy where that is possible."""
+"""Convert Python inputs for the extension, without copying arrays where possible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ELEMENT_TYPES = {
 
 
 def error(problem: str, tip: str) -> InputError:
-    """An error in the form of those of the extension."""
+    """An error in the same form as those of the extension."""
     return InputError(f"{problem}\n  tip: {tip}")
 
 
@@ -48,7 +48,7 @@ def _package(value: Any) -> str:
 
 
 def rows(value: Any, name: str = "X") -> Rows:
-    """Embeddings as the extension takes them: a path, or a matrix with the type of its elements."""
+    """Embeddings as the extension takes them: a path, or a matrix with its element type."""
     if isinstance(value, (str, os.PathLike)):
         return str(os.fspath(value))  # pyright: ignore[reportUnknownArgumentType]
     import numpy as np
@@ -70,7 +70,7 @@ def rows(value: Any, name: str = "X") -> Rows:
         try:
             array = np.asarray(value)
         except ValueError as problem:
-            raise error(f"{name}: rows of different lengths are no matrix ({problem})", "give every row as many numbers")
+            raise error(f"{name}: rows of different lengths are not a matrix ({problem})", "give all rows the same length")
     return _matrix(array, element_type, name)
 
 
@@ -85,7 +85,7 @@ def _matrix(array: Array, element_type: str | None, name: str) -> tuple[Array, s
             raise error(shape, f"{name}.reshape(-1, 1) is one dimension, {name}.reshape(1, -1) one row")
         if array.ndim == 3:
             raise error(shape, f"make one vector of each row first: {name}.mean(axis=1) pools its tokens")
-        raise error(shape, f"{name}.reshape({len(array) if array.ndim else 1}, -1) has one row for each of the first axis")
+        raise error(shape, f"{name}.reshape({len(array) if array.ndim else 1}, -1) has one row per entry of the first axis")
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
@@ -112,10 +112,10 @@ def _stacked(vectors: list[Any], name: str) -> Array:
     length = len(vectors[0])
     for row, vector in enumerate(vectors):
         if vector is None or not hasattr(vector, "__len__"):
-            raise error(f"{name}: row {row} is no vector: {vector!r}", "leave these rows and their labels out")
+            raise error(f"{name}: row {row} is not a vector: {vector!r}", "leave these rows and their labels out")
         if len(vector) != length:
             raise error(
-                f"{name}: row {row} has {len(vector)} values, and row 0 has {length}", "give every row as many numbers"
+                f"{name}: row {row} has {len(vector)} values, and row 0 has {length}", "give all rows the same length"
             )
     return np.stack([np.asarray(vector) for vector in vectors])
 
@@ -126,7 +126,7 @@ def _sparse(value: Any, name: str) -> Rows:
     matrix = value.tocsr()
     element_type = _ELEMENT_TYPES.get(matrix.dtype.name)
     if element_type is None or matrix.ndim != 2:
-        raise error(f"{name}: a sparse {matrix.dtype} array of shape {matrix.shape} is no embeddings", f"{name}.toarray()")
+        raise error(f"{name}: a sparse {matrix.dtype} array of shape {matrix.shape} cannot be used as embeddings", f"{name}.toarray()")
     return (
         np.ascontiguousarray(matrix.indptr, dtype=np.int64),
         np.ascontiguousarray(matrix.indices, dtype=np.int64),
@@ -168,7 +168,7 @@ def _polars(value: Any, name: str) -> Array:
         lengths = value.list.len()
         if lengths.n_unique() > 1:
             row = (lengths != lengths[0]).arg_max()
-            raise error(f"{name}: row {row} has {lengths[row]} values, and row 0 has {lengths[0]}", "give every row as many numbers")
+            raise error(f"{name}: row {row} has {lengths[row]} values, and row 0 has {lengths[0]}", "give all rows the same length")
         value = value.list.to_array(lengths[0] if len(lengths) else 1)
     return np.asarray(value.to_numpy())
 
@@ -192,7 +192,7 @@ def _arrow(value: Any, name: str) -> Array:
         wrong = np.flatnonzero(lengths != lengths[:1])
         if len(wrong):
             row = int(wrong[0])
-            raise error(f"{name}: row {row} has {lengths[row]} values, and row 0 has {lengths[0]}", "give every row as many numbers")
+            raise error(f"{name}: row {row} has {lengths[row]} values, and row 0 has {lengths[0]}", "give all rows the same length")
         return _arrow_column(value.flatten()).reshape(len(value), int(lengths[0]) if len(lengths) else 0)
     return _arrow_column(value)
 
@@ -248,8 +248,8 @@ def _numpy_labels(array: Array, name: str) -> Labels:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array.ravel()
     if array.ndim != 1:
-        tip = f"{name}.argmax(axis=1) is the class of each row" if array.ndim == 2 else "give one label for each row"
-        raise error(f"{name}: expected one label for each row, found shape {array.shape}", tip)
+        tip = f"{name}.argmax(axis=1) is the class of each row" if array.ndim == 2 else "give one label per row"
+        raise error(f"{name}: expected one label per row, found shape {array.shape}", tip)
     kind = array.dtype.kind
     if kind == "b":
         return Labels.from_booleans(name, array)
@@ -339,5 +339,5 @@ def weights(value: Any, name: str = "sample_weight") -> str | NDArray[np.float64
         value = value.detach().cpu()
     array = np.asarray(value, dtype=np.float64)
     if array.ndim != 1:
-        raise error(f"{name}: expected one weight for each row, found shape {array.shape}", f"{name}.ravel()")
+        raise error(f"{name}: expected one weight per row, found shape {array.shape}", f"{name}.ravel()")
     return array

@@ -1,4 +1,4 @@
-"""Progress bars by tqdm, where somebody can see them."""
+"""Progress bars by tqdm, where a user can see them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ._embq import Manner
 
 _PATIENCE = 0.5
-"""Seconds: work that is over sooner is not worth a bar."""
+"""Seconds: a call that ends sooner shows no bar."""
 
 
 class _Bars:
-    """A bar for each stage of the work."""
+    """One bar per stage."""
 
     def __init__(self) -> None:
         self.wanted = True
@@ -50,7 +50,7 @@ class _Bars:
 
 
 def _is_seen() -> bool:
-    """Whether somebody looks at standard error, or at a notebook."""
+    """Whether standard error is a terminal or a notebook."""
     if "ipykernel" in sys.modules:
         return True
     try:
@@ -60,7 +60,7 @@ def _is_seen() -> bool:
 
 
 class watched:
-    """How the extension is to work: on how many threads, and whom it tells how far it is."""
+    """How the extension runs: the number of threads and the progress callback."""
 
     def __init__(self, n_jobs: int | None, progress: bool | None) -> None:
         wanted = _is_seen() if progress is None else bool(progress)

@@ -1,4 +1,4 @@
-"""Results that a person and a program can both read."""
+"""Results, for people and programs to read."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _SHOWN = 10
 
 
 class Table:
-    """A table: columns by name, each a NumPy array.
+    """A table of named columns, each a NumPy array.
 
-    Columns are items (``table["silhouette"]``) and attributes (``table.silhouette``). A number that is undefined is NaN.
+    Columns are items (``table["silhouette"]``) and attributes (``table.silhouette``). Undefined numbers are NaN.
 
     Examples
     --------
@@ -88,13 +88,13 @@ class Table:
         return pandas.DataFrame(self._columns)
 
     def to_polars(self) -> Any:
-        """The table as a ``polars.DataFrame``, undefined numbers as null."""
+        """The table as a ``polars.DataFrame``, with null for undefined numbers."""
         import polars
 
         return polars.DataFrame({name: polars.Series(name, _plain(column)) for name, column in self._columns.items()}).fill_nan(None)
 
     def to_arrow(self) -> Any:
-        """The table as a ``pyarrow.Table``, undefined numbers as null."""
+        """The table as a ``pyarrow.Table``, with null for undefined numbers."""
         import pyarrow
 
         return pyarrow.table({name: pyarrow.array(_plain(column), from_pandas=True) for name, column in self._columns.items()})
@@ -156,7 +156,7 @@ def _objects(values: list[Any]) -> NDArray[Any]:
 
 
 def _write(text: str, path: str | os.PathLike[str] | None) -> None:
-    """Writes a file beside its place, so that it is there whole or not at all."""
+    """Write a file under a temporary name and rename it, so that it is complete or absent."""
     if path is None:
         return
     target = os.fspath(path)
@@ -172,11 +172,11 @@ def _write(text: str, path: str | os.PathLike[str] | None) -> None:
 
 
 class Result:
-    """What `score` found.
+    """The result of `score`.
 
-    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. One that is undefined
-    is ``None``, with the reason among ``r.warnings``. ``print(r)`` shows the table of the terminal; in a notebook the result
-    shows its headline, the silhouettes of the rows and the classes.
+    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. An undefined metric
+    is ``None``, with the reason in ``r.warnings``. ``print(r)`` shows the table of the terminal; a notebook shows the
+    headline, the silhouettes of the rows and the classes.
     """
 
     def __init__(self, raw: _embq.Evaluated) -> None:
@@ -193,27 +193,27 @@ class Result:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Every metric that was computed, by its name."""
+        """Every computed metric by its name."""
         return dict(self._data["metrics"])
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """The 95 % intervals of the metrics that have one, where they were asked for."""
+        """The 95 % intervals of the metrics that have one, if they were requested."""
         return {name: (low, high) for name, (low, high) in self._data.get("intervals", {}).items()}
 
     @property
     def warnings(self) -> list[str]:
-        """What one should know about the result."""
+        """Warnings about the result."""
         return [_embq.in_python(warning) for warning in self._data["warnings"]]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that were in force."""
+        """The settings in effect."""
         return dict(self._data["settings"])
 
     @property
     def classes(self) -> Table:
-        """The classes: label, number of rows, and every metric that is given by class."""
+        """The classes: label, number of rows, and every metric that has values by class."""
         import numpy as np
 
         data = self._data
@@ -243,7 +243,7 @@ class Result:
         Raises
         ------
         AttributeError
-            A result that was read from JSON has none, nor has one without metrics that compare rows with classes.
+            If the result was read from JSON or has no metrics that compare rows with classes.
         """
         if not self._raw.has_rows():
             raise AttributeError("this result has no rows: it was read from JSON, or nothing compared rows with classes")
@@ -255,12 +255,12 @@ class Result:
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """Mean distances between classes, (n_classes, n_classes) in the order of `classes`; on the diagonal within.
+        """Mean distances between classes (n_classes, n_classes), in the order of `classes`; within classes on the diagonal.
 
         Raises
         ------
         AttributeError
-            A result of a call without ``matrix=True``.
+            If the result was computed without ``matrix=True``.
         """
         matrix = self._raw.matrix()
         if matrix is None:
@@ -278,7 +278,7 @@ class Result:
             raise AttributeError(name)
         own = getattr(type(self), name, None)
         if isinstance(own, property):
-            # It is not there, and says why.
+            # The property itself raised; run it again for its own message.
             return own.__get__(self)
         metrics = self._data["metrics"]
         if name not in metrics:
@@ -298,7 +298,7 @@ class Result:
         return self._raw.fragment().replace("lower --temperature", "lower temperature")
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as the JSON holds it."""
+        """The result as in its JSON."""
         return dict(self._data)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -307,21 +307,21 @@ class Result:
         Parameters
         ----------
         path : path, default=None
-            Where to write it as well.
+            A file to write it to.
         """
         text = self._raw.json()
         _write(text, path)
         return text
 
     def to_html(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, n_jobs: int | None = None) -> str:
-        """The result as a page for the browser: one file that needs nothing else.
+        """The result as a self-contained HTML page.
 
         Parameters
         ----------
         path : path, default=None
-            Where to write it.
+            A file to write it to.
         X : array-like of shape (n_samples, n_features), default=None
-            The embeddings that were scored, which a result does not keep. With them the page also has the rows in two
+            The scored embeddings, which a result does not keep. With them, the page also shows the rows in two
             dimensions, the spectrum and suspicious rows.
         n_jobs : int, default=None
             As in `score`.
@@ -337,7 +337,7 @@ class Result:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw it; a new figure by default.
+            The axes to draw on; by default those of a new figure.
 
         Returns
         -------
@@ -390,7 +390,7 @@ def _unknown(name: str, metrics: dict[str, Any]) -> str:
 
 
 class Difference:
-    """A metric of a candidate against that of the baseline.
+    """A metric of a candidate compared with the baseline.
 
     Attributes
     ----------
@@ -399,11 +399,11 @@ class Difference:
     delta : float or None
         Candidate minus baseline.
     relative : float or None
-        That over the absolute value of the baseline.
+        The delta divided by the absolute value of the baseline.
     interval : tuple of float or None
-        The 95 % interval of the difference, of metrics that have one.
+        The 95 % interval of the difference, for metrics that have one.
     p_value, adjusted_p_value : float or None
-        Two-sided, and corrected for the number of candidates by Holm.
+        Two-sided; the adjusted one is corrected for the number of candidates by Holm's method.
     verdict : {"better", "worse", "no_difference_shown"} or None
         None for metrics without an interval or without a better direction.
     """
@@ -429,9 +429,10 @@ class Difference:
 
 
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
-    ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the terminal.
+    ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the
+    terminal.
     """
 
     def __init__(self, raw: _embq.Compared) -> None:
@@ -447,12 +448,12 @@ class Comparison:
 
     @property
     def best(self) -> dict[str, str]:
-        """For each metric that has a better direction, the name of the best checkpoint."""
+        """The name of the best checkpoint for each metric that has a better direction."""
         return dict(self._data["best"])
 
     @property
     def warnings(self) -> list[str]:
-        """What one should know about the comparison."""
+        """Warnings about the comparison."""
         return [_embq.in_python(warning) for warning in self._data["warnings"]]
 
     def __getitem__(self, candidate: str) -> dict[str, Difference]:
@@ -471,7 +472,7 @@ class Comparison:
 
     @property
     def metrics(self) -> Table:
-        """A row for each candidate and metric."""
+        """One row per candidate and metric."""
         found = [
             (candidate["name"], name, difference)
             for candidate in self._data["candidates"]
@@ -490,7 +491,7 @@ class Comparison:
 
     @property
     def classes(self) -> Table:
-        """A row for each candidate and class: how its silhouette changed."""
+        """One row per candidate and class: the change of its silhouette."""
         import numpy as np
 
         found = [(candidate["name"], known) for candidate in self._data["candidates"] for known in candidate["classes"]]
@@ -512,17 +513,17 @@ class Comparison:
         return _compared, (self._raw.json(),)
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as the JSON holds it."""
+        """The comparison as in its JSON."""
         return dict(self._data)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The comparison as JSON, the same as ``embq compare --format json``, written to `path` as well if there is one."""
+        """The comparison as JSON, the same as ``embq compare --format json``; also written to `path`, if given."""
         text = self._raw.json()
         _write(text, path)
         return text
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The checkpoints as a page for the browser, written to `path` if there is one."""
+        """The checkpoints as a self-contained HTML page; also written to `path`, if given."""
         page = self._raw.page()
         _write(page, path)
         return page
@@ -537,10 +538,10 @@ def _suspected(text: str) -> Suspects:
 
 
 class Suspects(Table):
-    """What `suspects` found: a row for each suspicious one, most suspicious first.
+    """The result of `suspects`: one row per suspicious row, most suspicious first.
 
-    The columns are ``row`` (its number), ``id`` and ``text`` where they were given, ``label``, ``suggested``,
-    ``suspicion`` (only the order means something), ``silhouette``, and the shares of neighbours that have either label.
+    The columns are ``row`` (its number), ``id`` and ``text`` if they were given, ``label``, ``suggested``,
+    ``suspicion`` (only the order is meaningful), ``silhouette``, and the shares of neighbours that have either label.
     """
 
     def __init__(self, columns: dict[str, NDArray[Any]], raw: _embq.Suspected) -> None:
@@ -576,7 +577,7 @@ class Suspects(Table):
         return _suspected, (self._raw.json(),)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The list as JSON, the same as ``embq suspects --format json``, written to `path` as well if there is one."""
+        """The list as JSON, the same as ``embq suspects --format json``; also written to `path`, if given."""
         text = self._raw.json()
         _write(text, path)
         return text

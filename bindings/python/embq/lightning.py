@@ -1,4 +1,4 @@
-"""embq's numbers of the validation embeddings in PyTorch Lightning.
+"""Score validation embeddings in PyTorch Lightning.
 
 Needs Lightning: ``pip install 'embq[lightning]'``.
 """
@@ -27,12 +27,12 @@ __all__ = ["EmbeddingQuality"]
 
 
 class EmbeddingQuality(Callback):
-    """Score the embeddings of every validation and test epoch, and log the numbers by embq's names.
+    """Score the embeddings of every validation and test epoch, and log the metrics by name.
 
     They go through the module's own logging: to every logger of the trainer (TensorBoard, MLflow, Weights & Biases,
     CSV), to ``trainer.callback_metrics``, and so to ``ModelCheckpoint(monitor="val_silhouette", mode="max")``.
 
-    ``validation_step`` returns embeddings and labels, as
+    ``validation_step`` must return embeddings and labels, as
     ``{"loss": loss, "embeddings": embeddings, "labels": labels}``.
 
     Parameters
@@ -41,25 +41,25 @@ class EmbeddingQuality(Callback):
         Called as ``collect(outputs, batch)`` with what the step returned and its batch; returns embeddings of shape
         (n, d) and labels of shape (n,). By default these are ``outputs["embeddings"]`` and ``outputs["labels"]``.
     prefix : str, default="{stage}_"
-        What stands before a name; "{stage}" is "val" or "test".
+        The prefix of the names; "{stage}" is "val" or "test".
     log : list of str, optional
         The names of the numbers to log; by default all that are computed.
     on_failure : {"warn", "raise"}, default="warn"
-        What happens when the embeddings cannot be scored, for example because they are not finite.
+        What to do if the embeddings cannot be scored, for example because they are not finite.
     **options
-        Those of :func:`embq.score`, for example ``metric="euclidean"`` or ``metrics=["silhouette", "retrieval"]``.
+        Parameters of :func:`embq.score`, for example ``metric="euclidean"`` or ``metrics=["silhouette", "retrieval"]``.
 
     Attributes
     ----------
     results : list of embq.Result
-        Those of the last epoch, one for each data loader, None where rows could not be scored. On the first process
-        only.
+        The results of the last epoch, one per data loader, None where rows could not be scored. Only on the first
+        process.
 
     Notes
     -----
-    Embeddings are kept in main memory until the epoch ends; those of all processes are brought to the first. A
-    distributed sampler repeats some rows so that every process has as many, and they count twice. With several data
-    loaders the names end in "/dataloader_idx_0" and so on, as Lightning's do. The sanity check before training is not
+    Embeddings are kept in main memory until the epoch ends; those of all processes are gathered on the first. A
+    distributed sampler repeats some rows so that every process has the same number, and these count twice. With several
+    data loaders, names end in "/dataloader_idx_0" and so on, like Lightning's. The sanity check before training is not
     scored.
 
     Examples

@@ -1,7 +1,7 @@
 """Losses for training with PyTorch: the soft silhouette, supervised contrastive loss, and their sum with cross-entropy.
 
-The soft silhouette loss sees rows only through class means, so a step costs O(N K d) for N rows of d numbers in K
-classes, and no pair of rows is looked at. Values and gradients are those of ``embq grad``.
+The soft silhouette loss depends on rows only through class means, so a step costs O(N K d) for N rows of d numbers in K
+classes, without computing pairs of rows. Values and gradients are those of ``embq grad``.
 
 Needs PyTorch: ``pip install 'embq[torch]'``.
 """
@@ -28,62 +28,62 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 class _Table(NamedTuple):
-    """Mean distances of rows to classes, in a unit in which nothing overflows."""
+    """Mean distances of rows to classes, scaled so that nothing overflows."""
 
     distances: Tensor
-    """n x K; a row's distance to itself counts."""
+    """n x K; includes a row's distance to itself."""
     itself: Tensor
-    """That distance (n, or one for all)."""
+    """A row's distance to itself (n, or one for all)."""
     counts: Tensor
-    """Rows of each class (K)."""
+    """The number of rows of each class (K)."""
     tau: Tensor
-    """The temperature in this unit."""
+    """The scaled temperature."""
 
 
 class SoftSilhouetteLoss(nn.Module):
     r"""The soft silhouette of a batch as a loss: 1 - the mean of s_i.
 
-    For row i, D_ic is the mean distance to the rows of class c, without the row itself; a_i is that to its own class,
-    b_i a soft minimum over all other classes, and s_i = (b_i - a_i) / m_i with m_i a smooth maximum of the two.
+    For row i, D_ic is the mean distance to the rows of class c, excluding the row itself; a_i is that of its own class,
+    b_i a soft minimum over all other classes, and s_i = (b_i - a_i) / m_i, where m_i is a smooth maximum of the two.
 
     Parameters
     ----------
     temperature : float, default=0.1
-        tau, in units of the distance; positive. The default suits cosine distance, whose range is 0 to 2; under the
-        others choose it to suit the data. Can be changed between steps.
+        tau, in units of the distance; positive. The default suits cosine distance, whose range is 0 to 2; for the
+        others, choose it to suit the data. Can be changed between steps.
     num_classes : int, optional
-        K, where labels are 0 to K - 1, which need not all occur in a batch. Without it the classes are those of the
-        batch, whatever integers they are, found by a sort; `torch.compile` then breaks the graph, and on a GPU the step
+        K, if labels are 0 to K - 1; a batch need not contain all of them. Without it, labels may be any integers, and
+        the classes of each batch are found by sorting; `torch.compile` then breaks the graph, and on a GPU the step
         waits for the device.
     distance : {"cosine", "sqeuclidean", "euclidean"}, default="cosine"
         Euclidean distances have no closed form: they take O(N^2 d) time and O(N^2) memory, and cannot be combined
         with `gather`.
     softmin : {"weighted", "lse", "hard", "mean"}, default="weighted"
-        b_i. "weighted": the sum of w_ic D_ic with w_ic = softmax of -D_ic / tau; "lse": -tau log of the mean of
+        b_i. "weighted": the sum of w_ic D_ic, where w_ic is the softmax of -D_ic / tau; "lse": -tau log of the mean of
         exp(-D_ic / tau); "hard": the smallest, with a subgradient; "mean": the mean.
     softmax : {"lse", "hard"}, default="lse"
         m_i. "lse": tau log(exp(a_i / tau) + exp(b_i / tau)); "hard": max(a_i, b_i), and s_i = 0 where that is 0.
     reduction : {"mean", "sum", "none"}, default="mean"
-        Over rows. "none" returns 1 - s_i for every row.
+        The reduction over rows. "none" returns 1 - s_i for every row.
     gather : bool, default=False
-        Take the classes over the rows of all processes of `torch.distributed`, by summing class sums (K x d numbers a
-        step): the loss and, after `DistributedDataParallel` has averaged it, the gradient are exactly those of one
-        process with all rows, also where processes have different numbers of rows. "mean" and "sum" are then over all
-        processes, "none" over the rows of this one. Needs `num_classes`, and a row or more in every process. Without a
-        process group it changes nothing.
+        Compute classes over the rows of all processes of `torch.distributed`, by summing class sums (K x d numbers per
+        step). The loss and, once averaged by `DistributedDataParallel`, the gradient are exactly those of one process
+        with all rows, even if processes have different numbers of rows. "mean" and "sum" are then over all processes,
+        "none" over the rows of this one. Requires `num_classes`, and at least one row in every process. Has no effect
+        without a process group.
 
     Notes
     -----
-    A row alone in its class has s_i = 0, and so has every row of a batch of one class: their loss is 1 and their
-    gradient 0. They still are competitors of other rows. Under cosine distance a zero row is at distance 1 of every
-    other row and has a gradient of 0; so has a row whose largest number is subnormal.
+    A row alone in its class has s_i = 0, and so has every row of a batch with a single class: their loss is 1 and their
+    gradient 0. They still compete for other rows. Under cosine distance, a zero row is at distance 1 from every other
+    row and has a gradient of 0; the same goes for a row whose largest number is subnormal.
 
-    Takes O(N K d) time and O(N (K + d)) memory, but for Euclidean distances.
+    Takes O(N K d) time and O(N (K + d)) memory, except for Euclidean distances.
 
-    Half precision, autocast included, is computed in float32. float32 loses digits where classes have collapsed to
-    points. TensorFloat-32 products (``torch.set_float32_matmul_precision("high")``) leave distances about three digits.
+    Half precision, including autocast, is computed in float32. float32 loses digits if classes have collapsed to
+    points. TensorFloat-32 products (``torch.set_float32_matmul_precision("high")``) give distances about three digits.
 
-    The sums of a class are added in any order on a GPU, unless ``torch.use_deterministic_algorithms(True)``.
+    On a GPU, class sums are added in any order, unless ``torch.use_deterministic_algorithms(True)``.
 
     References
     ----------
@@ -190,13 +190,13 @@ class SoftSilhouetteLoss(nn.Module):
             if group:
                 torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
             root = _representable(math.sqrt(self.temperature), rows)
-            # For tiny rows tau would overflow in their unit. A hard maximum is made of their distances alone.
+            # With tiny rows, the scaled tau would overflow. A hard maximum only needs the distances.
             unit = _power_of_two(largest.clamp(min=root) if self.softmax == "lse" else largest)
             rows = rows / unit
             itself = rows.new_zeros(())
             tau = (root / unit).square().clamp(_representable(0, rows), _representable(math.inf, rows))
 
-        # Distances don't depend on the origin, and are most exact with it amid the rows.
+        # Distances don't depend on the origin, and are most accurate with the origin amid the rows.
         centre = torch.cat([rows.detach().sum(0), rows.new_full((1,), len(rows))])
         if group:
             torch.distributed.all_reduce(centre)
@@ -232,7 +232,7 @@ class SoftSilhouetteLoss(nn.Module):
         distances, itself, counts, tau = table
         number = counts[labels]
         own = distances.gather(1, labels[:, None]).squeeze(1)
-        # Of a row that is alone, too, something finite: a gradient of 0 times infinity is not 0.
+        # Finite even for a row that is alone, because 0 times an infinite gradient is not 0.
         a = _at_least_0((number * own - itself) / (number - 1).clamp(min=1))
         competitors = (counts > 0).sum() - 1
         b = _at_least_0(self._soft_minimum(labels, table, competitors))
@@ -240,15 +240,15 @@ class SoftSilhouetteLoss(nn.Module):
             largest = b - tau * functional.logsigmoid((b - a) / tau)
         else:
             largest = torch.where(a > b, a, b)
-        # Not `largest > 0`: what is not a number has to show in the loss.
+        # Not `largest > 0`, so that NaN shows in the loss.
         defined = (number > 1) & (competitors > 0) & ~(largest <= 0)
         return torch.where(defined, (b - a) / torch.where(defined, largest, 1), 0)
 
     def _soft_minimum(self, labels: Tensor, table: _Table, competitors: Tensor) -> Tensor:
-        """b_i (n); where there are no competitors, any finite number."""
+        """b_i (n); any finite number if there are no competitors."""
         distances, _, counts, tau = table
         left_out = (torch.arange(len(counts), device=labels.device) == labels[:, None]) | (counts == 0)
-        # What is subtracted changes no value and so needs no gradient; it keeps the exponentials at or below 1.
+        # Subtracting this keeps the exponentials at most 1. It does not affect the result, so it needs no gradient.
         smallest, nearest = distances.detach().masked_fill(left_out, math.inf).min(1, keepdim=True)
         if self.softmin == "hard":
             return distances.gather(1, nearest).squeeze(1)
@@ -257,7 +257,7 @@ class SoftSilhouetteLoss(nn.Module):
         if self.softmin == "mean":
             above = excess.sum(1) / competitors.clamp(min=1)
         elif self.softmin == "lse":
-            # Of exp - 1, because where tau is large nothing of it is left in the exponentials.
+            # Sums of exp - 1, because for large tau the exponentials themselves lose all digits.
             above = -tau * torch.log1p(torch.expm1(excess * (-1 / tau)).sum(1) / competitors.clamp(min=1))
         else:
             weights = torch.exp(excess * (-1 / tau)).masked_fill(left_out, 0)
@@ -280,22 +280,22 @@ class SupervisedContrastiveLoss(nn.Module):
 
     -1 / \|P(i)\| sum over p in P(i) of log(exp(z_i.z_p / t) / sum over a != i of exp(z_i.z_a / t)),
 
-    z the unit vectors and P(i) the other rows of the class of row i. Takes O(N^2 d) time and O(N^2) memory.
+    where z are the unit vectors and P(i) the other rows of the class of row i. Takes O(N^2 d) time and O(N^2) memory.
 
     Parameters
     ----------
     temperature : float, default=0.1
         t; positive.
     reduction : {"mean", "sum", "none"}, default="mean"
-        Over the rows that have a positive. "none" returns the loss of every row, 0 for those without.
+        The reduction over the rows that have a positive. "none" returns the loss of every row, 0 for those without.
     gather : bool, default=False
         Compare with the rows of all processes of `torch.distributed`: loss and averaged gradient are exactly those of
-        one process with all rows. Every process then holds the embeddings of all. Without a process group it changes
-        nothing.
+        one process with all rows. Every process then stores the embeddings of all. Has no effect without a process
+        group.
 
     Notes
     -----
-    Where no row has a positive the loss and its gradient are 0. Half precision is computed in float32.
+    If no row has a positive, the loss and its gradient are 0. Half precision is computed in float32.
 
     References
     ----------
@@ -349,7 +349,7 @@ class SupervisedContrastiveLoss(nn.Module):
             itself = index == first + torch.arange(len(rows), device=rows.device)[:, None]
             positive = (all_labels == labels[:, None]) & ~itself
             positives = positive.sum(1)
-            # A row that is all there is has nothing to compare with; it is not an anchor.
+            # A single row has nothing to compare with; it is not an anchor.
             others = torch.where(itself & (len(all_rows) > 1), -math.inf, similarities)
             pulled = torch.where(positive, similarities, 0).sum(1) / positives.clamp(min=1)
             losses = torch.where(positives > 0, torch.logsumexp(others, 1) - pulled, 0)
@@ -366,17 +366,17 @@ class HybridLoss(nn.Module):
     Parameters
     ----------
     cross_entropy, silhouette, supcon : float, default=1
-        The weight of each loss; 0 leaves it out, and then it costs nothing.
+        The weight of each loss; one of weight 0 is not computed.
     temperature : float, default=0.1
-        That of the silhouette; see :class:`SoftSilhouetteLoss`, as for `num_classes`, `distance`, `softmin` and
-        `softmax`.
+        The temperature of the silhouette; see :class:`SoftSilhouetteLoss`, also for `num_classes`, `distance`,
+        `softmin` and `softmax`.
     supcon_temperature : float, default=0.1
-        That of the supervised contrastive loss; see :class:`SupervisedContrastiveLoss`.
+        The temperature of the supervised contrastive loss; see :class:`SupervisedContrastiveLoss`.
     label_smoothing : float, default=0
-        That of `torch.nn.functional.cross_entropy`.
+        See `torch.nn.functional.cross_entropy`.
     gather : bool, default=False
-        Take silhouette and contrastive loss over the rows of all processes. Cross-entropy is of the rows of each
-        process, as usual.
+        Compute the silhouette and contrastive losses over the rows of all processes. Cross-entropy uses the rows of
+        each process, as usual.
 
     References
     ----------
@@ -437,9 +437,9 @@ class HybridLoss(nn.Module):
         embeddings : Tensor of shape (n, d)
             Floating point, on any device.
         labels : Tensor of shape (n,)
-            The class of each row, integers; the column of its logit where there is cross-entropy.
+            The class of each row, integers; for cross-entropy, the column of its logit.
         logits : Tensor of shape (n, K), optional
-            What the classifier makes of the embeddings; needed for cross-entropy.
+            The output of the classifier for the embeddings; required for cross-entropy.
 
         Returns
         -------
@@ -449,13 +449,13 @@ class HybridLoss(nn.Module):
         Raises
         ------
         ValueError
-            If logits are missing, or as :class:`SoftSilhouetteLoss`.
+            If logits are missing, or as in :class:`SoftSilhouetteLoss`.
         """
         terms = self.terms(embeddings, labels, logits)
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def terms(self, embeddings: Tensor, labels: Tensor, logits: Tensor | None = None) -> dict[str, Tensor]:
-        """The losses by name, without their weights, for logging; those of weight 0 are left out.
+        """The unweighted losses by name, for logging, without those of weight 0.
 
         Parameters
         ----------
@@ -470,7 +470,7 @@ class HybridLoss(nn.Module):
             "cross_entropy", "silhouette" and "supcon".
         """
         terms: dict[str, Tensor] = {}
-        # Here, so that the gradients of the terms are added before they are rounded to half precision.
+        # Converted here, so that the gradients of the terms are added before they are rounded to half precision.
         embeddings = _checked_rows(embeddings, labels)
         if self.weights["cross_entropy"]:
             if logits is None:
@@ -504,7 +504,7 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _checked_rows(embeddings: Tensor, labels: Tensor) -> Tensor:
-    """The embeddings in the precision that the loss is computed in."""
+    """The embeddings in the precision of the loss."""
     if embeddings.dim() != 2 or labels.dim() != 1 or len(embeddings) != len(labels):
         raise ValueError(
             f"embeddings of shape (n, d) and labels of shape (n,) are needed, not {tuple(embeddings.shape)} and "
@@ -520,7 +520,7 @@ def _checked_rows(embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def _check_labels(labels: Tensor, classes: int) -> None:
-    # Reading a number breaks a compiled graph and makes a GPU wait; there indexing out of bounds is an error anyway.
+    # Reading a number breaks a compiled graph and blocks on a GPU, where indexing out of bounds is an error anyway.
     if torch.compiler.is_compiling() or labels.device.type != "cpu":
         return
     lowest, highest = labels.aminmax()
@@ -530,29 +530,29 @@ def _check_labels(labels: Tensor, classes: int) -> None:
 
 
 def _representable(temperature: float, rows: Tensor) -> float:
-    """The temperature, in a range where neither quotients nor products overflow.
+    """The temperature, clamped to a range where neither quotients nor products overflow.
 
-    Beyond it minimum and maximum have long become hard, or the loss 1.
+    Beyond this range, minimum and maximum are hard in any case, or the loss is 1.
     """
     limits = torch.finfo(rows.dtype)
     return min(max(temperature, limits.tiny / limits.eps), limits.max * limits.eps)
 
 
 def _at_least_0(distances: Tensor) -> Tensor:
-    """Rounding can leave less than 0, which has the gradient that it would have without."""
+    """Clamp distances that rounding made negative, without changing their gradients."""
     return distances + (distances.clamp(min=0) - distances).detach()
 
 
 def _power_of_two(size: Tensor) -> Tensor:
-    """A power of two near a size, to divide by without rounding."""
+    """A power of two near a size, for division without rounding."""
     # The logarithm of the largest number is rounded up.
     largest = math.frexp(torch.finfo(size.dtype).max)[1] - 1
     return torch.exp2(torch.log2(size).floor().clamp(max=largest))
 
 
 def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows scaled to length 1 (n x d), and which of them are zero (n) and stay so, with a gradient of 0."""
-    # Squares of numbers of 1e25 and 1e-25 are not float32.
+    """The rows scaled to length 1 (n x d), and which of them are zero (n); these stay zero, with a gradient of 0."""
+    # The squares of 1e25 and 1e-25 are out of range in float32.
     largest = rows.detach().abs().amax(1, keepdim=True)
     zero = largest < torch.finfo(rows.dtype).tiny
     scaled = rows / torch.where(zero, math.inf, _power_of_two(largest))
@@ -563,8 +563,8 @@ def _unit_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
 class _Distances(torch.autograd.Function):
     """Euclidean distances of all pairs (n x n), with derivatives of every order.
 
-    Those of rows that coincide are 0, which is a subgradient. `torch.cdist` is either inexact for near rows, where it
-    goes by squares and products, or has only a first derivative.
+    Derivatives between coinciding rows are 0, which is a subgradient. `torch.cdist` is either inexact for close rows,
+    when it uses a matrix product, or has only a first derivative.
     """
 
     @staticmethod
@@ -589,7 +589,7 @@ def _in_process_group() -> bool:
 
 
 class _AllReduce(torch.autograd.Function):
-    """The sum over all processes. Its gradient is the sum of theirs."""
+    """The sum over all processes. Its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, numbers: Tensor) -> Tensor:
@@ -608,14 +608,14 @@ def _all_reduce(numbers: Tensor) -> Tensor:
 
 
 def _gathered(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]:
-    """The rows and labels of all processes, in their order, and where those of this one begin."""
+    """The rows and labels of all processes, in order of rank, and the position of the first row of this one."""
     rank, processes = torch.distributed.get_rank(), torch.distributed.get_world_size()
     lengths = torch.zeros(processes, dtype=torch.long, device=rows.device)
     lengths[rank] = len(rows)
     torch.distributed.all_reduce(lengths)
     total, first = int(lengths.sum()), int(lengths[:rank].sum())
     index = torch.arange(first, first + len(rows), device=rows.device)
-    # A sum with zeros takes any number of rows from each process, and has the gradient that is needed.
+    # Summing zero-padded rows supports any number of rows per process, and has the right gradient.
     all_rows = _all_reduce(rows.new_zeros(total, rows.shape[1]).index_copy(0, index, rows))
     all_labels = torch.zeros(total, dtype=torch.long, device=rows.device).index_copy(0, index, labels.long())
     torch.distributed.all_reduce(all_labels)
@@ -623,7 +623,7 @@ def _gathered(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 def _reduced(losses: Tensor, counted: Tensor, reduction: str, group: bool) -> Tensor:
-    """The mean or sum of the losses that are counted (with 1 and not 0), over all processes if they are in a group."""
+    """The mean or sum of the losses for which `counted` is 1, over all processes if there is a group."""
     if reduction == "none":
         return losses
     if reduction == "sum" and not group:

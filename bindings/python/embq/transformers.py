@@ -1,4 +1,4 @@
-"""embq's numbers of the evaluation embeddings in the Trainer of transformers.
+"""Score evaluation embeddings in the Trainer of transformers.
 
 Needs transformers: ``pip install 'embq[transformers]'``.
 """
@@ -25,37 +25,37 @@ __all__ = ["EmbeddingQualityCallback", "mean_pooling"]
 
 
 class EmbeddingQualityCallback(TrainerCallback):
-    """Score the embeddings of every evaluation, and log the numbers by embq's names.
+    """Score the embeddings of every evaluation, and log the metrics by name.
 
-    They go where the trainer's own numbers go, as ``eval_silhouette`` and so on: to ``report_to`` (TensorBoard, MLflow,
-    Weights & Biases), to ``trainer.state.log_history``, to what ``trainer.evaluate()`` returns, and so to
+    They go where the trainer's own metrics go, as ``eval_silhouette`` and so on: to ``report_to`` (TensorBoard, MLflow,
+    Weights & Biases), to ``trainer.state.log_history``, to the return value of ``trainer.evaluate()``, and so to
     ``metric_for_best_model="silhouette"``.
 
     Parameters
     ----------
     trainer : transformers.Trainer
-        The trainer that the callback is added to: it is what calls the model, and logs.
+        The trainer that the callback is added to, which calls the model and logs.
     embeddings : str or callable, default="embeddings"
-        The embeddings of a batch, of shape (n, d): a field of the model's outputs, or called as
-        ``embeddings(outputs, inputs)``. :func:`mean_pooling` is one.
+        The embeddings of a batch, of shape (n, d): a field of the model's outputs, or a function called as
+        ``embeddings(outputs, inputs)``, such as :func:`mean_pooling`.
     labels : str or callable, default="labels"
-        Their labels, of shape (n,): a field of the model's inputs, or called as ``labels(outputs, inputs)``.
+        Their labels, of shape (n,): a field of the model's inputs, or a function called as ``labels(outputs, inputs)``.
     log : list of str, optional
         The names of the numbers to log; by default all that are computed.
     on_failure : {"warn", "raise"}, default="warn"
-        What happens when the embeddings cannot be scored, for example because they are not finite.
+        What to do if the embeddings cannot be scored, for example because they are not finite.
     **options
-        Those of :func:`embq.score`, for example ``metric="euclidean"`` or ``metrics=["silhouette", "retrieval"]``.
+        Parameters of :func:`embq.score`, for example ``metric="euclidean"`` or ``metrics=["silhouette", "retrieval"]``.
 
     Attributes
     ----------
     result : embq.Result
-        That of the last evaluation, None if the rows could not be scored. On the first process only.
+        The result of the last evaluation, None if the rows could not be scored. Only on the first process.
 
     Notes
     -----
-    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored in the first;
-    those that accelerate repeats so that every process has as many are left out.
+    Embeddings are kept in main memory until the evaluation ends. The rows of all processes are scored on the first;
+    rows that accelerate repeats so that every process has the same number are left out.
 
     Examples
     --------
@@ -84,11 +84,11 @@ class EmbeddingQualityCallback(TrainerCallback):
         self._watch(trainer)
 
     def _watch(self, trainer: Trainer) -> None:
-        """Keep what the model makes of a batch: no event of the trainer has it."""
+        """Keep the model's outputs for a batch, which no event of the trainer provides."""
         compute_loss: Any = trainer.compute_loss
 
         def compute_and_keep(model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-            # Before, because the trainer takes the labels out to smooth them.
+            # Copied before the call, because the trainer removes the labels to smooth them.
             before: dict[str, Any] = dict(inputs)
             loss: Any = compute_loss(model, inputs, *arguments, **options)
             with_outputs = loss
@@ -121,7 +121,7 @@ class EmbeddingQualityCallback(TrainerCallback):
     def on_predict(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any, **kwargs: Any
     ) -> None:
-        """Forget the rows of a prediction."""
+        """Discard the rows of a prediction."""
         self._collected, self._batch = Collected(), None
 
     def on_evaluate(
@@ -146,15 +146,15 @@ class EmbeddingQualityCallback(TrainerCallback):
 
 
 def mean_pooling(outputs: Any, inputs: Mapping[str, Any]) -> Tensor:
-    """The mean of the last layer over the tokens that the attention mask keeps.
+    """The mean of the last layer over the tokens that are not masked.
 
     Parameters
     ----------
     outputs : transformers.utils.ModelOutput
-        With ``last_hidden_state``, or with ``hidden_states``, which models for a task return with
+        With ``last_hidden_state``, or with ``hidden_states``, which task models return if
         ``model.config.output_hidden_states = True``.
     inputs : mapping
-        With ``attention_mask``; without it all tokens count.
+        With ``attention_mask``; without it, all tokens count.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-//! Candidates against a baseline.
+//! Compares candidates with a baseline.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::score::ScoredRows;
 use crate::settings::{Choice, Measure, Wanted};
 use crate::work::{Manner, run};
 
-/// A comparison with the scores of the rows of each checkpoint.
+/// A comparison with the row scores of each checkpoint.
 #[pyclass(frozen, module = "embq._embq")]
 pub(crate) struct Compared {
     comparison: Comparison,
@@ -55,7 +55,7 @@ pub(crate) fn compare(
     run(py, &manner, move |watch| plan.compare(settings, watch))
 }
 
-/// What is compared, without the interpreter.
+/// The inputs of a comparison, detached from the interpreter.
 struct Plan {
     checkpoints: Vec<Rows>,
     names: Vec<String>,
@@ -75,14 +75,14 @@ impl Plan {
             let column: Arc<LabelColumn> = labels
                 .into_iter()
                 .next()
-                .ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+                .ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
             let options = DatasetOptions { weights, ..self.choice.clone().options(settings.seed) };
             let dataset =
                 Dataset::join(embeddings.for_distance(settings.distance)?, &column, settings.distance, &options)?;
             let scored = evaluate(&dataset, &settings, progress)?;
             rows.push(ScoredRows::new(&dataset, scored.rows.clone()));
             let measured = Measured::new(&dataset, scored);
-            // One that was looked for is that of the baseline for all.
+            // A temperature found on the baseline applies to all checkpoints.
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             let name = self.names[place].clone();
             checkpoints.push(Checkpoint { name: name.clone(), result: measured.evaluation.clone() });
@@ -94,7 +94,7 @@ impl Plan {
             if !found.is_empty() && !self.allow_mismatch {
                 return Err(Error::setting(
                     format!("{} and {name} differ in {}", self.names[0], found.join("; ")),
-                    "make them alike, or compare them all the same with allow_mismatch=True",
+                    "make them match, or compare them anyway with allow_mismatch=True",
                 ));
             }
             candidates.push(difference(&name, baseline, &measured, settings.seed, progress)?);
@@ -107,7 +107,7 @@ impl Plan {
 
 #[pymethods]
 impl Compared {
-    /// A result of `embq compare` as JSON.
+    /// Reads a result of `embq compare` from JSON.
     #[staticmethod]
     fn read(text: &str) -> PyResult<Self> {
         let comparison: Comparison = serde_json::from_str(text).map_err(|error| not_a_result(&error.to_string()))?;
@@ -124,7 +124,7 @@ impl Compared {
         Ok(strip_str(&self.render(Format::Table, limit)?).to_string())
     }
 
-    /// The page for the browser.
+    /// The HTML page.
     fn page(&self) -> String {
         let rows = || self.rows.iter().map(Option::as_ref).chain(std::iter::repeat(None));
         let checkpoints = self.comparison.checkpoints.iter().zip(rows()).map(|(checkpoint, rows)| detail::Checkpoint {

@@ -1,4 +1,4 @@
-//! Errors of the library as exceptions of Python, with their cures in Python's words.
+//! Library errors as Python exceptions, with tips for Python users.
 
 use embq_core::{Cure, Error};
 use pyo3::exceptions::PyValueError;
@@ -11,7 +11,7 @@ pyo3::create_exception!(
     "Input or options that embq cannot use. The message says what is wrong, where, and what to do about it."
 );
 
-/// An exception with a message and a cure.
+/// An exception with a message and a tip.
 pub(crate) fn input_error(message: &str, tip: Option<&str>) -> PyErr {
     let message = in_python(message);
     InputError::new_err(match tip {
@@ -20,7 +20,7 @@ pub(crate) fn input_error(message: &str, tip: Option<&str>) -> PyErr {
     })
 }
 
-/// An error of the library as an exception.
+/// Converts a library error to an exception.
 pub(crate) fn exception(error: &Error) -> PyErr {
     let tip = error.cure().map(|cure| match cure {
         Cure::DropInvalid => "repair these rows, or leave them out with invalid=\"drop\"".to_owned(),
@@ -34,7 +34,7 @@ pub(crate) fn exception(error: &Error) -> PyErr {
         Cure::GiveDistanceMatrix => {
             "metric=\"precomputed\" takes a square, symmetric matrix with a zero diagonal".to_owned()
         }
-        Cure::GiveTemperature => "name a temperature, such as temperature=0.1".to_owned(),
+        Cure::GiveTemperature => "give a temperature, such as temperature=0.1".to_owned(),
         Cure::DropGallery => "leave out gallery".to_owned(),
         Cure::ScoreAllRows => "leave out subsample or intervals=True".to_owned(),
         other => other.to_string(),
@@ -42,7 +42,7 @@ pub(crate) fn exception(error: &Error) -> PyErr {
     input_error(&error.to_string(), tip.as_deref())
 }
 
-/// Text that should have been a result.
+/// The error for text that is not a result.
 pub(crate) fn not_a_result(problem: &str) -> PyErr {
     input_error(
         &format!("this is not a result of embq: {problem}"),
@@ -50,8 +50,7 @@ pub(crate) fn not_a_result(problem: &str) -> PyErr {
     )
 }
 
-/// How the parameters of Python's functions are called where that is not the option with underscores, and how a flag is
-/// written.
+/// Python parameters whose names differ from the options' (other than in underscores), and how flags are written.
 const RENAMED: [(&str, &str); 8] = [
     ("drop-invalid", "invalid=\"drop\""),
     ("drop-null-labels", "missing=\"drop\""),
@@ -63,7 +62,8 @@ const RENAMED: [(&str, &str); 8] = [
     ("exclude-identical", "exclude_identical=True"),
 ];
 
-/// A message about options of the command line as one about parameters: `--distance euclidean` is `metric="euclidean"`.
+/// Rewrites a message about command-line options for Python parameters: `--distance euclidean` becomes
+/// `metric="euclidean"`.
 #[pyfunction]
 pub(crate) fn in_python(message: &str) -> String {
     let mut parts = message.split("--");
@@ -90,7 +90,7 @@ pub(crate) fn in_python(message: &str) -> String {
     text
 }
 
-/// The value behind an option, as Python writes it, and what comes after it.
+/// The value after an option, as a Python literal, and the text that follows it.
 fn value(rest: &str) -> Option<(String, &str)> {
     let rest = rest.strip_prefix(' ')?;
     if let Some(quoted) = rest.strip_prefix('\'') {
@@ -102,7 +102,7 @@ fn value(rest: &str) -> Option<(String, &str)> {
     if value.parse::<f64>().is_ok() {
         return Some((value.to_owned(), after));
     }
-    // Other words are the sentence going on.
+    // Any other word continues the sentence.
     const VALUES: [&str; 10] = [
         "euclidean",
         "sqeuclidean",

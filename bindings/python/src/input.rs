@@ -1,4 +1,4 @@
-//! What is evaluated, as Python gives it: arrays, or files by the rules of the program.
+//! Inputs from Python: arrays, or files read as by the program.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::labels::Labels;
 use crate::rows;
 
-/// Embeddings in a file, or a matrix with the type of its elements and what errors call it.
+/// Embeddings in a file, or a matrix with its element type and its name in errors.
 #[derive(FromPyObject)]
 pub(crate) enum GivenRows<'py> {
     File(String),
@@ -19,8 +19,8 @@ pub(crate) enum GivenRows<'py> {
     Sparse(SparseParts<'py>),
 }
 
-/// Where rows begin, the columns and the values of what is not 0, the number of columns, the type of the values as given, and
-/// what errors call it.
+/// Row offsets, the column indices and values of the nonzero entries, the number of columns, the original element type,
+/// and the name in errors.
 type SparseParts<'py> =
     (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, f64>, usize, String, String);
 
@@ -38,20 +38,20 @@ pub(crate) enum GivenWeights<'py> {
     Values(PyReadonlyArray1<'py, f64>),
 }
 
-/// Embeddings without the interpreter.
+/// Embeddings, detached from the interpreter.
 pub(crate) enum Rows {
     File(String),
     Memory(Embeddings),
 }
 
-/// Labels without the interpreter.
+/// Labels, detached from the interpreter.
 #[derive(Clone)]
 pub(crate) enum LabelSource {
     File(String),
     Column(Arc<LabelColumn>),
 }
 
-/// Row weights without the interpreter.
+/// Row weights, detached from the interpreter.
 #[derive(Clone)]
 pub(crate) enum Weights {
     File(String),
@@ -91,18 +91,18 @@ impl GivenLabels<'_> {
     }
 }
 
-/// Everything that one input is made of.
+/// All parts of one input.
 pub(crate) struct Loaded {
     pub(crate) embeddings: Embeddings,
-    /// As many as were asked for, in order.
+    /// As many as were requested, in order.
     pub(crate) labels: Vec<Arc<LabelColumn>>,
     pub(crate) weights: Option<RowWeights>,
 }
 
-/// Reads what lies in files.
+/// Reads the parts that are in files.
 ///
 /// # Errors
-/// As the readers of files.
+/// Those of the file readers.
 pub(crate) fn load(rows: Rows, labels: Vec<LabelSource>, weights: Option<Weights>) -> Result<Loaded> {
     let (embeddings, from_files, weights) = match rows {
         Rows::File(path) => {

@@ -1,4 +1,4 @@
-//! Labels from what Python holds them in.
+//! Labels from Python objects.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,11 +14,11 @@ use crate::errors::input_error;
 
 const MISSING: u32 = u32::MAX;
 
-/// Labels, one for each row, as Python sorted them out.
+/// Labels, one per row, as converted from Python.
 #[pyclass(frozen, module = "embq._embq")]
 pub(crate) struct Labels(pub(crate) Arc<LabelColumn>);
 
-/// Gives codes to values in the order in which they appear.
+/// Assigns codes to values in order of appearance.
 struct Codes<K> {
     by_value: HashMap<K, u32, foldhash::fast::RandomState>,
     dictionary: Vec<Label>,
@@ -46,7 +46,7 @@ impl Labels {
     fn from_codes(name: &str, codes: PyReadonlyArray1<'_, i64>, categories: &Bound<'_, PyAny>) -> PyResult<Self> {
         let Labels(categories) = Labels::from_objects(name, categories)?;
         let values = codes.as_array();
-        // Categories that are the same text twice are one label.
+        // Categories with the same text are the same label.
         let codes = values.iter().map(|&code| {
             let category = usize::try_from(code).ok().and_then(|code| categories.code(code));
             category.map_or(MISSING, |code| code as u32)
@@ -60,10 +60,10 @@ impl Labels {
         Ok(Labels(Arc::new(column)))
     }
 
-    /// Whole numbers.
+    /// Integers.
     #[staticmethod]
     fn from_integers(name: &str, values: PyReadonlyArray1<'_, i64>) -> Self {
-        /// A table has at most so many places for each row.
+        /// A lookup table has at most this many entries per row.
         const PLACES: u64 = 4;
 
         let values = values.as_array();
@@ -89,7 +89,7 @@ impl Labels {
         Labels(Arc::new(LabelColumn::from_codes(Origin::new(name), LabelType::Integer, dictionary, codes)))
     }
 
-    /// Truth values.
+    /// Booleans.
     #[staticmethod]
     fn from_booleans(name: &str, values: PyReadonlyArray1<'_, bool>) -> Self {
         let dictionary = vec![Label::Boolean(false), Label::Boolean(true)];
@@ -97,7 +97,7 @@ impl Labels {
         Labels(Arc::new(LabelColumn::from_codes(Origin::new(name), LabelType::Boolean, dictionary, codes)))
     }
 
-    /// Text of a fixed width, as code points that end in zeros. Empty text is a missing label.
+    /// Text of fixed width, as zero-padded code points. Empty text is a missing label.
     #[staticmethod]
     fn from_text(name: &str, values: PyReadonlyArray2<'_, u32>) -> PyResult<Self> {
         let values = values.as_array();
@@ -119,12 +119,12 @@ impl Labels {
         Ok(Labels(Arc::new(LabelColumn::from_codes(Origin::new(name), LabelType::Text, known.dictionary, codes))))
     }
 
-    /// Any sequence of strings, whole numbers or truth values; `None`, NaN and what calls itself NA or NaT are missing.
+    /// Any sequence of strings, integers or booleans; `None`, NaN, and objects called NA or NaT are missing.
     #[staticmethod]
     fn from_objects(name: &str, values: &Bound<'_, PyAny>) -> PyResult<Self> {
         let mut known: Codes<Label> = Codes::new();
         let mut label_type = None;
-        // The same object again needs no second look; the sequence keeps all of them alive.
+        // An object that was seen before has the same code; the sequence keeps all of them alive.
         let mut seen: HashMap<usize, u32, foldhash::fast::RandomState> = HashMap::default();
         let mut codes = Vec::with_capacity(values.len()?);
         let sequence = values.try_iter()?;
@@ -142,7 +142,7 @@ impl Labels {
                             known.code(label.clone(), || label)
                         }
                     };
-                    // What an iterator makes up is gone after its turn unless it is kept.
+                    // Objects made by an iterator must be kept alive, so that their addresses are not reused.
                     kept.push(value);
                     seen.insert(address, code);
                     code
@@ -154,7 +154,7 @@ impl Labels {
         Ok(Labels(Arc::new(LabelColumn::from_codes(Origin::new(name), label_type, known.dictionary, codes))))
     }
 
-    /// How many different labels there are.
+    /// The number of distinct labels.
     fn classes(&self) -> usize {
         let mut used = vec![false; self.0.dictionary().len()];
         (0..self.0.len()).filter_map(|row| self.0.code(row)).for_each(|code| used[code] = true);
@@ -174,7 +174,7 @@ fn type_of(label: &Label) -> LabelType {
     }
 }
 
-/// Checks that all labels are of one type, which the first decides.
+/// Checks that all labels have the same type as the first.
 fn check_type(known: &mut Option<LabelType>, label: &Label, name: &str, row: usize) -> PyResult<()> {
     let own = type_of(label);
     let first = *known.get_or_insert(own);
@@ -187,7 +187,7 @@ fn check_type(known: &mut Option<LabelType>, label: &Label, name: &str, row: usi
     ))
 }
 
-/// The label in an object; `None` where it is missing.
+/// The label in an object; `None` if it is missing.
 fn label(value: &Bound<'_, PyAny>, name: &str, row: usize) -> PyResult<Option<Label>> {
     if let Ok(text) = value.cast::<PyString>() {
         let text = text.to_cow()?;
@@ -215,7 +215,7 @@ fn label(value: &Bound<'_, PyAny>, name: &str, row: usize) -> PyResult<Option<La
     if kind == "NAType" || kind == "NaTType" {
         return Ok(None);
     }
-    // A scalar of NumPy, or an array without dimensions.
+    // A NumPy scalar, or an array without dimensions.
     if let Ok(item) = value.getattr("item")
         && let Ok(plain) = item.call0()
         && !plain.get_type().is(value.get_type())
@@ -228,8 +228,8 @@ fn label(value: &Bound<'_, PyAny>, name: &str, row: usize) -> PyResult<Option<La
             _ if number.is_nan() => Ok(None),
             _ if number.fract() == 0.0 && number.abs() < 9e15 => Ok(Some(Label::Integer(number as i128))),
             _ => Err(input_error(
-                &format!("{name}: row {row} has the label {number}, which is no class"),
-                Some("labels are text, whole numbers or truth values"),
+                &format!("{name}: row {row} has the label {number}, which is not a class"),
+                Some("labels are text, integers or booleans"),
             )),
         };
     }
@@ -238,6 +238,6 @@ fn label(value: &Bound<'_, PyAny>, name: &str, row: usize) -> PyResult<Option<La
     }
     Err(input_error(
         &format!("{name}: row {row} has a label of type {kind}"),
-        Some("labels are text, whole numbers or truth values"),
+        Some("labels are text, integers or booleans"),
     ))
 }

@@ -1,5 +1,5 @@
-//! The extension behind the Python package `embq`: arrays and options in, plain results out. What users see is written in
-//! Python beside it; here are no defaults and no documentation of parameters.
+//! The extension behind the Python package `embq`: it takes arrays and options and returns plain results. The public
+//! interface, with its defaults and documentation, is written in Python.
 
 mod compare;
 mod errors;
@@ -17,7 +17,7 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
-/// Runs the program embq as the process that it is in: signals end the process, and half-written files are deleted.
+/// Runs the program embq in the current process: signals end the process, and partially written files are deleted.
 /// Returns the exit code.
 #[pyfunction]
 fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
@@ -27,10 +27,10 @@ fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<u8> {
     Ok(py.detach(|| embq::cli::run(arguments)))
 }
 
-/// Takes Ctrl-C from the interpreter, which would only remember it until the program is over. A signal that is ignored, as
-/// by `nohup`, stays ignored.
+/// Restores the default handler of Ctrl-C, because the interpreter would only record it until the program is over. A
+/// signal that is ignored, as by `nohup`, stays ignored.
 fn release_interrupts(py: Python<'_>) -> PyResult<()> {
-    // The module `signal` without its enumerations, which take longer to import than the program takes to start.
+    // `_signal` rather than `signal`, whose enumerations take longer to import than the program takes to start.
     let signals = py.import("_signal")?;
     let interrupt = signals.getattr("SIGINT")?;
     if signals.call_method1("getsignal", (&interrupt,))?.is(signals.getattr("default_int_handler")?) {
@@ -41,7 +41,7 @@ fn release_interrupts(py: Python<'_>) -> PyResult<()> {
 
 #[pymodule]
 fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Panics of decoders are caught and become errors of the file; the hook is that of this extension alone.
+    // Panics of decoders are caught and become errors of the file; this hook only affects this extension.
     std::panic::set_hook(Box::new(|_| {}));
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("InputError", module.py().get_type::<errors::InputError>())?;

@@ -39,7 +39,7 @@ pub(crate) fn silhouette_loss<'py>(
     let (loss, gradient) = run(py, &manner, move |watch| {
         let Loaded { embeddings, labels, .. } = load(rows, columns, None)?;
         let column =
-            labels.first().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+            labels.first().ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
         let usual = |element_type: ElementType| element_type.precision();
         let precision = precision.unwrap_or(usual(embeddings.element_type()));
         let dataset = Dataset::join(embeddings, column, settings.distance, &options)?;
@@ -59,7 +59,7 @@ fn settings(measure: &Measure) -> Result<ObjectiveSettings> {
     let distance = measure.distance()?;
     if matches!(distance, Distance::Manhattan | Distance::Hamming | Distance::Precomputed) {
         return Err(Error::setting(
-            format!("the silhouette loss has no gradient by {distance} distance"),
+            format!("the silhouette loss has no gradient for {distance} distance"),
             "cosine, sqeuclidean and euclidean have one",
         ));
     }

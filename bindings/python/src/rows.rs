@@ -1,4 +1,4 @@
-//! Embeddings that lie in memory that NumPy owns.
+//! Embeddings in NumPy's memory.
 
 use std::ops::Range;
 
@@ -9,15 +9,15 @@ use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-/// A matrix of numbers in the memory of an array, which it keeps alive: nothing is copied but the blocks that are read.
+/// A matrix in the memory of an array, which it keeps alive: only the blocks that are read are copied.
 ///
-/// Python code that writes to the array while it is read changes what is read, as with any function that releases the
+/// If Python code writes to the array during a call, the values read change, as with any function that releases the
 /// interpreter lock.
 struct BorrowedRows {
     data: *const u8,
     rows: usize,
     dimensions: usize,
-    /// Bytes from a row to the next and from an element of a row to the next.
+    /// The bytes from one row to the next, and from one element of a row to the next.
     strides: [isize; 2],
     element_type: ElementType,
     _owner: Py<PyUntypedArray>,
@@ -28,8 +28,8 @@ unsafe impl Send for BorrowedRows {}
 // SAFETY: as above.
 unsafe impl Sync for BorrowedRows {}
 
-/// The embeddings in a two-dimensional array of native byte order. `element_type` is that of its elements, which NumPy does
-/// not know of bfloat16.
+/// The embeddings in a two-dimensional array of native byte order. `element_type` is the type of its elements; NumPy
+/// itself does not know bfloat16.
 pub(crate) fn embeddings(array: &Bound<'_, PyUntypedArray>, element_type: &str, name: &str) -> PyResult<Embeddings> {
     let element_type = named(element_type)?;
     let (&[rows, dimensions], &[row, column]) = (array.shape(), array.strides()) else {
@@ -45,17 +45,16 @@ pub(crate) fn embeddings(array: &Bound<'_, PyUntypedArray>, element_type: &str, 
     Ok(Embeddings::new(Origin::new(name), rows, dimensions, element_type, blocks))
 }
 
-/// Rows of which only the values that are not 0 are stored, as in scipy's `csr_array`; a block of them is made dense at a
-/// time.
+/// Rows that store only nonzero values, as in scipy's `csr_array`; one block of them is made dense at a time.
 struct SparseRows {
     dimensions: usize,
-    /// Where the values of each row begin, and where the last end.
+    /// The position of the first value of each row, followed by the total number of values.
     starts: Vec<usize>,
     columns: Vec<usize>,
     values: Vec<f64>,
 }
 
-/// The embeddings in a sparse matrix, whose parts are checked here.
+/// The embeddings in a sparse matrix, after checking its parts.
 pub(crate) fn sparse_embeddings(
     starts: &[i64],
     columns: &[i64],
@@ -84,7 +83,7 @@ impl SparseRows {
         for (row, target) in rows.zip(out.chunks_exact_mut(self.dimensions.max(1))) {
             let entries = self.starts[row]..self.starts[row + 1];
             for (&column, &value) in self.columns[entries.clone()].iter().zip(&self.values[entries]) {
-                // Entries for the same place add up.
+                // Duplicate entries are summed.
                 target[column] = T::from_f64(target[column].to_f64() + value);
             }
         }
@@ -124,7 +123,7 @@ fn named(name: &str) -> PyResult<ElementType> {
 }
 
 impl BorrowedRows {
-    /// The whole matrix, where its elements lie one after another.
+    /// The whole matrix, if its elements are contiguous.
     fn view<T>(&self, element_type: ElementType) -> Option<&[T]> {
         let size = size_of::<T>() as isize;
         let in_order = self.strides[1] == size || self.dimensions == 1;
@@ -139,8 +138,8 @@ impl BorrowedRows {
         if !data.is_aligned() {
             return None;
         }
-        // SAFETY: an aligned array of this shape and these strides has as many elements here, of a type for which every
-        // bit pattern is a number, and its owner lives as long as `self`.
+        // SAFETY: an aligned, contiguous array of this shape has this many elements, every bit pattern of the type is a
+        // number, and the owner lives as long as `self`.
         Some(unsafe { std::slice::from_raw_parts(data, self.rows * self.dimensions) })
     }
 
@@ -166,11 +165,11 @@ impl BorrowedRows {
         assert!(rows.end <= self.rows && out.len() >= rows.len() * self.dimensions, "rows within the matrix");
         let element = |row: usize, column: usize| {
             let offset = self.strides[0] * row as isize + self.strides[1] * column as isize;
-            // SAFETY: row and column are within the shape, so that the strides lead to an element of the array.
+            // SAFETY: row and column are within the shape, so the strides lead to an element of the array.
             T::from_f64(value(unsafe { self.data.offset(offset).cast::<S>().read_unaligned() }))
         };
         if self.strides[0].unsigned_abs() < self.strides[1].unsigned_abs() {
-            // Column after column: neighbours in memory are read one after another.
+            // Column by column, so that neighbours in memory are read in sequence.
             for column in 0..self.dimensions {
                 for (place, row) in rows.clone().enumerate() {
                     out[place * self.dimensions + column] = element(row, column);

@@ -1,4 +1,4 @@
-//! One input evaluated.
+//! Evaluates one input.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,24 +21,24 @@ use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Ro
 use crate::settings::{Choice, Measure, Wanted};
 use crate::work::{Manner, run};
 
-/// A result with what is known of its rows.
+/// A result with the scores of its rows.
 #[pyclass(frozen, module = "embq._embq")]
 pub(crate) struct Evaluated {
     pub(crate) evaluation: Evaluation,
-    /// None of a result that was read from JSON.
+    /// `None` for a result that was read from JSON.
     pub(crate) rows: Option<ScoredRows>,
     matrix: Option<Array2<Option<f64>>>,
     /// The label of each class, in order.
     names: Vec<Label>,
-    /// What the rows had beside their embeddings, to draw a page with them.
+    /// The labels and options of the rows, needed to draw the page.
     given: Option<(Arc<LabelColumn>, DatasetOptions)>,
 }
 
 pub(crate) struct ScoredRows {
     pub(crate) scores: RowScores,
-    /// The class of each scored row, as a number in the classes of the evaluation.
+    /// The class of each scored row, as an index into the classes of the evaluation.
     pub(crate) classes: Vec<u32>,
-    /// The number of each scored row in the embeddings; `None` where all rows are scored.
+    /// The number of each scored row in the embeddings; `None` if all rows are scored.
     numbers: Option<Vec<usize>>,
 }
 
@@ -56,7 +56,7 @@ impl ScoredRows {
 }
 
 impl Evaluated {
-    /// What can be drawn without the embeddings. `none` stands for scores that are not there.
+    /// The details that need no embeddings. `none` stands in for missing scores.
     fn detail<'a>(&'a self, none: &'a RowScores) -> Detail<'a> {
         let rows = self.rows.as_ref();
         Detail {
@@ -107,7 +107,7 @@ pub(crate) fn score(
     run(py, &manner, move |watch| input.evaluate(&settings, watch))
 }
 
-/// What is scored, without the interpreter.
+/// The inputs of an evaluation, detached from the interpreter.
 struct Input {
     rows: Rows,
     labels: LabelSource,
@@ -124,7 +124,7 @@ impl Input {
         let columns = std::iter::once(self.labels).chain(self.batch).collect();
         let Loaded { embeddings, labels: mut columns, weights } = load(self.rows, columns, self.weights)?;
         let batch = if columns.len() > 1 { columns.pop() } else { None };
-        let column = columns.pop().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+        let column = columns.pop().ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
         let gallery = match self.gallery {
             Some((rows, labels)) => {
                 let Loaded { embeddings, labels, .. } = load(rows, vec![labels], None)?;
@@ -147,7 +147,7 @@ impl Input {
         let found = identical.iter().flatten().count();
         if found > 0 && !self.exclude_identical {
             evaluation.warnings.push(format!(
-                "{found} of {} queries are rows of the gallery as well and can find themselves; exclude_identical=True \
+                "{found} of {} queries are also rows of the gallery and can find themselves; exclude_identical=True \
                  leaves each query's own row out",
                 identical.len()
             ));
@@ -165,7 +165,7 @@ impl Input {
 
 #[pymethods]
 impl Evaluated {
-    /// A result of `embq score` as JSON.
+    /// Reads a result of `embq score` from JSON.
     #[staticmethod]
     fn read(text: &str) -> PyResult<Self> {
         let evaluation: Evaluation =
@@ -178,7 +178,7 @@ impl Evaluated {
         json::render(std::slice::from_ref(&self.evaluation)).map_err(|error| exception(&error))
     }
 
-    /// The table of the terminal, without colours; `classes` of `None` is all.
+    /// The table of the terminal, without colours; `classes` of `None` shows all.
     fn table(&self, classes: Option<usize>) -> PyResult<String> {
         let limit = classes.map_or(ClassLimit::All, ClassLimit::Worst);
         let view = View { classes: limit, order: None };
@@ -186,13 +186,13 @@ impl Evaluated {
         Ok(strip_str(&text.map_err(|error| exception(&error))?).to_string())
     }
 
-    /// What a notebook shows: headline, silhouette plot and classes.
+    /// The output of a notebook cell: headline, silhouette plot and classes.
     fn fragment(&self) -> String {
         let none = RowScores::default();
         html::fragment(&self.detail(&none))
     }
 
-    /// The page for the browser; with the embeddings, also what is drawn of them.
+    /// The HTML page; given the embeddings, it includes the plots that need them.
     fn page(&self, py: Python<'_>, rows: Option<GivenRows<'_>>, manner: Manner) -> PyResult<String> {
         let none = RowScores::default();
         let (Some(rows), Some((column, options))) = (rows, &self.given) else {
@@ -219,7 +219,7 @@ impl Evaluated {
         self.names.iter().map(|name| as_object(py, name)).collect()
     }
 
-    /// Whether the rows are known.
+    /// Whether the result has rows.
     fn has_rows(&self) -> bool {
         self.rows.is_some()
     }
@@ -259,7 +259,7 @@ impl Evaluated {
         Some(matrix.map(|value| value.unwrap_or(f64::NAN)).into_pyarray(py))
     }
 
-    /// The same result with rows that were stored beside it.
+    /// The same result with rows that were stored separately.
     #[staticmethod]
     #[pyo3(signature = (text, labels, row, label, a, b, silhouette, soft_silhouette, nearest_other))]
     #[allow(clippy::too_many_arguments)]
@@ -292,7 +292,7 @@ impl Evaluated {
     }
 }
 
-/// A label as an object of Python.
+/// A label as a Python object.
 pub(crate) fn as_object<'py>(py: Python<'py>, label: &Label) -> PyResult<Bound<'py, PyAny>> {
     Ok(match label {
         Label::Integer(value) => match i64::try_from(*value) {

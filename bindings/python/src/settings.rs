@@ -1,4 +1,4 @@
-//! Parameters of Python's functions as settings.
+//! Parameters of Python functions as settings.
 
 use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
@@ -14,7 +14,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 #[pyo3(from_item_all)]
 pub(crate) struct Measure {
     metric: String,
-    /// `None` finds one.
+    /// `None` means `auto`.
     temperature: Option<f64>,
     softmin: String,
     softmax: String,
@@ -63,7 +63,7 @@ impl Choice {
         DatasetOptions { choice, weights: None, seed: random_state }
     }
 
-    /// The same for rows that others look for: labels are chosen on both sides, but no class is too small.
+    /// The same options for the rows of a gallery: labels are selected on both sides, but classes may have any size.
     pub(crate) fn of_gallery(&self) -> DatasetOptions {
         let choice = RowChoice {
             drop_invalid: self.drop_invalid,
@@ -102,7 +102,7 @@ impl Measure {
         self.precision.as_deref().map(|name| named("precision", name, &["f32", "f64"])).transpose()
     }
 
-    /// All of it, with what is computed; `batch_labels` and `gallery` say what else is given.
+    /// The complete settings; `batch_labels` and `gallery` are whether these are given.
     pub(crate) fn settings(&self, wanted: &Wanted, batch_labels: bool, gallery: bool) -> Result<Settings> {
         let metrics = wanted.selection()?;
         wanted.check(&metrics, batch_labels, gallery)?;
@@ -128,7 +128,7 @@ impl Measure {
             class_terms: false,
             hash: wanted.hash,
         };
-        // Rows are kept where they are compared with classes anyway.
+        // Rows are kept if they are compared with classes anyway.
         Ok(Settings { rows: settings.compares_with_classes(), ..settings })
     }
 }
@@ -138,13 +138,13 @@ impl Wanted {
         Selection::parse(self.metrics.iter().map(|name| name.trim()))
     }
 
-    /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
+    /// Checks that everything requested can be computed, and that every parameter has an effect.
     fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
         if metrics.all_need(Need::BatchSize) && self.batch_size.is_none() {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
         }
         if let Some(0) = self.k.iter().min() {
-            return Err(Error::setting("k: 0 neighbours say nothing", "numbers of neighbours begin at 1"));
+            return Err(Error::setting("k: the number of neighbours is 0", "use at least 1"));
         }
         if matches!(self.batch_size, Some(0 | 1)) || matches!(self.sample, Some(0 | 1)) {
             return Err(Error::setting("batch_size and sample are numbers of rows", "take at least 2"));
@@ -173,7 +173,7 @@ impl Wanted {
     }
 }
 
-/// A value by the name that it has in results.
+/// A value by its name in results.
 fn named<T: DeserializeOwned>(parameter: &str, name: &str, known: &[&str]) -> Result<T> {
     T::deserialize(IntoDeserializer::<NameError>::into_deserializer(name)).map_err(|_| {
         let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();

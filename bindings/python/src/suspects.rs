@@ -46,7 +46,7 @@ pub(crate) fn suspects(
         let mut taken = |given: bool| if given { columns.pop() } else { None };
         let texts = taken(has_text).map(|column| (*column).clone());
         let ids = taken(has_ids).map(|column| (*column).clone());
-        let column = taken(true).ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+        let column = taken(true).ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
         for names in [&ids, &texts].into_iter().flatten() {
             if names.len() != column.len() {
                 return Err(Error::RowCounts {
@@ -69,7 +69,7 @@ pub(crate) fn suspects(
 
 #[pymethods]
 impl Suspected {
-    /// A result of `embq suspects` as JSON.
+    /// Reads a result of `embq suspects` from JSON.
     #[staticmethod]
     fn read(text: &str) -> PyResult<Self> {
         serde_json::from_str(text).map(Suspected).map_err(|error| not_a_result(&error.to_string()))

@@ -1,4 +1,4 @@
-//! Long work without the interpreter: on threads of its own, watched for Ctrl-C.
+//! Long computations without the interpreter: on separate threads, while watching for Ctrl-C.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,23 +15,24 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::errors::exception;
 
-/// How often signals are looked at.
+/// How often signals are checked.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long interrupted work may take to end before it is left alone; what it holds is freed when it ends.
+/// How long an interrupted computation may take to end before it is abandoned; its memory is freed when it ends.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// A pool of threads and the process that it belongs to.
+/// A thread pool and the process that it belongs to.
 struct Pool {
     process: u32,
     threads: usize,
     pool: Arc<ThreadPool>,
 }
 
-/// Locked only by threads that hold the interpreter lock, and never while waiting: a fork cannot happen meanwhile.
+/// Only locked by threads that hold the interpreter lock, and never while waiting, so that no fork can happen
+/// meanwhile.
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
-/// The pool of this process. The threads of a pool do not survive a fork, so that a child makes its own.
+/// The pool of this process. The threads of a pool do not survive a fork, so a child process creates its own.
 fn pool(_held: Python<'_>, threads: usize) -> PyResult<Arc<ThreadPool>> {
     let mut known = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     let process = process::id();
@@ -45,14 +46,14 @@ fn pool(_held: Python<'_>, threads: usize) -> PyResult<Arc<ThreadPool>> {
     let pool = Arc::new(pool);
     let before = known.replace(Pool { process, threads, pool: Arc::clone(&pool) });
     if let Some(before) = before.filter(|before| before.process != process) {
-        // Its threads are those of the parent: to end them here would wait for ever.
+        // Its threads belong to the parent: dropping the pool would wait for them forever.
         std::mem::forget(before);
     }
     Ok(pool)
 }
 
-/// How many threads `n_jobs` means: all cores unless it or `EMBQ_THREADS` says otherwise; negative numbers count from the
-/// number of cores, as in scikit-learn.
+/// The number of threads that `n_jobs` means: all cores unless it or `EMBQ_THREADS` is set; negative numbers count from
+/// the number of cores, as in scikit-learn.
 fn threads(n_jobs: Option<i64>) -> PyResult<usize> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = match n_jobs {
@@ -72,7 +73,7 @@ fn threads(n_jobs: Option<i64>) -> PyResult<usize> {
     }
 }
 
-/// What long work tells while it goes on.
+/// The progress of a running computation.
 #[derive(Default)]
 pub(crate) struct Watch {
     stage: Mutex<(String, u64)>,
@@ -99,22 +100,22 @@ impl Progress for Watch {
     }
 }
 
-/// How work is done: on how many threads, and whom to tell how far it is.
+/// How to run: the number of threads, and a callback for progress.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Manner {
     n_jobs: Option<i64>,
-    /// Called with a stage, how many steps are done, and how many there are.
+    /// Called with the stage, the number of steps done, and the total.
     progress: Option<Py<PyAny>>,
 }
 
 type Outcome<T> = std::thread::Result<embq_core::Result<T>>;
 
-/// Does `work` in the pool of this process while other threads of Python go on. `KeyboardInterrupt` (and whatever another
-/// signal handler or the progress callback raises) ends the wait.
+/// Runs `work` in the pool of this process while other Python threads continue. `KeyboardInterrupt`, or any exception
+/// from a signal handler or the progress callback, ends the wait.
 ///
 /// # Errors
-/// What `work` reports, and what signal handlers and the callback raise.
+/// Errors of `work`, and exceptions from signal handlers and the callback.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     manner: &Manner,
@@ -126,7 +127,7 @@ pub(crate) fn run<T: Send + 'static>(
     let watched = Arc::clone(&watch);
     pool.spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&watched)));
-        // Nobody waits for interrupted work.
+        // Nobody waits for an interrupted computation.
         let _ = sender.send(outcome);
     });
     let mut receiver = receiver;
@@ -140,7 +141,7 @@ pub(crate) fn run<T: Send + 'static>(
                     watch.cancelled.store(true, Ordering::Relaxed);
                     let (_, ended) = wait(py, receiver, GRACE);
                     if ended.is_err() {
-                        // Threads that go on for a while are not those of the next work.
+                        // Threads that are still busy must not run the next computation.
                         *POOL.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     }
                     return Err(raised);
@@ -179,7 +180,7 @@ fn finish<T>(outcome: Outcome<T>) -> PyResult<T> {
     }
 }
 
-/// A failure of embq itself.
+/// The error for a failure of embq itself.
 fn defect(panic: &(dyn Any + Send)) -> PyErr {
     let told = panic.downcast_ref::<String>().map(String::as_str);
     let told = told.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");

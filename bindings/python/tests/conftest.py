@@ -1,4 +1,4 @@
-"""What all tests share. They test the package that is installed, never the source beside them."""
+"""Shared fixtures. The tests run against the installed package, never the source beside them."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def root():
 
 @pytest.fixture(scope="session")
 def program():
-    """Runs the program that the package brings and returns the finished process."""
+    """Runs the packaged program and returns the finished process."""
     beside = Path(sys.executable).with_name("embq")
     path = str(beside) if beside.exists() else shutil.which("embq")
 
@@ -45,7 +45,7 @@ def program():
 
 @pytest.fixture(scope="session")
 def program_json(program):
-    """What the program says of a file as JSON."""
+    """The JSON output of the program."""
 
     def run(*arguments):
         finished = program(*arguments, "--format", "json", "--no-timing", "--no-progress")
@@ -56,7 +56,7 @@ def program_json(program):
 
 
 def without_names(result):
-    """A result without what tells an array from a file: names, times, and how columns were chosen."""
+    """A result without what differs between arrays and files: names, times, and how columns were chosen."""
     result = {key: value for key, value in result.items() if key not in ("timing", "inputs", "labels", "settings")}
     return json.loads(json.dumps(result))
 

@@ -1,4 +1,4 @@
-"""Every example of the documentation runs and shows what it says."""
+"""Every example in the documentation runs and prints what it shows."""
 
 import doctest
 import inspect

@@ -1,4 +1,4 @@
-"""Errors are ValueErrors that say what is wrong, where, and what to do about it in Python's words."""
+"""Errors are ValueErrors that say what is wrong, where, and what to do about it in Python."""
 
 import embq
 import numpy as np
@@ -48,7 +48,7 @@ def changed(row, column, value):
         (lambda: embq.score(X, Y, intervals=True, subsample=10), "leave out subsample or intervals=True"),
         (lambda: embq.score(X, Y, sample_weight=np.zeros(20)), "sample_weight: weight 0 in row 0"),
         (lambda: embq.score(X, Y, sample_weight=np.ones(3)), "row counts differ: X has 20 rows, sample_weight has 3"),
-        (lambda: embq.score(X, Y, sample_weight=np.ones((20, 1))), "one weight for each row"),
+        (lambda: embq.score(X, Y, sample_weight=np.ones((20, 1))), "one weight per row"),
         (lambda: embq.score(X, Y, metric="precomputed"), "not a distance matrix"),
         (lambda: embq.score("nowhere.npy", "label"), "nowhere.npy: no such file"),
         (lambda: embq.score(X, Y, n_jobs=0), "n_jobs"),
@@ -56,7 +56,7 @@ def changed(row, column, value):
         (lambda: embq.compare([X, X], Y, names=["a", "a"]), "one name twice"),
         (lambda: embq.suspects(X, Y, neighbours=0), "neighbours is 0"),
         (lambda: embq.suspects(X, Y, ids=["a"]), "row counts differ: y has 20 rows, ids has 1"),
-        (lambda: embq.silhouette_loss(X, Y, metric="manhattan"), "no gradient by manhattan distance"),
+        (lambda: embq.silhouette_loss(X, Y, metric="manhattan"), "no gradient for manhattan distance"),
         (lambda: embq.read_json("{}"), "not a result of embq"),
         (lambda: embq.read_json('{"kind": "score"}'), "not a result of embq: missing field"),
         (lambda: embq.silhouette_samples(X, Y, p=3), "no parameter 'p'"),
@@ -85,7 +85,7 @@ def test_warnings_are_told_in_pythons_words():
 
 
 def test_broken_memory_is_not_a_crash():
-    """What has no rows, no columns or no values is refused, not read."""
+    """Arrays without rows, columns or values are refused."""
     for array in (np.empty((0, 3)), np.empty((0, 0)), np.empty((5, 0), dtype=np.float32)):
         with pytest.raises(embq.InputError):
             embq.score(array, np.zeros(len(array)))

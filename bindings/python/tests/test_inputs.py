@@ -1,4 +1,4 @@
-"""Arrays of every kind give the same numbers, and nothing is copied that need not be."""
+"""Arrays of every kind give the same numbers, without needless copies."""
 
 import subprocess
 import sys
@@ -187,7 +187,7 @@ print((peak - before) / 1e6)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", ["numpy", "float64", "torch", "arrow", "polars", "float16", "fortran", "strided"])
 def test_nothing_is_copied(kind):
-    """200,000 x 256 float32 are 205 MB; scores of the rows and blocks of the work take 20 to 60 MB beside them."""
+    """200,000 x 256 float32 are 205 MB; row scores and buffers take another 20 to 60 MB."""
     if kind in ("torch", "polars", "arrow"):
         pytest.importorskip({"arrow": "pyarrow"}.get(kind, kind))
     finished = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT), kind], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Labels in every form that people have them in."""
+"""Labels in all common forms."""
 
 import time
 
@@ -120,7 +120,7 @@ def test_what_is_no_label(data):
     X, codes = data
     for y, message in [
         (["a", 1] * 30, "row 1 has the integer label 1, and the first label is text"),
-        ([1.5, 2.5] * 30, "row 0 has the label 1.5, which is no class"),
+        ([1.5, 2.5] * 30, "row 0 has the label 1.5, which is not a class"),
         ([object()] * 60, "row 0 has a label of type object"),
         ([[1], [2]] * 30, "row 0 has a label of type list"),
         (np.zeros((60, 3)), r"found shape \(60, 3\)\n.*argmax"),
@@ -166,5 +166,5 @@ def test_a_million_labels_take_a_tenth_of_a_second():
             started = time.perf_counter()
             _inputs.labels(y)
             times.append(time.perf_counter() - started)
-        # Twice the promise: other work on the machine is no failure.
+        # Twice the documented time, so that other load on the machine does not fail the test.
         assert min(times) < 0.2, f"{name}: {min(times):.3f} s"

@@ -98,7 +98,7 @@ def test_fit_logs_the_numbers_of_all_validation_rows(tmp_path):
             assert training.callback_metrics[f"val_{name}"].item() == pytest.approx(value, rel=1e-6), name
     assert len(training.callback_metrics) == sum(value is not None for value in result.metrics.values())
     assert [found.silhouette for found in callback.results] == [result.silhouette]
-    # One line an epoch in the logger, and training improves what is logged.
+    # The logger has one line per epoch, and training improves the logged metric.
     values = [float(line["val_silhouette"]) for line in logged(training) if line.get("val_silhouette")]
     assert len(values) == 2 and values[1] > values[0]
     assert checkpoint.best_model_score.item() == pytest.approx(max(values))
@@ -183,7 +183,7 @@ def test_two_processes_log_the_numbers_of_all_rows(tmp_path):
         warnings.simplefilter("ignore")
         training = trainer(tmp_path, callback, strategy="ddp_spawn", devices=2, max_epochs=1)
         training.fit(module, loader(data), loader(data))
-    # The weights come back from the first process.
+    # The weights are returned from the first process.
     value = training.callback_metrics["val_silhouette"].item()
     assert value == pytest.approx(expected(module, data).silhouette, rel=1e-5)
 

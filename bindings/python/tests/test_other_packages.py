@@ -1,4 +1,4 @@
-"""Numbers that other packages test for, or give."""
+"""Numbers that other packages test for, or compute."""
 
 import embq
 import numpy as np
@@ -15,10 +15,10 @@ def test_accuracies_of_pytorch_metric_learning():
         result = embq.score(rows, row_labels, metric="euclidean", metrics=names, gallery=(references, reference_labels))
         return [result[name] for name in names]
 
-    # Queries that are the references.
+    # The queries are the references.
     two = np.repeat(labels // 5, 1)
     assert found(query, two, query, two)[0] == 1
-    # One query of another class than its only neighbour.
+    # A query whose only neighbour has another class.
     query[-1] = 100
     reference = np.arange(10, dtype=np.float32)[:, None]
     reference[0] = -100
@@ -38,7 +38,7 @@ def test_accuracy_calculator_itself(digits, metric):
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
     from pytorch_metric_learning.utils.inference import CustomKNN
 
-    # Whole numbers have ties, which every package breaks in its own way.
+    # Integers cause ties, which every package breaks differently.
     X, y = digits
     X = X.astype(np.float64) + np.random.default_rng(0).normal(scale=1e-3 * X.std(), size=X.shape)
     distance = CosineSimilarity() if metric == "cosine" else LpDistance(normalize_embeddings=False)

@@ -1,4 +1,4 @@
-"""What one does with a result."""
+"""Uses of a result."""
 
 import json
 import pickle
@@ -98,7 +98,7 @@ def test_json_of_the_program(digits, program, tmp_path):
     path = tmp_path / "r.json"
     assert program("score", "fixtures/digits/embeddings.npy", "-l", "fixtures/digits/labels.npy", "-o", path, "-q").returncode == 0
     assert embq.read_json(path).metrics == embq.score(*digits).metrics
-    # And the other way: a stored result of Python is a baseline for the program.
+    # Conversely, a result stored by Python is a baseline for the program.
     embq.score(*digits, intervals=True).to_json(tmp_path / "main.json")
     finished = program("compare", tmp_path / "main.json", "fixtures/digits/embeddings.npy", "-l", "fixtures/digits/labels.npy", "--format", "json")
     assert finished.returncode == 0, finished.stderr

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its functions, run against those of embq, and equality on its data sets."""
+"""Runs scikit-learn's tests of its functions against those of embq, and compares both on its data sets."""
 
 import types
 
@@ -17,7 +17,7 @@ SKIPPED = {"test_silhouette_reduce": "it is of a private function that embq has 
 
 
 def patched(test):
-    """The same test over embq's functions: a copy, so that scikit-learn itself stays as it is."""
+    """The same test with embq's functions: a copy, so that scikit-learn itself is not modified."""
     names = {**test.__globals__, **{name: getattr(embq, name) for name in DROP_INS}}
     for name, value in list(names.items()):
         if isinstance(value, types.FunctionType) and value.__module__ == upstream.__name__:

@@ -1,4 +1,4 @@
-"""`score` gives the numbers of the program, to the last bit."""
+"""`score` gives the same numbers as the program, bit for bit."""
 
 import json
 

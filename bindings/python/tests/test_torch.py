@@ -1,4 +1,4 @@
-"""embq.torch against `embq grad`, against all pairs written out, and where training goes wrong."""
+"""embq.torch against `embq grad`, against a naive implementation with all pairs, and in degenerate training states."""
 
 import copy
 import doctest
@@ -21,7 +21,7 @@ from embq.torch import HybridLoss, SoftSilhouetteLoss, SupervisedContrastiveLoss
 DISTANCES = ["cosine", "sqeuclidean", "euclidean"]
 SOFTMINS = ["weighted", "lse", "hard", "mean"]
 SOFTMAXES = ["lse", "hard"]
-# A temperature in the middle of each distance's range, for rows of normal numbers.
+# A temperature in the middle of each distance's range, for normally distributed rows.
 TEMPERATURES = {"cosine": 0.1, "sqeuclidean": 3.0, "euclidean": 1.0}
 
 forms = [
@@ -35,7 +35,7 @@ every_distance = pytest.mark.parametrize("distance", DISTANCES)
 
 
 def made(n=60, d=7, classes=5, seed=0, dtype=torch.float64):
-    """Rows around class means, with a class of one row and an uneven number in the others."""
+    """Rows around class means, with one class of a single row and others of different sizes."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes - 1, n)
     labels[n // 2] = classes - 1
@@ -86,15 +86,15 @@ def step(loss, x, y, *rest):
 
 
 def error(found, expected):
-    """The largest error, of the largest number."""
+    """The largest error, relative to the largest number."""
     return float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
 
 
-# Against the program
+# Comparison with the program
 
 
 def program():
-    """The built program: EMBQ, the one on PATH, or that of this clone."""
+    """The program: EMBQ, the one on PATH, or the one built in this clone."""
     root = Path(__file__).resolve().parents[3]
     beside = Path(sys.executable).with_name("embq")
     for candidate in [os.environ.get("EMBQ"), beside, shutil.which("embq"), *sorted(root.glob("target/*/embq"))]:
@@ -104,7 +104,7 @@ def program():
 
 
 def grad(folder, x, y, *options):
-    """Value and gradient by `embq grad`."""
+    """Value and gradient from `embq grad`."""
     np.save(folder / "x.npy", x.numpy())
     np.save(folder / "y.npy", y.numpy())
     command = [program(), "grad", folder / "x.npy", "-l", folder / "y.npy", "-g", folder / "g.npy"]
@@ -181,7 +181,7 @@ def test_the_hybrid_is_that_of_embq_grad(tmp_path):
     assert error(leaf.grad, expected) < 1e-11
 
 
-# Against all pairs
+# Comparison with all pairs
 
 
 @every_form
@@ -195,12 +195,12 @@ def test_every_form_is_what_all_pairs_give(form):
 
 
 def test_a_hand_worked_set():
-    # Rows 0, 1 | 3 by Euclidean distance: s = 1 - 1/3, 1 - 1/2, and 0 for the row that is alone.
+    # Rows 0, 1 | 3 with Euclidean distance: s = 1 - 1/3, 1 - 1/2, and 0 for the row that is alone.
     x, y = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64), torch.tensor([7, 7, -2])
     loss = SoftSilhouetteLoss(0.1, distance="euclidean", softmax="hard", reduction="none")
     value, gradient = step(loss, x, y)
     assert value.tolist() == pytest.approx([1 / 3, 1 / 2, 1.0], abs=1e-15)
-    # d01/d02 + d01/d12 of x0 < x1 < x2.
+    # Derivatives of d01/d02 + d01/d12 for x0 < x1 < x2.
     assert gradient[:, 0].tolist() == pytest.approx([-1 / 3 + 1 / 9 - 1 / 2, 1 / 3 + 1 / 2 + 1 / 4, -1 / 9 - 1 / 4])
 
 
@@ -235,7 +235,7 @@ def test_supervised_contrastive_loss_is_that_of_pytorch_metric_learning():
 def test_first_and_second_derivatives_are_those_of_differences(form):
     x, y = made(n=11, d=3, classes=4, seed=6)
     x.requires_grad_()
-    # None of the kinks of min and max is near these rows.
+    # These rows are not near the kinks of min and max.
     loss = SoftSilhouetteLoss(TEMPERATURES[form["distance"]], **form)
     assert torch.autograd.gradcheck(lambda x: loss(x, y), x)
     assert torch.autograd.gradgradcheck(lambda x: loss(x, y), x)
@@ -251,7 +251,7 @@ def test_derivatives_of_the_other_losses():
     assert torch.autograd.gradgradcheck(lambda x, w: hybrid(x, y, x @ w.T), (x, head))
 
 
-# Where training goes wrong
+# Degenerate training states
 
 
 def assert_constant(loss, x, y, expected=1.0):
@@ -310,7 +310,7 @@ def test_zero_rows(dtype, zeros):
     value, gradient = step(SoftSilhouetteLoss(), x, y)
     assert torch.all(gradient[zeros] == 0)
     assert gradient.isfinite().all()
-    # Zero rows are at distance 1 of all others.
+    # Zero rows are at distance 1 from all others.
     others = torch.tensor([row for row in range(20) if row not in zeros], dtype=torch.long)
     leaf = x[others].double().requires_grad_()
     z = torch.zeros(20, 7, dtype=torch.float64).index_copy(0, others, leaf / leaf.norm(dim=1, keepdim=True))
@@ -319,7 +319,7 @@ def test_zero_rows(dtype, zeros):
     if len(others):
         expected.backward()
         assert error(gradient[others], leaf.grad) < (1e-12 if dtype == torch.float64 else 1e-6)
-    # SupCon, too, and second derivatives.
+    # Also SupCon, and second derivatives.
     _, gradient = step(SupervisedContrastiveLoss(), x, y)
     assert gradient.isfinite().all() and torch.all(gradient[zeros] == 0)
     leaf = x.clone().requires_grad_()
@@ -351,7 +351,7 @@ def test_sizes_whose_squares_overflow(distance, scale, softmax):
     x, y = made(dtype=torch.float32)
     rows = x * scale
     power = 2 if distance == "sqeuclidean" else 1
-    # With the temperature scaled alike nothing changes; with one temperature it is as in float64.
+    # Scaling the temperature as well changes nothing; with the original one, the result is as in float64.
     for tau in (TEMPERATURES[distance] * scale**power, TEMPERATURES[distance]):
         loss = SoftSilhouetteLoss(tau, distance=distance, softmax=softmax)
         value, gradient = step(loss, rows.double(), y)
@@ -380,10 +380,10 @@ def test_classes_that_are_points(form):
     points = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0]])[y]
     loss = SoftSilhouetteLoss(0.01, **form)
     value, gradient = step(loss, points, y)
-    # a = 0 and b is the nearest or mean distance; only the row that is alone counts 1.
+    # a = 0 and b is the nearest or mean distance; only the row that is alone has a loss of 1.
     assert value.item() == pytest.approx(1 / 60, abs=2e-3)
     assert gradient.isfinite().all()
-    # All rows one point: a = b = 0.
+    # All rows coincide: a = b = 0.
     value, gradient = step(loss, torch.ones_like(points), y)
     assert value.item() == pytest.approx(1, abs=1e-4)
     assert gradient.isfinite().all()
@@ -423,7 +423,7 @@ def test_autocast():
         value = loss(embeddings, y, logits)
     assert value.dtype == torch.float32
     assert value == loss(embeddings.float(), y, logits.float())
-    # float32 embeddings inside autocast stay float32, where products of bfloat16 are wrong in the third digit.
+    # float32 embeddings stay float32 inside autocast; bfloat16 products would be wrong in the third digit.
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert SoftSilhouetteLoss()(x, y) == SoftSilhouetteLoss()(x, y)
         inside = SoftSilhouetteLoss()(x, y)
@@ -451,7 +451,7 @@ def test_labels_of_any_integer_type():
     assert SoftSilhouetteLoss()(x, 1000 * y - 7) == expected
 
 
-# Compiled
+# Compilation
 
 
 @every_form
@@ -491,7 +491,7 @@ def test_compiled_to_code():
     assert error(found_gradient, gradient) < 1e-5
 
 
-# Use
+# Usage
 
 
 def test_training_brings_the_loss_down():

@@ -1,4 +1,4 @@
-"""gather=True over two processes against one process with all rows."""
+"""Compares gather=True in two processes with a single process that has all rows."""
 
 import sys
 from datetime import timedelta
@@ -13,7 +13,7 @@ if not torch.distributed.is_available() or not torch.distributed.is_gloo_availab
 from embq.torch import HybridLoss, SoftSilhouetteLoss, SupervisedContrastiveLoss  # noqa: E402
 
 PROCESSES = 2
-# Processes have different numbers of rows; class 3 is on the first alone, class 0 with one row on each.
+# Processes have different numbers of rows; class 3 is only on the first, class 0 has one row on each.
 LABELS = torch.tensor([0, 1, 1, 2, 3, 3, 2, 1, 1] + [0, 2, 2, 1, 2])
 FIRST = 9
 FORMS = [
@@ -26,7 +26,7 @@ FORMS = [
 
 def rows():
     generator = torch.Generator().manual_seed(1)
-    # Far from the origin, so that a centre that is not common to all processes would show.
+    # Far from the origin, so that using a different centre in each process would show.
     return torch.randn(len(LABELS), 6, generator=generator, dtype=torch.float64) + 3
 
 
@@ -64,7 +64,7 @@ def work(rank, folder):
         value = loss(gather=True)(network(rows()[mine]), LABELS[mine])
         value.backward()
         found[name] = (value.detach(), [parameter.grad for parameter in network.parameters()])
-    # The losses of the rows of this process, among all.
+    # The losses of this process's rows, compared with all rows.
     single = SoftSilhouetteLoss(0.5, num_classes=6, gather=True, reduction="none")
     found["none"] = (single(rows()[mine], LABELS[mine]), [])
     torch.save(found, f"{folder}/{rank}.pt")
@@ -97,6 +97,6 @@ def test_loss_and_averaged_gradient_are_those_of_one_process_with_all_rows(found
 def test_losses_of_rows_are_those_among_all(found):
     expected = SoftSilhouetteLoss(0.5, num_classes=6, reduction="none")(rows(), LABELS)
     assert torch.allclose(torch.cat([of_process["none"][0] for of_process in found]), expected, rtol=1e-13)
-    # And not those among the rows of one process.
+    # They differ from those within the rows of one process.
     alone = SoftSilhouetteLoss(0.5, num_classes=6, reduction="none")(rows()[:FIRST], LABELS[:FIRST])
     assert not torch.allclose(alone, expected[:FIRST], rtol=1e-3)

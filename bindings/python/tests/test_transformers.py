@@ -99,7 +99,7 @@ def test_options_and_several_data_sets(tmp_path):
 
 
 def test_smoothed_labels(tmp_path):
-    # The trainer then keeps labels from the model.
+    # The trainer then does not pass labels to the model.
     class Plain(Encoder):
         config = transformers.PretrainedConfig()
 
@@ -199,7 +199,7 @@ print(json.dumps([found, value, training.args.world_size]))
 
 
 def test_two_processes_score_every_row_once(tmp_path):
-    # 25 rows in batches of 2 x 7: accelerate repeats rows to fill the last.
+    # 25 rows in batches of 2 x 7: accelerate repeats rows to fill the last batch.
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The package is typed: strictly by mypy and pyright, inside and for those who use it."""
+"""The package is typed: mypy and pyright accept it and its users' code in strict mode."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ embq.score([[1.0]], [1]).classes.to_excel()
 '''
 
 PACKAGE = Path(embq.__file__).parent
-# Modules for frameworks are checked where these are.
+# Modules for frameworks are only checked if these are installed.
 OWN = sorted(str(path) for path in PACKAGE.glob("*.py*") if path.stem not in ("torch", "lightning", "transformers") and path.suffix in (".py", ".pyi"))
 
 

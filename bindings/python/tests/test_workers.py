@@ -69,7 +69,7 @@ def test_results_cross_processes(digits):
 
 @unix
 def test_files_in_a_fork(tmp_path):
-    """Readers of tables have threads of their own."""
+    """Table readers have their own threads."""
     polars = pytest.importorskip("polars")
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(500, 4)).astype(np.float32), rng.integers(0, 3, 500)
@@ -99,7 +99,7 @@ def test_threads_of_python(digits):
 
 
 def test_other_threads_go_on():
-    """The interpreter lock is free while embq works."""
+    """The interpreter lock is released while embq runs."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(6000, 64)), rng.integers(0, 10, 6000)
     ticks, over = [], threading.Event()
@@ -143,11 +143,11 @@ def test_embq_threads():
 
 @unix
 def test_control_c_ends_the_work():
-    """Minutes of work; KeyboardInterrupt comes within a second, and the process is fit for more."""
+    """KeyboardInterrupt ends minutes of work within a second, and the process can run more."""
     code = """
         import os, signal, sys, threading, time
         import numpy as np, embq
-        # Where tests run in the background, the signal is ignored.
+        # The signal is ignored if tests run in the background.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(60_000, 256)), rng.integers(0, 10, 60_000)

@@ -1,4 +1,4 @@
-//! Micro-benchmarks of the kernels, one set of rows each.
+//! Micro-benchmarks of the kernels, each on one set of rows.
 //!
 //! ```text
 //! cargo bench -p embq-core --bench kernels            # or a part of a name: -- gradient
@@ -42,7 +42,7 @@ fn dataset(distance: Distance, classes: usize) -> Dataset<'static> {
     Dataset::join(embeddings, &labels, distance, &DatasetOptions::default()).expect("rows and labels fit")
 }
 
-/// Keeps nothing: what remains is the cost of the distances.
+/// Keeps nothing, which leaves only the cost of the distances.
 struct Nothing;
 
 impl RowFold for Nothing {
@@ -70,7 +70,7 @@ const CASES: [(Distance, Precision, usize); 8] = [
     (Distance::SqEuclidean, Precision::F32, 1000),
     (Distance::Euclidean, Precision::F32, 10),
     (Distance::Euclidean, Precision::F32, 1000),
-    // From sorted dimensions, and from pairs.
+    // By sorted dimensions, and by pairs.
     (Distance::Manhattan, Precision::F32, 10),
     (Distance::Manhattan, Precision::F32, 1000),
 ];
@@ -129,7 +129,7 @@ fn covariance_and_eigenvalues(bencher: Bencher) {
     });
 }
 
-/// Metrics that have kernels of their own: class means, the widest and nearest pairs, sums over all pairs.
+/// Metrics with kernels of their own: class means, the widest and nearest pairs, sums over all pairs.
 #[divan::bench(args = ["davies_bouldin", "simplified_silhouette", "nc4", "dunn", "uniformity", "supcon"])]
 fn metric(bencher: Bencher, name: &str) {
     let settings =
@@ -138,7 +138,7 @@ fn metric(bencher: Bencher, name: &str) {
     bencher.bench_local(|| evaluate(&dataset, &settings, &NoProgress).expect("an evaluation").evaluation.metrics.len());
 }
 
-/// The silhouette alone, and with the influence of every row on it and on those of the classes.
+/// The silhouette alone, and with the influence of every row on it and on the silhouettes of classes.
 #[divan::bench(args = [(Distance::Cosine, false), (Distance::Cosine, true), (Distance::Euclidean, true)])]
 fn intervals(bencher: Bencher, (distance, intervals): (Distance, bool)) {
     let metrics = Selection::parse(["silhouette"]).expect("a metric");

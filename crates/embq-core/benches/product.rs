@@ -1,4 +1,4 @@
-//! How fast this machine multiplies matrices with the crate that embq uses: the yardstick for its kernels.
+//! Measures how fast this machine multiplies matrices with the crate that embq uses, as a yardstick for its kernels.
 //!
 //! ```text
 //! cargo bench -p embq-core --bench product -- ROWS DIMENSIONS COLUMNS [RUNS]
@@ -48,7 +48,7 @@ fn main() {
     );
 }
 
-/// Blocks of rows times all columns; gives a number that depends on all of them.
+/// Blocks of rows times all columns; returns a number that depends on all products.
 fn product(left: &[f32], right: &[f32], dimensions: usize) -> f32 {
     let tile = |out: &mut Vec<f32>, block: &[f32]| tile_sum(block, right, dimensions, out);
     left.par_chunks(TILE * dimensions).map_init(Vec::new, tile).sum()

@@ -1,4 +1,4 @@
-//! An evaluated input, with what a page shows of its rows and classes besides the numbers.
+//! An evaluated input with the details of rows and classes that a page shows.
 
 use std::collections::HashMap;
 
@@ -16,45 +16,45 @@ use crate::metrics::suspects::Suspect;
 use crate::progress::Progress;
 use crate::suspects::{NEIGHBOURS, suspects_of};
 
-/// Classes for which the matrix of class distances is worth its memory.
+/// With at most this many classes, the matrix of class distances is worth its memory.
 pub const MATRIX_CLASSES: usize = 2_000;
 
-/// The most classes that a map shows.
+/// The maximum number of classes in a map.
 const MAX_MAP_CLASSES: usize = 48;
 
-/// The most pairs of confused classes that are listed.
+/// The maximum number of pairs of confused classes listed.
 const MAX_PAIRS: usize = 12;
 
-/// Rows that are plotted in two dimensions; more where there are more classes.
+/// Rows plotted in two dimensions; more if there are more classes.
 const POINTS: usize = 4_000;
 
-/// The most dimensions of rows that are projected.
+/// The maximum number of dimensions of rows that are projected.
 const PROJECTED_DIMENSIONS: usize = 4_096;
 
-/// The most rows for which neighbours are searched, in time that grows with the square of their number.
+/// The maximum number of rows for which neighbours are searched, in time quadratic in their number.
 const NEIGHBOUR_ROWS: usize = 20_000;
 
-/// The most suspicious rows that are listed.
+/// The maximum number of suspicious rows listed.
 const MAX_SUSPECTS: usize = 50;
 
-/// A pair of classes with this many confused rows is listed before those with fewer.
+/// Pairs of classes with at least this many confused rows are listed before those with fewer.
 const OFTEN: usize = 5;
 
-/// One input, evaluated: plain data, from which a page is drawn.
+/// An evaluated input: plain data from which a page is drawn.
 #[derive(Clone, Debug)]
 pub struct Detail<'a> {
     pub evaluation: &'a Evaluation,
-    /// What is known of each scored row; the columns below are of the same rows.
+    /// The scores of the scored rows; the columns below refer to the same rows.
     pub scores: &'a RowScores,
-    /// Class of each scored row, as a number in `evaluation.classes`.
+    /// The class of each scored row, as an index into `evaluation.classes`.
     pub classes: Vec<u32>,
-    /// Number of each scored row in the embeddings as stored.
+    /// The number of each scored row in the stored embeddings.
     pub numbers: Vec<usize>,
     pub names: RowNames,
-    /// `None` where there are too many classes.
+    /// `None` if there are too many classes.
     pub map: Option<ClassMap>,
     pub confused: Vec<ConfusedPair>,
-    /// `None` for distances that are not of rows.
+    /// `None` for precomputed distances.
     pub projection: Option<Projection>,
     pub spectrum: Option<Spectrum>,
     /// Most suspicious first.
@@ -64,44 +64,44 @@ pub struct Detail<'a> {
 /// One of several evaluated inputs with the same rows.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// What tells it from the others.
+    /// The name that distinguishes it from the others.
     pub name: String,
     pub evaluation: Evaluation,
     pub scores: RowScores,
-    /// Class of each scored row, as a number in `evaluation.classes`.
+    /// The class of each scored row, as an index into `evaluation.classes`.
     pub classes: Vec<u32>,
 }
 
-/// Mean distances between some classes, in an order in which close ones stand together.
+/// Mean distances between some classes, ordered so that close classes are adjacent.
 #[derive(Clone, Debug)]
 pub struct ClassMap {
-    /// The classes, as numbers in `evaluation.classes`.
+    /// The classes, as indices into `evaluation.classes`.
     pub classes: Vec<usize>,
-    /// Their mean distances, in the same order; the diagonal is the one within the class.
+    /// Their mean distances, in the same order; the diagonal is the distance within the class.
     pub distances: Array2<Option<f64>>,
 }
 
-/// Two classes and how many rows of each have a negative silhouette and the other as the nearest.
+/// Two classes, and the number of rows of each that have a negative silhouette and the other as the nearest class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfusedPair {
-    /// Numbers in `evaluation.classes`.
+    /// Indices into `evaluation.classes`.
     pub classes: [usize; 2],
-    /// Rows of the first that lie closer to the second, and the other way round.
+    /// Rows of the first that are closer to the second, and vice versa.
     pub rows: [usize; 2],
 }
 
 impl ConfusedPair {
-    /// The share of the rows of both classes.
+    /// Their share of the rows of both classes.
     pub fn share(&self, evaluation: &Evaluation) -> f64 {
         let rows: usize = self.classes.iter().map(|&class| evaluation.classes[class].count).sum();
         self.rows.iter().sum::<usize>() as f64 / rows.max(1) as f64
     }
 }
 
-/// Collects what a page shows of an evaluation.
+/// Collects the details of an evaluation for a page.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub fn detail<'a>(
     dataset: &Dataset,
     evaluation: &'a Evaluation,
@@ -128,18 +128,18 @@ pub fn detail<'a>(
 /// The directions in which the rows vary most.
 struct Components {
     mean: Vec<f64>,
-    /// Of length 1, one a row.
+    /// One unit vector per row.
     directions: Array2<f64>,
     spectrum: Spectrum,
 }
 
-/// `None` where there are no rows to project, or so many dimensions that their eigenvalues take minutes.
+/// `None` if there are no rows to project, or so many dimensions that their eigenvalues would take minutes.
 fn principal_components(dataset: &Dataset, progress: &dyn Progress) -> Result<Option<Components>> {
     if dataset.distance() == Distance::Precomputed || dataset.dimensions() > PROJECTED_DIMENSIONS {
         return Ok(None);
     }
     let covariance = covariance(dataset, progress)?;
-    // Numbers whose squares overflow have no covariance.
+    // If squares overflow, there is no covariance.
     if !covariance.matrix.iter().all(|value| value.is_finite()) {
         return Ok(None);
     }
@@ -148,7 +148,7 @@ fn principal_components(dataset: &Dataset, progress: &dyn Progress) -> Result<Op
     Ok(Some(Components { mean: covariance.mean, directions: vectors, spectrum }))
 }
 
-/// Some rows of every class on the first two directions.
+/// Some rows of every class, projected on the first two directions.
 fn projection(dataset: &Dataset, classes: &[u32], components: &Components) -> Result<Projection> {
     let scored = dataset.scored();
     let mut counts = vec![0; dataset.labels().classes()];
@@ -172,7 +172,7 @@ fn projection(dataset: &Dataset, classes: &[u32], components: &Components) -> Re
     Ok(Projection { points, shares: [share(0), share(1)] })
 }
 
-/// For each class and other class, the rows of negative silhouette that have it as the nearest.
+/// For each class and other class, the number of rows with a negative silhouette whose nearest class is the other.
 fn confusion_counts(classes: &[u32], scores: &RowScores) -> HashMap<(u32, u32), usize> {
     let mut counts = HashMap::new();
     for ((&class, &other), &silhouette) in classes.iter().zip(&scores.nearest_other).zip(&scores.silhouette) {
@@ -183,7 +183,7 @@ fn confusion_counts(classes: &[u32], scores: &RowScores) -> HashMap<(u32, u32), 
     counts
 }
 
-/// All pairs of classes with confused rows: first those with several, largest share first.
+/// All pairs of classes with confused rows: those with several first, by descending share.
 fn confused_pairs(evaluation: &Evaluation, counts: &HashMap<(u32, u32), usize>) -> Vec<ConfusedPair> {
     let count = |class: u32, other: u32| counts.get(&(class, other)).copied().unwrap_or(0);
     let mut pairs: Vec<ConfusedPair> = counts
@@ -202,7 +202,7 @@ fn confused_pairs(evaluation: &Evaluation, counts: &HashMap<(u32, u32), usize>) 
     pairs
 }
 
-/// The map of all classes, or of those that are confused most.
+/// The map of all classes, or of the most confused ones.
 fn class_map(evaluation: &Evaluation, confused: &[ConfusedPair], matrix: &Array2<Option<f64>>) -> ClassMap {
     let all = evaluation.classes.len();
     let mut chosen: Vec<usize> = (0..all).collect();

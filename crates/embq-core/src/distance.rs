@@ -1,5 +1,3 @@
-//! The distances between two rows.
-
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,14 +19,14 @@ pub enum Distance {
     SqEuclidean,
     /// The sum over dimensions of |x_k - y_k|.
     Manhattan,
-    /// The share of bits that differ, of rows of bits.
+    /// The share of bits that differ, for rows of bits.
     Hamming,
-    /// The input is the N x N matrix of distances itself.
+    /// The input is itself an N x N matrix of distances.
     Precomputed,
 }
 
 impl Distance {
-    /// Every distance, in the order in which help texts list them.
+    /// Every distance, in the order of help texts.
     pub const ALL: [Distance; 6] = [
         Distance::Cosine,
         Distance::Euclidean,
@@ -50,7 +48,7 @@ impl Distance {
         }
     }
 
-    /// Whether mean distances to classes follow from class sums alone, without looking at pairs.
+    /// Whether mean distances to classes follow from class sums alone, without computing pairs.
     pub fn has_closed_form(self) -> bool {
         match self {
             Distance::Cosine | Distance::SqEuclidean | Distance::Hamming => true,
@@ -70,8 +68,8 @@ impl Distance {
         }
     }
 
-    /// The distance that is computed: the Hamming distance of bits is the squared Euclidean distance of bits of length
-    /// 1/sqrt(bits), which is what a data set makes of them.
+    /// The distance actually computed: the Hamming distance is the squared Euclidean distance of rows whose bits are
+    /// scaled to 1/sqrt(bits), which a data set does.
     pub fn computed(self) -> Self {
         match self {
             Distance::Hamming => Distance::SqEuclidean,

@@ -1,4 +1,4 @@
-//! The front door: a data set and settings to a result.
+//! The front door: from a data set and settings to a result.
 
 use crate::data::{Dataset, IntoLabel, LabelColumn, identical_rows};
 use crate::error::{Error, Result};
@@ -22,13 +22,13 @@ use crate::progress::{NoProgress, Progress};
 /// ```
 ///
 /// # Errors
-/// Settings that have no meaning, fewer than two classes or more than N - 1, values that have no distance, `auto` without
-/// a solution, intervals of a subsample, and what reading rows reports.
+/// Invalid settings, fewer than two classes or more than N - 1, values that have no distance, `auto` without a
+/// solution, intervals of a subsample, and errors from reading rows.
 pub fn evaluate(dataset: &Dataset, settings: &Settings) -> Result<Scored> {
     Evaluator::new(settings).evaluate(dataset)
 }
 
-/// An evaluation with more than a data set: a gallery, the batches of rows, progress reports.
+/// An evaluation with more input than a data set: a gallery, batches of rows, progress reports.
 #[derive(Clone)]
 #[must_use]
 pub struct Evaluator<'a> {
@@ -40,30 +40,30 @@ pub struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// An evaluation under these settings.
+    /// An evaluation with these settings.
     pub fn new(settings: &'a Settings) -> Self {
         Evaluator { settings, gallery: None, exclude_identical: false, batches: None, progress: &NoProgress }
     }
 
-    /// Looks for nearest neighbours among these rows instead of among the rows of the data set themselves.
+    /// Searches for nearest neighbours among these rows instead of the rows of the data set.
     pub fn gallery(mut self, gallery: &'a Dataset<'a>) -> Self {
         self.gallery = Some(gallery);
         self
     }
 
-    /// Keeps a row of the gallery that holds the same numbers as a query from being its neighbour.
+    /// Excludes gallery rows with the same numbers as a query from its neighbours.
     pub fn exclude_identical(mut self) -> Self {
         self.exclude_identical = true;
         self
     }
 
-    /// The batch that each row comes from, which metrics of batch correction need.
+    /// The batch of each row, for metrics of batch correction.
     pub fn batches(mut self, batches: impl IntoIterator<Item: IntoLabel>) -> Self {
         self.batches = Some(LabelColumn::from_labels(batches));
         self
     }
 
-    /// Reports progress, and is asked whether to stop.
+    /// Receives progress reports and can stop the evaluation.
     pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
         self
@@ -72,7 +72,7 @@ impl<'a> Evaluator<'a> {
     /// Evaluates a data set.
     ///
     /// # Errors
-    /// As [`evaluate`]; batches of another number than rows; [`Error::Cancelled`].
+    /// Those of [`evaluate`]; a number of batches other than the number of rows; [`Error::Cancelled`].
     pub fn evaluate(&self, dataset: &Dataset) -> Result<Scored> {
         let settings = checked(self.settings, self.batches.is_some())?;
         let dataset = dataset.for_distance(settings.distance)?;
@@ -86,10 +86,10 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// The settings with the numbers of neighbours in order.
+/// Validates the settings and sorts the numbers of neighbours.
 ///
 /// # Errors
-/// A setting that has no meaning.
+/// An invalid setting.
 fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
@@ -104,7 +104,7 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
         return refuse(format!("a sample of {sample} rows has no pair"), "take at least 2 rows");
     }
     if settings.ks.contains(&0) {
-        return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
+        return refuse("a number of nearest neighbours is 0".to_owned(), "take numbers of at least 1");
     }
     if settings.metrics.all_need(Need::BatchSize) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
@@ -116,8 +116,8 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
 }
 
 impl Scored {
-    /// The metric of that name over the whole data set, such as `silhouette` or `recall@10`; `None` where it was not
-    /// asked for or is undefined, which a warning explains.
+    /// The metric with this name over the whole data set, such as `silhouette` or `recall@10`; `None` if it was not
+    /// requested or is undefined, which a warning explains.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.evaluation.metrics.get(name).copied().flatten()
     }

@@ -1,10 +1,10 @@
-//! How well does a space of embeddings separate the classes of its rows?
+//! Measures how well embeddings separate the classes of their rows.
 //!
-//! Silhouettes and soft silhouettes computed exactly and without an N x N matrix, the other metrics of labelled
-//! embeddings, losses with exact gradients, confidence intervals, and comparisons of checkpoints. Nothing here reads or
-//! writes files, prints, or depends on the number of threads: a result has the same bits on any of them.
+//! This crate computes silhouettes and soft silhouettes, exactly and without an N x N matrix, other metrics of labelled
+//! embeddings, losses with exact gradients, confidence intervals, and comparisons of checkpoints. It does not read or
+//! write files or print anything. Results have the same bits for every number of threads.
 //!
-//! From a matrix and labels to a result:
+//! To evaluate a matrix with labels:
 //!
 //! ```
 //! use embq_core::{Dataset, Settings, evaluate};
@@ -16,7 +16,7 @@
 //! # }
 //! ```
 //!
-//! The rows are borrowed, not copied. Labels are integers, strings or booleans from any iterator. Other distances and
+//! The rows are borrowed, not copied. Labels are integers, strings or booleans from any iterator. The distance and the
 //! metrics are settings, and every row has a score:
 //!
 //! ```
@@ -36,8 +36,8 @@
 //! # }
 //! ```
 //!
-//! Weights, and which rows take part, belong to the data set ([`Dataset::builder`]); a gallery, batches and progress to
-//! the evaluation ([`Evaluator`]):
+//! Weights and the choice of rows belong to the data set ([`Dataset::builder`]); a gallery, batches and progress
+//! reports belong to the evaluation ([`Evaluator`]):
 //!
 //! ```
 //! use embq_core::metrics::Selection;
@@ -54,7 +54,7 @@
 //! # }
 //! ```
 //!
-//! [`losses`] are for training loops: a view of the batch goes in, a gradient in its shape comes out.
+//! [`losses`] are for training loops: they take a view of the batch and return a gradient of the same shape.
 //!
 //! ```
 //! use embq_core::losses::SoftSilhouette;
@@ -68,7 +68,7 @@
 //! # }
 //! ```
 //!
-//! Errors carry what would help as a value, and long work can be cancelled ([`progress::Progress`]):
+//! Errors suggest a remedy as a value, and long computations can be cancelled ([`progress::Progress`]):
 //!
 //! ```
 //! use embq_core::{Cure, Dataset, Error, Settings, evaluate};
@@ -96,7 +96,7 @@ pub mod progress;
 pub mod similarity;
 pub mod suspects;
 
-// For the program and its file formats; these change without notice.
+// For the program and its file formats; these may change at any time.
 #[doc(hidden)]
 pub mod detail;
 #[doc(hidden)]

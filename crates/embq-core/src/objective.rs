@@ -1,4 +1,4 @@
-//! One objective of one input: from a data set and settings to the loss, its gradient and plain numbers about both.
+//! The objective of one input: from a data set and settings to the loss, its gradient and a plain summary of both.
 
 use indexmap::IndexMap;
 use ndarray::{Array1, Array2, Axis};
@@ -17,10 +17,10 @@ use crate::losses::{
 use crate::metrics::{SmoothMaximum, SoftMinimum, find_temperature};
 use crate::progress::{NoProgress, Progress};
 
-/// How many of the rows with the largest gradient are told.
+/// The number of rows with the largest gradient that are listed.
 const ROWS_TOLD: usize = 10;
 
-/// Batches that are computed before their gradients are put in place.
+/// Batches computed before their gradients are stored.
 const BATCHES_AT_ONCE: usize = 64;
 
 /// A loss by name.
@@ -34,7 +34,7 @@ pub enum LossName {
 }
 
 impl LossName {
-    /// Every loss, in the order in which results list them.
+    /// Every loss, in the order of results.
     pub const ALL: [LossName; 4] = [LossName::Silhouette, LossName::CrossEntropy, LossName::Supcon, LossName::Center];
 
     /// The name used in options and results.
@@ -48,29 +48,29 @@ impl LossName {
     }
 }
 
-/// What is to be differentiated, and how.
+/// The objective to differentiate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectiveSettings {
-    /// Each loss with its weight; one of weight 1 is that loss alone.
+    /// Each loss with its weight; a single one of weight 1 is that loss alone.
     pub mix: Vec<(LossName, f64)>,
-    /// Of the silhouette.
+    /// The distance of the silhouette.
     pub distance: Distance,
     pub temperature: Temperature,
     pub softmin: SoftMinimum,
     pub softmax: SmoothMaximum,
     pub supcon_temperature: f64,
-    /// Rows of a batch; `None` takes all rows at once.
+    /// Rows per batch; `None` uses all rows at once.
     pub batch_size: Option<usize>,
     pub seed: u64,
 }
 
 impl ObjectiveSettings {
-    /// Whether a loss has a part in the objective.
+    /// Whether a loss is part of the objective.
     pub fn has(&self, loss: LossName) -> bool {
         self.mix.iter().any(|(name, _)| *name == loss)
     }
 
-    /// The distance whose values the data set is to be checked for.
+    /// The distance for which the values of the data set must be valid.
     pub fn checked_distance(&self) -> Distance {
         match () {
             () if self.has(LossName::Silhouette) => self.distance,
@@ -80,22 +80,22 @@ impl ObjectiveSettings {
     }
 }
 
-/// A classifier, and where it came from.
+/// A classifier and its source.
 #[derive(Clone, Debug)]
 pub struct NamedClassifier {
     pub classifier: Classifier,
     /// The file of the head or of the logits.
     pub path: String,
-    /// The label of each of its columns; `None` is the order of the labels.
+    /// The label of each of its columns; `None` means label order.
     pub columns: Option<LabelColumn>,
 }
 
-/// The settings that were in force; those of losses that have no part are left out.
+/// The settings in effect, without those of losses that are not part of the objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveSettingsUsed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<Distance>,
-    /// The temperature used; where it was `auto`, the one that was found.
+    /// The temperature used; for `auto`, the one that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -123,58 +123,58 @@ pub struct ObjectiveSettingsUsed {
 /// One loss of the objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartResult {
-    /// What it is multiplied by in the objective.
+    /// The factor in the objective.
     pub weight: f64,
-    /// Its value, before the weight.
+    /// The value, unweighted.
     pub loss: f64,
-    /// The Euclidean norm of its gradient with respect to the embeddings, before the weight.
+    /// The Euclidean norm of the gradient with respect to the embeddings, unweighted.
     pub gradient_norm: f64,
 }
 
-/// A gradient in numbers.
+/// A summary of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GradientSummary {
-    /// The Euclidean norm of all its numbers.
+    /// The Euclidean norm.
     pub norm: f64,
-    /// The largest of its numbers, without the sign.
+    /// The largest absolute value.
     pub largest: f64,
 }
 
-/// What a class has of the gradient.
+/// A class's part of the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassGradient {
     pub label: String,
-    /// Rows of the class.
+    /// The number of rows of the class.
     pub count: usize,
-    /// The Euclidean norm of the gradient with respect to its rows.
+    /// The Euclidean norm of the gradient with respect to the class's rows.
     pub gradient_norm: f64,
-    /// Its share of the squared norm of the whole gradient; null where that is 0.
+    /// The share of the squared norm of the whole gradient; null if that is 0.
     pub share: Option<f64>,
 }
 
-/// What a row has of the gradient.
+/// A row's part of the gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RowGradient {
-    /// The row of the stored embeddings.
+    /// The row number in the stored embeddings.
     pub row: usize,
     pub label: String,
     pub gradient_norm: f64,
 }
 
-/// The batches that the rows were cut into.
+/// The batches that the rows were divided into.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Batches {
-    /// Batches with at least two classes: the loss is the mean over them.
+    /// The number of batches with at least two classes: the loss is the mean over them.
     pub kept: usize,
-    /// Batches of one class, whose rows have no gradient.
+    /// The number of batches with one class, whose rows have no gradient.
     pub skipped: usize,
     /// Standard deviation of the loss over the kept batches (ddof 0).
     pub standard_deviation: f64,
-    /// Share of the rows of kept batches that are alone of their class in their batch.
+    /// The share of the rows of kept batches that are alone of their class in their batch.
     pub without_positive: f64,
 }
 
-/// The result of `embq grad` but for the gradient itself: plain data, the same in memory and in JSON.
+/// The result of `embq grad` without the gradient itself: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveResult {
     pub kind: Kind,
@@ -190,20 +190,20 @@ pub struct ObjectiveResult {
     pub parts: IndexMap<String, PartResult>,
     /// The gradient with respect to the embeddings.
     pub gradient: GradientSummary,
-    /// The gradient with respect to the weights of the linear head, where there is one.
+    /// The gradient with respect to the weights of the linear head, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_gradient: Option<GradientSummary>,
-    /// The gradient with respect to the logits, where they were given.
+    /// The gradient with respect to the logits, if they were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logits_gradient: Option<GradientSummary>,
     /// In label order.
     pub classes: Vec<ClassGradient>,
-    /// The rows with the largest gradient, largest first.
+    /// The rows with the largest gradient, in descending order.
     pub largest_rows: Vec<RowGradient>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batches: Option<Batches>,
     pub warnings: Vec<String>,
-    /// Left out by `--no-timing`.
+    /// Omitted with `--no-timing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
 }
@@ -212,17 +212,18 @@ pub struct ObjectiveResult {
 #[derive(Clone, Debug)]
 pub struct Differentiated<T> {
     pub result: ObjectiveResult,
-    /// With respect to the embeddings, in the shape and row order of the input; 0 for rows that do not take part.
+    /// The gradient with respect to the embeddings, in the shape and row order of the input; 0 for rows that were left
+    /// out.
     pub gradient: Array2<T>,
-    /// With respect to the head, or to the logits in the row order of their file.
+    /// The gradient with respect to the head, or to the logits in the row order of their file.
     pub classifier: Option<Classifier>,
 }
 
 /// Computes an objective and its gradients, with products of type `T`.
 ///
 /// # Errors
-/// Labels that have no silhouette, a distance without a gradient, a classifier that does not fit, and what reading rows
-/// reports.
+/// Labels that have no silhouette, a distance without a gradient, a classifier that does not match, and errors from
+/// reading rows.
 pub fn differentiate<T: Real>(
     dataset: &Dataset,
     settings: &ObjectiveSettings,
@@ -327,7 +328,7 @@ pub fn differentiate<T: Real>(
     })
 }
 
-/// The losses behind the names.
+/// The losses as a weighted sum.
 fn hybrid(settings: &ObjectiveSettings, temperature: f64) -> Hybrid {
     let part = |name: LossName| match name {
         LossName::Silhouette => Part::Silhouette(SoftSilhouette {
@@ -345,7 +346,7 @@ fn hybrid(settings: &ObjectiveSettings, temperature: f64) -> Hybrid {
     Hybrid { parts: settings.mix.iter().map(|&(name, weight)| (weight, part(name))).collect() }
 }
 
-/// The column of the classifier that belongs to each row.
+/// The classifier's column for each row.
 fn columns_of(dataset: &Dataset, named: &NamedClassifier) -> Result<Vec<usize>> {
     let (names, classes) = (dataset.labels().names(), named.classifier.classes());
     if let Classifier::Logits(logits) = &named.classifier
@@ -402,7 +403,7 @@ fn columns_of(dataset: &Dataset, named: &NamedClassifier) -> Result<Vec<usize>> 
     Ok(dataset.labels().codes().iter().map(|&code| column_of[code as usize]).collect())
 }
 
-/// The mean over shuffled batches, each as if it were all there is.
+/// The mean over shuffled batches, each as if it were the whole data set.
 fn in_batches<T: Real>(
     dataset: &Dataset,
     hybrid: &Hybrid,
@@ -456,7 +457,7 @@ fn in_batches<T: Real>(
         progress.step(batches.len() as u64)?;
     }
     progress.end();
-    // Batches share no row, so that the squares of their norms add up.
+    // Batches have disjoint rows, so the squares of their norms add up.
     total.parts.iter_mut().for_each(|(_, norm)| *norm = norm.sqrt());
     let mean = total.embeddings.loss;
     let variance = losses.iter().map(|loss| (loss - mean) * (loss - mean)).sum::<f64>() * share;
@@ -469,7 +470,7 @@ fn in_batches<T: Real>(
     Ok((total, told))
 }
 
-/// Adds `share` of a batch; of the norms of the parts, the squares.
+/// Adds `share` times a batch; for the norms of the parts, adds the squares.
 fn add_batch<T: Real>(
     total: &mut HybridStep<T>,
     rows: &[usize],
@@ -567,7 +568,7 @@ fn warnings(
     let labels = dataset.labels();
     if labels.singletons() > 0 && (settings.has(LossName::Silhouette) || settings.has(LossName::Supcon)) {
         warnings.push(format!(
-            "{} of {} classes have a single row, which is no anchor: it pushes others, and nothing pulls it",
+            "{} of {} classes have a single row, which is not an anchor: it pushes others, and nothing pulls it",
             labels.singletons(),
             labels.classes()
         ));
@@ -576,8 +577,8 @@ fn warnings(
         && let Some(NamedClassifier { classifier: Classifier::Logits(_), .. }) = classifier
     {
         warnings.push(
-            "the gradient of the embeddings leaves cross-entropy out: logits do not say how they depend on the \
-             embeddings; give --head instead, or send the gradient of the logits backwards yourself"
+            "the gradient of the embeddings does not include cross-entropy, because logits do not say how they depend \
+             on the embeddings; give --head instead, or backpropagate the gradient of the logits yourself"
                 .to_owned(),
         );
     }

@@ -1,10 +1,11 @@
-//! Progress reporting and cancellation of long work.
+//! Progress reporting and cancellation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Receives the progress of long work and can stop it. The library itself draws nothing and handles no signal.
+/// Receives the progress of a long computation and can stop it. The library itself draws nothing and handles no
+/// signals.
 ///
 /// ```
 /// use embq_core::progress::Progress;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 /// }
 /// ```
 pub trait Progress: Sync {
-    /// A stage of `total` steps begins. Stages follow one another; one that fails or is cancelled does not end.
+    /// A stage of `total` steps begins. Stages do not overlap; one that fails or is cancelled does not end.
     fn begin(&self, stage: &str, total: u64) {
         let _ = (stage, total);
     }
@@ -31,8 +32,8 @@ pub trait Progress: Sync {
     /// The current stage is over.
     fn end(&self) {}
 
-    /// Whether to stop: asked often, from any thread, after every block of rows or pairs. Once this is true the work
-    /// returns [`Error::Cancelled`] without a result.
+    /// Whether to stop. Called often, from any thread, after every block of rows or pairs. Once this returns true, the
+    /// computation returns [`Error::Cancelled`] without a result.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -45,10 +46,10 @@ impl dyn Progress + '_ {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// `steps` more steps are done.
+    /// Advances by `steps`.
     ///
     /// # Errors
-    /// As [`Self::check`].
+    /// Those of [`Self::check`].
     pub(crate) fn step(&self, steps: u64) -> Result<()> {
         self.advance(steps);
         self.check()
@@ -61,7 +62,7 @@ pub struct NoProgress;
 
 impl Progress for NoProgress {}
 
-/// A flag that cancels work, to be raised by a signal handler or another thread.
+/// A flag that cancels a computation, set by a signal handler or another thread.
 ///
 /// ```
 /// use embq_core::progress::CancelFlag;
@@ -81,7 +82,7 @@ impl Progress for NoProgress {}
 pub struct CancelFlag(AtomicBool);
 
 impl CancelFlag {
-    /// Cancels the work that watches this flag.
+    /// Cancels the computations that watch this flag.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

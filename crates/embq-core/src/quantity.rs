@@ -1,18 +1,18 @@
-//! The numbers that can be asked of a result: a metric, of a class or of all rows, its change, the end of an interval.
+//! Numbers in a result: a metric, of a class or of all rows, its change, the end of an interval.
 
 use std::fmt;
 
 use crate::evaluation::{ClassEvaluation, Evaluation};
 
-/// Something that a result may have a number for.
+/// A number that a result may have.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Quantity {
     Metric(Target),
     /// Candidate minus baseline.
     Delta(Target),
-    /// That over |baseline|.
+    /// The change relative to |baseline|.
     Relative(Target),
-    /// An end of an interval: that of a metric, or of the difference to the baseline.
+    /// An end of an interval: of a metric, or of the difference to the baseline.
     End {
         upper: bool,
         of: Target,
@@ -23,12 +23,12 @@ pub enum Quantity {
         largest: bool,
         metric: String,
     },
-    /// How similar the space is to that of the baseline.
+    /// The similarity of the space to that of the baseline.
     Similarity(String),
 }
 
 impl Quantity {
-    /// The name of the metric that it is made of.
+    /// The name of the underlying metric.
     pub fn metric(&self) -> &str {
         match self {
             Quantity::Metric(target)
@@ -95,17 +95,17 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// What quantities are asked of.
+/// A result that has quantities.
 pub trait Subject {
-    /// The number of a quantity; `None` where it is undefined.
+    /// The value of a quantity; `None` if it is undefined.
     fn number(&self, quantity: &Quantity) -> Option<f64>;
 
-    /// The labels of its classes.
+    /// The labels of the classes.
     fn classes(&self) -> Vec<&str>;
 }
 
 impl Evaluation {
-    /// The class of a label.
+    /// The class with a label.
     pub fn class(&self, label: &str) -> Option<&ClassEvaluation> {
         self.classes.iter().find(|class| class.label == label)
     }
@@ -117,7 +117,7 @@ impl Evaluation {
         }
     }
 
-    /// The number of a metric of the whole input or of a class.
+    /// The value of a metric of the whole input or of a class.
     pub fn target(&self, target: &Target) -> Option<f64> {
         match &target.class {
             Some(label) => self.class(label)?.value(&target.metric).flatten(),

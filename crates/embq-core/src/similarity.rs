@@ -1,9 +1,9 @@
-//! How similar two spaces are in which the same rows lie: another checkpoint, layer or model. Their dimensions need not
-//! agree, and a rotation or a common factor does not change the numbers, except that an offset and a factor change
-//! nearest neighbours by some distances.
+//! Measures how similar two spaces of the same rows are: another checkpoint, layer or model. Their dimensions may
+//! differ, and a rotation or a common factor does not change the numbers, except that an offset and a factor change
+//! nearest neighbours under some distances.
 //!
-//! Everything but the neighbours follows from sums over rows: the covariances of both spaces and their cross-covariance.
-//! The N x N matrices of the definitions are never built.
+//! Everything but the neighbours follows from sums over rows: the covariances of both spaces and their
+//! cross-covariance. The N x N matrices of the definitions are never built.
 
 use std::collections::HashSet;
 
@@ -22,11 +22,11 @@ use crate::progress::Progress;
 /// A measure of similarity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// Its name in results and gates; of neighbours without `@k`.
+    /// The name in results and gates, without `@k` for neighbours.
     pub id: &'static str,
     pub title: &'static str,
     pub range: &'static str,
-    /// Whether spaces are the more similar, the larger it is.
+    /// Whether larger values mean more similar spaces.
     pub higher_is_closer: bool,
     pub source: &'static str,
 }
@@ -52,10 +52,10 @@ pub const MEASURES: [Measure; 5] = [
 
 const NEIGHBOUR_OVERLAP: &str = "neighbour_overlap";
 
-/// The numbers of neighbours that are compared.
+/// The numbers of neighbours to compare.
 pub const KS: [usize; 3] = [1, 5, 10];
 
-/// Pairs of rows up to which all rows are asked for their neighbours; of larger sets a sample is.
+/// Up to this many pairs of rows, neighbours of all rows are compared; in larger sets, those of a sample.
 const MOST_PAIRS: usize = 400_000_000;
 
 /// The names of all numbers.
@@ -67,30 +67,30 @@ pub fn names() -> Vec<String> {
     MEASURES.iter().flat_map(of).collect()
 }
 
-/// What is kept of one space: its covariance, its principal axes and the neighbours of some rows.
+/// The statistics of one space: its covariance, its principal axes and the neighbours of some rows.
 #[derive(Clone, Debug)]
 pub struct Space {
     covariance: Covariance,
     axes: Eigen,
-    /// The rows that are asked for their neighbours.
+    /// The rows whose neighbours are compared.
     queries: Vec<usize>,
     /// The nearest rows of each of them, nearest first.
     neighbours: Vec<Vec<u32>>,
 }
 
 impl Space {
-    /// Looks at one space. Where neighbours of all rows would take too long, `seed` draws those that are compared; the
-    /// same rows of every space with as many rows.
+    /// Computes the statistics of a space. If the neighbours of all rows would take too long, `seed` draws a sample of
+    /// rows, which is the same for every space with the same number of rows.
     ///
     /// # Errors
-    /// Distances that are not taken of vectors, values that are not finite, what reading rows reports, and
+    /// Distances that are not between vectors, values that are not finite, errors from reading rows, and
     /// [`Error::Cancelled`].
     pub fn of(dataset: &Dataset, seed: u64, progress: &dyn Progress) -> Result<Self> {
         match dataset.distance() {
             Distance::Cosine | Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan => {}
             distance @ (Distance::Hamming | Distance::Precomputed) => {
                 return Err(Error::setting(
-                    format!("similarity is measured between embeddings, and {distance} distances are not of these"),
+                    format!("similarity is measured between embeddings, not {distance} distances"),
                     "choose another distance, such as cosine",
                 ));
             }
@@ -115,7 +115,7 @@ impl Space {
         Ok(Space { covariance, axes, queries, neighbours })
     }
 
-    /// How many rows were asked for their neighbours.
+    /// The number of rows whose neighbours are compared.
     pub fn queries(&self) -> usize {
         self.queries.len()
     }
@@ -145,15 +145,15 @@ fn neighbours<T: Real>(dataset: &Dataset, queries: &[usize], progress: &dyn Prog
     pairs.nearest(queries, |_| most, |_, found| found.iter().map(|neighbour| neighbour.row).collect())
 }
 
-/// The numbers of a pair of spaces, in the order of [`names`]; `None` where one is undefined. Of the variance of the
-/// first space `linear_regression_r2` says how much the second explains.
+/// The numbers of a pair of spaces, in the order of [`names`]; `None` if undefined. `linear_regression_r2` is the share
+/// of the variance of the first space that the second explains.
 pub type Similarity = IndexMap<String, Option<f64>>;
 
-/// Compares two spaces of the same rows: each a data set and what is kept of it. The first against the second, and the
-/// second against the first.
+/// Compares two spaces of the same rows, each given as a data set and its statistics. Returns the first against the
+/// second, and the second against the first.
 ///
 /// # Errors
-/// Spaces of different numbers of rows, what reading rows reports, and [`Error::Cancelled`].
+/// Spaces with different numbers of rows, errors from reading rows, and [`Error::Cancelled`].
 pub fn similarity(
     (left, left_space): (&Dataset, &Space),
     (right, right_space): (&Dataset, &Space),
@@ -163,7 +163,7 @@ pub fn similarity(
         let name = |dataset: &Dataset| dataset.embeddings().origin().to_string();
         return Err(Error::setting(
             format!("{} has {} rows, {} has {}", name(left), left.len(), name(right), right.len()),
-            "spaces are compared on the same rows: pair them by a key, or leave out the same rows of both",
+            "spaces are compared on the same rows: pair them by a key, or leave out the same rows in both",
         ));
     }
     let cross = cross_products((left, &left_space.covariance.mean), (right, &right_space.covariance.mean), progress)?;
@@ -204,7 +204,7 @@ pub fn similarity(
 }
 
 impl Space {
-    /// How similar the space is to itself: entirely, where that is defined.
+    /// The similarity of the space to itself, which is maximal where defined.
     pub fn with_itself(&self) -> Similarity {
         let of_vectors = |value| Some(value).filter(|_| self.square() > 0.0);
         let debiased = of_vectors(1.0).filter(|_| self.covariance.rows > 3);
@@ -215,11 +215,11 @@ impl Space {
 }
 
 fn not_found() -> Error {
-    Error::setting("the singular values of a matrix cannot be found", "see that the values of both are of usual size")
+    Error::setting("the singular values of a matrix cannot be found", "check that the values of both have a usual size")
 }
 
-/// Of the squared lengths of the centred rows, what the best linear map from `space` reproduces, given the products with
-/// its rows.
+/// The part of the squared lengths of the centred rows that the best linear map from `space` reproduces, given the
+/// products with its rows.
 fn explained(cross: ArrayView2<'_, f64>, space: &Space) -> f64 {
     let rows = space.covariance.rows as f64;
     let Eigen { values, vectors } = &space.axes;
@@ -229,7 +229,7 @@ fn explained(cross: ArrayView2<'_, f64>, space: &Space) -> f64 {
     axes.map(|(value, along)| along.iter().map(|part| part * part).sum::<f64>() / (rows * value)).sum()
 }
 
-/// The mean over rows of shared neighbours over all neighbours in either space.
+/// The mean over rows of the number of shared neighbours over the number of neighbours in either space.
 fn overlap(left: &Space, right: &Space, k: usize) -> Option<f64> {
     if left.queries != right.queries || left.covariance.rows <= k {
         return None;
@@ -244,12 +244,12 @@ fn overlap(left: &Space, right: &Space, k: usize) -> Option<f64> {
     Some(shares.sum::<f64>() / count as f64).filter(|mean| mean.is_finite())
 }
 
-/// How similar each pair of checkpoints is.
+/// The similarity of each pair of checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Similarities {
-    /// For each number the checkpoints against each other, in their order: in row i and column j, i against j.
+    /// For each number, the checkpoints against each other, in their order: row i and column j are i against j.
     pub matrices: IndexMap<String, Vec<Vec<Option<f64>>>>,
-    /// How many rows were asked for their neighbours.
+    /// The number of rows whose neighbours are compared.
     pub neighbour_rows: usize,
 }
 
@@ -289,13 +289,13 @@ mod tests {
             assert_close(found[name], 1.0);
         }
         assert!(found["procrustes"].is_some_and(|distance| distance < 1e-7));
-        // There are no ten others.
+        // A row has fewer than ten others.
         assert_eq!(found["neighbour_overlap@10"], None);
     }
 
     #[test]
     fn values_by_hand() {
-        // x = -1, 1, -1, 1 and y = -1, -1, 1, 1 are uncorrelated; z holds both.
+        // x = -1, 1, -1, 1 and y = -1, -1, 1, 1 are uncorrelated; z has both.
         let x = array![[-1.0], [1.0], [-1.0], [1.0]];
         let y = array![[-1.0], [-1.0], [1.0], [1.0]];
         let z = array![[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]];
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_compared_by_jaccard() {
-        // The nearest of 0, 1, 10, 12 are 1, 0, 3, 2; of 0, 9, 10, 12 they are 1, 2, 1, 2.
+        // The nearest of 0, 1, 10, 12 are 1, 0, 3, 2; those of 0, 9, 10, 12 are 1, 2, 1, 2.
         let found = compared(&array![[0.0], [1.0], [10.0], [12.0]], &array![[0.0], [9.0], [10.0], [12.0]]);
         assert_close(found["neighbour_overlap@1"], 0.5);
     }

@@ -14,20 +14,20 @@ use crate::metrics::Selection;
 use crate::metrics::suspects::{LabelledNeighbour, Rows, Suspect, suspects};
 use crate::progress::Progress;
 
-/// How many nearest neighbours vote by default.
+/// The default number of nearest neighbours that vote.
 pub const NEIGHBOURS: usize = 10;
 
-/// A row whose surroundings speak against its label.
+/// A row whose surroundings contradict its label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspectRow {
-    /// Its number in the embeddings as stored.
+    /// The row number in the stored embeddings.
     pub row: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     pub label: String,
-    /// The label of the class that it looks like.
+    /// The label of the class that it most resembles.
     pub suggested: String,
-    /// How strongly its surroundings speak against its label; only the order means something.
+    /// How strongly its surroundings contradict its label; only the order is meaningful.
     pub suspicion: f64,
     pub silhouette: f64,
     /// The share of its nearest neighbours that have the suggested label.
@@ -38,12 +38,12 @@ pub struct SuspectRow {
     pub text: Option<String>,
 }
 
-/// The settings that were in force.
+/// The settings in effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspectSettings {
     pub distance: Distance,
     pub precision: Precision,
-    /// k: how many nearest neighbours voted.
+    /// k: the number of nearest neighbours that voted.
     pub neighbours: usize,
 }
 
@@ -57,20 +57,20 @@ pub struct SuspectList {
     pub labels: LabelsDescription,
     pub excluded: Excluded,
     pub settings: SuspectSettings,
-    /// Rows that were looked at.
+    /// The number of rows examined.
     pub rows: usize,
-    /// The rows that lie closer to another class, or whose neighbours vote for another; most suspicious first.
+    /// The rows that are closer to another class, or whose neighbours vote for another; most suspicious first.
     pub suspects: Vec<SuspectRow>,
     pub warnings: Vec<String>,
-    /// Left out by `--no-timing`.
+    /// Omitted with `--no-timing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
 }
 
-/// The suspects among the scored rows of a data set, most suspicious first. With `k` of 0 the silhouettes alone decide.
+/// The suspects among the scored rows of a data set, most suspicious first. If `k` is 0, only the silhouettes count.
 ///
 /// # Errors
-/// Values that have no distance, and what reading rows reports.
+/// Values that have no distance, and errors from reading rows.
 pub(crate) fn suspects_of(
     dataset: &Dataset,
     scores: &RowScores,
@@ -96,10 +96,11 @@ pub(crate) fn suspects_of(
     }))
 }
 
-/// Finds the rows that are most likely mislabelled, by the labels of their `k` nearest neighbours and their silhouettes.
+/// Finds the rows that are most likely mislabelled, by the labels of their `k` nearest neighbours and their
+/// silhouettes.
 ///
 /// # Errors
-/// What [`evaluate`] reports.
+/// Those of [`evaluate`].
 pub fn find_suspects(
     dataset: &Dataset,
     precision: Option<Precision>,

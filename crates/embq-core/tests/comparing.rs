@@ -1,4 +1,4 @@
-//! Verdicts and intervals on data whose truth is known. `examples/verdicts.rs` does the same on a large scale.
+//! Verdicts and intervals on data whose truth is known. `examples/verdicts.rs` does the same on a larger scale.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The validity, retrieval, spectrum, contrastive, collapse, single-cell and health families against golden values of other
-//! software (`fixtures/make_families.py`), and on data where they are undefined.
+//! The validity, retrieval, spectrum, contrastive, collapse, single-cell and health families against golden values from
+//! other software (`fixtures/make_families.py`), and on data where they are undefined.
 
 mod common;
 
@@ -53,16 +53,16 @@ fn golden() -> Value {
     serde_json::from_str(&std::fs::read_to_string(fixture("golden/families.json")).unwrap()).unwrap()
 }
 
-/// What a number of float32 input may be off by, as a share of the larger of itself and 1. Ranks of neighbours are those
-/// of float64 distances for either input.
+/// The allowed error for float32 input, relative to the larger of the number and 1. Ranks of neighbours are those of
+/// float64 distances for either input.
 fn bound(name: &str, distance: Distance, matrix: &Matrix) -> f64 {
     let by_pairs = matches!(name, "uniformity" | "supcon") || name.starts_with("asw") || name == "bras";
     match (name, matrix) {
-        // pytorch-metric-learning takes this mean in float32.
+        // pytorch-metric-learning computes this mean in float32.
         ("mrr", _) => 1e-6,
-        // Rows whose cosine distances differ by rounding alone may change places.
+        // Rows whose cosine distances differ only by rounding may swap places.
         ("map_at_r", _) if distance == Distance::Cosine => 1e-6,
-        // The smallest singular values are the square roots of eigenvalues near rounding.
+        // The smallest singular values are the square roots of eigenvalues close to rounding errors.
         ("rankme" | "alpha", _) => 1e-6,
         (_, Matrix::F32(_)) if by_pairs => 1e-5,
         _ => 1e-9,
@@ -163,8 +163,8 @@ fn collapsed_data_is_told_and_scores_nothing() {
         let found = measured(&dataset(&Matrix::F64(rows.clone()), &labels, distance), auxiliary, &NEW).evaluation;
         for (name, value) in &found.metrics {
             let family = Metric::named(name).unwrap().family;
-            // Of rows that coincide the first ones are the nearest, which says nothing; rankme is uncentred; the health of
-            // rows is what it is.
+            // Among coinciding rows the first ones are the nearest, which is meaningless; rankme is uncentred; health
+            // does not depend on distances.
             if name == "queries" || name == "rankme" || family.name == "health" {
                 continue;
             }
@@ -245,7 +245,7 @@ fn a_class_that_the_gallery_lacks_is_left_out() {
     let auxiliary = Auxiliary { gallery: Some(&gallery), ..Default::default() };
     let settings = Settings { ks: vec![1, 2, 3, 4], ..settings(Distance::Euclidean, &["retrieval"]) };
     let found = evaluate_with(&queries, auxiliary, &settings, &NoProgress).unwrap().evaluation;
-    // The first finds its class at once, the last at the second place; the other has none.
+    // The first finds its class first, the last in second place; the other has none.
     for (name, value) in [
         ("queries", 2.0),
         ("precision_at_1", 0.5),

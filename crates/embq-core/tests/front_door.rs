@@ -1,4 +1,4 @@
-//! What a Rust program meets first: borrowed rows, labels of any kind, checked settings, cancellation, cures.
+//! The main interface for Rust programs: borrowed rows, labels of any kind, checked settings, cancellation, cures.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -79,7 +79,7 @@ fn labels_are_integers_strings_or_booleans() {
 
 #[test]
 fn a_data_set_is_for_any_distance_between_rows() {
-    // |x - y| of 1-dimensional rows is their Euclidean and their Manhattan distance.
+    // |x - y| of one-dimensional rows is both their Euclidean and their Manhattan distance.
     let rows = ndarray::array![[1.0], [2.0], [3.0], [4.0]];
     let dataset = Dataset::new(&rows, ["near", "near", "far", "far"]).unwrap();
     for distance in [Distance::Euclidean, Distance::Manhattan] {
@@ -120,10 +120,10 @@ fn settings_without_meaning_are_errors() {
     assert!(matches!(with(&|settings| settings.ks = vec![5, 0]), Err(Error::Setting { .. })));
     let batches = with(&|settings| settings.metrics = Selection::parse(["batch"]).unwrap());
     assert!(matches!(batches, Err(Error::Setting { .. })));
-    // The scores of rows need no metric.
+    // Row scores need no metrics.
     let found = with(&|settings| settings.metrics = Selection::parse([""; 0]).unwrap()).unwrap();
     assert_eq!((found.evaluation.metrics.len(), found.rows.silhouette.len()), (0, ROWS));
-    // Numbers of neighbours come in any order, any number of times.
+    // Numbers of neighbours may come in any order and repeat.
     let found = with(&|settings| settings.ks = vec![5, 1, 5]).unwrap();
     assert!(found.metric("recall@1").is_some() && found.metric("recall@5").is_some());
 }
@@ -133,11 +133,11 @@ fn settings_do_not_reach_for_rows_of_other_distances() {
     let rows = ndarray::array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];
     let dropped = Dataset::builder(&rows, [0, 0, 1, 1]).drop_invalid().build().unwrap();
     assert_eq!(dropped.len(), 3);
-    // The zero vector is a row like any other under Euclidean distances.
+    // A zero vector is a valid row for Euclidean distance.
     assert!(matches!(evaluate(&dropped, &of(Distance::Euclidean)), Err(Error::OtherDistance { .. })));
 }
 
-/// Cancels after so many steps, and counts those that come after.
+/// Cancels after a number of steps, and counts the steps that follow.
 struct CancelAfter {
     steps: u64,
     seen: AtomicU64,
@@ -153,7 +153,8 @@ impl Progress for CancelAfter {
     }
 }
 
-/// Cancels work after 0, 1, 2, ... steps until it is over before. No more blocks than there are threads may begin after.
+/// Cancels work after 0, 1, 2, ... steps until it finishes first. At most one more block per thread may start after
+/// that.
 fn assert_cancellable<R: Send>(name: &str, work: impl Fn(&dyn Progress) -> embq_core::Result<R> + Sync) {
     const THREADS: u64 = 2;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS as usize).build().unwrap();
@@ -164,7 +165,7 @@ fn assert_cancellable<R: Send>(name: &str, work: impl Fn(&dyn Progress) -> embq_
     for steps in (0..total).step_by(total.div_ceil(20) as usize) {
         let progress = CancelAfter { steps, seen: AtomicU64::new(0) };
         let found = pool.install(|| work(&progress));
-        // Work that is nearly over may come to its end.
+        // Work that is nearly done may finish.
         let cancelled = matches!(found, Err(Error::Cancelled));
         assert!(cancelled || total - steps <= THREADS, "{name} after {steps} of {total} steps");
         let more = progress.seen.into_inner() - steps;

@@ -1,5 +1,5 @@
-//! Golden values of scikit-learn and of the definitions in plain NumPy (`fixtures/make_golden.py`), row by row, and two
-//! sets small enough to be worked out by hand.
+//! Golden values from scikit-learn and from the definitions in plain NumPy (`fixtures/make_golden.py`), row by row, and
+//! two sets small enough to work out by hand.
 
 mod common;
 
@@ -13,7 +13,7 @@ use embq_core::metrics::{Scope, SmoothMaximum, SoftMinimum};
 use ndarray::{Array2, array};
 use serde_json::Value;
 
-/// The golden values of one set under one distance.
+/// The golden values of one set for one distance.
 struct Golden {
     columns: Vec<String>,
     rows: Array2<f64>,
@@ -59,7 +59,7 @@ impl Golden {
     }
 }
 
-/// One set in one precision under one distance.
+/// One set in one precision for one distance.
 struct Case<'a> {
     set: &'a str,
     matrix: &'a Matrix,
@@ -145,7 +145,7 @@ impl Case<'_> {
         }
     }
 
-    /// What an error of a number is measured against: the number itself, except where it is a difference.
+    /// The reference for the error of a number: the number itself, unless it is a difference.
     fn scale(&self, metric: &str, value: &Value, beside: &Value) -> f64 {
         let (name, suffix) = match metric.strip_suffix("_macro") {
             Some(name) => (name, "_macro"),
@@ -178,7 +178,7 @@ impl Case<'_> {
     }
 
     fn check_matrix(&self, golden: &Golden, scored: &Scored, deviations: &mut Deviations) {
-        let matrix = scored.matrix.as_ref().expect("it was asked for");
+        let matrix = scored.matrix.as_ref().expect("it was requested");
         assert_eq!(matrix.dim(), golden.matrix.dim());
         for ((cell, ours), &expected) in matrix.indexed_iter().zip(&golden.matrix) {
             let place = || format!("{} class distance {cell:?}", self.name());
@@ -190,7 +190,7 @@ impl Case<'_> {
     }
 }
 
-/// A set of float32 values: read as float32, and widened to float64, where the tighter bounds hold.
+/// A set of float32 values: read as float32, and widened to float64, where tighter bounds hold.
 fn check_set(set: &str, distances: &[Distance]) {
     let (values, labels) = real_data(set);
     let mut deviations = Deviations::default();
@@ -292,7 +292,7 @@ fn set_a() -> (Array2<f64>, Vec<i64>) {
     (array![[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]], vec![1, 1, 0, 0])
 }
 
-/// Two rows of one class and two singletons; label 2 is not in use.
+/// Two rows of one class and two singletons; label 2 is not used.
 fn set_b() -> (Array2<f64>, Vec<i64>) {
     let at = [0.0, 1.0, 2.0, 10.0];
     (Array2::from_shape_fn((4, 3), |(row, _)| at[row]), vec![0, 0, 1, 3])
@@ -330,7 +330,7 @@ fn set_a_by_hand() {
             let scored = score(&matrix, &labels, None, &settings(distance));
             assert_rows(&scored, &rows, &matrix, distance);
         }
-        // What scatter is left under cosine is rounding.
+        // Any scatter under cosine is rounding error.
         let cosine = score(&matrix, &labels, None, &settings(Distance::Cosine)).evaluation;
         assert_eq!(cosine.metrics["fisher_ratio"], None);
         assert_eq!(cosine.metrics["radius_max"], Some(0.0));
@@ -360,7 +360,8 @@ fn class_statistics_of_set_a_by_hand() {
             let ours = class.value(metric).unwrap().unwrap();
             assert!((ours - expected).abs() < 1e-7, "{metric}: {ours}");
         }
-        // The class means lie 1 from the overall mean in both dimensions, the rows 1/2 from their class mean.
+        // The class means are at distance 1 from the overall mean in both dimensions, the rows at 1/2 from their class
+        // mean.
         let overall = &scored.evaluation.metrics;
         assert!((overall["fisher_ratio"].unwrap() - 4.0).abs() < 1e-12);
         assert_eq!(overall["effective_competitors"], Some(1.0));

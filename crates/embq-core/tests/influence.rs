@@ -1,5 +1,5 @@
-//! Influence values against what they stand for: how metrics change when a row gets a little more weight. And intervals
-//! against what repeated draws of the data do.
+//! Influence values against their meaning: how metrics change when a row gets slightly more weight. Intervals against
+//! repeated draws of the data.
 
 mod common;
 
@@ -13,7 +13,7 @@ use ndarray::Array2;
 /// Relative change of a weight.
 const STEP: f64 = 1e-4;
 
-/// Three classes of unequal sizes and a singleton, which overlap.
+/// Three overlapping classes of unequal sizes and a singleton.
 fn rows(dimensions: usize) -> (Array2<f64>, Vec<i64>) {
     let labels: Vec<i64> = [vec![0; 7], vec![1; 5], vec![2; 4], vec![3]].concat();
     let mut random = Random::new(5);
@@ -29,7 +29,7 @@ fn with_intervals(settings: Settings) -> Settings {
     Settings { intervals: true, ..settings }
 }
 
-/// For each row the change of metrics with the logarithm of its weight.
+/// For each row, the change of metrics with the logarithm of its weight.
 fn by_weights(
     matrix: &Matrix,
     labels: &[i64],
@@ -159,7 +159,7 @@ fn standard_errors_are_those_of_the_changes() {
 #[test]
 fn metrics_have_the_intervals_that_they_declare() {
     let (values, mut labels) = rows(4);
-    // The margins of classes with a single row have none.
+    // Classes with a single row have no margin.
     labels[16] = 0;
     let settings = Settings { metrics: Selection::all(), batch_size: Some(20), ..settings(Distance::Euclidean) };
     let scored = score(&Matrix::F64(values), &labels, None, &with_intervals(settings));

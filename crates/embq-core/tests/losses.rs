@@ -1,4 +1,4 @@
-//! Losses and gradients against those of PyTorch's automatic differentiation, and against what `embq score` computes.
+//! Losses and gradients against PyTorch's automatic differentiation, and against `embq score`.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn compute(case: &Value, golden: &Golden) -> (f64, Array2<f64>) {
             let bias = Array1::zeros(head.nrows());
             CrossEntropy.with_head(rows, head.view(), bias.view(), labels).map(|found| found.embeddings)
         }
-        other => panic!("{other} is no loss"),
+        other => panic!("{other} is not a loss"),
     };
     let found = found.unwrap();
     (found.loss, found.gradient)
@@ -62,7 +62,7 @@ fn silhouette(case: &Value, temperature: f64) -> SoftSilhouette {
             Some("lse") => SoftMinimum::Lse,
             Some("hard") => SoftMinimum::Hard,
             Some("mean") => SoftMinimum::Mean,
-            other => panic!("{other:?} is no soft minimum"),
+            other => panic!("{other:?} is not a soft minimum"),
         },
         smooth_maximum: if is("softmax", "lse") { SmoothMaximum::Lse } else { SmoothMaximum::Hard },
     }

@@ -1,4 +1,4 @@
-//! Data that fast formulas go wrong on, against an oracle that looks at every pair by differences in float64.
+//! Data that breaks fast formulas, against an oracle that computes every pair from differences in float64.
 
 mod common;
 
@@ -9,7 +9,8 @@ use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings};
 use ndarray::Array2;
 
-/// Forms of the soft silhouette and temperatures: each form once, temperatures below, near and above the distances.
+/// Forms of the soft silhouette and temperatures: each form once, with temperatures below, near and above the
+/// distances.
 const SOFT_RUNS: [(usize, f64); 6] = [(0, 0.1), (1, 1e-3), (2, 10.0), (3, 0.1), (3, 10.0), (2, 1e-3)];
 
 /// Rows that are hard to evaluate.
@@ -25,7 +26,7 @@ impl Case {
         Case { values, labels, weights: None }
     }
 
-    /// Rows in an order that has nothing to do with their classes.
+    /// Rows in an order unrelated to their classes.
     fn shuffled(self, random: &mut Random) -> Self {
         let mut order: Vec<usize> = (0..self.labels.len()).collect();
         random.shuffle(&mut order);
@@ -44,7 +45,7 @@ impl Case {
         Matrix::F64(self.values.clone())
     }
 
-    /// Every distance in both precisions.
+    /// Checks every distance in both precisions.
     fn check(&self) {
         self.check_in(&[self.in_float32(), self.in_float64()]);
     }
@@ -91,7 +92,7 @@ impl Case {
     }
 }
 
-/// No NaN and nothing infinite anywhere, and silhouettes in their range.
+/// Checks that all values are finite and silhouettes are in their range.
 fn all_finite(scored: &Scored, place: &str, deviations: &mut Deviations) {
     let rows = &scored.rows;
     for silhouette in rows.silhouette.iter().chain(&rows.soft_silhouette) {
@@ -116,7 +117,7 @@ fn all_finite(scored: &Scored, place: &str, deviations: &mut Deviations) {
             });
         }
     }
-    let matrix = scored.matrix.as_ref().expect("it was asked for");
+    let matrix = scored.matrix.as_ref().expect("it was requested");
     deviations.holds(matrix.iter().flatten().all(|value| value.is_finite()), || format!("{place}: class distances"));
 }
 
@@ -156,7 +157,7 @@ fn very_far_from_the_origin_in_one_dimension() {
 fn classes_of_one_repeated_row() {
     let random = &mut Random::new(4);
     let places = random.normals(9, 23);
-    // Classes 0 and 1 repeat the same row, each another number of times, and so do 2, 3 and 4.
+    // Classes 0 and 1 repeat the same row, with different counts, and so do 2, 3 and 4.
     let place = [0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8];
     let labels: Vec<i64> = (0..900).map(|_| random.below(12) as i64).collect();
     let values = Array2::from_shape_fn((900, 23), |(row, column)| places[[place[labels[row] as usize], column]]);
@@ -187,7 +188,7 @@ fn near_duplicates() {
     let random = &mut Random::new(7);
     let bases = random.normals(15, 21);
     let noise = random.normals(1000, 21);
-    // Two classes around each base: what tells them apart is 1e-4 wide.
+    // Two classes around each base, distinguished by differences of 1e-4.
     let labels: Vec<i64> = (0..1000).map(|_| random.below(30) as i64).collect();
     let values = Array2::from_shape_fn((1000, 21), |(row, column)| {
         bases[[labels[row] as usize / 2, column]] + 1e-4 * noise[[row, column]]
@@ -200,7 +201,7 @@ fn near_duplicates_inside_loose_classes() {
     let random = &mut Random::new(8);
     let mut case = clusters(random, 900, 24, 9, 1.0);
     let noise = random.normals(900, 24);
-    // Every second row is a near copy of the row before it, which belongs to another class.
+    // Every second row is a near copy of the previous row, in another class.
     for row in (1..900).step_by(2) {
         let copy = &case.values.row(row - 1) + &(&noise.row(row) * 1e-4);
         case.values.row_mut(row).assign(&copy);
@@ -212,7 +213,7 @@ fn near_duplicates_inside_loose_classes() {
 fn nearly_one_direction() {
     let random = &mut Random::new(9);
     let mut case = clusters(random, 1031, 48, 20, 1.0).shuffled(random);
-    // Cosine distances come to about 0.001.
+    // Cosine distances are about 0.001.
     case.values.mapv_inplace(|value| 1.0 + 0.022 * value);
     case.check();
 }
@@ -262,7 +263,7 @@ fn subnormal_numbers() {
 fn scales_that_differ_by_class() {
     let random = &mut Random::new(13);
     let mut case = clusters(random, 720, 18, 6, 0.7);
-    // Classes 0 to 2 lie within 1e-20 of the origin.
+    // Classes 0 to 2 are within 1e-20 of the origin.
     for (row, label) in case.labels.iter().enumerate() {
         if *label < 3 {
             case.values.row_mut(row).mapv_inplace(|value| value * 1e-20);
@@ -275,7 +276,8 @@ fn scales_that_differ_by_class() {
 fn tight_clusters_far_apart() {
     let random = &mut Random::new(14);
     let noise = random.normals(960, 12);
-    // Two classes in each of six clusters; the clusters lie on different axes, so that float32 can hold the spread.
+    // Two classes in each of six clusters; the clusters are on different axes, so that float32 can represent the
+    // spread.
     let labels: Vec<i64> = (0..960).map(|row| row % 12).collect();
     let values = Array2::from_shape_fn((960, 12), |(row, column)| {
         let cluster = labels[row] as usize / 2;
@@ -294,7 +296,7 @@ fn a_thousand_pairs() {
 fn more_than_a_thousand_uneven_classes() {
     let random = &mut Random::new(16);
     let mut case = clusters(random, 1900, 6, 1103, 0.3);
-    // Some rows move to the first class; classes of 1 and 2 rows are left.
+    // Moves some rows to the first class, which leaves classes of 1 and 2 rows.
     for row in (0..1900).step_by(7) {
         case.labels[row] = 0;
     }

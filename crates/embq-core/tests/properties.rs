@@ -1,4 +1,4 @@
-//! What must hold for any data: symmetries, limits, ranges, and the same bits on any number of threads.
+//! Properties that hold for any data: symmetries, limits, ranges, and the same bits for any number of threads.
 
 mod common;
 
@@ -16,7 +16,7 @@ use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Small data sets with classes of all sizes from 1 up.
+/// Small data sets with classes of any size from 1.
 #[derive(Clone, Debug)]
 struct Data {
     values: Array2<f64>,
@@ -29,7 +29,7 @@ fn data() -> impl Strategy<Value = Data> {
         let random = &mut Random::new(seed);
         let classes = classes.min(rows - 1);
         let mut values = random.normals(rows, dimensions);
-        // The first rows take one class each, so that none is empty; one class more gets the last row again.
+        // The first rows take one class each, so that none is empty.
         let labels: Vec<i64> =
             (0..rows).map(|row| if row < classes { row } else { random.below(classes) } as i64).collect();
         for (row, label) in labels.iter().enumerate() {
@@ -47,7 +47,7 @@ fn evaluated(values: &Array2<f64>, labels: &[i64], settings: &Settings) -> Score
     score(&Matrix::F64(values.clone()), labels, None, settings)
 }
 
-/// The rows of `ours` are those of `expected`, up to rounding.
+/// Asserts that rows are equal up to rounding.
 fn assert_close(ours: &[f64], expected: &[f64], what: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(ours.len(), expected.len());
     for (row, (ours, expected)) in ours.iter().zip(expected).enumerate() {
@@ -61,9 +61,9 @@ fn assert_same_silhouettes(ours: &Scored, expected: &Scored) -> Result<(), TestC
     assert_close(&ours.rows.soft_silhouette, &expected.rows.soft_silhouette, "soft silhouette")
 }
 
-/// All overall numbers agree up to rounding.
+/// Asserts that all overall numbers are equal up to rounding.
 fn assert_same_metrics(ours: &Scored, expected: &Scored) -> Result<(), TestCaseError> {
-    // The sign of a silhouette of 0 is a matter of rounding.
+    // The sign of a silhouette of 0 depends on rounding.
     let mut rows = expected.rows.silhouette.iter().zip(&expected.rows.a);
     let on_the_border = rows.any(|(silhouette, a)| a.is_some() && silhouette.abs() < 2e-9);
     for (name, value) in &expected.evaluation.metrics {
@@ -96,7 +96,7 @@ fn rotated(values: &Array2<f64>, random: &mut Random) -> Array2<f64> {
     result
 }
 
-/// The bounds that a metric's range states; `None` where it is open-ended.
+/// The bounds stated by a metric's range; `None` if open-ended.
 fn bounds(range: &str, classes: usize) -> (Option<f64>, Option<f64>) {
     let inner = &range[1..range.len() - 1];
     let (low, high) = inner.split_once(", ").expect("two bounds");
@@ -109,7 +109,8 @@ fn bounds(range: &str, classes: usize) -> (Option<f64>, Option<f64>) {
 }
 
 proptest! {
-    // The same cases on every run: a check that guards a branch must not fail by chance. To look further, raise `cases`.
+    // The same cases on every run, because a check that guards a branch must not fail by chance. Increase `cases` for a
+    // longer search.
     #![proptest_config(ProptestConfig {
         cases: 32,
         rng_seed: RngSeed::Fixed(1987),
@@ -132,7 +133,7 @@ proptest! {
     #[test]
     fn names_of_classes_do_not_matter(data in data(), distance in any_distance()) {
         let before = evaluated(&data.values, &data.labels, &settings(distance));
-        // In the same order, in the reverse order, and as text.
+        // In the same order, in reverse order, and as text.
         for rename in [|label: i64| label * 10 - 25, |label: i64| -label] {
             let labels: Vec<i64> = data.labels.iter().map(|&label| rename(label)).collect();
             let after = evaluated(&data.values, &labels, &settings(distance));
@@ -247,7 +248,7 @@ proptest! {
         distance in any_distance(),
         form in 0..SOFT_FORMS.len(),
     ) {
-        // The mean of all other classes is no nearer to the minimum at any temperature.
+        // The mean of all other classes does not approach the minimum at any temperature.
         prop_assume!(SOFT_FORMS[form].0 != SoftMinimum::Mean);
         let tau = 1e-4;
         let scored = evaluated(&data.values, &data.labels, &silhouettes(distance, SOFT_FORMS[form], tau));
@@ -256,7 +257,8 @@ proptest! {
             let Some(a) = scored.rows.a[row] else { continue };
             let larger = a.max(scored.rows.b[row]);
             if larger >= 1e3 * tau {
-                // A soft minimum exceeds the minimum by at most tau log(K - 1), a smooth maximum by tau log 2.
+                // A soft minimum exceeds the minimum by at most tau log(K - 1), a smooth maximum the maximum by tau log
+                // 2.
                 let allowed = tau / larger * (2.0 * rivals.ln() + 2f64.ln()) + 1e-9;
                 let gap = (scored.rows.soft_silhouette[row] - scored.rows.silhouette[row]).abs();
                 prop_assert!(gap <= allowed, "row {}: {} > {}", row, gap, allowed);
@@ -272,7 +274,7 @@ proptest! {
         };
         let (hard, mean) = (of(SoftMinimum::Hard), of(SoftMinimum::Mean));
         prop_assert_eq!(&hard.soft_silhouette, &hard.silhouette);
-        // With the same a, (b - a) / max(a, b) grows with b.
+        // For the same a, (b - a) / max(a, b) increases with b.
         for between in [of(SoftMinimum::Weighted), of(SoftMinimum::Lse)] {
             for row in 0..data.labels.len() {
                 let (low, high) = (hard.soft_silhouette[row] - 1e-12, mean.soft_silhouette[row] + 1e-12);
@@ -293,7 +295,7 @@ proptest! {
             (Some(found), Some(expected)) => (found - expected).abs() <= 1e-12 * expected.abs().max(1.0),
             (found, expected) => found == expected,
         };
-        // Random rows have no duplicates, nor anything that does not vary.
+        // Random rows have no duplicates and no constant dimensions.
         for none in ["duplicate_share", "dead_dimensions"] {
             prop_assert_eq!(before[none], Some(0.0), "{}", none);
         }
@@ -305,7 +307,7 @@ proptest! {
             prop_assert!(close(scaled[name], before[name]), "{}", name);
         }
 
-        // Every row once more, and a dimension that is always 0.
+        // All rows twice, plus a dimension that is always 0.
         let twice = ndarray::concatenate![Axis(0), data.values, data.values];
         let wider = ndarray::concatenate![Axis(1), twice, Array2::zeros((twice.nrows(), 1))];
         let after = health(&wider, &[&data.labels[..], &data.labels[..]].concat());
@@ -315,7 +317,7 @@ proptest! {
         for name in ["norm_mean", "norm_std", "norm_min", "norm_max"] {
             prop_assert!(close(after[name], before[name]), "{}", name);
         }
-        // Of 2 N rows each has itself and all others twice: the mean over pairs takes in N cosines of 1.
+        // Each of the 2 N rows occurs twice: the mean over pairs includes N cosines of 1.
         let rows = data.labels.len() as f64;
         let with_copies = before["mean_cosine"].map(|mean| (2.0 * (rows - 1.0) * mean + 1.0) / (2.0 * rows - 1.0));
         prop_assert!(close(after["mean_cosine"], with_copies), "{:?} {:?}", after["mean_cosine"], with_copies);
@@ -409,17 +411,17 @@ fn auto_finds_the_temperature_of_two_competitors() {
     }
 }
 
-/// Everything that an evaluation says, bit for bit.
+/// All values of an evaluation, bit for bit.
 fn bits(scored: &Scored) -> (String, Vec<u64>) {
     let rows = &scored.rows;
     let numbers = rows.silhouette.iter().chain(&rows.soft_silhouette).chain(&rows.b);
     let numbers = numbers.chain(rows.a.iter().flatten());
-    let matrix = scored.matrix.as_ref().expect("it was asked for");
+    let matrix = scored.matrix.as_ref().expect("it was requested");
     let bits = numbers.chain(matrix.iter().flatten()).map(|value| value.to_bits());
     let nearest = rows.nearest_other.iter().map(|&code| u64::from(code));
     let mut evaluation = scored.evaluation.clone();
     evaluation.timing = None;
-    // The shortest text that reads back to the same float64 differs wherever a bit does.
+    // The shortest text that parses to the same float64 differs whenever a bit does.
     let text = serde_json::to_string(&evaluation).expect("plain data");
     (text, bits.chain(nearest).collect())
 }
@@ -441,7 +443,7 @@ fn threads_change_no_bit() {
     let random = &mut Random::new(33);
     let mut values = random.normals(3000, 40);
     let labels: Vec<i64> = (0..3000).map(|_| random.below(60) as i64).collect();
-    // A few rows that have to be computed again more carefully.
+    // A few rows that must be recomputed more accurately.
     for row in (0..3000).step_by(97) {
         let copy = values.row((row + 1) % 3000).to_owned();
         values.row_mut(row).assign(&copy);
@@ -468,7 +470,7 @@ fn threads_change_no_bit_with_weights_or_a_precomputed_matrix() {
     same_bits_on_any_number_of_threads(&distances, &labels, None, Distance::Precomputed);
 }
 
-/// Rows that can only be had one after the other, as those of compressed files.
+/// Rows that can only be read in sequence, like those of compressed files.
 struct InOrder(Array2<f64>);
 
 impl RowBlocks for InOrder {

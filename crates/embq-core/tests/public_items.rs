@@ -1,6 +1,6 @@
-//! Every public item of the crate is written down in `public_items.txt`, so that a change to what users can name is seen.
+//! Lists every public item of the crate in `public_items.txt`, so that changes to the public interface are noticed.
 //!
-//! `EMBQ_UPDATE=1 cargo test -p embq-core --test public_items` writes the list anew.
+//! `EMBQ_UPDATE=1 cargo test -p embq-core --test public_items` rewrites the list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,7 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Tokens with no more spaces than a reader needs.
+/// Tokens with only the spaces that a reader needs.
 fn text(tokens: impl ToTokens) -> String {
     let mut text = tokens.to_token_stream().to_string();
     for (from, to) in [
@@ -79,12 +79,12 @@ fn signature(signature: &Signature) -> String {
 #[derive(Default)]
 struct Listing {
     lines: BTreeSet<String>,
-    /// Public types by their names, with the path that users write.
+    /// Public types by name, with the path that users write.
     types: BTreeMap<String, String>,
 }
 
 impl Listing {
-    /// The public items of a module; of a private one those that `only` names, as if they were the parent's.
+    /// Adds the public items of a module; for a private one, those in `only`, as if they were the parent's.
     fn add(&mut self, module: &Module, path: &str, only: Option<&BTreeSet<String>>) {
         let wanted = |name: &str| only.is_none_or(|only| only.contains(name));
         for item in &module.items {
@@ -173,7 +173,7 @@ impl Listing {
         }
     }
 
-    /// Methods of public types, wherever their blocks are.
+    /// Adds methods of public types, wherever their blocks are.
     fn add_methods(&mut self, module: &Module) {
         for item in &module.items {
             let Item::Impl(ItemImpl { trait_: None, self_ty, items, .. }) = item else { continue };

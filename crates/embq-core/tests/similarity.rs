@@ -1,5 +1,5 @@
-//! The similarity of spaces against golden values of the definitions and of other software (`fixtures/make_similarity.py`),
-//! and what must not change it.
+//! The similarity of spaces against golden values from the definitions and from other software
+//! (`fixtures/make_similarity.py`), and its invariances.
 
 mod common;
 
@@ -17,8 +17,8 @@ fn matrix(name: &str) -> Array2<f32> {
 }
 
 fn compared(x: &Array2<f32>, y: &Array2<f32>, distance: Distance) -> [Similarity; 2] {
-    let dataset = |x| Dataset::builder(x, vec![0; x.nrows()]).distance(distance).build().unwrap();
-    let (left, right) = (dataset(x), dataset(y));
+    let build = |x, labels| Dataset::builder(x, labels).distance(distance).build().unwrap();
+    let (left, right) = (build(x, vec![0; x.nrows()]), build(y, vec![0; y.nrows()]));
     let space = |dataset| Space::of(dataset, 0, &NoProgress).unwrap();
     similarity((&left, &space(&left)), (&right, &space(&right)), &NoProgress).unwrap()
 }
@@ -26,7 +26,7 @@ fn compared(x: &Array2<f32>, y: &Array2<f32>, distance: Distance) -> [Similarity
 fn assert_golden(found: &Similarity, expected: &Value, place: &str) {
     for (name, expected) in expected.as_object().unwrap() {
         let (found, expected) = (found[name].unwrap(), expected.as_f64().unwrap());
-        // Rows at the same distance may be taken in another order there.
+        // Rows at the same distance may be ordered differently there.
         let tolerance = if name.starts_with("neighbour") { 1e-3 } else { 1e-9 };
         assert!((found - expected).abs() <= tolerance, "{place} {name}: {found} instead of {expected}");
     }

@@ -1,9 +1,9 @@
-//! A random search over structured data, on which fast formulas lose their digits, against an oracle that takes every
-//! pair of rows by differences in float64: tight clusters, classes in close pairs, clusters of clusters, cones, parallel
+//! A random search over structured data on which fast formulas lose digits, against an oracle that computes every pair
+//! of rows from differences in float64: tight clusters, classes in close pairs, clusters of clusters, cones, parallel
 //! float16 rows, collapsed classes.
 //!
-//! `STRUCTURE_SETS` is the number of sets, 200 by default (`.ci/nightly` takes 2,000), and `STRUCTURE_SEED` where they
-//! start. A set that fails is printed with its number: `STRUCTURE_SEED=NUMBER STRUCTURE_SETS=1` runs it alone.
+//! `STRUCTURE_SETS` is the number of sets, 200 by default (`.ci/nightly` uses 2,000), and `STRUCTURE_SEED` is the first
+//! seed. A failing set is printed with its seed: `STRUCTURE_SEED=SEED STRUCTURE_SETS=1` reruns only this set.
 
 mod common;
 
@@ -17,10 +17,10 @@ use embq_core::metrics::SoftMinimum;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-/// The promised error of a gradient, as a share of its largest entry.
+/// The guaranteed error of a gradient, relative to its largest entry.
 const GRADIENT_BOUND: [f64; 2] = [1e-5, 1e-8];
 
-/// The promised error of an influence value, as a share of the largest, and of 1 where all are smaller.
+/// The guaranteed error of an influence value, relative to the largest, or to 1 if all are smaller.
 const INFLUENCE_BOUND: [f64; 2] = [2e-5, 1e-8];
 
 /// Rows that share a structure.
@@ -28,13 +28,13 @@ struct Set {
     name: String,
     values: Array2<f64>,
     labels: Vec<i64>,
-    /// About the length of a row's entries.
+    /// The approximate size of a row's entries.
     size: f64,
     /// Whether the rows are rounded to float16.
     half: bool,
 }
 
-/// A random number between two, uniform in its logarithm.
+/// A random number in an interval, uniform in its logarithm.
 fn log_uniform(random: &mut Random, low: f64, high: f64) -> f64 {
     low * (high / low).powf(random.uniform())
 }
@@ -43,7 +43,7 @@ impl Set {
     fn random(seed: u64) -> Self {
         let random = &mut Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let d = log_uniform(random, 1.0, 1025.0) as usize;
-        // The oracle looks at all pairs.
+        // The oracle computes all pairs.
         let most = ((8e6 / d as f64).sqrt() as usize).clamp(24, 2000);
         let rows = log_uniform(random, 12.0, most as f64 + 1.0) as usize;
         let classes = log_uniform(random, 2.0, (rows as f64 / 2.0 + 1.0).min(1001.0)) as usize;
@@ -57,7 +57,7 @@ impl Set {
         let noise = random.normals(rows, d);
         let mut values = Array2::from_shape_fn((rows, d), |(row, column)| {
             let class = labels[row] as usize;
-            // A collapsed class repeats a row, but for a jitter on some of them.
+            // A collapsed class repeats one row, with jitter on some of them.
             let jitter = if kind == 5 && row % 3 != 0 { 0.0 } else { spread };
             size * (centres[[class, column]] + jitter * noise[[row, column]])
         });
@@ -107,7 +107,7 @@ impl Set {
         [narrow, Matrix::F64(self.values.clone())]
     }
 
-    /// Every distance in both precisions: each row's silhouettes, gradients, influence and class statistics.
+    /// Checks every distance in both precisions: each row's silhouettes, gradients, influence and class statistics.
     fn check(&self, seed: u64) -> Vec<String> {
         let random = &mut Random::new(seed);
         let mut deviations = Deviations::default();
@@ -135,7 +135,7 @@ impl Set {
         let codes = codes(&self.labels);
         let oracle = Oracle::new(wide, &codes, None, distance);
         let hard = oracle.hard();
-        // What unit vectors are rounded by, in either computation, as a share of the angle between two of them.
+        // The rounding error of unit vectors, in either computation, relative to the angle between two of them.
         let widest = |row: usize| hard.a[row].max(hard.b[row]);
         let angle = (0..codes.len()).map(widest).filter(|&d| d > 0.0).fold(f64::INFINITY, f64::min).sqrt();
         let rounding = if distance == Distance::Cosine { 1e-15 / angle } else { 0.0 };
@@ -146,8 +146,8 @@ impl Set {
 
         let influence = oracle.influence();
         let largest = influence.iter().fold(1.0_f64, |largest, value| largest.max(value.abs()));
-        let found = &scored.rows.influence.as_ref().expect("it was asked for").silhouette;
-        // Two classes at one distance: of which of them the derivative is taken is a matter of the last digit.
+        let found = &scored.rows.influence.as_ref().expect("it was requested").silhouette;
+        // If two classes are at the same distance, the last digit decides which one the derivative belongs to.
         let ties = (0..codes.len()).any(|row| {
             let second = (0..oracle.means().ncols())
                 .filter(|&class| class != codes[row] && class != hard.nearest_other[row])
@@ -173,7 +173,7 @@ impl Set {
                 let found = statistics.value(id).flatten();
                 // A mean of unit vectors that is 0 has no direction.
                 let Some(found) = found.filter(|_| !expected.is_nan()) else { continue };
-                // What the means of the oracle are rounded by, where two of them coincide.
+                // The rounding error of the oracle's means, if two of them coincide.
                 let coinciding = 1e-18 * self.size;
                 let rounding = if distance == Distance::Cosine { 1e-15 * expected.sqrt() + 1e-28 } else { coinciding };
                 deviations.close(found, expected, matrix.statistic_bound() * expected + rounding, || {
@@ -198,9 +198,9 @@ impl Set {
             let scored = score(matrix, &self.labels, None, &soft);
             let expected = oracle.soft(temperature, softmin, softmax);
             deviations.rows_close(&scored.rows.soft_silhouette, &expected, bound, || what("soft"));
-            // On a line a cosine distance is 0 or 2, and there is nothing that a gradient could change.
+            // On a line, cosine distances are 0 or 2 and constant.
             let on_a_line = distance == Distance::Cosine && wide.ncols() == 1;
-            // Of classes at distances that differ by rounding alone any may be the nearest, and have the derivative.
+            // Among classes whose distances differ only by rounding, any may be the nearest and have the derivative.
             if distance == Distance::Manhattan || on_a_line || softmin == SoftMinimum::Hard {
                 continue;
             }
@@ -219,7 +219,7 @@ impl Set {
             let expected = oracle.soft_gradient(wide, distance, temperature, softmin, softmax);
             let expected: Vec<f64> = expected.iter().copied().collect();
             let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-            // Of a gradient that is 0, or next to it, only the rounding of what cancels in it is left.
+            // For a gradient of (almost) 0, only the rounding error of cancelled terms remains.
             let cancelled = 1e-11 / (self.size * self.labels.len() as f64);
             let bound = GRADIENT_BOUND[precision].max(10.0 * rounding);
             deviations.rows_close(&found, &expected, bound * largest + cancelled, || {
@@ -230,7 +230,7 @@ impl Set {
 }
 
 impl Set {
-    /// The contrastive loss in float32 against that in float64, which other tests hold against automatic differentiation.
+    /// The contrastive loss in float32 against float64, which other tests compare with automatic differentiation.
     fn check_contrastive(&self, random: &mut Random, rows: &Array2<f32>, deviations: &mut Deviations) {
         let temperature = log_uniform(random, 0.05, 1.0);
         let loss = SupervisedContrastive { temperature };
@@ -265,7 +265,7 @@ fn structured_data_keeps_the_documented_bounds() {
     assert!(failures.is_empty(), "{} of {sets} sets fail:\n{}", failures.len(), text.join("\n"));
 }
 
-/// Four tight classes, two of them next to each other, against scikit-learn 1.9.1's `silhouette_samples` in float64 from
+/// Four tight classes, two of them next to each other, against scikit-learn 1.9.1's `silhouette_samples` in float64 on
 /// the same float32 values.
 #[test]
 fn two_tight_classes_side_by_side_score_as_in_scikit_learn() {

@@ -1,29 +1,28 @@
-//! Who watches while a decoder is at work.
+//! Tells the program when a decoder is running.
 //!
-//! A decoder asks for the memory that a file promises to fill, and no library between this crate and the file says how
-//! much that is. Only the allocator sees it, and a process has one: the program that installs an allocator with limits
-//! names here how it learns which file is being decoded.
+//! A decoder may request as much memory as a file declares, and no library between this crate and the file limits it.
+//! Only the allocator sees the requests, and a process has only one, so a program that installs a limiting allocator
+//! registers a guard here to learn which file is being decoded.
 
 use std::sync::OnceLock;
 
-/// Learns when a decoder works that may ask for any amount of memory.
+/// Called around decoders that may request any amount of memory.
 pub trait DecodingGuard: Sync {
-    /// A file of `bytes` bytes is going to be decoded; errors call it `name`.
+    /// Decoding of a file of `bytes` bytes starts; errors refer to it as `name`.
     fn begin(&self, name: &str, bytes: usize);
 
-    /// It is decoded, or cannot be.
+    /// Decoding has finished or failed.
     fn end(&self);
 }
 
 static GUARD: OnceLock<&'static dyn DecodingGuard> = OnceLock::new();
 
-/// Sets the guard of this process. The first one stays: as there is but one allocator, there is but one guard.
+/// Sets the guard of this process. Later calls have no effect: a process has one allocator, and so one guard.
 pub fn set_decoding_guard(guard: &'static dyn DecodingGuard) {
-    // Whoever comes second has the guard that the first one set.
     let _ = GUARD.set(guard);
 }
 
-/// A decoder is at work as long as it lives.
+/// Marks a decoder as running until dropped.
 pub(crate) struct Decoding;
 
 impl Decoding {

@@ -1,6 +1,6 @@
-//! The files of embq: [`input`] goes from paths to embeddings and labels, [`output`] brings rows, matrices and arrays back.
+//! File formats of embq: [`input`] reads embeddings and labels, [`output`] writes rows, matrices and arrays.
 //!
-//! Every format is here, and nothing else of embq knows how any of them is decoded.
+//! All formats are in this crate; the rest of embq does not depend on how any of them is decoded.
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]

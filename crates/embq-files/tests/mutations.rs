@@ -1,7 +1,7 @@
-//! Files of every format that other software wrote, damaged at random: whatever their bytes are, they are read or refused.
+//! Randomly damages files of every format that were written by other software; each must be read or refused.
 //!
-//! The seed is fixed, so that a failure comes again. `EMBQ_MUTATION_SECONDS=600 cargo test -p embq-files --test mutations`
-//! goes on for as long; what it finds belongs into `fixtures/crashes`.
+//! The seed is fixed, so that failures are reproducible. `EMBQ_MUTATION_SECONDS=600 cargo test -p embq-files --test
+//! mutations` runs for that long; add what it finds to `fixtures/crashes`.
 
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use embq_core::data::{Element, Embeddings};
 use embq_files::input::{embeddings_from_bytes, labels_from_bytes};
 
-/// Mutations of each file where no time is given.
+/// Mutations per file if no time is given.
 const ROUNDS: u64 = 60;
 
-/// No file of some thousand bytes takes as long to read or refuse.
+/// The files are a few kilobytes; none should take this long to read or refuse.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Values that are read at most: a header may promise many where nothing is stored.
+/// The maximum number of values read: a header may declare many where nothing is stored.
 const READ: usize = 1 << 20;
 
-/// Larger files than this would make most mutations hit nothing but numbers.
+/// In larger files, most mutations would hit only numbers.
 const LARGEST: u64 = 200_000;
 
-/// Formats whose reader is another library's, which has fuzz targets of its own, and asks for any memory it likes.
+/// Formats whose reader is another library with its own fuzz targets, and which may allocate without limit.
 const ELSEWHERE: [&str; 4] = ["parquet", "arrow", "arrows", "feather"];
 
 struct Random(u64);
@@ -41,7 +41,7 @@ impl Random {
     }
 }
 
-/// Changes some bytes: bits, lengths that are too large, parts of the file in other places, a lost end.
+/// Changes some bytes: flips bits, writes lengths that are too large, moves parts of the file, cuts off its end.
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     const LENGTHS: [u64; 8] = [0, 1, 255, 1 << 20, 1 << 40, u64::MAX / 2, u64::MAX - 1, u64::MAX];
     for _ in 0..=random.below(5) {
@@ -85,7 +85,7 @@ fn read_rows(embeddings: &Embeddings) {
     }
 }
 
-/// What the fuzz targets do too.
+/// Reads what the fuzz targets read too.
 fn read(name: &str, bytes: &[u8]) {
     for selector in [None, Some("plain"), Some("deflated"), Some("obsm/X_rows"), Some("obs/cell_type"), Some("label")] {
         if let Ok(embeddings) = embeddings_from_bytes(name, bytes.to_vec(), selector) {
@@ -115,7 +115,7 @@ fn damaged_files_are_read_or_refused() {
         .collect();
     let started = Instant::now();
     let hook = panic::take_hook();
-    // Panics of decoders that the readers catch are none of a test's.
+    // Silences panics of decoders that the readers catch.
     panic::set_hook(Box::new(|_| {}));
     let mut failures = Vec::new();
     let mut runs = 0_u64;

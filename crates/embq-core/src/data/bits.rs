@@ -1,4 +1,4 @@
-//! Rows of bits, packed into bytes or one a number, as rows whose squared distance is the share of bits that differ.
+//! Rows of bits, packed into bytes or one per number, as rows whose squared distance is the share of bits that differ.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::data::{Element, ElementType, EmbeddingRows, RowBlocks};
 use crate::error::{Error, Result};
 
-/// Rows that are looked at at a time.
+/// Rows read at a time.
 const BLOCK_ROWS: usize = 1024;
 
-/// Bits as numbers 0 and 1/sqrt(bits): two of them differ by 1/bits in the square.
+/// Bits as the numbers 0 and 1/sqrt(bits): the square of the difference of two bits is 1/bits.
 struct Bits<'a> {
     stored: Arc<EmbeddingRows<'a>>,
-    /// Whether a byte holds eight of them.
+    /// Whether each byte contains eight of them.
     packed: bool,
     bits: usize,
 }
@@ -24,7 +24,7 @@ impl Bits<'_> {
         self.stored.blocks().read_f32(rows, &mut stored)?;
         if self.packed {
             for (byte, bits) in stored.iter().zip(out.chunks_exact_mut(8)) {
-                // The order of bits in a byte changes no distance.
+                // Distances do not depend on the order of bits in a byte.
                 for (place, bit) in bits.iter_mut().enumerate() {
                     *bit = if *byte as u8 >> place & 1 == 1 { one } else { zero };
                 }
@@ -61,10 +61,10 @@ impl RowBlocks for Bits<'_> {
 }
 
 impl EmbeddingRows<'_> {
-    /// The rows as bits: unsigned bytes with a value above 1 hold eight each, other numbers are 0 or 1.
+    /// The rows as bits: if any unsigned byte is above 1, each byte contains eight bits; other numbers are 0 or 1.
     ///
     /// # Errors
-    /// A number that is neither 0 nor 1. What reading rows reports.
+    /// A number that is neither 0 nor 1; errors from reading rows.
     pub(crate) fn as_bits(self: &Arc<Self>) -> Result<Self> {
         let is_bytes = self.element_type() == ElementType::U8;
         let d = self.dimensions();
@@ -86,13 +86,13 @@ impl EmbeddingRows<'_> {
                 return Err(Error::Row {
                     name,
                     row,
-                    problem: format!("{value} in column {} is no bit", place % d),
+                    problem: format!("{value} in column {} is not a bit", place % d),
                     tip: Some("bits are 0 and 1, or packed into unsigned 8-bit integers (numpy.packbits)".to_owned()),
                 });
             }
         }
         let bits = if packed { d.saturating_mul(8) } else { d };
-        // That they could be bits is known.
+        // The note that they could be bits is obsolete.
         let notes = self.notes().iter().filter(|note| !note.contains("--distance hamming")).cloned().collect();
         let blocks = Bits { stored: Arc::clone(self), packed, bits };
         Ok(EmbeddingRows::new(self.origin().clone(), self.rows(), bits, self.element_type(), blocks)
@@ -133,6 +133,6 @@ mod tests {
     fn other_numbers_are_no_bits() {
         let other = Embeddings::from_f64(Origin::new("b"), array![[0.0, 1.0], [1.0, 2.0]]);
         let error = Arc::new(other).as_bits().unwrap_err();
-        assert!(error.to_string().contains("row 1: 2 in column 1 is no bit"), "{error}");
+        assert!(error.to_string().contains("row 1: 2 in column 1 is not a bit"), "{error}");
     }
 }

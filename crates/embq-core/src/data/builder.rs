@@ -1,10 +1,10 @@
-//! Data sets step by step.
+//! Builds data sets step by step.
 
 use crate::data::{Dataset, DatasetOptions, EmbeddingRows, LabelColumn, Origin, RowChoice, RowWeights};
 use crate::distance::Distance;
 use crate::error::Result;
 
-/// Rows and labels on their way to a [`Dataset`]: weights, and which rows take part.
+/// Builds a [`Dataset`] from rows and labels, with optional weights and a choice of rows.
 ///
 /// ```
 /// use embq_core::{Dataset, Distance};
@@ -34,34 +34,34 @@ impl<'e> DatasetBuilder<'e> {
         DatasetBuilder { rows, labels, distance: Distance::default(), options: DatasetOptions::default() }
     }
 
-    /// The distance that the rows are for. It has to be known here only for [`Distance::Hamming`], whose rows are bits,
-    /// for [`Distance::Precomputed`], whose rows are distances, and where invalid rows are dropped, because under cosine
-    /// zero vectors are among them.
+    /// The distance that the rows are for. It only matters here for [`Distance::Hamming`], whose rows are bits, for
+    /// [`Distance::Precomputed`], whose rows are distances, and if invalid rows are dropped, because these include zero
+    /// vectors under cosine.
     pub fn distance(mut self, distance: Distance) -> Self {
         self.distance = distance;
         self
     }
 
-    /// A positive finite weight for each row.
+    /// A positive finite weight per row.
     pub fn weights(mut self, weights: impl IntoIterator<Item = f64>) -> Self {
         self.options.weights =
             Some(RowWeights { origin: Origin::new("weights"), values: weights.into_iter().collect() });
         self
     }
 
-    /// Leaves out the rows of these labels, given as text.
+    /// Leaves out rows with these labels, given as text.
     pub fn ignore_labels<L: Into<String>>(mut self, labels: impl IntoIterator<Item = L>) -> Self {
         self.options.choice.ignore_labels = labels.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Leaves out rows with NaN or infinite values, and zero vectors under cosine, which are errors otherwise.
+    /// Leaves out rows with NaN or infinite values, and zero vectors under cosine; otherwise they are errors.
     pub fn drop_invalid(mut self) -> Self {
         self.options.choice.drop_invalid = true;
         self
     }
 
-    /// Leaves out rows without a label, which are errors otherwise.
+    /// Leaves out rows without a label; otherwise they are errors.
     pub fn drop_unlabelled(mut self) -> Self {
         self.options.choice.drop_null_labels = true;
         self
@@ -73,24 +73,24 @@ impl<'e> DatasetBuilder<'e> {
         self
     }
 
-    /// Scores so many rows only, drawn class by class by a seed; their distances are to all rows.
+    /// Scores only this many rows, sampled by class with a seed; their distances are still to all rows.
     pub fn subsample(mut self, rows: usize, seed: u64) -> Self {
         self.options.choice.subsample = Some(rows);
         self.options.seed = seed;
         self
     }
 
-    /// All of the choice of rows at once.
+    /// Sets the whole choice of rows at once.
     pub fn choice(mut self, choice: RowChoice) -> Self {
         self.options.choice = choice;
         self
     }
 
-    /// Puts rows and labels together.
+    /// Builds the data set.
     ///
     /// # Errors
-    /// Another number of labels or weights than rows, missing labels, weights that are not positive finite numbers, a
-    /// distance matrix that is not square, a subsample of fewer rows than classes, no row left.
+    /// A number of labels or weights other than the number of rows, missing labels, weights that are not positive
+    /// finite numbers, a distance matrix that is not square, a subsample of fewer rows than classes, no rows left.
     pub fn build(self) -> Result<Dataset<'e>> {
         let DatasetBuilder { rows, labels, distance, options } = self;
         Dataset::join(rows.for_distance(distance)?, &labels, distance, &options)

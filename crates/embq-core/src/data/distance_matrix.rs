@@ -1,4 +1,5 @@
-//! Distance matrices as programs compute them: rounded below 0, or not quite symmetric. And matrices mistaken for them.
+//! Distance matrices with rounding errors (entries slightly below 0, or not quite symmetric), and matrices mistaken for
+//! them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,16 +10,17 @@ use crate::data::{Element, EmbeddingRows, InMemory, Precision, RowBlocks};
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
 
-/// Rounding may leave entries below 0, and mirrored entries apart, by this many units of rounding of the largest entry.
+/// Rounding may leave entries below 0, and mirrored entries apart, by this many units in the last place of the largest
+/// entry.
 const TOLERANCE: f64 = 100.0;
 
 /// Rows read at a time.
 const BLOCK_ROWS: usize = 64;
 
-/// Bytes of the rows that are held while the others are read past them.
+/// Size of the rows kept in memory while the others are compared with them.
 const HELD_BYTES: usize = 32 << 20;
 
-/// Distances whose negative entries are read as 0.
+/// Distances with negative entries read as 0.
 struct Clamped<'a>(EmbeddingRows<'a>);
 
 impl Clamped<'_> {
@@ -54,7 +56,7 @@ impl RowBlocks for Clamped<'_> {
     }
 }
 
-/// What a pass over a matrix finds.
+/// The result of a pass over a matrix.
 #[derive(Default)]
 struct Found {
     least: f64,
@@ -66,10 +68,10 @@ struct Found {
 }
 
 impl EmbeddingRows<'_> {
-    /// The same as what `distance` is taken of: [`as_distances`](Self::as_distances) where the rows are distances.
+    /// The same rows, prepared for `distance`: [`as_distances`](Self::as_distances) if the rows are distances.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`as_distances`](Self::as_distances).
     pub fn for_distance(self, distance: Distance) -> Result<Self> {
         match distance {
             Distance::Precomputed => self.as_distances(),
@@ -81,13 +83,13 @@ impl EmbeddingRows<'_> {
         }
     }
 
-    /// The same for use as a distance matrix. Where rounding left entries below 0 they are read as 0, and where it left
-    /// mirrored entries apart both are read as their mean; each comes with a note. A matrix that is averaged is held in
-    /// memory. Larger faults are found by the pass that computes with the matrix.
+    /// The same matrix, prepared for use as distances. Entries that rounding left below 0 are read as 0, and mirrored
+    /// entries that rounding left apart are read as their mean; each comes with a note. A matrix that needs the mean is
+    /// copied to memory. Larger faults are found by the pass that uses the matrix.
     ///
     /// # Errors
-    /// A matrix of similarities, and entries further below 0 than rounding leaves them, with the line of NumPy that turns
-    /// them into distances. What reading rows reports.
+    /// A matrix of similarities, or entries further below 0 than by rounding, with a line of NumPy that converts them
+    /// to distances; errors from reading rows.
     pub fn as_distances(self) -> Result<Self> {
         if self.rows() != self.dimensions() {
             return Ok(self);
@@ -131,7 +133,8 @@ impl EmbeddingRows<'_> {
         }
     }
 
-    /// The mean of mirrored entries that differ by no more than `tolerance`, with a note; the same rows if none differ.
+    /// Replaces mirrored entries that differ by no more than `tolerance` by their mean, with a note; the same rows if
+    /// none differ.
     fn symmetric<T: Element>(self, tolerance: f64) -> Result<Self> {
         if !self.blocks().is_random_access() {
             return self.in_memory::<T>()?.symmetric::<T>(tolerance);
@@ -165,7 +168,7 @@ impl EmbeddingRows<'_> {
         Ok(self.replaced_by(|_| InMemory::<T>::of_rows(values, n), note))
     }
 
-    /// The largest difference, up to `tolerance`, of these rows from the columns that mirror them.
+    /// The largest difference, up to `tolerance`, between these rows and the columns that mirror them.
     fn apart<T: Element>(&self, rows: Range<usize>, tolerance: f64) -> Result<f64> {
         let n = self.rows();
         let mut upper = vec![T::default(); rows.len() * n];
@@ -188,7 +191,7 @@ impl EmbeddingRows<'_> {
         Ok(apart)
     }
 
-    /// What entries may be off by, as a share of the largest.
+    /// The rounding error of entries, relative to the largest.
     fn rounding(&self) -> f64 {
         TOLERANCE
             * match self.element_type().size() {
@@ -198,7 +201,7 @@ impl EmbeddingRows<'_> {
             }
     }
 
-    /// Other numbers in the place of these, of the same size and from the same file, with a note.
+    /// Replaces the numbers by others of the same shape and origin, with a note.
     fn replaced_by<'b, B: RowBlocks + 'b>(self, blocks: impl FnOnce(Self) -> B, note: String) -> EmbeddingRows<'b> {
         let (origin, rows, element_type) = (self.origin().clone(), self.rows(), self.element_type());
         let (columns, chosen, faults) = (self.columns().to_vec(), self.chosen(), Arc::clone(self.faults()));
@@ -210,14 +213,14 @@ impl EmbeddingRows<'_> {
             .with_faults(faults)
     }
 
-    /// A line of NumPy over the matrix, for a file of one array or of several.
+    /// A line of NumPy over the matrix, for a file with one array or several.
     fn line(&self, expression: &str) -> Option<String> {
         let origin = self.origin();
         let stem = origin.path.strip_suffix(".npy").or_else(|| origin.path.strip_suffix(".npz"))?;
         let key = origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
         let load = format!("numpy.load({:?}){key}", origin.path);
         let expression = expression.replace("MAXIMUM", &format!("{load}.max()")).replace("MATRIX", &load);
-        Some(format!("make distances of it: numpy.save({:?}, {expression})", format!("{stem}.distances.npy")))
+        Some(format!("convert it to distances: numpy.save({:?}, {expression})", format!("{stem}.distances.npy")))
     }
 
     fn extremes(&self) -> Result<Found> {
@@ -283,7 +286,7 @@ mod tests {
         );
         let symmetric = matrix(array![[0.0, 1.0], [1.0, 0.0]]).as_distances().unwrap();
         assert!(symmetric.notes().is_empty(), "{:?}", symmetric.notes());
-        // What is further apart is not for this pass to decide.
+        // Larger differences are left to the pass that uses the matrix.
         assert!(matrix(array![[0.0, 1.0], [1.1, 0.0]]).as_distances().unwrap().notes().is_empty());
     }
 

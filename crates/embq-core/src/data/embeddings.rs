@@ -1,4 +1,4 @@
-//! Embeddings: N rows of d numbers, handed out in blocks of rows.
+//! Embeddings: N rows of d numbers, read in blocks of rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Where an array or column came from: a path and what was selected in it.
+/// The origin of an array or column: a path and the selection in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The path as the user wrote it; `-` is standard input.
     pub path: String,
-    /// The array, tensor or column chosen in the file, where there is a choice.
+    /// The array, tensor or column selected in the file, if there is a choice.
     pub selector: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Origin {
         Origin { path: path.into(), selector: None }
     }
 
-    /// The same path with a selector.
+    /// An origin with a selector.
     pub fn with_selector(path: impl Into<String>, selector: impl Into<String>) -> Self {
         Origin { path: path.into(), selector: Some(selector.into()) }
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The element type of an array as it is stored.
+/// The element type of an array as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ElementType {
@@ -104,7 +104,7 @@ impl ElementType {
         matches!(self, ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64)
     }
 
-    /// The arithmetic that loses nothing of this type: float32 where float32 holds every value, float64 elsewhere.
+    /// The arithmetic that represents this type exactly: float32 if it has every value of the type, float64 otherwise.
     pub fn precision(self) -> Precision {
         match self {
             ElementType::F64 | ElementType::I32 | ElementType::I64 | ElementType::U32 | ElementType::U64 => {
@@ -128,7 +128,7 @@ impl fmt::Display for ElementType {
     }
 }
 
-/// The arithmetic of the matrix products; sums are float64 in both.
+/// The arithmetic of the matrix products; sums are always float64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -146,42 +146,42 @@ impl Precision {
     }
 }
 
-/// A source of rows. Implementations promise a fixed shape and a fixed order of rows.
+/// A source of rows. Implementations must have a fixed shape and a fixed order of rows.
 pub trait RowBlocks: Send + Sync {
-    /// Copies `rows` into `out`, row after row; `out` holds `rows.len() * dimensions` elements.
+    /// Copies `rows` into `out`, in row order; `out` has `rows.len() * dimensions` elements.
     fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()>;
 
     /// Like [`RowBlocks::read_f32`] in float64.
     fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()>;
 
-    /// The whole matrix in row order, where it lies in memory (or in a memory map) as float32.
+    /// The whole matrix in row order, if it is in memory (or in a memory map) as float32.
     fn as_f32(&self) -> Option<&[f32]> {
         None
     }
 
-    /// The whole matrix in row order, where it lies in memory (or in a memory map) as float64.
+    /// The whole matrix in row order, if it is in memory (or in a memory map) as float64.
     fn as_f64(&self) -> Option<&[f64]> {
         None
     }
 
-    /// Whether any row is as quick to read as the one after the last. Where not, whoever needs rows out of order copies
-    /// all of them to memory first.
+    /// Whether rows are as fast to read in any order as in sequence. If not, callers that need random access copy all
+    /// rows to memory first.
     fn is_random_access(&self) -> bool {
         true
     }
 
-    /// Says that these rows are read next, so that they can be on their way.
+    /// Announces that these rows are read next, so that they can be prefetched.
     fn announce(&self, _rows: Range<usize>) {}
 
-    /// The file that a row lies in and its number there, where the rows come from several.
+    /// The file that contains a row and the row's number there, if the rows come from several files.
     fn place_of(&self, _row: usize) -> Option<(String, usize)> {
         None
     }
 }
 
-/// float32 or float64: what the kernels compute in.
+/// float32 or float64, the types of the kernels.
 pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'static {
-    /// The precision that this type is.
+    /// The precision of this type.
     const PRECISION: Precision;
 
     /// Rounds to this type.
@@ -202,10 +202,10 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
     /// [`RowBlocks::as_f32`] or [`RowBlocks::as_f64`].
     fn view(blocks: &dyn RowBlocks) -> Option<&[Self]>;
 
-    /// Numbers of this type as float32, if that is what they are.
+    /// A slice of this type as float32, if that is the type.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
 
-    /// Numbers of this type as float64, if that is what they are.
+    /// A slice of this type as float64, if that is the type.
     fn as_f64(values: &[Self]) -> Option<&[f64]>;
 }
 
@@ -287,7 +287,7 @@ impl Element for f64 {
     }
 }
 
-/// A matrix in memory, in row order: owned as a `Vec`, or wherever else its numbers are held: a slice, a shared buffer.
+/// A matrix in memory, in row order: an owned `Vec`, or a slice or shared buffer.
 pub struct InMemory<T, V = Vec<T>> {
     values: V,
     dimensions: usize,
@@ -295,7 +295,7 @@ pub struct InMemory<T, V = Vec<T>> {
 }
 
 impl<T: Element> InMemory<T> {
-    /// Takes a matrix; a layout other than row order is copied into it.
+    /// A matrix; any layout other than row order is copied.
     pub fn new(matrix: Array2<T>) -> Self {
         let dimensions = matrix.ncols();
         let values = if matrix.is_standard_layout() {
@@ -312,7 +312,7 @@ impl<T: Element> InMemory<T> {
 }
 
 impl<T: Element, V: AsRef<[T]>> InMemory<T, V> {
-    /// Takes values row after row; there are a multiple of `dimensions` of them.
+    /// A matrix from values in row order; their number is a multiple of `dimensions`.
     pub fn of_rows(values: V, dimensions: usize) -> Self {
         InMemory { values, dimensions, element: PhantomData }
     }
@@ -345,7 +345,7 @@ impl<T: Element, V: AsRef<[T]> + Send + Sync> RowBlocks for InMemory<T, V> {
     }
 }
 
-/// A borrowed matrix whose rows do not follow one another in memory: they are gathered block by block.
+/// A borrowed matrix whose rows are not contiguous in memory: they are gathered block by block.
 struct Strided<'a, T>(ArrayView2<'a, T>);
 
 impl<T: Element> Strided<'_, T> {
@@ -368,13 +368,13 @@ impl<T: Element> RowBlocks for Strided<'_, T> {
     }
 }
 
-/// How the columns or the array of the embeddings came to be chosen.
+/// How the columns or the array of the embeddings were chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Chosen {
     /// The user named them.
     Selector,
-    /// Nothing else in the file holds vectors.
+    /// Nothing else in the file contains vectors.
     #[default]
     Only,
     /// They are a series of numbered columns.
@@ -395,28 +395,28 @@ impl Chosen {
     }
 }
 
-/// What is wrong with a row that a reader could not make a vector of; its values are NaN.
+/// Why a reader could not decode a row as a vector; its values are NaN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowFault {
-    /// The column of the table, where there is one.
+    /// The column of the table, if there is one.
     pub column: Option<String>,
-    /// What is wrong, such as "the list is null".
+    /// The problem, such as "the list is null".
     pub problem: String,
 }
 
-/// The rows that could not be read, by their number. A reader that decodes as it goes adds to them in every pass.
+/// The rows that could not be read, by number. A reader that decodes on demand adds to them in every pass.
 #[derive(Debug, Default)]
 pub struct RowFaults {
     rows: Mutex<BTreeMap<usize, RowFault>>,
-    /// The faults of shards, with the row that each begins with.
+    /// The faults of shards, each with its first row.
     parts: Vec<(usize, Arc<RowFaults>)>,
 }
 
 impl RowFaults {
-    /// Faults that are told; a file of nothing but faults needs no more of them.
+    /// The limit on recorded faults; more do not help with a file full of them.
     const TOLD: usize = 1 << 16;
 
-    /// Adds what is wrong with a row.
+    /// Records a fault of a row.
     pub fn add(&self, row: usize, fault: impl FnOnce() -> RowFault) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() < Self::TOLD {
@@ -424,7 +424,7 @@ impl RowFaults {
         }
     }
 
-    /// What is wrong with a row, where a reader found something.
+    /// The fault of a row, if a reader found one.
     pub fn get(&self, row: usize) -> Option<RowFault> {
         if let Some((start, part)) = self.parts.iter().rev().find(|(start, _)| *start <= row) {
             return part.get(row - start);
@@ -432,13 +432,13 @@ impl RowFaults {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).get(&row).cloned()
     }
 
-    /// The faults of shards that follow one another, each with its first row.
+    /// The faults of consecutive shards, each with its first row.
     pub fn of_parts(parts: Vec<(usize, Arc<RowFaults>)>) -> Self {
         RowFaults { rows: Mutex::default(), parts }
     }
 }
 
-/// N x d embeddings, wherever they lie: in a file, in memory of their own, or in memory borrowed for `'a`.
+/// N x d embeddings: in a file, in owned memory, or in memory borrowed for `'a`.
 ///
 /// ```
 /// use embq_core::data::EmbeddingRows;
@@ -447,7 +447,7 @@ impl RowFaults {
 /// let matrix = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
 /// let borrowed = EmbeddingRows::from(matrix.view());
 /// assert_eq!((borrowed.rows(), borrowed.dimensions()), (2, 3));
-/// // Any layout will do: of this one only blocks of rows are copied.
+/// // Any layout works; here, only blocks of rows are copied.
 /// let some_columns = EmbeddingRows::from(matrix.slice(s![.., ..2]));
 /// assert_eq!(some_columns.dimensions(), 2);
 /// ```
@@ -463,10 +463,10 @@ pub struct EmbeddingRows<'a> {
     blocks: Box<dyn RowBlocks + 'a>,
 }
 
-/// Embeddings that borrow nothing.
+/// Embeddings that do not borrow.
 pub type Embeddings = EmbeddingRows<'static>;
 
-/// The name of embeddings that come from no file.
+/// The name of embeddings that do not come from a file.
 const IN_MEMORY: &str = "embeddings";
 
 impl<'a, T: Element> From<ArrayView2<'a, T>> for EmbeddingRows<'a> {
@@ -489,7 +489,7 @@ impl<'a, T: Element> From<&'a Array2<T>> for EmbeddingRows<'a> {
 }
 
 impl<T: Element> From<Array2<T>> for Embeddings {
-    /// Takes the matrix; one in another layout than row order is copied.
+    /// Takes the matrix; any layout other than row order is copied.
     fn from(matrix: Array2<T>) -> Self {
         Embeddings::of_matrix(Origin::new(IN_MEMORY), matrix)
     }
@@ -514,7 +514,7 @@ impl Embeddings {
 }
 
 impl<'a> EmbeddingRows<'a> {
-    /// Embeddings of `rows` x `dimensions` elements that `blocks` hands out.
+    /// Embeddings of `rows` x `dimensions` elements, read from `blocks`.
     pub fn new(
         origin: Origin,
         rows: usize,
@@ -545,26 +545,26 @@ impl<'a> EmbeddingRows<'a> {
         }
     }
 
-    /// Names the embeddings, as messages and results show them.
+    /// Names the embeddings in messages and results.
     pub fn named(mut self, origin: Origin) -> Self {
         self.origin = origin;
         self
     }
 
-    /// Names the table columns that the dimensions were read from.
+    /// Sets the table columns that the dimensions were read from.
     pub fn with_columns(mut self, columns: Vec<String>) -> Self {
         self.columns = columns;
         self
     }
 
-    /// Says how they were chosen, and what the user should know about that.
+    /// Sets how they were chosen, and notes for the user about it.
     pub fn with_choice(mut self, chosen: Chosen, notes: Vec<String>) -> Self {
         self.chosen = chosen;
         self.notes = notes;
         self
     }
 
-    /// Takes along what is wrong with rows that could not be read.
+    /// Attaches the faults of rows that could not be read.
     pub fn with_faults(mut self, faults: Arc<RowFaults>) -> Self {
         self.faults = faults;
         self
@@ -575,22 +575,22 @@ impl<'a> EmbeddingRows<'a> {
         self.chosen
     }
 
-    /// What the user should know about the choice.
+    /// Notes for the user about the choice.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What is wrong with a row that could not be read.
+    /// The fault of a row that could not be read.
     pub fn fault(&self, row: usize) -> Option<RowFault> {
         self.faults.get(row)
     }
 
-    /// The rows that could not be read, for shards that are joined.
+    /// The faults of all rows, for joining shards.
     pub(crate) fn faults(&self) -> &Arc<RowFaults> {
         &self.faults
     }
 
-    /// Where they came from.
+    /// The origin.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -610,20 +610,20 @@ impl<'a> EmbeddingRows<'a> {
         self.element_type
     }
 
-    /// The table columns that the dimensions were read from; empty where there are none or a single list column.
+    /// The table columns that the dimensions were read from; empty if there are none or a single list column.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// The file that a row lies in and its number there.
+    /// The file that contains a row and the row's number there.
     pub fn place_of(&self, row: usize) -> (String, usize) {
         self.blocks.place_of(row).unwrap_or_else(|| (self.origin.to_string(), row))
     }
 
-    /// All values in memory, for those who need rows out of order from a source that reads them in order only.
+    /// A copy of all values in memory, for random access to a source that only supports sequential reads.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub fn in_memory<T: Element>(&self) -> Result<Embeddings> {
         let mut values = vec![T::default(); self.rows * self.dimensions];
         T::read(self.blocks(), 0..self.rows, &mut values)?;
@@ -640,10 +640,10 @@ impl<'a> EmbeddingRows<'a> {
         })
     }
 
-    /// Hash of the values in row order, as little-endian numbers of type `T`.
+    /// The hash of the values in row order, as little-endian numbers of type `T`.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub fn blake3<T: Element>(&self) -> Result<String> {
         const ROWS: usize = 1024;
         let mut hasher = blake3::Hasher::new();
@@ -662,7 +662,7 @@ impl<'a> EmbeddingRows<'a> {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// The rows themselves.
+    /// The source of the rows.
     pub fn blocks(&self) -> &dyn RowBlocks {
         self.blocks.as_ref()
     }

@@ -1,22 +1,22 @@
-//! Rows of one set that are rows of another as well.
+//! Rows of one set that are also rows of another.
 
 use std::collections::HashMap;
 
 use crate::data::{Dataset, SelectedRows};
 use crate::error::Result;
 
-/// For each row that takes part in `queries` the row of `gallery` that holds the same numbers; where several do, each query
-/// has one of its own as long as there are enough.
+/// For each selected row of `queries`, the row of `gallery` with the same numbers. If there are several, each query
+/// gets a different one as long as there are enough.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub fn identical_rows(queries: &Dataset, gallery: &Dataset) -> Result<Vec<Option<usize>>> {
     if queries.dimensions() != gallery.dimensions() {
         return Ok(vec![None; queries.len()]);
     }
     let mut places: HashMap<[u8; 32], Vec<usize>> = HashMap::new();
     for_each_hash(gallery.selected(), |row, hash| places.entry(hash).or_default().push(row))?;
-    // The first of equal rows is given away first.
+    // The first of equal rows is assigned first.
     places.values_mut().for_each(|rows| rows.reverse());
     let mut found = vec![None; queries.len()];
     for_each_hash(queries.selected(), |row, hash| {
@@ -36,7 +36,7 @@ fn for_each_hash(rows: &SelectedRows<'_>, mut each: impl FnMut(usize, [u8; 32]))
         let block = window.rows(window.range(), &mut buffer)?;
         for (position, row) in block.chunks_exact(d.max(1)).enumerate() {
             bytes.clear();
-            // A negative zero is the same number as a positive one.
+            // Negative zero equals positive zero.
             row.iter().for_each(|value| bytes.extend_from_slice(&(value + 0.0).to_le_bytes()));
             each(start + position, *blake3::hash(&bytes).as_bytes());
         }

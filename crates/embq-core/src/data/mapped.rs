@@ -1,4 +1,4 @@
-//! A matrix in a memory-mapped file: pages are read when a block is, and the heap holds none of it.
+//! A matrix in a memory-mapped file: pages are read with the blocks that need them, and none of it is on the heap.
 
 use std::fs::File;
 use std::ops::{Deref, Range};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub struct MappedBytes {
     storage: Arc<Storage>,
-    /// Bytes at the beginning that do not count, such as a byte order mark.
+    /// Bytes at the beginning to skip, such as a byte order mark.
     skipped: usize,
 }
 
@@ -33,7 +33,7 @@ impl MappedBytes {
         MappedBytes::of_file(&file, path)
     }
 
-    /// Maps a file that is open already; errors call it `path`.
+    /// Maps an open file; errors refer to it as `path`.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be mapped.
@@ -46,7 +46,7 @@ impl MappedBytes {
         Ok(MappedBytes { storage: Arc::new(Storage::Map(map)), skipped: 0 })
     }
 
-    /// Asks the system to read these bytes ahead; whether it does changes nothing but the time.
+    /// Asks the system to read these bytes ahead; this only affects speed.
     fn will_need(&self, bytes: Range<usize>) {
         #[cfg(unix)]
         if let Storage::Map(map) = self.storage.as_ref() {
@@ -54,12 +54,12 @@ impl MappedBytes {
         }
     }
 
-    /// The same without so many bytes at the beginning; all of them at most.
+    /// The same bytes without the first ones; without all of them if there are fewer.
     pub fn without_first(&self, bytes: usize) -> Self {
         MappedBytes { storage: Arc::clone(&self.storage), skipped: self.skipped + bytes.min(self.len()) }
     }
 
-    /// Wraps bytes that are in memory already.
+    /// Wraps bytes in memory.
     pub fn from_memory(bytes: Vec<u8>) -> Self {
         MappedBytes { storage: Arc::new(Storage::Memory(bytes)), skipped: 0 }
     }
@@ -83,7 +83,7 @@ impl AsRef<[u8]> for MappedBytes {
     }
 }
 
-/// How a matrix lies in its bytes.
+/// The layout of a matrix in its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatrixLayout {
     /// Byte offset of the first element.
@@ -104,10 +104,10 @@ pub struct MappedMatrix {
 }
 
 impl MappedMatrix {
-    /// A matrix inside `bytes`; `name` is what errors call it.
+    /// A matrix inside `bytes`; errors refer to it as `name`.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the layout reaches past the end of the bytes.
+    /// [`Error::Truncated`] if the layout extends past the end of the bytes.
     pub fn new(bytes: MappedBytes, layout: MatrixLayout, name: &str) -> Result<Self> {
         let elements = (layout.rows as u128).saturating_mul(layout.dimensions as u128);
         let promised = elements.saturating_mul(layout.element_type.size() as u128);
@@ -124,7 +124,7 @@ impl MappedMatrix {
         &self.bytes[layout.offset..layout.offset + length]
     }
 
-    /// The whole matrix in place, where it lies exactly as the machine would hold it.
+    /// The whole matrix in place, if it is stored exactly as in memory.
     fn view<T: bytemuck::Pod>(&self, element_type: ElementType) -> Option<&[T]> {
         let native = self.layout.big_endian == cfg!(target_endian = "big");
         if self.layout.element_type != element_type || !native || self.layout.column_major {

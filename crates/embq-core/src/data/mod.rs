@@ -1,4 +1,4 @@
-//! What is evaluated: embeddings as a source of row blocks, labels as dense codes, and both together, checked once.
+//! The data to evaluate: embeddings as a source of row blocks, labels as dense codes, and checked data sets of both.
 
 mod bits;
 mod builder;

@@ -1,8 +1,8 @@
-//! What rows are called.
+//! Names of rows.
 
 use crate::data::LabelColumn;
 
-/// What the rows are called, by their numbers in the embeddings as stored.
+/// Ids and texts of rows, by row number in the stored embeddings.
 #[derive(Clone, Debug, Default)]
 pub struct RowNames {
     pub ids: Option<LabelColumn>,

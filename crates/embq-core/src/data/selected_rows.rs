@@ -1,4 +1,4 @@
-//! A choice of rows of the embeddings, read in order by passes or anywhere by those who need pairs.
+//! A choice of rows of the embeddings, read in order by passes, or in any order for pairs.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,29 +10,28 @@ use rayon::prelude::*;
 use crate::data::{Element, EmbeddingRows};
 use crate::error::{Error, Result};
 
-/// Bytes of one window of a pass over rows that are decoded.
+/// Bytes per window of a pass over rows that are decoded.
 const WINDOW_BYTES: usize = 32 << 20;
 
-/// The same for rows that lie in memory or a mapped file. Threads wait for each other after each window, so it pays to have
-/// few.
+/// The same for rows in memory or a mapped file. Threads wait for each other after each window, so there should be few.
 const MAPPED_WINDOW_BYTES: usize = 128 << 20;
 
-/// Windows start at multiples of this many rows, so that the blocks that kernels cut them into are always the same.
+/// Windows start at multiples of this many rows, so that kernels always split them into the same blocks.
 const WINDOW_STEP: usize = 2048;
 
-/// Rows that one thread decodes at a time.
+/// Rows decoded at a time by one thread.
 const DECODED_ROWS: usize = 128;
 
 /// Rows of embeddings in a fixed order: all of them, or those of a selection.
 #[derive(Clone, Debug)]
 pub struct SelectedRows<'e> {
     embeddings: Arc<EmbeddingRows<'e>>,
-    /// Numbers of the rows in the embeddings as stored; `None` is all of them.
+    /// Row numbers in the stored embeddings; `None` selects all rows.
     selection: Option<Arc<[usize]>>,
 }
 
 impl<'e> SelectedRows<'e> {
-    /// All rows, or those of `selection`, whose numbers must be below the number of rows.
+    /// All rows, or those in `selection`, whose numbers must be less than the number of rows.
     pub(crate) fn new(embeddings: Arc<EmbeddingRows<'e>>, selection: Option<Vec<usize>>) -> Self {
         SelectedRows { embeddings, selection: selection.map(Arc::from) }
     }
@@ -47,7 +46,7 @@ impl<'e> SelectedRows<'e> {
         self.selection.as_ref().map_or(self.embeddings.rows(), |selection| selection.len())
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -57,31 +56,31 @@ impl<'e> SelectedRows<'e> {
         self.embeddings.dimensions()
     }
 
-    /// The number of a row in the embeddings as stored.
+    /// The number of a row in the stored embeddings.
     pub fn source_row(&self, row: usize) -> usize {
         self.selection.as_ref().map_or(row, |selection| selection[row])
     }
 
-    /// The rows at these positions, as a selection of their own.
+    /// The rows at these positions, as a new selection.
     pub(crate) fn choose(&self, positions: &[usize]) -> Self {
         let rows = positions.iter().map(|&position| self.source_row(position)).collect();
         SelectedRows::new(Arc::clone(&self.embeddings), Some(rows))
     }
 
-    /// The same choice, of embeddings that are held in memory as elements of this type.
+    /// The same rows of a copy of the embeddings in memory, as elements of this type.
     ///
     /// # Errors
-    /// What the source of the rows reports.
+    /// Errors from the source of the rows.
     pub(crate) fn in_memory<T: Element>(&self) -> Result<SelectedRows<'static>> {
         let embeddings = self.embeddings.in_memory::<T>()?;
         Ok(SelectedRows { embeddings: Arc::new(embeddings), selection: self.selection.clone() })
     }
 
-    /// The given rows as a contiguous block, row after row: in place where they lie in memory so, else copied to
+    /// The given rows as a contiguous block in row order: in place if they are stored so in memory, else copied to
     /// `buffer`.
     ///
     /// # Errors
-    /// What the source of the rows reports.
+    /// Errors from the source of the rows.
     pub fn rows<'a, T: Element>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<T>) -> Result<&'a [T]> {
         let d = self.dimensions();
         if self.selection.is_none()
@@ -116,10 +115,11 @@ impl<'e> SelectedRows<'e> {
         Ok(())
     }
 
-    /// Goes through all rows once, in order, some megabytes at a time; what comes next is read meanwhile.
+    /// Reads all rows once, in order, some megabytes at a time, and calls `each` for each window while the next is
+    /// read.
     ///
     /// # Errors
-    /// What the source of the rows or `each` reports.
+    /// Errors from the source of the rows or from `each`.
     pub fn for_each_window<T: Element>(&self, mut each: impl FnMut(&Window<'_, T>) -> Result<()>) -> Result<()> {
         let windows = self.windows::<T>();
         if self.embeddings.blocks().is_random_access() {
@@ -131,15 +131,15 @@ impl<'e> SelectedRows<'e> {
             }
             return Ok(());
         }
-        // One window is computed with while the next is decoded into the other buffer.
+        // One window is processed while the next is decoded into the other buffer.
         let (give_back, returned) = sync_channel::<Vec<T>>(2);
         let (hand_over, decoded) = sync_channel::<Result<Vec<T>>>(1);
         let (windows, each) = (&windows, &mut each);
-        // Both ends move into the closure, so that the reader is let go as soon as it returns.
+        // Both ends move into the closure, so that the reader is released as soon as it returns.
         thread::scope(move |scope| {
             scope.spawn(move || {
                 for rows in windows {
-                    // The other side hangs up when it has met an error.
+                    // The other side hangs up after an error.
                     let mut buffer = returned.try_recv().unwrap_or_default();
                     buffer.resize(rows.len() * self.dimensions(), T::default());
                     let read = self.copy(rows.clone(), &mut buffer).map(|()| buffer);
@@ -168,10 +168,10 @@ impl<'e> SelectedRows<'e> {
         (0..self.len()).step_by(step).map(|start| start..(start + step).min(self.len())).collect()
     }
 
-    /// Tells the source which rows come next.
+    /// Tells the source which rows are next.
     fn announce(&self, rows: &Range<usize>) {
         let (first, last) = (self.source_row(rows.start), self.source_row(rows.end - 1));
-        // A scattered selection would announce far more than it reads.
+        // For a scattered selection this would announce far more than is read.
         if last >= first && last - first < 4 * rows.len() {
             self.embeddings.blocks().announce(first..last + 1);
         }
@@ -191,10 +191,10 @@ impl<T: Element> Window<'_, T> {
         self.rows.clone()
     }
 
-    /// Some rows of the window as a contiguous block; `buffer` holds them where they have to be copied.
+    /// Rows of the window as a contiguous block; `buffer` is used if they must be copied.
     ///
     /// # Errors
-    /// What the source of the rows reports.
+    /// Errors from the source of the rows.
     pub fn rows<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<T>) -> Result<&'b [T]> {
         match self.decoded {
             Some(block) => {
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::data::{ElementType, Embeddings, Origin, RowBlocks};
 
-    /// Rows that can only be read one after the other, each value its row number; it counts what is read.
+    /// Rows that can only be read in sequence, each value its row number; counts the rows read.
     struct Sequential {
         next: Arc<AtomicUsize>,
         fails_at: usize,
@@ -233,7 +233,7 @@ mod tests {
         }
 
         fn read_f64(&self, _: Range<usize>, _: &mut [f64]) -> Result<()> {
-            unreachable!("float32 is asked for")
+            unreachable!("only float32 is read")
         }
 
         fn is_random_access(&self) -> bool {

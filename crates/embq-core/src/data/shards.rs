@@ -1,4 +1,4 @@
-//! Several files that together are one matrix.
+//! Several files that form one matrix.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 use crate::data::{Element, ElementType, Embeddings, Origin, Precision, RowBlocks, RowFaults};
 use crate::error::{Error, Result};
 
-/// The rows of one matrix after those of the other.
+/// Matrices whose rows are concatenated.
 struct Shards {
     parts: Vec<Embeddings>,
-    /// The row that each part starts with, and the number of all rows.
+    /// The first row of each part, followed by the total number of rows.
     starts: Vec<usize>,
     dimensions: usize,
 }
 
 impl Shards {
-    /// The part that holds a row.
+    /// The part that contains a row.
     fn part_of(&self, row: usize) -> usize {
         self.starts.partition_point(|&start| start <= row).saturating_sub(1).min(self.parts.len() - 1)
     }
 
-    /// Calls `with` for each part that holds some of the rows, with these rows as the part counts them and their place
-    /// among the rows asked for.
+    /// Calls `with` for each part that contains some of the rows, with the row range in the part and its position in
+    /// the requested rows.
     fn for_each_part(
         &self,
         rows: Range<usize>,
@@ -74,10 +74,10 @@ impl RowBlocks for Shards {
 }
 
 impl Embeddings {
-    /// The rows of several matrices, one after the other, as one. A single matrix is kept as it is.
+    /// Concatenates the rows of several matrices. A single matrix is returned unchanged.
     ///
     /// # Errors
-    /// Dimensions that differ, and no matrix at all.
+    /// Dimensions that differ, or no matrix at all.
     pub fn of_shards(origin: Origin, mut parts: Vec<Embeddings>) -> Result<Self> {
         if parts.len() == 1
             && let Some(only) = parts.pop()
@@ -90,7 +90,7 @@ impl Embeddings {
         let dimensions = first.dimensions();
         let columns = first.columns().to_vec();
         let chosen = first.chosen();
-        // Shards have the same columns, so what is said of the choice is said of each of them.
+        // Shards have the same columns, so the notes on the choice are the same for all of them.
         let notes = first.notes().to_vec();
         if let Some(other) = parts.iter().find(|part| part.dimensions() != dimensions) {
             return Err(Error::Malformed {
@@ -119,7 +119,7 @@ impl Embeddings {
     }
 }
 
-/// The type of all shards where they agree, else the one that holds their values.
+/// The common type of all shards, or else one that represents all their values.
 fn common_type(types: impl Iterator<Item = ElementType> + Clone, first: ElementType) -> ElementType {
     if types.clone().all(|other| other == first) {
         first

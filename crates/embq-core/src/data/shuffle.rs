@@ -3,24 +3,24 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The numbers 0..n in the order of a Fisher-Yates shuffle on ChaCha8: the same for a seed on every machine and in every
-/// version.
+/// The numbers 0..n in an order from a Fisher-Yates shuffle with ChaCha8: a seed gives the same order on every machine
+/// and in every version.
 pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
-        // The high half of the product is uniform over 0..=last but for a share of (last + 1) / 2^64.
+        // The high half of the product is uniform over 0..=last except for a share of (last + 1) / 2^64.
         let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
         order.swap(last, chosen as usize);
     }
     order
 }
 
-/// Rows drawn at random, from each class in proportion to its size and at least one; in order. `wanted` is at least the
-/// number of classes and at most that of rows.
+/// A random sample of rows, in order, from each class in proportion to its size and at least one from each. `wanted` is
+/// at least the number of classes and at most the number of rows.
 pub(crate) fn drawn_by_class(codes: &[u32], counts: &[usize], wanted: usize, seed: u64) -> Vec<usize> {
     let (rows, classes) = (codes.len(), counts.len());
-    // One for each class, then the rest in proportion; what rounding leaves goes to the largest remainders.
+    // One from each class, then the rest in proportion; the remainder from rounding goes to the largest fractions.
     let (spare, rest) = (wanted - classes, rows - classes);
     let share = |class: usize| (counts[class] - 1) as u128 * spare as u128;
     let mut quotas: Vec<usize> = (0..classes).map(|class| 1 + (share(class) / rest.max(1) as u128) as usize).collect();

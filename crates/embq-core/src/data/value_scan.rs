@@ -1,4 +1,4 @@
-//! The check of every value, made in whichever pass reads the rows first.
+//! Checks every value, in the first pass that reads the rows.
 
 use rayon::prelude::*;
 
@@ -6,21 +6,22 @@ use crate::data::{Element, Precision, RowFault, SelectedRows};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 
-/// float64 rows by squared Euclidean distance have a value of at least this size: of smaller ones the squares lose digits.
+/// In float64 rows under squared Euclidean distance, some value must be at least this large: squares of smaller ones
+/// lose digits.
 const SMALLEST: f64 = 1e-140;
 
-/// Rows that one task scans at a time.
+/// Rows scanned at a time by one task.
 const SCAN_ROWS: usize = 128;
 
-/// Looks for values that have no distance: NaN, infinite ones, zero vectors under cosine, and those whose distances
-/// leave the range of float64 at either end.
+/// Finds values that have no distance: NaN, infinite values, zero vectors under cosine, and values whose distances
+/// overflow or underflow float64.
 pub(crate) struct ValueScan<'a> {
     rows: &'a SelectedRows<'a>,
     distance: Distance,
     found: Found,
 }
 
-/// What is wrong with a row.
+/// A problem of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     NotFinite,
@@ -35,7 +36,7 @@ struct Found {
     first_zero: Option<usize>,
     zeros: usize,
     first_overflow: Option<usize>,
-    /// The largest size of a value, where values can be too small.
+    /// The largest absolute value, if values can be too small.
     largest: f64,
 }
 
@@ -62,13 +63,13 @@ impl<'a> ValueScan<'a> {
         ValueScan { rows, distance, found: Found::default() }
     }
 
-    /// Looks at a block of rows of which the first is row `start`. Blocks come in order.
+    /// Scans a block whose first row is row `start`. Blocks come in order.
     pub(crate) fn add<T: Element>(&mut self, start: usize, block: &[T]) {
         let faults = faults(block, self.rows.dimensions(), self.distance);
         for (position, fault) in faults {
             self.found.add(start + position, fault);
         }
-        // The squares of float32 values never vanish in float64.
+        // Squares of float32 values never underflow in float64.
         let takes_squares = match self.distance {
             Distance::Euclidean | Distance::SqEuclidean => true,
             Distance::Cosine | Distance::Manhattan | Distance::Hamming | Distance::Precomputed => false,
@@ -84,7 +85,8 @@ impl<'a> ValueScan<'a> {
     /// The first fault as an error.
     ///
     /// # Errors
-    /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] with the first such row, or [`Error::Underflow`].
+    /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] for the first such row, or
+    /// [`Error::Underflow`].
     pub(crate) fn finish(self) -> Result<()> {
         let ValueScan { rows, distance, found } = self;
         let embeddings = rows.embeddings();
@@ -98,7 +100,7 @@ impl<'a> ValueScan<'a> {
             let (name, row) = embeddings.place_of(source_row);
             if let Some(fault) = embeddings.fault(source_row) {
                 let RowFault { column, problem } = fault;
-                // The place of a row in a table ends with what was selected, which the column says better.
+                // The origin of a table includes the selection; the column is more specific.
                 let name = match &embeddings.origin().selector {
                     Some(selector) if column.is_some() => {
                         name.strip_suffix(&format!(":{selector}")).unwrap_or(&name).to_owned()
@@ -109,7 +111,7 @@ impl<'a> ValueScan<'a> {
             }
             return Err(match value_of(position, &|value| !value.is_finite())? {
                 Some((column, value)) => Error::NonFinite { name, value, row, column, rows: found.invalid },
-                // Finite as stored, and too large for the precision asked for.
+                // Finite as stored, but too large for the requested precision.
                 None => {
                     let value = value_of(position, &|value| value.abs() > f64::from(f32::MAX))?;
                     let value = value.map_or(0.0, |(_, value)| value);
@@ -134,10 +136,10 @@ impl<'a> ValueScan<'a> {
     }
 }
 
-/// For each row whether it is NaN, infinite, or a zero vector under cosine: what `--drop-invalid` leaves out.
+/// For each row, whether it is NaN, infinite, or a zero vector under cosine, and so left out by `--drop-invalid`.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) -> Result<Vec<bool>> {
     let mut invalid = vec![false; rows.len()];
     let mut buffer = Vec::new();
@@ -152,7 +154,7 @@ pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) 
     Ok(invalid)
 }
 
-/// The rows of a block that have a fault, in order.
+/// The rows of a block with a fault, in order.
 fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec<(usize, Fault)> {
     let no_zero = distance.is_of_unit_vectors();
     let largest = largest_value(distance, dimensions);
@@ -168,8 +170,8 @@ fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec
 
 #[inline(always)]
 fn fault<T: Element>(row: &[T], no_zero: bool, largest: f64) -> Option<Fault> {
-    // v * 0 is 0 for finite v and NaN for all else, so one sum tells about the whole row; it has lanes so that it is
-    // not one chain of additions.
+    // v * 0 is 0 for finite v and NaN otherwise, so one sum checks the whole row; its lanes avoid a single chain of
+    // additions.
     let mut lanes = [T::default(); 16];
     let (chunks, rest) = row.as_chunks::<16>();
     for chunk in chunks {
@@ -193,7 +195,7 @@ fn fault<T: Element>(row: &[T], no_zero: bool, largest: f64) -> Option<Fault> {
     None
 }
 
-/// The largest absolute value whose distances still are float64 numbers.
+/// The largest absolute value whose distances are finite in float64.
 fn largest_value(distance: Distance, dimensions: usize) -> f64 {
     let d = dimensions.max(1) as f64;
     match distance {

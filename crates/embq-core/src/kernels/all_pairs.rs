@@ -1,4 +1,4 @@
-//! Numbers that depend on every pair of rows, in one pass over tiles of pairs; no N x N matrix is held.
+//! Statistics of all pairs of rows, in one pass over tiles of pairs; no N x N matrix is stored.
 
 use std::ops::Range;
 
@@ -13,21 +13,21 @@ use crate::kernels::dense::lane_sum;
 use crate::kernels::exponential::exp_and_exp_m1;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 
-/// What is wanted of the pairs.
+/// The statistics to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct PairsWanted {
     /// The mean of exp(-2 d^2).
     pub(crate) potential: bool,
-    /// For each row the logarithm of the sum over the others of exp(-d^2 / (2 t)), for this t.
+    /// For each row, the logarithm of the sum over the others of exp(-d^2 / (2 t)), for this t.
     pub(crate) log_sums: Option<f64>,
-    /// The smallest distance between and the largest within classes.
+    /// The smallest distance between classes and the largest within classes.
     pub(crate) extremes: bool,
 }
 
-/// What was wanted; d is the Euclidean distance of the rows, for cosine of their unit vectors.
+/// The requested statistics; d is the Euclidean distance of the rows, or of their unit vectors for cosine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct PairStatistics {
-    /// The mean of exp(-2 d^2) over all pairs; `None` if there is no pair.
+    /// The mean of exp(-2 d^2) over all pairs; `None` if there are no pairs.
     pub(crate) potential: Option<f64>,
     pub(crate) log_sums: Vec<f64>,
     pub(crate) extremes: Extremes,
@@ -36,9 +36,9 @@ pub(crate) struct PairStatistics {
 /// Exact extremes of the distances of the data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Extremes {
-    /// The smallest distance of two rows of different classes.
+    /// The smallest distance between two rows of different classes.
     pub(crate) between: Option<f64>,
-    /// The largest distance of two rows of one class.
+    /// The largest distance between two rows of one class.
     pub(crate) within: Option<f64>,
 }
 
@@ -56,7 +56,7 @@ impl<T: Real> BoundedPairs<'_, T> {
     /// One pass over all pairs of the rows of a data set.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn statistics(&self, dataset: &Dataset, wanted: PairsWanted) -> Result<PairStatistics> {
         let rows = dataset.len();
         self.progress.begin("pairs of rows", rows as u64);
@@ -70,7 +70,7 @@ impl<T: Real> BoundedPairs<'_, T> {
                     ..Default::default()
                 };
                 let mut bounds = vec![(f64::INFINITY, f64::NEG_INFINITY); queries.len()];
-                // Sums for each row need it with all others, what is symmetric only with those after it.
+                // Sums for each row need its pairs with all others; symmetric statistics only need those after it.
                 let first = if wanted.log_sums.is_some() { 0 } else { start };
                 let mut failed = Ok(());
                 self.for_each_tile(&queries, first, workspace, |tile| {
@@ -100,7 +100,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         })
     }
 
-    /// Computes by differences the distances of a tile that may be extremes.
+    /// Computes the distances of a tile that may be extremes from differences.
     fn look_closer(
         &self,
         codes: &[u32],
@@ -132,7 +132,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         Ok(())
     }
 
-    /// A distance as [`Self::squared_of`] tells it.
+    /// A distance in the units of [`Self::squared_of`].
     fn squared(&self, distance: f64) -> f64 {
         match self.distance {
             Distance::Manhattan | Distance::Precomputed => distance,
@@ -142,8 +142,8 @@ impl<T: Real> BoundedPairs<'_, T> {
         }
     }
 
-    /// A squared distance of scaled rows from what a tile holds, and what it can err by; distances where a tile holds
-    /// these.
+    /// The squared distance of scaled rows from a tile's value, and its error bound; the distance itself if the tile
+    /// contains distances.
     #[inline(always)]
     fn squared_of(&self, query: usize, row: usize, value: f64) -> (f64, f64) {
         match (self.squares(&(query..query + 1)), self.squares(&(row..row + 1))) {
@@ -161,12 +161,12 @@ fn later(columns: &Range<usize>, query: usize) -> Range<usize> {
     columns.start + skipped(columns, query)..columns.end
 }
 
-/// How many rows of a tile are not after a query.
+/// The number of rows of a tile that are not after a query.
 fn skipped(columns: &Range<usize>, query: usize) -> usize {
     (query + 1).clamp(columns.start, columns.end) - columns.start
 }
 
-/// What a block of rows adds to the whole.
+/// The statistics of a block of rows.
 #[derive(Default)]
 struct BlockStatistics {
     potential: f64,
@@ -181,7 +181,8 @@ struct AddTile<'t, 'a, T> {
     tile: &'t PairTile<'t, T>,
     wanted: PairsWanted,
     block: &'t mut BlockStatistics,
-    /// For each row, what no distance to another class is below and none to the own class above, in this tile.
+    /// For each row, a lower bound of the distances to other classes and an upper bound of those to its own class in
+    /// this tile.
     bounds: &'t mut [(f64, f64)],
 }
 

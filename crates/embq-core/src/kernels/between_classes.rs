@@ -1,14 +1,14 @@
-//! Mean distances between classes, from the mean distances of rows that come class by class.
+//! Mean distances between classes, from the mean distances of rows in class order.
 
 use ndarray::Array2;
 
 use crate::kernels::{Nearest, Wanted};
 
-/// Collects, for each class, the weighted mean over its rows of their mean distances to the other classes.
+/// Computes, for each class, the weighted mean over its rows of their mean distances to the other classes.
 pub(crate) struct BetweenClasses {
     nearest: Vec<Option<Nearest>>,
     matrix: Option<Array2<f64>>,
-    /// The class whose rows are coming, their weighted sums and their weight.
+    /// The current class, the weighted sums of its rows and their total weight.
     class: usize,
     sums: Vec<f64>,
     weight: f64,
@@ -25,7 +25,7 @@ impl BetweenClasses {
         }
     }
 
-    /// Adds a row; rows come in the order of their classes.
+    /// Adds a row; rows come in class order.
     pub(crate) fn add(&mut self, class: usize, weight: f64, means: &[f64]) {
         if class != self.class {
             self.complete();
@@ -51,7 +51,7 @@ impl BetweenClasses {
         self.weight = 0.0;
     }
 
-    /// For each class the nearest other one, and the matrix if it was wanted.
+    /// The nearest other class of each class, and the matrix if requested.
     pub(crate) fn finish(mut self) -> (Vec<Option<Nearest>>, Option<Array2<f64>>) {
         self.complete();
         (self.nearest, self.matrix)

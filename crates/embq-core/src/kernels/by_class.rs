@@ -1,6 +1,6 @@
-//! Rows in the order of their classes.
+//! Rows in class order.
 
-/// Rows sorted by class, in row order within a class, with the place where each class starts and where the last ends.
+/// Rows sorted by class, in row order within a class, with the start of each class and the end of the last.
 pub(crate) fn sort_by_class(codes: &[u32], counts: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let mut starts = Vec::with_capacity(counts.len() + 1);
     let mut end = 0;

@@ -1,43 +1,44 @@
-//! Squared distances from products, and how much of their terms has to be left.
+//! Squared distances from products, and the cancellation in them.
 
 use crate::kernels::Real;
 
-/// When |x|^2 + |y|^2 - 2 x.y is a squared distance, and when so much has cancelled that it has to be computed again by
-/// differences.
+/// Decides whether |x|^2 + |y|^2 - 2 x.y is accurate enough, or so much has cancelled that the squared distance must be
+/// recomputed from differences.
 #[derive(Clone, Copy)]
 pub(crate) struct Cancellation<U> {
-    /// The share of |x|^2 + |y|^2 that has to be left, at least.
+    /// The minimum share of |x|^2 + |y|^2 that must remain.
     pub(crate) share: U,
-    /// The least |x|^2 + |y|^2: of smaller ones the product may have underflowed.
+    /// The minimum of |x|^2 + |y|^2: below it, the product may have underflowed.
     pub(crate) least: U,
 }
 
 impl<T: Real> Cancellation<T> {
-    /// Of the distances of single pairs, in the type of the product.
+    /// For the distances of single pairs, in the type of the product.
     pub(crate) fn of_pairs() -> Self {
         Cancellation { share: T::from_f64(T::PAIR_CANCELLATION), least: T::from_f64(T::UNDERFLOW) }
     }
 }
 
 impl Cancellation<f64> {
-    /// Of products of type `T` whose terms are added in float64.
+    /// For products of type `T` whose terms are added in float64.
     pub(crate) fn of<T: Real>() -> Self {
         Cancellation { share: T::CANCELLATION, least: T::UNDERFLOW }
     }
 }
 
 impl<U: Real> Cancellation<U> {
-    /// |x|^2 + |y|^2 - 2 x.y from `terms`, which are |x|^2 + |y|^2, and the product x.y; and whether it is good enough.
+    /// |x|^2 + |y|^2 - 2 x.y from `terms`, which is |x|^2 + |y|^2, and the product x.y; and whether it is accurate
+    /// enough.
     #[inline(always)]
     pub(crate) fn squared(self, terms: U, product: U) -> (U, bool) {
         let difference = terms - (product + product);
         (difference, self.leaves(terms, difference))
     }
 
-    /// Whether enough is left of the terms.
+    /// Whether enough of the terms remains.
     #[inline(always)]
     pub(crate) fn leaves(self, terms: U, difference: U) -> bool {
-        // Written so that NaN and infinity do not pass.
+        // Written so that NaN and infinity fail.
         (difference >= self.share * terms) & (terms >= self.least) & (difference < U::from_f64(f64::INFINITY))
     }
 }

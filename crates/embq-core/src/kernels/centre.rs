@@ -1,8 +1,8 @@
-//! A common vector and scale that make float32 products accurate.
+//! A common offset and scale that make float32 products accurate.
 //!
-//! Subtracting one vector from all rows changes no distance, and products of what remains cancel far less. It is the
-//! coordinate-wise median of a sample, not the mean, because one huge row would spoil the mean. The scale, a power of
-//! two, brings typical rows to size 1, far from underflow and overflow.
+//! Subtracting one vector from all rows changes no distance, and products of the remainders cancel far less. The offset
+//! is the coordinate-wise median of a sample, not the mean, because a single huge row would spoil the mean. The scale,
+//! a power of two, brings typical rows to size 1, far from underflow and overflow.
 
 use rayon::prelude::*;
 
@@ -11,16 +11,16 @@ use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::dense::{RowScale, squared_norm};
 
-/// Rows that are looked at, spread evenly over the data.
+/// Rows in the sample, spread evenly over the data.
 const SAMPLE: usize = 255;
 
-/// What is subtracted from every row, and what the rest is multiplied by.
+/// The offset subtracted from every row, and the scale of the remainder.
 pub(crate) struct Centre {
     pub(crate) vector: Vec<f64>,
     pub(crate) scale: f64,
 }
 
-/// Rows, or their unit vectors, spread evenly over the data: collected in the first pass that comes by.
+/// Rows, or their unit vectors, spread evenly over the data: collected in the first pass.
 pub(crate) struct Sample {
     rows: usize,
     wanted: usize,
@@ -36,12 +36,12 @@ impl Sample {
         Sample { rows, wanted, dimensions, unit, values: vec![0.0; wanted * dimensions], taken: 0 }
     }
 
-    /// The next row that the sample wants.
+    /// The next row of the sample.
     fn next(&self) -> Option<usize> {
         (self.taken < self.wanted).then(|| self.taken * self.rows / self.wanted)
     }
 
-    /// Takes what it wants of a block of rows of which the first is row `start`. Blocks come in order.
+    /// Takes the sampled rows of a block whose first row is row `start`. Blocks come in order.
     pub(crate) fn take<T: Element>(&mut self, start: usize, block: &[T]) {
         let d = self.dimensions;
         while let Some(position) = self.next().map(|row| row - start)
@@ -86,7 +86,7 @@ impl Centre {
     /// The centre of rows that can be read in any order, or of their unit vectors.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn of_rows<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
         let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
         let mut buffer = Vec::new();
@@ -96,7 +96,7 @@ impl Centre {
         Ok(sample.centre())
     }
 
-    /// A row, scaled, less the centre and brought to ordinary size.
+    /// A scaled row less the centre, brought to ordinary size.
     #[inline(always)]
     pub(crate) fn apply_to<T: Element, U: Element>(&self, row: &[T], scale: RowScale, out: &mut [U]) {
         for ((target, value), centre) in out.iter_mut().zip(row).zip(&self.vector) {

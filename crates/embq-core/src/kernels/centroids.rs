@@ -1,4 +1,4 @@
-//! Distances between class means, and what follows from them.
+//! Distances between class means, and statistics that follow from them.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -10,10 +10,10 @@ use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::pairs::PairDistance;
 use crate::kernels::{ClassGeometry, Nearest, Real};
 
-/// Classes of one product.
+/// Classes per product.
 const BLOCK_CLASSES: usize = 128;
 
-/// Class means with what their distances are computed from.
+/// Class means, prepared for computing their distances.
 pub(crate) struct Centroids<'a, T> {
     sums: &'a ClassSums,
     /// K x d means, centred and scaled.
@@ -22,23 +22,23 @@ pub(crate) struct Centroids<'a, T> {
     squares: Vec<f64>,
 }
 
-/// What is known of one class from the distances of its mean to all others.
+/// The statistics of one class from the distances of its mean to all others.
 #[derive(Clone, Default)]
 struct ClassRow {
     nearest: Option<Nearest>,
     centroid: Option<Nearest>,
-    /// The row of the K x K matrix, if wanted.
+    /// The row of the K x K matrix, if requested.
     distances: Vec<f64>,
 }
 
 impl<'a, T: Real> Centroids<'a, T> {
-    /// `means` are the class means less a common centre, times `scale`.
+    /// `means` are the class means less a common centre, multiplied by `scale`.
     pub(crate) fn new(sums: &'a ClassSums, means: &'a [T], scale: f64) -> Self {
         Centroids { sums, means, scale, squares: means.chunks_exact(sums.dimensions()).map(squared_norm).collect() }
     }
 
-    /// Separations of cosine or squared Euclidean distances, where also the mean distance between two classes follows
-    /// from means and variances. `lengths` are those of the means of unit vectors, for cosine.
+    /// Separations by cosine or squared Euclidean distance, where the mean distance between two classes also follows
+    /// from means and variances. For cosine, `lengths` are those of the means of unit vectors.
     pub(crate) fn closed_form(&self, lengths: Option<&[Option<f64>]>, matrix: bool) -> ClassGeometry {
         let variance = &self.sums.variance;
         let rows = self.for_each_class(|class, squared| {
@@ -73,7 +73,7 @@ impl<'a, T: Real> Centroids<'a, T> {
             variance: variance.iter().copied().map(Some).collect(),
             radius: Vec::new(),
             scatter: Some(self.sums.scatter()),
-            // The two products of a pair may differ in the last place; the matrix is symmetric.
+            // The two products of a pair may differ in the last place, but the matrix must be symmetric.
             matrix: matrix.then(|| {
                 Array2::from_shape_fn((classes, classes), |(class, other)| {
                     rows[class.min(other)].distances[class.max(other)]
@@ -82,7 +82,7 @@ impl<'a, T: Real> Centroids<'a, T> {
         }
     }
 
-    /// For each class the distance of its mean to the nearest other mean.
+    /// For each class, the distance of its mean to the nearest other mean.
     pub(crate) fn separation(&self, distance: PairDistance) -> Vec<Option<f64>> {
         let classes = self.sums.classes();
         let nearest = |distances: &mut dyn Iterator<Item = (usize, f64)>, class: usize| {
@@ -119,7 +119,7 @@ impl<'a, T: Real> Centroids<'a, T> {
         Some(cosine_or_zero(distance))
     }
 
-    /// Calls `with` for each class and the squared distances of its mean to all means.
+    /// Calls `with` for each class with the squared distances of its mean to all means.
     pub(crate) fn for_each_class<R: Send>(&self, with: impl Fn(usize, &[f64]) -> R + Sync) -> Vec<R> {
         let (classes, d) = (self.sums.classes(), self.sums.dimensions());
         let unscale = 1.0 / (self.scale * self.scale);

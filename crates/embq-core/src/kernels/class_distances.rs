@@ -1,4 +1,4 @@
-//! From a distance to the route that computes its mean distances to classes.
+//! Selects how a distance's mean distances to classes are computed.
 
 use ndarray::Array2;
 
@@ -27,7 +27,7 @@ enum Route<'a> {
     Precomputed(Precomputed<'a>),
 }
 
-/// The same call on the kernel of whichever route it is.
+/// Makes the same call on the kernel of any route.
 macro_rules! on_route {
     ($route:expr, $kernel:ident => $call:expr) => {
         match $route {
@@ -68,10 +68,10 @@ impl<'a> Route<'a> {
 }
 
 impl<'a> ClassDistanceKernel<'a> {
-    /// Chooses the route for a distance and does what all passes share.
+    /// Selects the route for a distance and does the work shared by all passes.
     ///
     /// # Errors
-    /// What reading rows reports; a precomputed matrix that is not a distance matrix.
+    /// Errors from reading rows; a precomputed matrix that is not a distance matrix.
     pub fn new(
         dataset: &'a Dataset<'a>,
         distance: Distance,
@@ -96,24 +96,24 @@ impl<'a> ClassDistanceKernel<'a> {
     /// One pass over all rows and classes.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
         on_route!(&self.route, kernel => kernel.pass(fold, wanted))
     }
 
-    /// The influence of every row on the means of scores that see rows only through their mean distances. All rows are
-    /// scored.
+    /// The influence of every row on the means of scores that depend on rows only through their mean distances. All
+    /// rows are scored.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
         on_route!(&self.route, kernel => kernel.influence(scores))
     }
 
-    /// The influence of every row on the means over single classes, which `with` takes.
+    /// The influence of every row on the means over single classes, which are passed to `with`.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
@@ -124,12 +124,12 @@ impl<'a> ClassDistanceKernel<'a> {
     }
 }
 
-/// The sum of the parts of all rows, and `factor` times its gradient by the rows (N x d, in row order) as they are given:
-/// for cosine, through the normalisation. Products are of type `T` where these keep the errors of the gradient below 1e-5
-/// of its largest entry, else float64.
+/// The sum of the parts of all rows, and `factor` times its gradient with respect to the rows (N x d, in row order) as
+/// given: for cosine, through the normalisation. Products are of type `T` if these keep the errors of the gradient
+/// below 1e-5 of its largest entry, else float64.
 ///
 /// # Errors
-/// A distance without a gradient, row weights, a subsample, what reading rows reports.
+/// A distance without a gradient, row weights, a subsample, errors from reading rows.
 pub fn gradient<T: Real, L: DistanceLoss>(
     dataset: &Dataset,
     loss: &L,
@@ -149,7 +149,7 @@ pub fn gradient<T: Real, L: DistanceLoss>(
     Ok((total, Array2::from_shape_vec(shape, gradient).unwrap_or_default()))
 }
 
-/// The same by products of one type; `None` where these are not accurate enough, which float64 always is.
+/// The same with products of one type; `None` if these are not accurate enough, which float64 always is.
 fn gradient_by_products_of<T: Real, L: DistanceLoss>(
     dataset: &Dataset,
     loss: &L,
@@ -165,7 +165,7 @@ fn gradient_by_products_of<T: Real, L: DistanceLoss>(
             if pairs.is_too_coarse_for(loss.resolution()) { Ok(None) } else { pairs.gradient(loss, factor).map(Some) }
         }
         distance @ (Distance::Manhattan | Distance::Precomputed) => Err(Error::setting(
-            format!("the silhouette loss has no gradient by {distance} distance"),
+            format!("the silhouette loss has no gradient for {distance} distance"),
             "cosine, sqeuclidean and euclidean have one",
         )),
     }

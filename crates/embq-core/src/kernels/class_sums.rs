@@ -1,4 +1,4 @@
-//! Means and variances of classes, in one pass over the rows.
+//! Class means and variances, in one pass over the rows.
 
 use std::ops::Range;
 
@@ -13,10 +13,10 @@ use crate::kernels::dense::{
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
-/// Rows of one step. The scale of each is computed once, then every slice of dimensions goes over them.
+/// Rows per step. The scale of each is computed once, before the slices of dimensions are summed.
 const BLOCK_ROWS: usize = 2048;
 
-/// A class whose variance is a smaller share of what it was computed from is summed again around its mean.
+/// A class whose variance is a smaller share of the terms it came from is summed again around its mean.
 const ILL_CONDITIONED: f64 = 1e-5;
 
 /// A mean of unit vectors shorter than this is 0 up to rounding and has no direction.
@@ -24,24 +24,24 @@ const NO_DIRECTION: f64 = 1e-14;
 
 /// Mean and variance of every class.
 ///
-/// Sums run over differences to a reference row of the class, its first, not over the rows themselves: so the sums of
-/// a tight class far from the origin lose nothing, and a class that repeats one row has variance 0 exactly. The mean is
-/// kept as reference and offset, and differences to it are taken in that order.
+/// Sums run over differences to a reference row, the first of the class, not over the rows themselves. A tight class
+/// far from the origin thus loses no accuracy, and a class of identical rows has a variance of exactly 0. The mean is
+/// stored as reference and offset, and differences to it are computed in that order.
 pub(crate) struct ClassSums {
     dimensions: usize,
     reference: Vec<f64>,
     offset: Vec<f64>,
-    /// Mean squared distance of the rows of a class to its mean.
+    /// The mean squared distance of the rows of a class to its mean.
     pub(crate) variance: Vec<f64>,
-    /// Sum of the weights of a class.
+    /// The total weight of a class.
     pub(crate) weight: Vec<f64>,
 }
 
 impl ClassSums {
-    /// Sums the rows, or their unit vectors, and takes their centre, in one pass in which every value is checked.
+    /// Sums the rows, or their unit vectors, and computes their centre, in one pass that checks every value.
     ///
     /// # Errors
-    /// What reading rows reports, and values that have no distance.
+    /// Errors from reading rows, and values that have no distance.
     pub(crate) fn with_centre<T: Element>(
         dataset: &Dataset,
         unit: bool,
@@ -58,7 +58,7 @@ impl ClassSums {
         let mut scan = ValueScan::new(dataset.selected(), dataset.distance());
         let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
         let squares = sums.accumulate::<T>(dataset, unit, None, progress, |start, block, scales| {
-            // A row that has an ordinary length has no value to complain about.
+            // A row of ordinary length has no invalid value.
             if !unit || scales.iter().any(|scale| !scale.is_ordinary()) {
                 scan.add(start, block);
             }
@@ -74,9 +74,8 @@ impl ClassSums {
         Ok((sums, sample.centre()))
     }
 
-    /// Sums around the first row of each class, or, for the classes of `again`, around the mean found before.
-    /// Returns the mean squared distance of each class to its reference. `watch` sees every block on the way,
-    /// with the scales of its rows.
+    /// Sums around the first row of each class, or, for the classes in `again`, around the mean found before. Returns
+    /// the mean squared distance of each class to its reference. `watch` sees every block with the scales of its rows.
     fn accumulate<T: Element>(
         &mut self,
         dataset: &Dataset,
@@ -171,7 +170,7 @@ impl ClassSums {
         parts.map(|((reference, offset), centre)| (reference - centre) + offset)
     }
 
-    /// The mean of a class as [`Centre::apply_to`] centres and scales rows.
+    /// The mean of a class, centred and scaled like rows in [`Centre::apply_to`].
     pub(crate) fn centred_mean<'s>(&'s self, class: usize, centre: &'s Centre) -> impl Iterator<Item = f64> + 's {
         self.mean_less(class, &centre.vector).map(|value| value * centre.scale)
     }
@@ -185,15 +184,15 @@ impl ClassSums {
         means
     }
 
-    /// For each class the length of its mean of unit vectors; `None` where that is 0 and has no direction.
+    /// For each class, the length of its mean of unit vectors; `None` if that is 0 and has no direction.
     pub(crate) fn mean_lengths(&self) -> Vec<Option<f64>> {
         let length = |class| self.squared_mean(class).sqrt();
         (0..self.classes()).map(length).map(|length| (length > NO_DIRECTION).then_some(length)).collect()
     }
 
-    /// The distance of a row to the mean of a class, from the squared Euclidean one: that square, or with the lengths of
-    /// the means of unit vectors the cosine distance to the direction of the mean, if it has one. `row` and
-    /// `cancellation` are those of [`ClassSums::cosine_to_mean`].
+    /// The distance of a row to the mean of a class, from the squared Euclidean distance: that square itself, or, given
+    /// the lengths of the means of unit vectors, the cosine distance to the direction of the mean, if it has one. `row`
+    /// and `cancellation` are those of [`ClassSums::cosine_to_mean`].
     #[inline(always)]
     pub(crate) fn distance_to_mean<'r>(
         &self,
@@ -219,7 +218,7 @@ impl ClassSums {
     }
 
     /// The cosine distance of a unit vector to the direction of a mean of this length, from the squared distance to the
-    /// mean. `row` gives the vector in float64, where a smaller share than `cancellation` of that square is left.
+    /// mean. `row` returns the vector in float64, for when a smaller share than `cancellation` of that square remains.
     #[inline(always)]
     fn cosine_to_mean<'r>(
         &self,
@@ -267,7 +266,7 @@ impl ClassSums {
         })
     }
 
-    /// mean at dimension k.
+    /// The mean at dimension k.
     pub(crate) fn mean(&self, class: usize) -> impl Fn(usize) -> f64 {
         let (reference, offset) = (self.reference(class), self.offset(class));
         move |k| reference[k] + offset[k]
@@ -276,7 +275,7 @@ impl ClassSums {
     /// trace(S_B) and trace(S_W).
     pub(crate) fn scatter(&self) -> (f64, f64) {
         let total: f64 = self.weight.iter().sum();
-        // Around the mean of the first class, so that a common offset of all rows does not cancel.
+        // Relative to the mean of the first class, so that a common offset of all rows does not cancel.
         let origin: Vec<f64> = (0..self.dimensions).map(self.mean(0)).collect();
         let mut overall = vec![0.0; self.dimensions];
         for class in 0..self.classes() {
@@ -296,31 +295,31 @@ impl ClassSums {
     }
 }
 
-/// How many dimensions one task sums: at least a cache line of float32, and enough slices for many cores. A function of
-/// d alone, because the order in which squares are added depends on it.
+/// The number of dimensions per task: at least a cache line of float32, and enough slices for many cores. Depends on d
+/// alone, because it determines the order in which squares are added.
 fn slice_width(d: usize) -> usize {
     d.div_ceil(16).next_multiple_of(16).min(256)
 }
 
-/// Some dimensions of all sums. Sums of different dimensions never meet, so slices run in parallel while each sum still
-/// runs over the rows in order.
+/// Some dimensions of all sums. Sums of different dimensions are independent, so slices run in parallel while each sum
+/// still runs over the rows in order.
 struct Slice {
     dimensions: Range<usize>,
     reference: Vec<f64>,
     sum: Vec<f64>,
-    /// In lanes, which are added up at the end.
+    /// In lanes, which are added at the end.
     squares: Vec<[f64; LANES]>,
     seen: Vec<bool>,
 }
 
-/// A block of rows on its way into the sums.
+/// A block of rows to be summed.
 struct Rows<'a, T> {
     block: &'a [T],
     dimensions: usize,
     codes: &'a [u32],
     scales: &'a [RowScale],
     weights: Option<&'a [f64]>,
-    /// The classes that are summed, if not all.
+    /// The classes to sum, if not all.
     active: Option<&'a [bool]>,
 }
 
@@ -359,7 +358,7 @@ impl<T: Element> Vectorized for UnitScale<'_, T> {
     }
 }
 
-/// Adds at most a value a lane. Two loops, because the compiler cannot know that rows and sums do not overlap.
+/// Adds at most one value per lane. Two loops, because the compiler cannot know that rows and sums do not overlap.
 #[inline(always)]
 fn add_lanes<T: Element>(
     scale: RowScale,
@@ -410,7 +409,7 @@ impl<T: Element> Vectorized for AddToSlice<'_, T> {
                 add_lanes(scale, weight, values, references, sums, &mut squares);
             }
             slice.squares[class] = squares;
-            // Not on the copy: an index known only at run time would keep it out of the registers.
+            // Not on the copy: an index known only at run time would keep it out of registers.
             add_lanes(scale, weight, last_values, last_references, last_sums, &mut slice.squares[class]);
         }
     }

@@ -1,13 +1,13 @@
-//! Cosine and squared Euclidean distances: mean distances to classes from class means, without looking at pairs.
+//! Cosine and squared Euclidean distances: mean distances to classes from class means, without computing pairs.
 //!
-//! D_ic = |x_i - mu_c|^2 + V_c, for cosine half of it on unit vectors. The squares come from one matrix product of
-//! centred rows and means; what cancelled in it is computed again by differences.
+//! D_ic = |x_i - mu_c|^2 + V_c, and half of that on unit vectors for cosine. The squares come from one matrix product
+//! of centred rows and means; those that cancel are recomputed from differences.
 //!
 //! All terms of a difference come from the same rounded vectors. With x' and m' the row and the mean as they are
-//! multiplied, |x'|^2 + |m'|^2 - 2 x'.m' is |x' - m'|^2 but for the rounding of the product itself. So what the inputs are
-//! rounded by reaches it only through |x' - m'|, as a share of at most 2 u (|x| + |m|) / |x - m|, u being half of
-//! [`Real::EPSILON`]: where a share of q of the terms is left ([`Real::CANCELLATION`]), at most 2 u sqrt(2/q). Mixed with the
-//! squares of vectors that are rounded otherwise, u |x|^2 would stay however near the two are.
+//! multiplied, |x'|^2 + |m'|^2 - 2 x'.m' is |x' - m'|^2 up to the rounding of the product itself. The rounding of the
+//! inputs therefore affects it only through |x' - m'|, by a relative error of at most 2 u (|x| + |m|) / |x - m|, where
+//! u is half of [`Real::EPSILON`]: if a share q of the terms remains ([`Real::CANCELLATION`]), at most 2 u sqrt(2/q).
+//! With squares of vectors that are rounded differently, an error of u |x|^2 would remain however close the two are.
 
 mod gradient;
 mod influence;
@@ -30,11 +30,12 @@ use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
-/// Rows and classes of one product.
+/// Rows and classes per product.
 const BLOCK_ROWS: usize = 512;
 const PANEL_CLASSES: usize = 512;
 
-/// A panel of a float32 block with a larger share of distances to repeat is repeated by a float64 product first.
+/// If more than one in this many distances of a panel of a float32 block must be recomputed, a float64 product is tried
+/// first.
 const WIDEN_SHARE: usize = 32;
 
 /// The distances that have a closed form.
@@ -54,7 +55,7 @@ impl ClosedDistance {
     }
 }
 
-/// Class means, ready for passes over the rows.
+/// Class means, prepared for passes over the rows.
 pub(crate) struct ClosedForm<'a, T> {
     dataset: &'a Dataset<'a>,
     distance: ClosedDistance,
@@ -70,10 +71,10 @@ pub(crate) struct ClosedForm<'a, T> {
     constants: Vec<f64>,
     wide_constants: Vec<f64>,
     largest_constant: f64,
-    /// [`ClassSums::mean_lengths`], of unit vectors.
+    /// [`ClassSums::mean_lengths`], for unit vectors.
     lengths: Option<Vec<Option<f64>>>,
-    /// The own distance of each row that holds almost all the weight of its class: it is the mean over the few others,
-    /// of which nothing is left in the class's sums.
+    /// The own distance of each row that has almost all the weight of its class: it is the mean over the few other
+    /// rows, which have vanished in the sums of the class.
     dominant: HashMap<usize, f64>,
 }
 
@@ -120,7 +121,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         self.progress.begin("distances to classes", rows as u64);
         scored.rows().for_each_window::<T>(|window| {
             let range = window.range();
-            // Every block gets its own part of the radii, which is empty where they are not wanted.
+            // Every block gets its own part of the radii, which is empty if they are not requested.
             let radius_blocks: Vec<&mut [Option<f64>]> = if wanted.geometry {
                 radius[range.clone()].chunks_mut(BLOCK_ROWS).collect()
             } else {
@@ -141,15 +142,15 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         Ok(ClassDistances { rows: outputs, geometry })
     }
 
-    /// A row made comparable, centred and scaled; returns the square of the result as it is rounded.
+    /// Makes a row comparable, centred and scaled; returns the square of the rounded result.
     #[inline(always)]
     fn centre_row<U: Real>(&self, row: &[T], scale: RowScale, centred: &mut [U]) -> f64 {
         self.centre.apply_to(row, scale, centred);
         squared_norm(centred)
     }
 
-    /// The mean distances of a block of rows to the classes of a panel, a row after the other. `widened` takes a float64
-    /// product from the start.
+    /// The mean distances of a block of rows to the classes of a panel, one row after the other. `widened` requests a
+    /// float64 product from the start.
     #[inline(always)]
     fn panel<'p>(
         &'p self,
@@ -199,7 +200,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         multiply_transposed(&wide.centred, &wide.means, d, &mut wide.products);
     }
 
-    /// A block with the distances to the own means taken from rows and means in float64.
+    /// The same block with distances to the own means computed from rows and means in float64.
     #[inline(always)]
     fn with_exact_own_squares<'p>(&self, rows: BlockRows<'p, T>, own_squares: &'p mut Vec<f64>) -> BlockRows<'p, T> {
         let d = self.sums.dimensions();
@@ -212,10 +213,10 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         BlockRows { own_squares, ..rows }
     }
 
-    /// What the terms of distances are held against in a product of a precision.
+    /// The limits on the terms of distances for products of a precision.
     fn limits(&self, Cancellation { share, least }: Cancellation<f64>, ceiling: f64) -> Limits {
         let scale = self.centre.scale * self.centre.scale;
-        // What passes is then above the cosine distances that count as 0.
+        // Anything that passes is then above the cosine distances that count as 0.
         let zero = if self.unit { 4.0 * COSINE_ZERO * scale / share } else { 0.0 };
         Limits {
             cancellation: Cancellation { share, least: least.max(zero) },
@@ -238,7 +239,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
     }
 
-    /// What the squared distance of two vectors is multiplied by.
+    /// The factor of the squared distance of two vectors.
     fn half(&self) -> f64 {
         match self.distance {
             ClosedDistance::Cosine => 0.5,
@@ -246,7 +247,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
     }
 
-    /// D_ic by differences.
+    /// D_ic from differences.
     #[inline(always)]
     fn exact_distance(&self, exact: &[f64], class: usize) -> f64 {
         self.mean_distance(self.sums.squared_distance(exact, class), class)
@@ -265,7 +266,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     }
 }
 
-/// Rows of one product, with where their results go. The radii are empty where they are not wanted.
+/// The rows of one product and the destination of their results. The radii are empty if they are not requested.
 struct BlockTask<'t, 'a, T, F: RowFold> {
     kernel: &'t ClosedForm<'a, T>,
     fold: &'t F,
@@ -311,7 +312,6 @@ impl<T: Real, F: RowFold> Vectorized for BlockTask<'_, '_, T, F> {
     }
 }
 
-/// The classes in panels.
 fn panels(classes: usize) -> impl Iterator<Item = Range<usize>> {
     (0..classes).step_by(PANEL_CLASSES).map(move |first| first..(first + PANEL_CLASSES).min(classes))
 }
@@ -347,7 +347,7 @@ fn dominant_distances<T: Real>(dataset: &Dataset, unit: bool) -> Result<HashMap<
     Ok(distances.collect())
 }
 
-/// Hands over the wanted rows, or their unit vectors, in order.
+/// Visits the given rows, or their unit vectors, in order.
 fn for_each_exact_row<T: Real>(
     dataset: &Dataset,
     unit: bool,
@@ -366,7 +366,7 @@ fn for_each_exact_row<T: Real>(
     })
 }
 
-/// Goes through the rows of a block: in order, but those of which something cancelled come last.
+/// Iterates over the rows of a block, in order, except that rows with cancellation come last.
 struct PanelRows<'p, 'a, T> {
     kernel: &'p ClosedForm<'a, T>,
     rows: &'p BlockRows<'p, T>,
@@ -375,16 +375,16 @@ struct PanelRows<'p, 'a, T> {
     wide_constants: &'p [f64],
     limits: Limits,
     buffers: &'p mut PanelBuffers<T>,
-    /// The next row; from the number of rows on, the next of those that are computed again.
+    /// The next row; from the number of rows on, the next of the recomputed rows.
     next: usize,
-    /// Distances that have cancelled so far.
+    /// The number of distances that have cancelled so far.
     cancelled: usize,
-    /// Whether what is computed again comes from a float64 product.
+    /// Whether rows are recomputed by a float64 product.
     widened: bool,
 }
 
 impl<T: Real> PanelRows<'_, '_, T> {
-    /// The position of the next row, whose distances are ready then.
+    /// The position of the next row, after computing its distances.
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         let (count, width) = (self.rows.squares.len(), self.panel.len());
@@ -412,13 +412,13 @@ impl<T: Real> PanelRows<'_, '_, T> {
         Some(position)
     }
 
-    /// The distances of the row that came last.
+    /// The distances of the current row.
     #[inline(always)]
     fn distances(&self) -> &[f64] {
         &self.buffers.distances
     }
 
-    /// Decides by how much has cancelled whether the rows in question go through a float64 product.
+    /// Decides by the amount of cancellation whether the affected rows go through a float64 product.
     fn choose_width(&mut self) {
         let all = self.rows.squares.len() * self.panel.len();
         self.widened |= self.cancelled * WIDEN_SHARE > all && T::CANCELLATION > WIDE_CANCELLATION.share;
@@ -429,7 +429,7 @@ impl<T: Real> PanelRows<'_, '_, T> {
         }
     }
 
-    /// The distances of a row of which something has cancelled.
+    /// Recomputes the distances of a row with cancellation.
     #[inline(always)]
     fn repeat(&mut self, place: usize, position: usize) {
         let (d, width) = (self.kernel.sums.dimensions(), self.panel.len());
@@ -451,7 +451,7 @@ impl<T: Real> PanelRows<'_, '_, T> {
         }
     }
 
-    /// Puts the distance to the others of the row's class in its place, if that class is in the panel.
+    /// Stores the distance to the others of the row's class, if that class is in the panel.
     #[inline(always)]
     fn put_own(&mut self, position: usize) {
         let (row, own) = self.rows.members[position];
@@ -461,10 +461,10 @@ impl<T: Real> PanelRows<'_, '_, T> {
     }
 }
 
-/// When a difference of terms is a distance, and when too much of it has cancelled.
+/// Decides when a difference of terms is a distance, and when too much has cancelled.
 struct Limits {
     cancellation: Cancellation<f64>,
-    /// Terms below this leave no product infinite.
+    /// Terms below this keep products finite.
     ceiling: f64,
     largest_constant: f64,
     /// From squares to distances.
@@ -472,12 +472,12 @@ struct Limits {
 }
 
 impl Limits {
-    /// Distances from the products of a centred row and means: those of square + constant - 2 product. What cancelled
-    /// becomes NaN, and the number of these is returned.
+    /// Distances from the products of a centred row and means, as square + constant - 2 product. Cancelled ones become
+    /// NaN; returns their number.
     #[inline(always)]
     fn combine<U: Real>(&self, square: f64, constants: &[f64], products: &[U], distances: &mut [f64]) -> usize {
         let Limits { cancellation, ceiling, largest_constant, unscale } = *self;
-        // Most rows are neither tiny nor huge, and nothing cancels in them: a limit for all of their terms is enough.
+        // Most rows are neither tiny nor huge, and nothing cancels in them: one limit for all of their terms is enough.
         if square >= cancellation.least && square < ceiling {
             for ((constant, product), distance) in constants.iter().zip(products).zip(&mut *distances) {
                 let product = product.to_f64();
@@ -497,8 +497,9 @@ impl Limits {
     }
 }
 
-/// The limits of the float64 product that repeats a float32 one. Its rows and means are float64, so that what passes errs
-/// by a share of 4e-13 from their rounding, and by a few units of float64 over this share, about 1e-9, from the product.
+/// The limits of the float64 product that recomputes a float32 one. Its rows and means are float64, so that a distance
+/// that passes has a relative error of 4e-13 from their rounding, and a few float64 units over this share, about 1e-9,
+/// from the product.
 const WIDE_CANCELLATION: Cancellation<f64> = Cancellation { share: 1e-6, least: f64::UNDERFLOW };
 
 #[derive(Default)]
@@ -508,7 +509,7 @@ struct Workspace<T> {
     buffers: PanelBuffers<T>,
 }
 
-/// What a block of rows is computed from.
+/// The buffers of a block of rows.
 #[derive(Default)]
 struct BlockBuffers<T> {
     members: Vec<(usize, usize)>,
@@ -519,22 +520,22 @@ struct BlockBuffers<T> {
     exact: Vec<f64>,
 }
 
-/// A block of rows, as they are compared and as they are multiplied.
+/// A block of rows, as compared and as multiplied.
 struct BlockRows<'a, T> {
-    /// The number of each row among all rows, and its class.
+    /// The index of each row among all rows, and its class.
     members: &'a [(usize, usize)],
-    /// The rows as they are stored, and what makes them comparable.
+    /// The rows as stored, and their scales.
     source: &'a [T],
     scales: &'a [RowScale],
     centred: &'a [T],
-    /// Squares of the lengths of the centred rows.
+    /// The squared lengths of the centred rows.
     squares: &'a [f64],
-    /// Squared distances to the means of their own classes.
+    /// The squared distances to the means of the rows' own classes.
     own_squares: &'a [f64],
 }
 
 impl<'a, T> BlockRows<'a, T> {
-    /// Some of the rows.
+    /// A range of the rows.
     fn part(&self, rows: Range<usize>, d: usize) -> BlockRows<'a, T> {
         let elements = rows.start * d..rows.end * d;
         BlockRows {
@@ -547,14 +548,14 @@ impl<'a, T> BlockRows<'a, T> {
         }
     }
 
-    /// A row as it is stored.
+    /// A row as stored.
     fn source(&self, position: usize, d: usize) -> &[T] {
         &self.source[position * d..(position + 1) * d]
     }
 }
 
 impl<T: Real> BlockBuffers<T> {
-    /// Takes rows as they are stored, and their numbers.
+    /// Takes rows as stored, with their indices.
     #[inline(always)]
     fn fill<'b>(
         &'b mut self,
@@ -577,7 +578,7 @@ impl<T: Real> BlockBuffers<T> {
         for ((row, centred), &(_, own)) in source.chunks_exact(d).zip(centred.chunks_exact_mut(d)).zip(&*members) {
             let scale = RowScale::of(row, kernel.unit);
             let square = kernel.centre_row(row, scale, centred);
-            // By differences, of which each is rounded as its terms are; where little is left of them, again in full.
+            // From differences, each rounded like its terms; in float64 if little of them remains.
             let own_square = squared_distance(centred, &kernel.means[own * d..(own + 1) * d]);
             let terms = square + kernel.constants[own];
             let passes = cancellation.leaves(terms, own_square) && terms < T::CEILING;
@@ -600,7 +601,7 @@ struct PanelBuffers<T> {
     /// Of one row.
     distances: Vec<f64>,
     exact: Vec<f64>,
-    /// Positions of the rows of which something cancelled.
+    /// The positions of rows with cancellation.
     again: Vec<usize>,
     wide: Wide,
 }
@@ -608,7 +609,7 @@ struct PanelBuffers<T> {
 #[derive(Default)]
 struct Wide {
     centred: Vec<f64>,
-    /// Squares of the lengths of these rows.
+    /// The squared lengths of these rows.
     squares: Vec<f64>,
     means: Vec<f64>,
     products: Vec<f64>,

@@ -1,7 +1,7 @@
-//! The sums over all pairs of rows that the supervised contrastive loss and its gradient are made of, tile by tile; no
-//! N x N matrix is held.
+//! Sums over all pairs of rows for the supervised contrastive loss and its gradient, tile by tile; no N x N matrix is
+//! stored.
 //!
-//! The positives need no pairs: the sum of their z_i.z_p is z_i.(S_c - z_i), with S_c the sum of the class.
+//! The positives need no pairs: the sum of their z_i.z_p is z_i.(S_c - z_i), where S_c is the sum of the class.
 
 use std::ops::Range;
 
@@ -18,18 +18,18 @@ use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{Real, Rounding, sort_by_class};
 use crate::progress::Progress;
 
-/// Rows of a tile's side.
+/// Rows per side of a tile.
 const TILE: usize = 256;
 
-/// Columns whose part of a gradient is summed in the type of the products. The rows of a tight class are nearly the same
-/// numbers, and a sum of k of them is rounded the same way each time: up to k / 2 units in the last place.
+/// Columns whose contributions to a gradient are summed in the type of the products. The rows of a tight class are
+/// nearly equal, and a sum of k of them is rounded the same way each time: by up to k / 2 units in the last place.
 const DEPTH: usize = 32;
 
-/// Units in the last place of the summed magnitudes that an entry of a gradient is taken to err by: vectors, weights and
+/// The assumed error of a gradient's entry, in units in the last place of the summed magnitudes: vectors, weights and
 /// sums are rounded.
 const UNITS: f64 = 12.0;
 
-/// Unit vectors sorted by class, ready for the sums over their pairs.
+/// Unit vectors sorted by class, prepared for sums over their pairs.
 pub(crate) struct ContrastivePairs<'a, T> {
     units: Units<T>,
     progress: &'a dyn Progress,
@@ -37,14 +37,14 @@ pub(crate) struct ContrastivePairs<'a, T> {
 
 impl<'a, T: Real> ContrastivePairs<'a, T> {
     /// # Errors
-    /// Values that are not finite, a zero vector, and what reading rows reports.
+    /// Values that are not finite, zero vectors, and errors from reading rows.
     pub(crate) fn new(dataset: &Dataset, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values_for::<T>(Distance::Cosine)?;
         Ok(ContrastivePairs { units: Units::new(dataset)?, progress })
     }
 
-    /// The loss at a temperature, and its gradient by the rows (N x d, in row order) as they are given. `None` where
-    /// products of this type leave too little of the gradient, which those of float64 never do.
+    /// The loss at a temperature, and its gradient with respect to the rows (N x d, in row order) as given. `None` if
+    /// products of this type leave too little accuracy in the gradient, which never happens with float64.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled).
@@ -98,7 +98,7 @@ struct Units<T> {
     scales: Vec<RowScale>,
     /// S_c.
     class_sums: Vec<f64>,
-    /// The rows as they are given, in the same order.
+    /// The rows as given, in the same order.
     rows: Vec<T>,
 }
 
@@ -144,7 +144,7 @@ impl<T: Real> Units<T> {
         &self.vectors[rows.start * self.dimensions..rows.end * self.dimensions]
     }
 
-    /// The products of a tile of rows with all rows, a tile of columns at a time; of a row with itself, -infinity.
+    /// The products of a tile of rows with all rows, one tile of columns at a time; -infinity for a row with itself.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled).
@@ -185,7 +185,7 @@ impl<T> Default for Buffers<T> {
     }
 }
 
-/// For each row the logarithm of the sum of exp(z_i.z_a / t) over the other rows.
+/// For each row, the logarithm of the sum of exp(z_i.z_a / t) over the other rows.
 struct LogSums<'t, T> {
     units: &'t Units<T>,
     t: f64,
@@ -228,7 +228,7 @@ impl<T: Real> Vectorized for LogSums<'_, T> {
     }
 }
 
-/// The gradient of a tile of rows; gives the sum of the losses of its anchors.
+/// The gradient of a tile of rows; returns the sum of the losses of its anchors.
 struct Gradient<'t, T> {
     units: &'t Units<T>,
     t: f64,
@@ -253,7 +253,7 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
         let mut sums = vec![0.0; rows.len() * d];
         let mut row_weights = vec![0.0; rows.len()];
         product.resize(rows.len() * d, T::default());
-        // Rows without a positive are no anchors, but negatives of others.
+        // Rows without a positive are not anchors, but they are negatives of others.
         let is_anchor = |position: usize| if units.positives(position) > 0 { 1.0 } else { 0.0 };
         units.for_each_tile(&rows, tile, progress, |columns, tile| {
             let width = columns.len();
@@ -297,7 +297,7 @@ impl<T: Real> Vectorized for Gradient<'_, T> {
                     *sum -= 2.0 / positives * (class_sum - unit);
                 }
             }
-            // What lies along a row does not change its direction.
+            // The component along a row does not change its direction.
             let along = lane_sum_2(sums, &unit, |value, unit| value * unit);
             for ((target, sum), unit) in gradient.iter_mut().zip(&*sums).zip(&unit) {
                 *target = T::from_f64(share * scale.apply(sum - along * unit));

@@ -1,6 +1,6 @@
-//! Mean and covariance of the rows, in one pass, and the eigenvalues of symmetric matrices.
+//! Mean and covariance of the rows, in one pass, and eigenvalues of symmetric matrices.
 //!
-//! Products and sums are float64. The rows are taken less the mean of the first of them, so that a common offset does
+//! Products and sums are float64. The mean of the first block is subtracted from all rows, so that a common offset does
 //! not cancel, and the matrix is summed tile by tile over blocks of rows in order.
 
 use std::ops::Range;
@@ -15,13 +15,13 @@ use crate::kernels::gemm::transposed_multiply;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
-/// Rows of a block.
+/// Rows per block.
 const BLOCK_ROWS: usize = 1024;
 
-/// Dimensions of a side of a tile of the matrix.
+/// Dimensions per side of a tile of the matrix.
 const TILE: usize = 128;
 
-/// Mean and covariance of all rows that take part, as they are given. Row weights do not count.
+/// Mean and covariance of all selected rows, as given. Row weights are ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Covariance {
     /// N.
@@ -35,7 +35,7 @@ pub struct Covariance {
 /// Computes mean and covariance in one pass over the rows.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub fn covariance(dataset: &Dataset, progress: &dyn Progress) -> Result<Covariance> {
     match dataset.embeddings().element_type().precision() {
         Precision::F32 => of_rows::<f32>(dataset, progress),
@@ -95,14 +95,14 @@ fn of_rows<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> Result<Cov
     Ok(Covariance { rows: n, mean, matrix })
 }
 
-/// With a mean that is longer than this many times the spread of the rows, their squares have lost digits of the spread.
+/// If the mean is longer than this many times the spread of the rows, squares have lost digits of the spread.
 const FAR: f64 = 10.0;
 
 impl Covariance {
-    /// The d singular values of the rows as they are, uncentred, over the square root of N; largest first.
+    /// The d singular values of the rows as they are, uncentred, divided by the square root of N, in descending order.
     ///
-    /// Far from the origin the mean hides the other directions in the mean of x x^T: there they are the singular values of
-    /// the principal axes, each as long as its spread, on top of the mean in their coordinates.
+    /// Far from the origin, the mean hides the other directions in the mean of x x^T. In that case, they are the
+    /// singular values of the principal axes, each scaled by its spread, stacked on the mean in their coordinates.
     ///
     /// # Errors
     /// Values that are not finite.
@@ -136,7 +136,7 @@ impl Covariance {
     }
 }
 
-/// What eigenvalues of a symmetric matrix, largest first, are rounded by.
+/// The rounding error of the eigenvalues of a symmetric matrix, given in descending order.
 fn rounding_of(values: &[f64]) -> f64 {
     values.first().map_or(0.0, |largest| largest * values.len() as f64 * f64::EPSILON)
 }
@@ -145,20 +145,20 @@ fn not_found() -> Error {
     Error::Setting { problem: "the eigenvalues of a matrix cannot be found".to_owned(), cure: None }
 }
 
-/// Eigenvalues of a symmetric matrix, largest first, and the vectors of the first of them.
+/// Eigenvalues of a symmetric matrix, in descending order, and the eigenvectors of the first ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Eigen {
     pub values: Vec<f64>,
-    /// One vector a row, of length 1. Its largest element is positive; of two as large, the first.
+    /// One unit vector per row. Its element of largest magnitude is positive; the first one on a tie.
     pub vectors: Array2<f64>,
 }
 
 impl Eigen {
-    /// The eigenvalues of a symmetric matrix and the vectors of the `vectors` largest. The axes of a principal component
-    /// analysis are those of [`Covariance::matrix`].
+    /// The eigenvalues of a symmetric matrix and the eigenvectors of the `vectors` largest. The axes of a principal
+    /// component analysis are those of [`Covariance::matrix`].
     ///
     /// # Errors
-    /// A matrix that is not square or holds values that are not finite.
+    /// A matrix that is not square or has values that are not finite.
     pub fn of(matrix: &Array2<f64>, vectors: usize) -> Result<Self> {
         let (rows, columns) = matrix.dim();
         let largest = matrix
@@ -172,7 +172,7 @@ impl Eigen {
                 Array2::from_shape_fn((vectors.min(rows), rows), |(row, column)| f64::from(u8::from(row == column)));
             return Ok(Eigen { values: vec![0.0; rows], vectors });
         }
-        // Relative to the largest element, squares neither overflow nor vanish.
+        // Relative to the largest element, squares neither overflow nor underflow.
         let relative = faer::Mat::from_fn(rows, rows, |row, column| matrix[[row, column]] / largest);
         if vectors == 0 {
             let values = relative.self_adjoint_eigenvalues(Side::Lower).map_err(|_| not_found())?;
@@ -199,11 +199,11 @@ impl Eigen {
 /// Some of the dimensions of a block of rows.
 struct Panel {
     dimensions: Range<usize>,
-    /// What is subtracted from every row: the mean of the first block.
+    /// The offset subtracted from every row: the mean of the first block.
     origin: Vec<f64>,
-    /// Sums of what remains.
+    /// Sums of the remainders.
     sum: Vec<f64>,
-    /// The block, row after row.
+    /// The block in row order.
     values: Vec<f64>,
 }
 
@@ -218,7 +218,7 @@ impl Panel {
     }
 }
 
-/// A part of the matrix: the panels that it is the product of.
+/// A part of the matrix: the product of two panels.
 struct Tile {
     row: usize,
     column: usize,
@@ -230,7 +230,7 @@ fn ranges(d: usize) -> impl Iterator<Item = Range<usize>> {
     (0..d).step_by(TILE).map(move |start| start..(start + TILE).min(d))
 }
 
-/// Takes the dimensions of a panel from a block of rows.
+/// Copies the dimensions of a panel from a block of rows.
 struct Fill<'t, T> {
     panel: &'t mut Panel,
     block: &'t [T],
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn singular_values_far_from_the_origin_keep_their_digits() {
-        // Three places along each of two axes, with all nine pairs of them: C = diag(2/3, 2/3/256, 0).
+        // Three positions along each of two axes, and all nine pairs of them: C = diag(2/3, 2/3/256, 0).
         let rows = Array2::from_shape_fn((9, 3), |(row, column)| match column {
             0 => 1e6 + (row % 3) as f64,
             1 => 2e6 + (row / 3) as f64 / 16.0,

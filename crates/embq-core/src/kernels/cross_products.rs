@@ -1,7 +1,7 @@
-//! Sums over rows of the products of two spaces: what is common to the dimensions of one and of the other.
+//! Sums over rows of the products of two spaces, which relate the dimensions of one to those of the other.
 //!
-//! Rows are read in float64 and centred by the means of both spaces, which are known, so that no offset cancels. Blocks
-//! of rows are added in order.
+//! Rows are read in float64 and centred by the known means of both spaces, so that no offset cancels. Blocks of rows
+//! are added in order.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -11,10 +11,10 @@ use crate::error::Result;
 use crate::kernels::gemm::transposed_multiply;
 use crate::progress::Progress;
 
-/// Rows of a block.
+/// Rows per block.
 const BLOCK_ROWS: usize = 1024;
 
-/// Dimensions of the first space that one task multiplies.
+/// Dimensions of the first space multiplied by one task.
 const PANEL: usize = 64;
 
 /// Sums over the rows x of one space and y of another, both centred.
@@ -26,10 +26,10 @@ pub(crate) struct CrossProducts {
     pub(crate) squares: [f64; 3],
 }
 
-/// Sums in one pass over both spaces, which have the same number of rows.
+/// Computes the sums in one pass over both spaces, which must have the same number of rows.
 ///
 /// # Errors
-/// What reading rows reports, and [`Error::Cancelled`](crate::Error::Cancelled).
+/// Errors from reading rows, and [`Error::Cancelled`](crate::Error::Cancelled).
 pub(crate) fn cross_products(
     left: (&Dataset, &[f64]),
     right: (&Dataset, &[f64]),

@@ -1,21 +1,21 @@
 //! Sums over the elements of rows, in eight lanes so that the compiler can use vector registers of any width; minima.
 //!
-//! The lanes of a sum are added in a fixed order: it does not depend on the register width.
+//! The lanes of a sum are added in a fixed order, so the result does not depend on the register width.
 
 use crate::data::Element;
 use crate::kernels::Real;
 use crate::kernels::vectorized::{Simd, WithSimd, with_simd};
 
-/// Sums that run side by side in one vector register, or several narrower ones.
+/// Parallel sums in one vector register, or several narrower ones.
 pub(crate) const LANES: usize = 8;
 
-/// Groups of lanes that are summed side by side, so that no addition waits for the one before.
+/// Groups of lanes summed independently, so that additions need not wait for each other.
 const GROUPS: usize = 4;
 
-/// Cosine distances up to this are rounding, and count as 0.
+/// Cosine distances up to this are rounding errors and count as 0.
 pub(crate) const COSINE_ZERO: f64 = 1e-28;
 
-/// Sums in lanes, added up in a fixed order.
+/// Sums in lanes, added in a fixed order.
 #[derive(Default)]
 struct Lanes([[f64; LANES]; GROUPS]);
 
@@ -29,13 +29,13 @@ impl Lanes {
     }
 }
 
-/// A cosine distance without its rounding.
+/// A cosine distance without its rounding error.
 #[inline(always)]
 pub(crate) fn cosine_or_zero(distance: f64) -> f64 {
     if distance <= COSINE_ZERO { 0.0 } else { distance }
 }
 
-/// Elements in chunks of all lanes, then of one group of lanes, then alone.
+/// Elements in chunks of all lanes, then of one group of lanes, then single.
 type Chunks<'a, T> = (&'a [[[T; LANES]; GROUPS]], &'a [[T; LANES]], &'a [T]);
 
 #[inline(always)]
@@ -65,7 +65,7 @@ pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
     lanes.total(rest.iter().map(|&value| term(value)).sum())
 }
 
-/// The sum of `term` over the elements of two slices of one length.
+/// The sum of `term` over the elements of two slices of the same length.
 #[inline(always)]
 pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U) -> f64) -> f64 {
     let mut lanes = Lanes::default();
@@ -85,7 +85,7 @@ pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U)
     lanes.total(x_rest.iter().zip(y_rest).map(|(&x, &y)| term(x, y)).sum())
 }
 
-/// The sum of `term` over the elements of three slices of one length.
+/// The sum of `term` over the elements of three slices of the same length.
 #[inline(always)]
 pub(crate) fn lane_sum_3<T: Copy>(x: &[T], y: &[f64], z: &[f64], term: impl Fn(T, f64, f64) -> f64) -> f64 {
     let mut lanes = Lanes::default();
@@ -111,8 +111,8 @@ pub(crate) fn minimum(values: &[f64]) -> f64 {
     with_simd(Minimum(values))
 }
 
-/// The first position of the smallest value, and that value; the one at `without` is left out. `None` if nothing is left
-/// that is below infinity.
+/// The first position of the smallest value, and that value, excluding the position `without`. `None` if no other value
+/// is below infinity.
 pub(crate) fn smallest(values: &[f64], without: Option<usize>) -> Option<(usize, f64)> {
     with_simd(Smallest { values, without })
 }
@@ -147,7 +147,7 @@ impl WithSimd for Smallest<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<(usize, f64)> {
-        /// Values that are searched for a position.
+        /// Values searched for a position at a time.
         const BLOCK: usize = 128;
         let Smallest { values, without } = self;
         let (mut smallest, mut block_start) = (f64::INFINITY, None);
@@ -180,7 +180,7 @@ fn position_of<S: Simd>(simd: S, values: &[f64], value: f64) -> Option<usize> {
     let wanted = simd.splat_f64s(value);
     let mut start = 0;
     for vector in S::as_simd_f64s(values).0 {
-        // Tells whether there is one, and not in all versions of the crate where.
+        // Shows whether there is one, but not where in all versions of the crate.
         if simd.first_true_m64s(simd.equal_f64s(*vector, wanted)) < S::F64_LANES {
             break;
         }
@@ -190,7 +190,7 @@ fn position_of<S: Simd>(simd: S, values: &[f64], value: f64) -> Option<usize> {
     Some(start + position)
 }
 
-/// The largest |x_k|; 0 if there is none.
+/// The largest |x_k|; 0 if the slice is empty.
 #[inline(always)]
 pub(crate) fn largest_magnitude<T: Real>(x: &[T]) -> f64 {
     let (groups, rest) = x.as_chunks::<LANES>();
@@ -225,8 +225,8 @@ pub(crate) fn manhattan_distance<T: Element>(x: &[T], y: &[T]) -> f64 {
     lane_sum_2(x, y, |x, y| (x.to_f64() - y.to_f64()).abs())
 }
 
-/// What a row is multiplied by to become a unit vector: first a power of two, then the inverse norm. Two steps, so that
-/// neither the squares of tiny rows vanish nor those of huge rows overflow.
+/// The factors that make a row a unit vector: first a power of two, then the inverse norm. Two steps, so that squares
+/// of tiny rows do not underflow and those of huge rows do not overflow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RowScale {
     power: f64,
@@ -234,16 +234,16 @@ pub(crate) struct RowScale {
 }
 
 impl RowScale {
-    /// Leaves a row as it is.
+    /// Leaves a row unchanged.
     pub(crate) const ONE: RowScale = RowScale { power: 1.0, inverse_norm: 1.0 };
 
-    /// Makes a row a unit vector, or leaves it as it is.
+    /// Makes a row a unit vector, or leaves it unchanged.
     #[inline(always)]
     pub(crate) fn of<T: Element>(row: &[T], unit: bool) -> Self {
         if unit { RowScale::unit(row) } else { RowScale::ONE }
     }
 
-    /// Makes a row that is not zero a unit vector.
+    /// Makes a nonzero row a unit vector.
     #[inline(always)]
     pub(crate) fn unit<T: Element>(row: &[T]) -> Self {
         let squared = squared_norm(row);
@@ -258,7 +258,7 @@ impl RowScale {
         RowScale { power, inverse_norm: 1.0 / squared.sqrt() }
     }
 
-    /// Whether [`RowScale::unit`] found a length that is neither zero, nor infinite, nor NaN, nor extreme.
+    /// Whether [`RowScale::unit`] found a length that is not zero, infinite, NaN or extreme.
     pub(crate) fn is_ordinary(self) -> bool {
         self.power == 1.0
     }

@@ -1,14 +1,14 @@
-//! exp for arguments up to 0, in a form that the compiler turns into vector code where it is called in a plain loop over
-//! slices, or in explicit vectors where sums follow.
+//! exp for arguments up to 0, in a form that the compiler vectorises in a plain loop over slices, or in explicit
+//! vectors where sums follow.
 
 use std::f64::consts::{LN_2, LOG2_E};
 
 use crate::kernels::vectorized::{Simd, WithSimd, with_simd};
 
-/// Adding this to a number of moderate size rounds it to an integer that then stands in the lowest bits of the sum.
+/// Adding this to a number of moderate size rounds it to an integer, which is then in the lowest bits of the sum.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// exp(x) is 0 below.
+/// exp(x) is 0 below this.
 const LEAST: f64 = -745.2;
 
 /// exp(x) and exp(x) - 1 for x <= 0, both within 2 units in the last place.
@@ -33,7 +33,7 @@ pub fn exp_and_exp_m1(x: f64) -> (f64, f64) {
     sum = sum * r + 1.0 / 6.0;
     sum = sum * r + 0.5;
     let less_one = (sum * r) * r + r;
-    // 2^n as a product of two, because the smallest results are subnormal and 2^n alone would be 0.
+    // 2^n as a product of two factors, because the smallest results are subnormal and 2^n alone would be 0.
     let shifted = n * 0.5 + ROUND;
     let half = shifted - ROUND;
     let power = power_of_two(shifted);
@@ -44,13 +44,13 @@ pub fn exp_and_exp_m1(x: f64) -> (f64, f64) {
     if x < LEAST { (0.0, -1.0) } else { (exponential, exponential_m1) }
 }
 
-/// Exponents whose powers are taken together.
+/// Exponents whose powers are computed together.
 const BLOCK: usize = 128;
 
-/// 2^x is 0 from here on down as [`rough_exp2`] computes it.
+/// 2^x as computed by [`rough_exp2`] is 0 from here down.
 const ROUGH_LEAST: f32 = -127.0;
 
-/// x, or [`ROUGH_LEAST`] where it is less, so that its product with the power is 0 and not NaN; and 2^x for x <= 0, within 2
+/// Returns max(x, [`ROUGH_LEAST`]), so that its product with the power is 0 and not NaN; and 2^x for x <= 0, within 2
 /// units in the last place of float32, and 0 below -126.5.
 #[inline(always)]
 #[allow(clippy::approx_constant, reason = "the coefficient near ln(2) belongs to the polynomial of least error")]
@@ -60,7 +60,7 @@ fn rough_exp2<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let round = simd.splat_f32s(12_582_912.0 + 127.0);
     let shifted = simd.add_f32s(x, round);
     let fraction = simd.sub_f32s(x, simd.sub_f32s(shifted, round));
-    // The polynomial of degree 5 that has the least relative error on [-1/2, 1/2], 1.1e-7, of those that are 1 at 0.
+    // The polynomial of degree 5 with the least relative error on [-1/2, 1/2], 1.1e-7, among those that are 1 at 0.
     let mut sum = simd.splat_f32s(1.326_465_3e-3);
     sum = simd.mul_add_e_f32s(sum, fraction, simd.splat_f32s(9.671_511e-3));
     sum = simd.mul_add_e_f32s(sum, fraction, simd.splat_f32s(5.550_734e-2));
@@ -71,7 +71,7 @@ fn rough_exp2<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     (x, simd.mul_f32s(sum, simd.transmute_f32s_u32s(bits)))
 }
 
-/// Each x <= 0 becomes exp(x) with the accuracy of float32, and 0 below -87.69.
+/// Replaces each x <= 0 by exp(x) with the accuracy of float32, and 0 below -87.69.
 pub(crate) fn rough_exponentials(values: &mut [f64]) {
     with_simd(RoughExponentials(values));
 }
@@ -98,14 +98,14 @@ impl WithSimd for RoughExponentials<'_> {
     }
 }
 
-/// Over all distances D but the one at `without`, and x = (smallest - D) / temperature: the sums of exp(x) and of
-/// exp(x) (D - smallest). Exponentials have the accuracy of float32, and few of them are added before the sum is widened.
+/// Over all distances D except the one at `without`, with x = (smallest - D) / temperature: the sums of exp(x) and of
+/// exp(x) (D - smallest). Exponentials have the accuracy of float32, and only few are added before the sum is widened.
 pub(crate) fn rough_sums(distances: &[f64], without: Option<usize>, smallest: f64, temperature: f64) -> (f64, f64) {
     let (sum, weighted) = with_simd(RoughSums { distances, without, smallest, rate: -LOG2_E / temperature });
     (sum, -temperature * LN_2 * weighted)
 }
 
-/// With exponents to the base 2: the sums of powers, and of powers times exponents.
+/// With exponents to base 2: the sums of powers, and of powers times exponents.
 struct RoughSums<'a> {
     distances: &'a [f64],
     without: Option<usize>,
@@ -131,7 +131,7 @@ impl WithSimd for RoughSums<'_> {
             if let Some(exponent) = without.and_then(|without| exponents.get_mut(without.checked_sub(start)?)) {
                 *exponent = ROUGH_LEAST;
             }
-            // Two sums side by side, so that no addition waits for the one before.
+            // Two independent sums, so that additions need not wait for each other.
             let (mut sums, mut weighted_sums) = ([zero; 2], [zero; 2]);
             let filled = block.len().next_multiple_of(BLOCK / 4);
             for [first, second] in S::as_simd_f32s(&exponents[..filled]).0.as_chunks::<2>().0 {

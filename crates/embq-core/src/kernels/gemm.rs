@@ -1,7 +1,7 @@
-//! The matrix product, by the `gemm` crate: SIMD width chosen at run time, one thread.
+//! Matrix products by the `gemm` crate: the SIMD width is chosen at run time, and each product uses one thread.
 //!
-//! The crate packs its factors anew in each call. Where one of them is the same in many products, or lies in rows whose
-//! products are taken with other rows, [`Packed`] lays it out once, so that the crate has but to copy it.
+//! The crate packs its factors anew in each call. If a factor is used in many products, or its rows are multiplied with
+//! different rows, [`Packed`] lays it out once so that the crate only copies it.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use gemm::Parallelism;
 
 use crate::kernels::Real;
 
-/// Rows that lie together in [`Packed`]: what the widest microkernel takes.
+/// Rows per panel of [`Packed`]: the number that the widest microkernel takes.
 pub(crate) const PANEL: usize = 64;
 
-/// Rows laid out as the microkernel reads the right factor of a product: in panels, the values of a panel's rows side by
-/// side for each of the k dimensions. The last panel ends in zeros.
+/// Rows laid out as the microkernel reads the right factor of a product: in panels, with the values of a panel's rows
+/// adjacent for each of the k dimensions. The last panel is padded with zeros.
 pub(crate) struct Packed<T> {
     k: usize,
     rows: usize,
@@ -51,7 +51,7 @@ impl<T: Real> Packed<T> {
 
 /// Lays out at most `PANEL` rows.
 fn lay_out<T: Real>(rows: &[T], k: usize, panel: &mut [[T; PANEL]]) {
-    /// Dimensions that are taken together: a cache line of float32.
+    /// Dimensions processed together: a cache line of float32.
     const DEPTH: usize = 16;
     let last = rows.len() / k;
     for (step, dimensions) in panel.chunks_mut(DEPTH).enumerate() {
@@ -65,7 +65,7 @@ fn lay_out<T: Real>(rows: &[T], k: usize, panel: &mut [[T; PANEL]]) {
     }
 }
 
-/// `out` (m x n) = `left` (m x k) times the transpose of the rows `columns` of `right`, which are n and start with a
+/// `out` (m x n) = `left` (m x k) times the transpose of the n rows `columns` of `right`, the first of which starts a
 /// panel.
 ///
 /// # Panics
@@ -98,8 +98,8 @@ pub(crate) fn multiply<T: Real>(left: &[T], right: &[T], k: usize, out: &mut [T]
     product((m, n, k), Factor::of_rows(left, k), Factor::of_rows(right, n), out, n);
 }
 
-/// `out` (m x n) = some columns of `left`, whose rows have `width` values, times `right`, which has a row for each of them,
-/// in row order.
+/// `out` (m x n) = some columns of `left`, whose rows have `width` values, times `right`, which has one row for each of
+/// them, in row order.
 ///
 /// # Panics
 /// If the slices do not have these shapes.
@@ -118,27 +118,27 @@ pub(crate) fn transposed_multiply<T: Real>(left: &[T], right: &[T], k: usize, ou
     product((m, n, k), Factor::of_columns(left, m), Factor::of_rows(right, n), out, n);
 }
 
-/// A factor as it lies in memory.
+/// A factor as stored in memory.
 #[derive(Clone, Copy)]
 struct Factor<'a, T> {
     values: &'a [T],
-    /// How far apart neighbours in a column and in a row are.
+    /// The distance between neighbours in a column and in a row.
     row_stride: usize,
     column_stride: usize,
 }
 
 impl<'a, T> Factor<'a, T> {
-    /// Row after row.
+    /// A matrix in row order.
     fn of_rows(values: &'a [T], columns: usize) -> Self {
         Factor { values, row_stride: columns, column_stride: 1 }
     }
 
-    /// Column after column: its transpose lies row after row.
+    /// A matrix in column order; its transpose is in row order.
     fn of_columns(values: &'a [T], rows: usize) -> Self {
         Factor { values, row_stride: 1, column_stride: rows }
     }
 
-    /// Whether the elements of a rows x columns matrix all lie inside the slice.
+    /// Whether all elements of a rows x columns matrix are inside the slice.
     fn holds(&self, rows: usize, columns: usize) -> bool {
         rows == 0
             || columns == 0
@@ -146,7 +146,7 @@ impl<'a, T> Factor<'a, T> {
     }
 }
 
-/// The first n columns of `out`, of which a row has `width`, become `left` (m x k) times `right` (k x n).
+/// Sets the first n columns of `out`, whose rows have `width` elements, to `left` (m x k) times `right` (k x n).
 #[allow(unsafe_code)]
 fn product<T: Real>(
     (m, n, k): (usize, usize, usize),
@@ -159,8 +159,8 @@ fn product<T: Real>(
     assert!(left.holds(m, k) && right.holds(k, n) && fits, "shapes do not match");
     let zero = T::default();
     let one = T::from_f64(1.0);
-    // SAFETY: the assertion above makes every element that these shapes and strides reach lie inside its slice; `out`
-    // is borrowed exclusively and overlaps neither factor; it is written before it is read because `read_dst` is false.
+    // SAFETY: by the assertion above, every element reached by these shapes and strides is inside its slice; `out` is
+    // borrowed exclusively and overlaps neither factor; it is written before it is read because `read_dst` is false.
     unsafe {
         gemm::gemm(
             m,
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(out, expected);
         transposed_multiply(&left_transposed, &right, 3, &mut out);
         assert_eq!(out, expected);
-        // The last two columns alone.
+        // Only the last two columns.
         multiply_columns(&left, 3, 1..3, &right[4..], &mut out);
         assert_eq!(out, [4.0, 13.0, 5.0, 5.0, 10.0, 28.0, 11.0, 11.0]);
     }

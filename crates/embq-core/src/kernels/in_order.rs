@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernels::workspaces::Workspaces;
 
-/// Numbers that the results of blocks under way may take together.
+/// The maximum number of values in the results of all blocks in flight.
 const HELD: usize = 1 << 25;
 
-/// How many blocks with results of `size` numbers are under way at once. Not a function of the threads.
+/// The number of blocks in flight whose results have `size` numbers. Does not depend on the number of threads.
 pub(crate) fn blocks_at_once(size: usize) -> usize {
     (HELD / size.max(1)).clamp(8, 64)
 }
@@ -19,7 +19,7 @@ pub(crate) fn blocks_at_once(size: usize) -> usize {
 /// order.
 ///
 /// # Errors
-/// The first that `compute` reports.
+/// The first error of `compute`.
 pub(crate) fn for_each_block<W: Default + Send, R: Send>(
     rows: Range<usize>,
     step: usize,

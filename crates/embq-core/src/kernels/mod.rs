@@ -1,8 +1,8 @@
 //! The arithmetic: from rows to mean distances between rows and classes.
 //!
-//! Every route ends in the same fold, [`RowFold`], which sees the mean distances D_ic of a row in class order, a run of
-//! classes at a time. So a consumer works alike for closed forms, which have all K values of a row at once, and for pair
-//! tiles, which never hold N x K numbers.
+//! Every route feeds the same interface, [`RowFold`], which receives the mean distances D_ic of a row in class order, a
+//! run of classes at a time. Consumers thus work the same for closed forms, which have all K values of a row at once,
+//! and for pair tiles, which never store N x K numbers.
 
 mod all_pairs;
 mod between_classes;

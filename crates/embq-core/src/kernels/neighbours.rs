@@ -1,8 +1,9 @@
-//! The exact nearest neighbours of rows, without an N x N matrix.
+//! Exact nearest neighbours of rows, without an N x N matrix.
 //!
-//! A block of queries meets the gallery tile by tile. While a tile is in cache, rows whose distance may be among the k
-//! smallest become candidates. At the end the candidates' distances are computed by differences in float64 and ranked,
-//! ties by row number. So the ranks are those of float64 distances, whatever the products lost.
+//! A block of queries is compared with the gallery tile by tile. While a tile is in cache, rows whose distance may be
+//! among the k smallest become candidates. At the end, the distances of the candidates are computed from differences in
+//! float64 and ranked, with ties in row order. The ranks are therefore those of float64 distances, whatever accuracy
+//! the products lost.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,28 +17,28 @@ use crate::kernels::bounded_pairs::{BoundedPairs, Neighbour, PairTile, TILE, Wor
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
-/// Distances of a tile that are compared with the bound at once.
+/// Distances of a tile compared with the bound at once.
 const CHUNK: usize = 32;
 
-/// Candidates beyond the number wanted that are collected before the list is cut.
+/// Candidates collected beyond the requested number before the list is shortened.
 const SPARE: usize = 64;
 
-/// Candidates that may be held at a time; with more, blocks of queries are finished one after the other.
+/// The maximum number of candidates held at a time; with more, blocks of queries are finished one after the other.
 const HELD: usize = 1 << 24;
 
-/// The nearest rows of every row, nearest first; ties in the order of rows.
+/// The nearest rows of every row, nearest first, with ties in row order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
-    /// N x k: the numbers of the rows, counted among those that take part.
+    /// N x k: the indices of the rows among the selected rows.
     pub indices: Array2<u32>,
-    /// N x k: their distances, by the distance of the data set.
+    /// N x k: their distances, in the distance of the data set.
     pub distances: Array2<f64>,
 }
 
-/// The k nearest other rows of every row; all N - 1 others where k is larger.
+/// The k nearest other rows of every row, or all N - 1 others if k is larger.
 ///
 /// # Errors
-/// Values that have no distance, and what reading rows reports.
+/// Values that have no distance, and errors from reading rows.
 pub fn nearest_neighbours(dataset: &Dataset, k: usize, progress: &dyn Progress) -> Result<Neighbours> {
     match dataset.embeddings().element_type().precision() {
         Precision::F32 => all_neighbours::<f32>(dataset, k, progress),
@@ -67,11 +68,11 @@ fn all_neighbours<T: Real>(dataset: &Dataset, k: usize, progress: &dyn Progress)
 }
 
 impl<T: Real> BoundedPairs<'_, T> {
-    /// Calls `with` for each of the queries and its `wanted(query)` nearest rows, in parallel, and returns the results
-    /// in order. Fewer rows are found where there are not so many.
+    /// Calls `with` for each query and its `wanted(query)` nearest rows, in parallel, and returns the results in order.
+    /// There are fewer rows if the gallery does not have enough.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn nearest<R: Send>(
         &self,
         queries: &[usize],
@@ -108,8 +109,8 @@ impl<T: Real> BoundedPairs<'_, T> {
         Ok(blocks.into_iter().flatten().collect())
     }
 
-    /// The candidates of all rows, by blocks: each pair of rows is multiplied once, and considered for both. In which
-    /// order the tiles come does not matter, because the candidates hold the nearest rows in any order.
+    /// The candidates of all rows, in blocks: each pair of rows is multiplied once and considered for both. The order
+    /// of the tiles does not matter, because any order yields the same nearest rows among the candidates.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled).
@@ -161,11 +162,10 @@ impl<T: Real> BoundedPairs<'_, T> {
         Ok(results)
     }
 
-    /// For each query and a row of the gallery at its exact distance, the number of rows that come before it in the
-    /// ranking of all.
+    /// For each query and a row of the gallery at its exact distance, the number of rows ranked before it.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn ranks(&self, targets: &[(usize, Neighbour)]) -> Result<Vec<usize>> {
         self.progress.begin("ranks", targets.len() as u64);
         let blocks: Vec<Vec<usize>> = targets
@@ -189,10 +189,10 @@ impl<T: Real> BoundedPairs<'_, T> {
         Ok(blocks.into_iter().flatten().collect())
     }
 
-    /// The nearest of some rows of the gallery, the query itself left out.
+    /// The nearest of some rows of the gallery, excluding the query itself.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn nearest_among(&self, query: usize, rows: &[usize]) -> Result<Option<Neighbour>> {
         let own = self.own_row(query);
         let others = rows.iter().filter(|&&row| Some(row) != own).map(|&row| row as u32);
@@ -200,15 +200,15 @@ impl<T: Real> BoundedPairs<'_, T> {
         Ok(found.into_iter().min_by(Neighbour::order))
     }
 
-    /// Cuts a list that has grown too long.
+    /// Shortens a list that has grown too long.
     #[inline(always)]
     fn shorten(&self, query: usize, list: &mut Candidates) {
         self.cut(query, list);
-        // Of many equal distances a cut leaves most: the next one waits for as many again.
+        // With many equal distances, most of the list remains; the next call waits until it has doubled.
         list.limit = list.limit.max(2 * list.rows.len());
     }
 
-    /// Lowers the bound of a list to what is known, and drops the candidates beyond it.
+    /// Lowers the bound of a list to the known distances, and drops the candidates beyond it.
     #[inline(always)]
     fn cut(&self, query: usize, list: &mut Candidates) {
         if list.rows.len() <= list.wanted {
@@ -246,9 +246,9 @@ struct Candidate {
 struct Candidates {
     wanted: usize,
     rows: Vec<Candidate>,
-    /// Nothing beyond this is among the nearest.
+    /// Rows beyond this are not among the nearest.
     bound: f64,
-    /// So many candidates are too many.
+    /// The list is shortened at this many candidates.
     limit: usize,
     uppers: Vec<f64>,
 }
@@ -260,7 +260,7 @@ impl Candidates {
     }
 }
 
-/// Adds to the lists of a block of queries what a tile has for them.
+/// Adds candidates from a tile to the lists of a block of queries.
 struct Collect<'t, 'a, T> {
     pairs: &'t BoundedPairs<'a, T>,
     tile: &'t PairTile<'t, T>,
@@ -301,7 +301,7 @@ impl<T: Real> Vectorized for Collect<'_, '_, T> {
     }
 }
 
-/// Adds to the lists of the columns of a tile what it has for them, as if they were the queries.
+/// Adds candidates from a tile to the lists of its columns, as if they were the queries.
 struct CollectColumns<'t, 'a, T> {
     pairs: &'t BoundedPairs<'a, T>,
     tile: &'t PairTile<'t, T>,
@@ -404,7 +404,7 @@ mod tests {
         Dataset::join(embeddings, &labels.finish(Origin::new("labels")), distance, &DatasetOptions::default()).unwrap()
     }
 
-    /// Rows with exact duplicates, near duplicates, a huge one, and a common offset.
+    /// Rows with exact duplicates, near duplicates, one huge row, and a common offset.
     fn awkward(rows: usize, d: usize, offset: f64) -> Array2<f64> {
         let mut values = Array2::from_shape_fn((rows, d), |(i, j)| {
             let (i, j) = if i % 7 == 3 { (i - 2, j) } else { (i, j) };

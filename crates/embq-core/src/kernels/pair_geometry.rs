@@ -1,4 +1,4 @@
-//! Statistics of classes for distances whose means over rows do not follow from class means.
+//! Class statistics for distances whose means over rows do not follow from class means.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -13,13 +13,13 @@ use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassGeometry, Nearest, Real, Wanted};
 use crate::progress::Progress;
 
-/// Rows of one task.
+/// Rows per task.
 const BLOCK_ROWS: usize = 512;
 
-/// Adds what follows from class means to the nearest classes and the matrix that the pairs gave.
+/// Adds statistics of class means to the nearest classes and the matrix from pairs.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn pair_geometry<T: Real>(
     dataset: &Dataset,
     distance: PairDistance,

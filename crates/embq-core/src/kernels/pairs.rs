@@ -1,9 +1,11 @@
-//! Euclidean and Manhattan distances: all pairs of rows, in tiles, each pair once, and never N x N or N x K numbers.
+//! Euclidean and Manhattan distances: all pairs of rows, in tiles, each pair once, without storing N x N or N x K
+//! numbers.
 //!
-//! Rows are sorted by class. A strip of rows (whole classes, or a part of one large class) meets every row from itself
-//! on, tile by tile. A tile gives its sums over columns to the rows of the strip and its sums over rows to the columns.
-//! After a strip, its rows have met all classes from their own on, and the rows after it are done with the strip's
-//! classes: what is complete goes into the fold, and its memory is used again. Rows so see the classes in order.
+//! Rows are sorted by class. A strip of rows (whole classes, or a part of one large class) is paired with every row
+//! from its own start on, tile by tile. A tile adds its sums over columns to the rows of the strip and its sums over
+//! rows to the columns. After a strip, its rows have been paired with all classes from their own on, and the rows after
+//! it with the strip's classes: complete values go to the fold, and their memory is reused. Every row thus sees the
+//! classes in order.
 
 mod gradient;
 mod influence;
@@ -25,14 +27,14 @@ use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, Nearest, Real, RowFold, Wanted, sort_by_class};
 use crate::progress::Progress;
 
-/// Rows of a tile's side.
+/// Rows per side of a tile.
 const TILE: usize = 256;
 
-/// Units in the last place of the longest row below this share of the resolution change no derivative by more than 1e-5
-/// of it.
+/// Errors of units in the last place of the longest row below this share of the resolution change each derivative by
+/// less than 1e-5 of it.
 const SEEN: f64 = 2e-5;
 
-/// Numbers that the sums of one strip may take.
+/// The maximum size of the sums of one strip.
 const STRIP_SUMS: usize = 1 << 23;
 
 /// The distances that are computed pair by pair.
@@ -42,39 +44,39 @@ pub(crate) enum PairDistance {
     Manhattan,
 }
 
-/// Rows sorted by class, ready for passes over their pairs.
+/// Rows sorted by class, prepared for passes over their pairs.
 pub(crate) struct PairTiles<'a, T> {
     dataset: &'a Dataset<'a>,
     distance: PairDistance,
     progress: &'a dyn Progress,
-    /// The rows by class; behind them, if not all rows are scored, those that are, once more.
+    /// The rows by class; if not all rows are scored, followed by the scored rows.
     order: Vec<usize>,
-    /// Where each class starts in the order, and the end.
+    /// The start of each class in the order, and the end.
     starts: Vec<usize>,
-    /// The class of each row of the order.
+    /// The class of each row in the order.
     class_of: Vec<u32>,
     /// Weights in sorted order, and their sums by class.
     weights: Vec<f64>,
     class_weights: &'a [f64],
     rows: Vec<T>,
-    /// Centred and scaled rows with the squares of their lengths, for Euclidean.
+    /// Centred and scaled rows with their squared lengths, for Euclidean.
     centred: Vec<T>,
     squares: Vec<T>,
-    /// Distances come out of a tile multiplied by this.
+    /// The factor of the distances in a tile.
     scale: f64,
 }
 
 /// Consecutive classes that are completed together.
 struct Panel {
     classes: Range<usize>,
-    /// The rows of these classes, cut into strips; several only for a single large class.
+    /// The rows of these classes, divided into strips; several only for a single large class.
     strips: Vec<Range<usize>>,
 }
 
-/// What is known so far, in sorted order.
+/// The state of the pass, in sorted order.
 struct Running<S> {
     states: Vec<S>,
-    /// Sums to the class of the current panel, kept from strip to strip where a large class has several.
+    /// Sums to the class of the current panel, kept between strips if a large class has several.
     pending: Vec<f64>,
     /// For each class of the current panel, weighted sums to the classes from the panel's first on.
     between: Vec<f64>,
@@ -89,7 +91,7 @@ struct TileSums {
     /// The first rows of the strip x classes of the columns.
     rows: Vec<f64>,
     row_count: usize,
-    /// Columns x classes of the panel; empty once it is in the fold.
+    /// Columns x classes of the panel; empty once passed to the fold.
     inner: Vec<f64>,
 }
 
@@ -103,14 +105,14 @@ impl TileSums {
     }
 }
 
-/// What a tile is added to.
+/// The sums that a tile is added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
-    /// Rows and columns; inside a strip, which meets itself, each pair once.
+    /// Rows and columns; inside a strip, which is paired with itself, each pair once.
     Inside,
     /// Rows and columns.
     Both,
-    /// The rows alone.
+    /// Only the rows.
     Rows,
 }
 
@@ -202,7 +204,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         Ok(ClassDistances { rows, geometry })
     }
 
-    /// The scored rows against all rows. There is no pair to save: what is asked for is not symmetric.
+    /// The scored rows against all rows. No pair can be saved, because the result is not symmetric.
     fn pass_over_subsample<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
         let (n, classes) = (self.dataset.len(), self.class_weights.len());
         let order = self.dataset.scored_by_class();
@@ -237,8 +239,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
         Ok(ClassDistances { rows, geometry })
     }
 
-    /// Cuts the sorted rows into panels and strips. A function of the class sizes alone, so that sums are added in the
-    /// same order whatever the number of threads.
+    /// Divides the sorted rows into panels and strips. Depends only on the class sizes, so that sums are added in the
+    /// same order for any number of threads.
     fn panels(&self) -> Vec<Panel> {
         let classes = self.class_weights.len();
         let strip_rows = (STRIP_SUMS / classes).clamp(TILE, 8 * TILE) / TILE * TILE;
@@ -302,7 +304,8 @@ impl<'a, T: Real> PairTiles<'a, T> {
                 Ok(sums)
             })
             .collect::<Result<_>>()?;
-        // Sums of the strip's rows to the classes from the panel on; a large class's rows have met earlier strips.
+        // Sums of the strip's rows to the classes from the panel on; rows of a large class already have those of
+        // earlier strips.
         let mut sums = vec![0.0; strip.len() * width];
         if !single_strip {
             for (pending, sums) in pending[strip.clone()].iter_mut().zip(sums.chunks_exact_mut(width)) {
@@ -342,7 +345,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         Ok(())
     }
 
-    /// Turns sums into means and gives them to the fold.
+    /// Turns sums into means and passes them to the fold.
     fn absorb<F: RowFold>(
         &self,
         fold: &F,
@@ -368,7 +371,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         workspace: &mut Workspace<T>,
     ) -> Result<TileSums> {
         let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
-        // Inside the strip a tile on the diagonal and the tiles above it cover each pair once.
+        // Inside the strip, a tile on the diagonal and the tiles above it cover each pair once.
         let rows = if side == Side::Inside { strip.start..columns.end } else { strip.clone() };
         let mut sums = TileSums {
             rows: vec![0.0; rows.len() * column_classes.len()],
@@ -397,14 +400,15 @@ impl<'a, T: Real> PairTiles<'a, T> {
         Ok(sums)
     }
 
-    /// Whether errors of mean distances would be seen at a resolution. A distance that passes [`Real::PAIR_CANCELLATION`]
-    /// errs by a few units of the lengths of its rows; errors of either sign average in a mean.
+    /// Whether errors of mean distances would matter at a resolution. A distance that passes
+    /// [`Real::PAIR_CANCELLATION`] has an error of a few units of the lengths of its rows; errors of either sign
+    /// average out in a mean.
     pub(crate) fn is_too_coarse_for(&self, resolution: f64) -> bool {
         let largest = self.squares.iter().fold(0.0_f64, |largest, square| largest.max(square.to_f64()));
         T::PRECISION == Precision::F32 && T::EPSILON * largest.sqrt() > SEEN * resolution * self.scale
     }
 
-    /// Lays out the columns of the tiles that come next.
+    /// Lays out the columns of the next tiles.
     fn lay_out(&self, columns: &Range<usize>, packed: &mut Packed<T>) {
         let d = self.dataset.dimensions();
         let values = match self.distance {
@@ -414,7 +418,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         packed.fill(&values[columns.start * d..columns.end * d], d);
     }
 
-    /// The distance of one pair by differences, times the scale.
+    /// The distance of one pair from differences, scaled.
     #[inline(always)]
     fn exact_distance(&self, row: usize, column: usize) -> f64 {
         let d = self.dataset.dimensions();
@@ -443,7 +447,7 @@ impl<T: Real, F: RowFold> Vectorized for AbsorbTask<'_, '_, T, F> {
     #[inline(always)]
     fn run(self) {
         let AbsorbTask { kernel, fold, state, position, first_class, sums, means } = self;
-        // The scale is a power of two, so that this is division.
+        // The scale is a power of two, so that this equals division.
         let unscale = 1.0 / kernel.scale;
         means.resize(sums.len(), 0.0);
         for ((mean, sum), weight) in means.iter_mut().zip(sums).zip(&kernel.class_weights[first_class..]) {
@@ -458,7 +462,7 @@ impl<T: Real, F: RowFold> Vectorized for AbsorbTask<'_, '_, T, F> {
     }
 }
 
-/// Computes the distances of one tile, times the scale, of columns that are laid out. Those that cancelled are 0 and listed.
+/// Computes the scaled distances of one tile with packed columns. Distances that cancel are 0 and listed.
 struct FillTile<'t, 'a, T> {
     kernel: &'t PairTiles<'a, T>,
     rows: Range<usize>,
@@ -482,7 +486,7 @@ impl<T: Real> Vectorized for FillTile<'_, '_, T> {
 }
 
 impl<T: Real> PairTiles<'_, T> {
-    /// [`FillTile`] by a product of matrices.
+    /// [`FillTile`] by a matrix product.
     #[inline(always)]
     fn fill_euclidean(&self, rows: Range<usize>, columns: Range<usize>, workspace: &mut Workspace<T>) {
         let d = self.dataset.dimensions();
@@ -499,7 +503,7 @@ impl<T: Real> PairTiles<'_, T> {
                 failures += u32::from(!passes);
             }
             if failures > 0 {
-                // Only what cancelled is exactly 0: everything that passes is positive.
+                // Only cancelled distances are exactly 0: all that pass are positive.
                 let zero = T::default();
                 let failed = distances.iter().zip(columns.clone()).filter(|(distance, _)| **distance == zero);
                 cancelled.extend(failed.map(|(_, column)| (row as u32, column as u32)));
@@ -507,7 +511,7 @@ impl<T: Real> PairTiles<'_, T> {
         }
     }
 
-    /// [`FillTile`] by sums of absolute differences. What overflows is computed again in float64.
+    /// [`FillTile`] by sums of absolute differences. Overflowing sums are recomputed in float64.
     #[inline(always)]
     fn fill_manhattan(&self, rows: Range<usize>, columns: Range<usize>, workspace: &mut Workspace<T>) {
         let d = self.dataset.dimensions();
@@ -535,7 +539,7 @@ struct AddTile<'t, 'a, T> {
     strip_start: usize,
     /// The classes of the strip's panel.
     panel: &'t Range<usize>,
-    /// Whether the columns get nothing, because they are the rows, so that each pair is there twice, or are not asked for.
+    /// Whether to skip the columns, because they are the rows, so that each pair is present twice, or are not needed.
     rows_only: bool,
     workspace: &'t mut Workspace<T>,
     sums: &'t mut TileSums,
@@ -614,7 +618,7 @@ impl ClassPairs {
         ClassPairs { nearest: vec![None; classes], matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))) }
     }
 
-    /// `between` holds, for each class of the panel, the weighted sums to the classes from the panel's first on.
+    /// `between` contains, for each class of the panel, the weighted sums to the classes from the panel's first on.
     fn add(&mut self, panel: &Range<usize>, between: &[f64], weights: &[f64], scale: f64) {
         let width = weights.len() - panel.start;
         for (class, sums) in panel.clone().zip(between.chunks_exact(width)) {
@@ -636,7 +640,8 @@ fn tiles(rows: Range<usize>) -> Vec<Range<usize>> {
     rows.clone().step_by(TILE).map(|start| start..(start + TILE).min(rows.end)).collect()
 }
 
-/// Dimensions that are summed before the sum joins the total: float32 sums so lose little however many there are.
+/// Dimensions summed before adding to the total, so that float32 sums lose little accuracy for any number of
+/// dimensions.
 const DEPTH: usize = 64;
 
 /// The sums of |x_k - y_k| for a panel of columns y, in the precision of the rows.

@@ -1,4 +1,4 @@
-//! Distances that the user computed: one pass over the rows of the matrix.
+//! Precomputed distances: one pass over the rows of the matrix.
 
 mod influence;
 
@@ -10,13 +10,13 @@ use crate::kernels::between_classes::BetweenClasses;
 use crate::kernels::{ClassDistances, ClassGeometry, RowFold, Wanted};
 use crate::progress::Progress;
 
-/// Rows of one step.
+/// Rows per step.
 const BLOCK_ROWS: usize = 64;
 
-/// Numbers that one step may hold.
+/// The maximum size of the sums of one step.
 const BLOCK_SUMS: usize = 1 << 22;
 
-/// The matrix may miss symmetry and a zero diagonal by this many units of rounding of its largest entry.
+/// The tolerance for symmetry and the diagonal, in units in the last place of the largest entry.
 const TOLERANCE: f64 = 100.0;
 
 /// A line of NumPy that makes a matrix in a file symmetric.
@@ -75,7 +75,7 @@ impl<'a> Precomputed<'a> {
             })
             .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
         let tolerance = TOLERANCE * epsilon * largest;
-        // Tiles above the diagonal against their mirror images, so that both are read in runs.
+        // Tiles above the diagonal with their mirror images, so that both are read in runs.
         starts.par_iter().try_for_each_init(
             || (Vec::new(), Vec::new()),
             |(upper, lower), &start| {
@@ -151,7 +151,7 @@ impl<'a> Precomputed<'a> {
         Ok(ClassDistances { rows, geometry })
     }
 
-    /// The mean distance of a row to every class, itself left out.
+    /// The mean distance of a row to every class, excluding the row itself.
     fn class_means(&self, row: usize, distances: &[f64]) -> Vec<f64> {
         let class_weights = self.dataset.class_weights();
         let codes = self.dataset.labels().codes();

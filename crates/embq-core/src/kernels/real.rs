@@ -1,17 +1,18 @@
-//! float32 and float64 as the kernels use them.
+//! float32 and float64 as used by the kernels.
 
 use std::ops::{Add, AddAssign, Mul, Sub};
 
 use crate::data::Element;
 
-/// The arithmetic of the products inside a tile.
+/// The arithmetic of products within a tile.
 pub trait Real:
     Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + AddAssign + PartialOrd + Send + Sync
 {
-    /// A mean squared distance below this share of the terms that cancelled in it is computed again by differences.
+    /// A mean squared distance below this share of the terms that cancelled in it is recomputed from differences.
     ///
-    /// A product of vectors u and v errs by a few units in the last place of |u| |v|, so that what passes errs by a few
-    /// units over this share: for float32 below 1e-6, which leaves a silhouette 2e-6, and for float64 about 1e-11.
+    /// A product of vectors u and v has an error of a few units in the last place of |u| |v|, so a distance that passes
+    /// has a relative error of a few units over this share: for float32 less than 1e-6, which gives a silhouette an
+    /// error of 2e-6, and for float64 about 1e-11.
     const CANCELLATION: f64;
 
     /// The same for the distance of a single pair: the square root halves its error, and sums over pairs average it.
@@ -20,10 +21,10 @@ pub trait Real:
     /// The distance from 1 to the next number.
     const EPSILON: f64;
 
-    /// Squares below this are computed again too: products of their parts may underflow.
+    /// Squares below this are recomputed too: products of their parts may underflow.
     const UNDERFLOW: f64;
 
-    /// Products of vectors of which the squares are below this are finite.
+    /// Products of vectors whose squares are below this are finite.
     const CEILING: f64;
 
     /// |self|.

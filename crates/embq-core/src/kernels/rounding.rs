@@ -1,16 +1,16 @@
-//! What rounding can have done to a gradient, found on the way to it.
+//! Bounds the rounding error of a gradient while it is computed.
 
 use crate::data::Precision;
 use crate::kernels::Real;
 
-/// The error of a gradient that is promised, as a share of its largest entry.
+/// The guaranteed error of a gradient, relative to its largest entry.
 const BOUND: f64 = 1e-5;
 
-/// The largest number of a gradient, and what float32 products can have moved one of its numbers by.
+/// The largest entry of a gradient, and a bound on the error of its entries from float32 products.
 ///
-/// A sum of terms w (x - m) whose vectors are rounded to float32 and whose two parts are summed apart errs by units in the
-/// last place of the sum of |w| (|x| + |m|), however little is left of it: where classes lie so close to each other that
-/// everything cancels, that is more than the gradient itself.
+/// A sum of terms w (x - m) whose vectors are rounded to float32 and whose two parts are summed separately has an error
+/// of units in the last place of the sum of |w| (|x| + |m|), however much of it cancels. If classes are so close to
+/// each other that everything cancels, this is more than the gradient itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rounding {
     pub(crate) error: f64,
@@ -23,7 +23,7 @@ impl Rounding {
         Rounding { error: self.error.max(other.error), largest: self.largest.max(other.largest) }
     }
 
-    /// Whether products of this type cannot keep the promise. Those of float64 are as good as it gets.
+    /// Whether products of this type cannot meet the guarantee. Those of float64 are as good as it gets.
     pub(crate) fn is_too_much_for<T: Real>(self) -> bool {
         T::PRECISION == Precision::F32 && self.error > BOUND * self.largest
     }

@@ -1,15 +1,15 @@
-//! Manhattan distances dimension by dimension, without looking at pairs.
+//! Manhattan distances dimension by dimension, without computing pairs.
 //!
-//! With the values of a dimension in order, the absolute differences of a value to those of a class follow from sums over
-//! the rows of the class that came before it. With r the median of the class, W and S the sums over its rows of the
-//! weights w_j and of w_j (x_j - r), and W_<, S_< the same sums over the rows that came before,
+//! If the values of a dimension are sorted, the absolute differences of a value to those of a class follow from sums
+//! over the rows of the class that precede it. With r the median of the class, W and S the sums over its rows of the
+//! weights w_j and of w_j (x_j - r), and W_<, S_< the same sums over the preceding rows,
 //!
 //! ```text
 //! sum_j w_j |x - x_j|  =  (x - r) (2 W_< - W) + (S - 2 S_<)
 //! ```
 //!
-//! Around the median the terms together are at most three times the sum, so nothing of it cancels: the sums have float64
-//! accuracy whatever the type of the rows. All of it takes N K d operations and N d log N for sorting; pairs take N^2 d.
+//! Around the median, the terms add up to at most three times the sum, so it does not cancel: the sums have float64
+//! accuracy for any type of rows. This takes N K d operations and N d log N for sorting; pairs take N^2 d.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -23,31 +23,31 @@ use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, DistanceLoss, Nearest, Real, RowFold, Wanted};
 use crate::progress::Progress;
 
-/// Classes whose sums of a row lie side by side.
+/// Classes whose sums of a row are adjacent.
 const PANEL: usize = 16;
 
-/// Dimensions that are sorted at a time.
+/// Dimensions sorted at a time.
 const DIMENSIONS: usize = 16;
 
-/// Rows that are gathered, or handed to the fold, at a time.
+/// Rows gathered, or passed to the fold, at a time.
 const BLOCK_ROWS: usize = 8192;
 
-/// Numbers that the sums of rows to classes may take. With more classes, the dimensions are sorted again.
+/// The maximum size of the sums of rows to classes. With more classes, the dimensions are sorted again.
 const HELD: usize = 1 << 26;
 
-/// Dimensions whose sums are kept apart where there are too few panels to keep threads busy.
+/// Groups of dimensions summed separately if there are too few panels to keep threads busy.
 const STREAMS: usize = 4;
 
-/// What a pair, a sorted value and a value's meeting with a panel cost for each dimension, in nanoseconds of a core as
-/// measured; only their ratios matter.
+/// The measured cost per dimension of a pair, of sorting a value, and of a value in a panel, in nanoseconds of a core;
+/// only their ratios matter.
 const PAIR_COST: [f64; 2] = [0.044, 0.088];
 const SORT_COST: [f64; 2] = [30.0, 60.0];
 const SWEEP_COST: f64 = 10.0;
 
-/// How many rows ahead memory is asked for.
+/// The number of rows ahead for which memory is prefetched.
 const AHEAD: usize = 16;
 
-/// Sums of a row for the classes of a panel; whole cache lines.
+/// The sums of a row for the classes of a panel, in whole cache lines.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Sums([f64; PANEL]);
@@ -69,15 +69,15 @@ pub(crate) struct SortedDimensions<'a> {
 }
 
 impl<'a> SortedDimensions<'a> {
-    /// Whether sorting dimensions is expected to take less time than going through pairs.
+    /// Whether sorting dimensions is expected to take less time than computing pairs.
     pub(crate) fn pays(dataset: &Dataset, precision: Precision) -> bool {
         let cost = ManhattanCost::of(dataset, precision);
-        // Rows are numbered in 32 bits here.
+        // Rows are numbered with 32 bits here.
         cost.sorting < cost.pairs && u32::try_from(dataset.len()).is_ok()
     }
 
     /// # Errors
-    /// Values that have no distance, and what reading rows reports.
+    /// Values that have no distance, and errors from reading rows.
     pub(crate) fn new(dataset: &'a Dataset<'a>, precision: Precision, progress: &'a dyn Progress) -> Result<Self> {
         dataset.check_values_in(precision)?;
         Ok(SortedDimensions { dataset, precision, progress })
@@ -90,7 +90,7 @@ impl<'a> SortedDimensions<'a> {
         }
     }
 
-    /// The influence of every row by pairs: what a row gives to others depends on all of them.
+    /// The influence of every row, by pairs: the influence of a row on others depends on all of them.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
         let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
@@ -99,7 +99,7 @@ impl<'a> SortedDimensions<'a> {
         }
     }
 
-    /// The same on the means over single classes.
+    /// The influence on the means over single classes.
     pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
@@ -154,7 +154,7 @@ impl<'a> SortedDimensions<'a> {
     fn means(&self, row: usize, first: usize, Sums(sums): &Sums) -> [f64; PANEL] {
         let mut means = [0.0; PANEL];
         for ((mean, sum), weight) in means.iter_mut().zip(sums).zip(&self.dataset.class_weights()[first..]) {
-            // What rounding leaves of 0 may be negative.
+            // Rounding may turn 0 into a negative number.
             *mean = (sum / weight).max(0.0);
         }
         let own = self.dataset.labels().codes()[row] as usize;
@@ -165,7 +165,7 @@ impl<'a> SortedDimensions<'a> {
         means
     }
 
-    /// For each panel the sums of the distances of every row to its classes, which start with the ones given.
+    /// For each panel, the sums of the distances of every row to its classes, which start with the given ones.
     fn sums<T: Real + radsort::Key>(&self, panels: &[usize]) -> Result<Vec<Vec<Sums>>> {
         let (n, d) = (self.dataset.len(), self.dataset.dimensions());
         let streams = streams(n, panels.len());
@@ -212,7 +212,7 @@ impl<'a> SortedDimensions<'a> {
         Ok(dimensions)
     }
 
-    /// Brings the values of a dimension into order and finds the median and the total of each class.
+    /// Sorts the values of a dimension and finds the median and the total of each class.
     fn sort<T: Real + radsort::Key>(&self, dimension: &mut Dimension<T>) {
         let Dimension { sorted, medians, totals } = dimension;
         radsort::sort_by_key(sorted, |&(value, _)| value);
@@ -234,8 +234,8 @@ impl<'a> SortedDimensions<'a> {
     }
 }
 
-/// What mean Manhattan distances to classes are expected to cost by either route, in seconds of a core. A function of
-/// the sizes alone.
+/// The expected cost of mean Manhattan distances to classes by either route, in seconds of a core. Depends only on the
+/// sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ManhattanCost {
     /// By sorted dimensions.
@@ -245,7 +245,7 @@ pub struct ManhattanCost {
 }
 
 impl ManhattanCost {
-    /// The costs for a data set whose distances are computed from numbers of a precision.
+    /// The costs for a data set whose distances are computed in a given precision.
     pub fn of(dataset: &Dataset, precision: Precision) -> Self {
         let (rows, scored) = (dataset.len() as f64, dataset.scored());
         let pairs = if scored.is_subsample() { scored.len() as f64 * rows } else { rows * rows / 2.0 };
@@ -258,17 +258,17 @@ impl ManhattanCost {
     }
 }
 
-/// How many panels have their sums held at once.
+/// The number of panels whose sums are in memory at once.
 fn panels_at_once(rows: usize) -> usize {
     (HELD / (rows * PANEL)).max(1)
 }
 
-/// How many sums each panel has. Not a function of the threads.
+/// The number of sums per panel. Does not depend on the number of threads.
 fn streams(rows: usize, panels: usize) -> usize {
     (STREAMS / panels).min(HELD / (rows * PANEL * panels)).max(1)
 }
 
-/// Goes through a dimension in order and adds to the sums of every row what it is away from the classes of a panel.
+/// Goes through a dimension in order and adds the distances to the classes of a panel to the sums of every row.
 struct Sweep<'t, 'a, T> {
     kernel: &'t SortedDimensions<'a>,
     dimension: &'t Dimension<T>,
@@ -287,7 +287,7 @@ impl<T: Real> Vectorized for Sweep<'_, '_, T> {
         let class_weights = kernel.dataset.class_weights();
         let weights = kernel.dataset.weights();
         let count = PANEL.min(class_weights.len() - first);
-        // r, 2 W_< - W and S - 2 S_<, which stay in registers: no lane is ever indexed.
+        // r, 2 W_< - W and S - 2 S_<, which stay in registers because no lane is ever indexed.
         let (mut medians, mut slopes, mut offsets) = ([0.0; PANEL], [0.0; PANEL], [0.0; PANEL]);
         for lane in 0..count {
             medians[lane] = dimension.medians[first + lane];
@@ -314,23 +314,23 @@ impl<T: Real> Vectorized for Sweep<'_, '_, T> {
     }
 }
 
-/// Asks for the memory of sums that are soon added to: their order is that of values, in which no processor sees a pattern.
+/// Prefetches sums that are updated soon: their order is that of values, in which processors find no pattern.
 #[inline(always)]
 #[allow(unsafe_code)]
 fn prefetch(Sums(sums): &Sums) {
     #[cfg(target_arch = "x86_64")]
     for line in sums.chunks(8) {
-        // SAFETY: a hint that reads nothing, for a valid address.
+        // SAFETY: a prefetch hint that does not access memory, for a valid address.
         unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = sums;
 }
 
-/// Mean distances between classes, a panel at a time.
+/// Mean distances between classes, one panel at a time.
 struct Between<'a> {
     dataset: &'a Dataset<'a>,
-    /// The scored rows class by class, and where the classes start and the last ends.
+    /// The scored rows by class, and the start of each class and the end of the last.
     order: Vec<usize>,
     starts: Vec<usize>,
     nearest: Vec<Option<Nearest>>,
@@ -346,7 +346,7 @@ impl<'a> Between<'a> {
         Between { dataset, order, starts, nearest: vec![None; classes], matrix }
     }
 
-    /// Adds the classes of a panel, whose mean distances from a row `means` tells.
+    /// Adds the classes of a panel; `means` returns their mean distances from a row.
     fn add(&mut self, first: usize, last: usize, means: impl Fn(usize) -> [f64; PANEL] + Sync) {
         let Between { dataset, order, starts, nearest, matrix } = self;
         let of_class = |class: usize| {
@@ -372,7 +372,7 @@ impl<'a> Between<'a> {
 
     fn finish(self) -> (Vec<Option<Nearest>>, Option<Array2<f64>>) {
         let matrix = self.matrix.map(|mut matrix| {
-            // Where all rows are scored both directions are one number, up to its rounding.
+            // If all rows are scored, both directions are the same number up to rounding.
             if !self.dataset.scored().is_subsample() {
                 for class in 0..matrix.nrows() {
                     for other in 0..class {
@@ -419,7 +419,7 @@ mod tests {
 
     fn values() -> Array2<f64> {
         Array2::from_shape_fn((ROWS, DIMENSIONS), |(row, k)| match (row, k) {
-            // Far from the rest, a dimension without an order, and one far from the origin.
+            // Far from the rest, a constant dimension, and one far from the origin.
             (7, 3) => -1e12,
             (_, 4) => 0.25,
             (_, 5) => 1e9 + (row % 5) as f64,
@@ -427,7 +427,7 @@ mod tests {
         })
     }
 
-    /// Two panels of classes; the last class has one row, and all rows of class 3 are one.
+    /// Two panels of classes; the last class has one row, and all rows of class 3 are equal.
     fn dataset(options: &DatasetOptions) -> Dataset<'static> {
         let mut column = LabelColumnBuilder::new(LabelType::Integer);
         (0..ROWS).for_each(|row| column.push_integer(if row == 11 { 99 } else { (row % 20) as i128 }));
@@ -438,7 +438,7 @@ mod tests {
         Dataset::join(embeddings, &column.finish(Origin::new("labels")), Distance::Manhattan, options).unwrap()
     }
 
-    /// The mean distances of a row by differences.
+    /// The mean distances of a row from differences.
     fn expected(dataset: &Dataset, row: usize) -> Vec<f64> {
         let mut buffers = (Vec::new(), Vec::new());
         let codes = dataset.labels().codes();

@@ -1,14 +1,14 @@
-//! Buffers that are kept from one parallel task to the next.
+//! Buffers that are reused between parallel tasks.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Buffers for as many tasks as run at once. Made anew for each piece of a parallel loop they would be cleared, and their
-/// pages asked of the system, again and again.
+/// Buffers for as many tasks as run at once. If they were created for each piece of a parallel loop, they would be
+/// cleared, and their pages requested from the system, again and again.
 #[derive(Default)]
 pub(crate) struct Workspaces<W>(Mutex<Vec<W>>);
 
 impl<W: Default> Workspaces<W> {
-    /// Runs a task with buffers in whatever state the task before left them. No lock is held meanwhile.
+    /// Runs a task with buffers in the state that the previous task left. No lock is held during the task.
     pub(crate) fn with<R>(&self, task: impl FnOnce(&mut W) -> R) -> R {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut workspace = kept.unwrap_or_default();

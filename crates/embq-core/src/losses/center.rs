@@ -9,17 +9,18 @@ use crate::losses::{LossAndGradient, dataset};
 
 /// 1/2 mean over rows of |x_i - mu_{y_i}|^2.
 ///
-/// The means move with their rows, and that leaves the gradient at (x_i - mu_{y_i}) / N: what a row does to its mean
-/// changes nothing to first order, because the distances from a mean sum to zero.
+/// The means move with their rows, but the gradient is still (x_i - mu_{y_i}) / N: the effect of a row on its mean
+/// changes nothing to first order, because the differences from a mean sum to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CenterLoss;
 
 impl CenterLoss {
     /// The loss and its gradient with respect to the embeddings (N x d). `labels` are any N numbers, equal for rows of
-    /// one class.
+    /// the same class.
     ///
     /// # Errors
-    /// Another number of labels than rows, fewer than 2 or more than N - 1 classes, values that are not finite.
+    /// A number of labels other than the number of rows, fewer than 2 or more than N - 1 classes, values that are not
+    /// finite.
     pub fn loss_and_gradient<T: Element>(
         &self,
         embeddings: ArrayView2<'_, T>,
@@ -28,16 +29,16 @@ impl CenterLoss {
         self.of_dataset(&dataset(embeddings, labels, Distance::SqEuclidean)?)
     }
 
-    /// As [`CenterLoss::loss_and_gradient`], of a data set whose rows can be read in any order.
+    /// Like [`CenterLoss::loss_and_gradient`], for a data set whose rows can be read in any order.
     ///
     /// # Errors
-    /// As [`CenterLoss::loss_and_gradient`], and what reading rows reports.
+    /// Those of [`CenterLoss::loss_and_gradient`], and errors from reading rows.
     pub fn of_dataset<T: Element>(&self, dataset: &Dataset) -> Result<LossAndGradient<T>> {
         dataset.check_values_for::<T>(Distance::SqEuclidean)?;
         let (n, d) = (dataset.len(), dataset.dimensions());
         let (codes, counts) = (dataset.labels().codes(), dataset.labels().counts());
         let mut buffer = Vec::new();
-        // Around the first row of each class, so that what a class has in common does not cancel.
+        // Relative to the first row of each class, so that what a class has in common does not cancel.
         let mut firsts = vec![None; counts.len()];
         let mut means = Array2::<f64>::zeros((counts.len(), d));
         for (row, &class) in codes.iter().enumerate() {

@@ -8,21 +8,21 @@ use crate::error::{Error, Result};
 use crate::kernels::{Packed, blocks_at_once, for_each_block, multiply, multiply_packed, transposed_multiply};
 use crate::losses::{LossAndGradient, widened};
 
-/// Rows of one product.
+/// Rows per product.
 const BLOCK_ROWS: usize = 256;
 
 /// The mean over rows of -log softmax(logits)\[y_i\].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrossEntropy;
 
-/// What a linear head adds to a loss: logits = x W^T + b.
+/// The loss of a linear head, logits = x W^T + b, with its gradients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadGradients<T> {
     /// The loss, and its gradient with respect to the embeddings (N x d).
     pub embeddings: LossAndGradient<T>,
-    /// With respect to the head's weights (K x d).
+    /// The gradient with respect to the head's weights (K x d).
     pub weights: Array2<T>,
-    /// With respect to the head's bias (K).
+    /// The gradient with respect to the head's bias (K).
     pub bias: Array1<T>,
 }
 
@@ -30,7 +30,7 @@ impl CrossEntropy {
     /// The loss and its gradient with respect to the logits (N x K). `labels` are columns of the logits.
     ///
     /// # Errors
-    /// Another number of labels than rows, a label that is no column, values that are not finite.
+    /// A number of labels other than the number of rows, a label that is not a column, values that are not finite.
     pub fn loss_and_gradient<T: Element>(
         &self,
         logits: ArrayView2<'_, T>,
@@ -46,11 +46,11 @@ impl CrossEntropy {
         Ok(LossAndGradient { loss: share * losses.iter().sum::<f64>(), gradient })
     }
 
-    /// The loss behind a linear head, and its gradients. `weights` is K x d, `bias` has K numbers, `labels` are rows of
-    /// the head.
+    /// The loss of a linear head, and its gradients. `weights` is K x d, `bias` has K numbers, `labels` are rows of the
+    /// head.
     ///
     /// # Errors
-    /// As [`CrossEntropy::loss_and_gradient`], and shapes that do not fit.
+    /// Those of [`CrossEntropy::loss_and_gradient`], and shapes that do not match.
     pub fn with_head<T: Element>(
         &self,
         embeddings: ArrayView2<'_, T>,
@@ -62,7 +62,7 @@ impl CrossEntropy {
         Ok(HeadGradients { embeddings, weights: weights.mapv(T::from_f64), bias: bias.mapv(T::from_f64) })
     }
 
-    /// Loss, gradient and those of the head's weights and bias, of a head in another type than the embeddings.
+    /// Loss and gradients of a head in another type than the embeddings.
     pub(crate) fn behind<T: Element, H: Element>(
         &self,
         embeddings: ArrayView2<'_, T>,
@@ -76,7 +76,7 @@ impl CrossEntropy {
             return shape(weights.shape(), "weights of classes x dimensions");
         }
         if bias.len() != weights.nrows() {
-            return shape(bias.shape(), "a bias of one number a class");
+            return shape(bias.shape(), "a bias of one number per class");
         }
         let (n, d, k) = (embeddings.nrows(), embeddings.ncols(), weights.nrows());
         check_labels(labels, n, k)?;
@@ -135,13 +135,13 @@ fn check_labels(labels: &[usize], rows: usize, columns: usize) -> Result<()> {
     }
     match labels.iter().find(|&&label| label >= columns) {
         Some(label) => {
-            Err(Error::setting(format!("label {label} is no column of {columns} logits"), "a label is 0..K-1"))
+            Err(Error::setting(format!("label {label} is not a column of {columns} logits"), "labels are 0..K-1"))
         }
         None => Ok(()),
     }
 }
 
-/// An error about a row of a block as one about a row of the whole.
+/// Changes the row of an error from its number in a block to that in the whole.
 fn in_row(error: Error, first: usize) -> Error {
     match error {
         Error::NonFinite { name, value, row, column, rows } => {

@@ -1,5 +1,5 @@
-//! The hybrid objective: a weighted sum of losses, as cross-entropy + silhouette + supervised contrastive in "Silhouette
-//! Loss" (arXiv:2604.08573).
+//! The hybrid objective: a weighted sum of losses, such as cross-entropy + silhouette + supervised contrastive in
+//! "Silhouette Loss" (arXiv:2604.08573).
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 use rayon::prelude::*;
@@ -10,22 +10,22 @@ use crate::kernels::{LANES, Real, Vectorized, lane_sum, vectorized};
 use crate::losses::{CenterLoss, CrossEntropy, LossAndGradient, SoftSilhouette, SupervisedContrastive};
 use crate::progress::Progress;
 
-/// One loss of the sum, with what it needs to know.
+/// One loss of the sum, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part {
     Silhouette(SoftSilhouette),
     SupervisedContrastive(SupervisedContrastive),
-    /// Needs a [`Classifier`].
+    /// Requires a [`Classifier`].
     CrossEntropy,
     Center,
 }
 
-/// What turns rows into logits; its columns are classes.
+/// The classifier that turns rows into logits; its columns are classes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Classifier {
     /// logits = x W^T + b, with W of K x d.
     Head { weights: Array2<f64>, bias: Array1<f64> },
-    /// The logits themselves (N x K), from a classifier that is not known: no gradient goes through it to the rows.
+    /// The logits themselves (N x K), from an unknown classifier: no gradient goes through it to the rows.
     Logits(Array2<f64>),
 }
 
@@ -62,18 +62,18 @@ pub struct Hybrid {
 pub struct HybridStep<T> {
     /// The sum, and its gradient with respect to the embeddings (N x d).
     pub embeddings: LossAndGradient<T>,
-    /// For each part its loss and the Euclidean norm of its gradient, both before the weight.
+    /// The loss of each part and the Euclidean norm of its gradient, both unweighted.
     pub parts: Vec<(f64, f64)>,
-    /// With respect to the classifier, where a part has one.
+    /// The gradient with respect to the classifier, if a part uses one.
     pub classifier: Option<ClassifierGradient>,
 }
 
 impl Hybrid {
-    /// The sum and its gradients, of a data set whose rows can be read in any order. `columns` names each row's column
-    /// of the classifier; both are needed for cross-entropy alone.
+    /// The sum and its gradients, for a data set whose rows can be read in any order. `columns` gives the classifier's
+    /// column for each row; only cross-entropy needs it and the classifier.
     ///
     /// # Errors
-    /// What the losses report; cross-entropy without a classifier.
+    /// Errors of the losses; cross-entropy without a classifier.
     pub fn of_dataset<T: Real>(
         &self,
         dataset: &Dataset,
@@ -161,11 +161,11 @@ fn cross_entropy<T: Real>(
     }
 }
 
-/// The squares of a gradient, row by row.
+/// The squared gradient, row by row.
 pub(crate) struct GradientSquares {
-    /// The largest number, without its sign.
+    /// The largest absolute value.
     pub(crate) largest: f64,
-    /// What numbers are multiplied by before they are squared, so that no square vanishes or overflows.
+    /// The factor applied before squaring, so that no square underflows or overflows.
     scale: f64,
     rows: Vec<f64>,
 }
@@ -188,13 +188,13 @@ impl GradientSquares {
         rows.map(|row| self.rows[row]).sum::<f64>().sqrt() / self.scale
     }
 
-    /// The Euclidean norm of all numbers.
+    /// The Euclidean norm of the whole gradient.
     pub(crate) fn norm(&self) -> f64 {
         self.norm_of(0..self.rows.len())
     }
 }
 
-/// The largest number of a row, without its sign, and the sum of the squares of its scaled numbers.
+/// The largest absolute value of a row, and the sum of the squares of its scaled numbers.
 struct Measure<'a, T> {
     row: ArrayView1<'a, T>,
     scale: f64,
@@ -225,7 +225,7 @@ impl<T: Real> Vectorized for Measure<'_, T> {
     }
 }
 
-/// Raises each lane to a value, without its sign, that is larger.
+/// Raises each lane to an absolute value if that is larger.
 #[inline(always)]
 fn raise<T: Real>(largest: &mut [f64; LANES], values: &[T]) {
     for (largest, value) in largest.iter_mut().zip(values) {

@@ -1,8 +1,8 @@
-//! Losses for training, and their exact gradients with respect to the embeddings: one file a loss.
+//! Losses for training, and their exact gradients with respect to the embeddings: one file per loss.
 //!
-//! Matrices of float64 are computed with in float64. For float32 the products are float32 and all sums float64, which
-//! leaves gradients within 1e-5 of their largest number. Results have the same bits on any number of threads. The
-//! derivations are in `docs/gradients.md`.
+//! float64 matrices are computed in float64. For float32, products are float32 and all sums float64, which keeps
+//! gradients within 1e-5 of their largest entry. Results have the same bits for any number of threads. The derivations
+//! are in `docs/gradients.md`.
 
 mod center;
 mod cross_entropy;
@@ -28,14 +28,14 @@ pub use supervised_contrastive::SupervisedContrastive;
 #[derive(Clone, Debug, PartialEq)]
 pub struct LossAndGradient<T> {
     pub loss: f64,
-    /// The derivative of the loss by every number of the embeddings, in their shape.
+    /// The derivative of the loss with respect to every number of the embeddings, in their shape.
     pub gradient: Array2<T>,
 }
 
 /// Embeddings and labels of a training step as a data set.
 ///
 /// # Errors
-/// Another number of labels than rows, no columns, fewer than 2 or more than N - 1 classes.
+/// A number of labels other than the number of rows, no columns, fewer than 2 or more than N - 1 classes.
 fn dataset<'e, T: Element>(embeddings: ArrayView2<'e, T>, labels: &[usize], distance: Distance) -> Result<Dataset<'e>> {
     let labels = LabelColumn::from_labels(labels);
     let dataset = Dataset::join(EmbeddingRows::from(embeddings), &labels, distance, &DatasetOptions::default())?;
@@ -43,7 +43,7 @@ fn dataset<'e, T: Element>(embeddings: ArrayView2<'e, T>, labels: &[usize], dist
     Ok(dataset)
 }
 
-/// A matrix in float64, row after row.
+/// A matrix in float64, in row order.
 ///
 /// # Errors
 /// NaN or infinite values, no columns.
@@ -62,19 +62,22 @@ fn widened<T: Element>(matrix: ArrayView2<'_, T>, name: &str) -> Result<Vec<f64>
     Ok(values)
 }
 
-/// The temperature, if it is one.
+/// Returns the temperature if it is valid.
 fn checked_temperature(temperature: f64) -> Result<f64> {
     if temperature > 0.0 && temperature.is_finite() {
         return Ok(temperature);
     }
-    Err(Error::setting(format!("the temperature {temperature} is not a positive number"), "name one such as 0.1"))
+    Err(Error::setting(
+        format!("the temperature {temperature} is not a positive number"),
+        "use a positive number, such as 0.1",
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Rows of four classes, one of which is a single row, with a pair of rows that coincide.
+    /// Rows of four classes, one of which has a single row, with one pair of equal rows.
     pub(super) fn set(n: usize, d: usize) -> (Array2<f64>, Vec<usize>) {
         let labels: Vec<usize> = (0..n).map(|row| if row == 5 { 9 } else { [2, 4, 7][row * row % 3] }).collect();
         let mut rows = Array2::from_shape_fn((n, d), |(i, j)| {
@@ -90,7 +93,7 @@ mod tests {
         values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()))
     }
 
-    /// Asserts that a gradient is that of central differences, by the fourth-order formula.
+    /// Asserts that a gradient matches fourth-order central differences.
     #[track_caller]
     pub(super) fn assert_gradient_with(
         point: &Array2<f64>,

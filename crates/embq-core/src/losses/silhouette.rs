@@ -32,7 +32,7 @@ use crate::progress::{NoProgress, Progress};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftSilhouette {
-    /// tau, in units of the distance; positive.
+    /// tau, in units of the distance; must be positive.
     pub temperature: f64,
     /// Cosine, squared Euclidean or Euclidean.
     pub distance: Distance,
@@ -41,7 +41,7 @@ pub struct SoftSilhouette {
 }
 
 impl SoftSilhouette {
-    /// The loss by cosine distance, with the weighted soft minimum and the log-sum-exp as maximum.
+    /// The loss for cosine distance, with the weighted soft minimum and log-sum-exp as the maximum.
     pub fn new(temperature: f64) -> Self {
         SoftSilhouette {
             temperature,
@@ -51,10 +51,10 @@ impl SoftSilhouette {
         }
     }
 
-    /// The loss: between 0 and 2. `labels` are any N numbers, equal for rows of one class.
+    /// The loss: between 0 and 2. `labels` are any N numbers, equal for rows of the same class.
     ///
     /// # Errors
-    /// As [`SoftSilhouette::loss_and_gradient`], but that every distance has a loss.
+    /// Those of [`SoftSilhouette::loss_and_gradient`], except that every distance has a loss.
     pub fn loss<T: Real>(&self, embeddings: ArrayView2<'_, T>, labels: &[usize]) -> Result<f64> {
         let dataset = dataset(embeddings, labels, self.distance)?;
         let fold = RowScoreFold {
@@ -69,12 +69,12 @@ impl SoftSilhouette {
         Ok(1.0 - weighted_mean(scores.iter().map(|score| (score.soft_silhouette, 1.0))).unwrap_or(0.0))
     }
 
-    /// The loss and its gradient with respect to the embeddings (N x d) as they are given: for cosine, through the
-    /// normalisation. `labels` are any N numbers, equal for rows of one class.
+    /// The loss and its gradient with respect to the embeddings (N x d) as given: for cosine, through the
+    /// normalisation. `labels` are any N numbers, equal for rows of the same class.
     ///
     /// # Errors
-    /// Another number of labels than rows, fewer than 2 or more than N - 1 classes, values that are not finite, a zero
-    /// vector under cosine, a temperature that is not positive, a distance that has no gradient here.
+    /// A number of labels other than the number of rows, fewer than 2 or more than N - 1 classes, values that are not
+    /// finite, a zero vector under cosine, a temperature that is not positive, a distance without a gradient.
     pub fn loss_and_gradient<T: Real>(
         &self,
         embeddings: ArrayView2<'_, T>,
@@ -83,18 +83,18 @@ impl SoftSilhouette {
         self.of_dataset(&dataset(embeddings, labels, self.distance)?, &NoProgress)
     }
 
-    /// The negative score of a row of class `own` with these mean distances to all classes, of which there are `counts`
-    /// rows; `slopes` takes its derivatives by them.
+    /// The negative score of a row of class `own` with these mean distances to all classes, which have `counts` rows;
+    /// its derivatives with respect to them are written to `slopes`.
     #[inline(always)]
     pub(crate) fn differentiate_row(&self, counts: &[usize], own: usize, distances: &[f64], slopes: &mut [f64]) -> f64 {
         Anchors { loss: self, precision: Precision::F64, counts }.differentiate(own, distances, slopes)
     }
 
-    /// As [`SoftSilhouette::loss_and_gradient`], of a data set made for the distance of this loss. Where every row is
-    /// alone in its class the loss is 1 and its gradient 0.
+    /// Like [`SoftSilhouette::loss_and_gradient`], for a data set made for the distance of this loss. If every row is
+    /// alone in its class, the loss is 1 and its gradient 0.
     ///
     /// # Errors
-    /// As [`SoftSilhouette::loss_and_gradient`], and what reading rows reports.
+    /// Those of [`SoftSilhouette::loss_and_gradient`], and errors from reading rows.
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
         let distance = dataset.distance();
         if self.distance != distance {
@@ -111,9 +111,9 @@ impl SoftSilhouette {
 /// -s_i of every row whose class has others.
 struct Anchors<'a> {
     loss: &'a SoftSilhouette,
-    /// That of the products, and of the exponentials.
+    /// The precision of the products, and of the exponentials.
     precision: Precision,
-    /// Rows of each class.
+    /// The number of rows of each class.
     counts: &'a [usize],
 }
 
@@ -131,7 +131,7 @@ impl DistanceLoss for Anchors<'_> {
         let smallest = nearest.map_or(f64::INFINITY, |(_, distance)| distance);
         let is_soft = matches!(soft_minimum, SoftMinimum::Weighted | SoftMinimum::Lse);
         if is_soft {
-            // The own class may be nearer than all others; it is taken out of the sums below.
+            // The own class may be nearer than all others; it is excluded from the sums below.
             for (slope, distance) in slopes.iter_mut().zip(distances) {
                 let excess = distance - smallest;
                 *slope = if excess > 0.0 { -excess * rate } else { 0.0 };
@@ -139,7 +139,7 @@ impl DistanceLoss for Anchors<'_> {
             if self.precision == Precision::F32 && kind == SmoothMaximum::Lse {
                 rough_exponentials(slopes);
             } else {
-                // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
+                // With a hard maximum, even weights of 1e-50 can matter if a and the nearest distance are 0.
                 slopes.iter_mut().for_each(|slope| *slope = exp_and_exp_m1(*slope).0);
             }
             slopes[own] = 0.0;
@@ -152,7 +152,7 @@ impl DistanceLoss for Anchors<'_> {
                 smallest + weighted / total
             }
             SoftMinimum::Lse => {
-                // Of exp - 1, because where tau is large nothing of it is left in the exponentials.
+                // Sums of exp - 1, because for large tau the exponentials themselves lose all digits.
                 let mut competitors = Competitors::NONE;
                 competitors.absorb(distances, Some(own), tau, Exponentials::WithDeficits);
                 competitors.soft_minimum(soft_minimum, tau)
@@ -170,7 +170,7 @@ impl DistanceLoss for Anchors<'_> {
             return 0.0;
         }
         let score = (b - a) / largest;
-        // How much of the maximum's derivative belongs to a.
+        // The share of the maximum's derivative that belongs to a.
         let share = match kind {
             SmoothMaximum::Lse => 1.0 / (1.0 + ((b - a) / tau).exp()),
             SmoothMaximum::Hard => f64::from(u8::from(a > b)),
@@ -244,7 +244,7 @@ mod tests {
             for loss in losses(temperature) {
                 let mut rows = rows.clone();
                 if loss.distance == Distance::Euclidean {
-                    // Where rows coincide the distance has a kink, which differences do not see.
+                    // Where rows coincide, the distance has a kink, which finite differences do not see.
                     rows[(3, 1)] += 0.3;
                 }
                 assert_gradient_with(&rows, &format!("{loss:?}"), step, |rows| {
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn moving_or_turning_all_rows_changes_nothing() {
         let (rows, labels) = set(40, 4);
-        // A gradient of something that does not change when all rows move sums to nothing.
+        // The gradient of a function that is invariant to translation sums to zero.
         for distance in [Distance::SqEuclidean, Distance::Euclidean] {
             let loss = SoftSilhouette { distance, ..SoftSilhouette::new(0.1) };
             let gradient = loss.loss_and_gradient(rows.view(), &labels).unwrap().gradient;

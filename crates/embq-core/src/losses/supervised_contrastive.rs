@@ -15,12 +15,12 @@ use crate::progress::{NoProgress, Progress};
 /// -1/|P(i)| sum over p in P(i) of log( exp(z_i.z_p / t) / sum over a != i of exp(z_i.z_a / t) )
 /// ```
 ///
-/// with z the rows scaled to length 1. Rows are compared tile by tile; no N x N matrix is held.
+/// where z are the rows scaled to length 1. Rows are compared tile by tile; no N x N matrix is stored.
 ///
-/// The positives need no pairs: the sum of their z_i.z_p is z_i.(S_c - z_i), with S_c the sum of the class.
+/// The positives need no pairs: the sum of their z_i.z_p is z_i.(S_c - z_i), where S_c is the sum of the class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SupervisedContrastive {
-    /// t; positive.
+    /// t; must be positive.
     pub temperature: f64,
 }
 
@@ -31,12 +31,12 @@ impl Default for SupervisedContrastive {
 }
 
 impl SupervisedContrastive {
-    /// The loss and its gradient with respect to the embeddings (N x d) as they are given. `labels` are any N numbers,
-    /// equal for rows of one class.
+    /// The loss and its gradient with respect to the embeddings (N x d) as given. `labels` are any N numbers, equal for
+    /// rows of the same class.
     ///
     /// # Errors
-    /// Another number of labels than rows, fewer than 2 or more than N - 1 classes, values that are not finite, a zero
-    /// vector, a temperature that is not positive.
+    /// A number of labels other than the number of rows, fewer than 2 or more than N - 1 classes, values that are not
+    /// finite, a zero vector, a temperature that is not positive.
     pub fn loss_and_gradient<T: Real>(
         &self,
         embeddings: ArrayView2<'_, T>,
@@ -45,11 +45,11 @@ impl SupervisedContrastive {
         self.of_dataset(&dataset(embeddings, labels, Distance::Cosine)?, &NoProgress)
     }
 
-    /// As [`SupervisedContrastive::loss_and_gradient`], of a data set whose rows can be read in any order. Where no row
-    /// has a positive the loss and its gradient are 0.
+    /// Like [`SupervisedContrastive::loss_and_gradient`], for a data set whose rows can be read in any order. If no row
+    /// has a positive, the loss and its gradient are 0.
     ///
     /// # Errors
-    /// As [`SupervisedContrastive::loss_and_gradient`], and what reading rows reports.
+    /// Those of [`SupervisedContrastive::loss_and_gradient`], and errors from reading rows.
     pub fn of_dataset<T: Real>(&self, dataset: &Dataset, progress: &dyn Progress) -> Result<LossAndGradient<T>> {
         let t = checked_temperature(self.temperature)?;
         if let Some((loss, gradient)) = ContrastivePairs::<T>::new(dataset, progress)?.loss_and_gradient(t)? {
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_loss_of_a_hand_worked_set() {
-        // Two rows of a class at right angles, and one opposite to the first, alone in its class.
+        // Two rows of a class at right angles, and one opposite the first, alone in its class.
         let rows = ndarray::array![[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]];
         let loss = SupervisedContrastive { temperature: 0.5 };
         let found = loss.loss_and_gradient(rows.view(), &[1, 1, 0]).unwrap().loss;

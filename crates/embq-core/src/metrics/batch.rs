@@ -38,23 +38,23 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("batch_without_positive", || of_batches(batches.without_positive))
 }
 
-/// The losses of all batches, summed up.
+/// The losses of all batches, summarised.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct BatchLoss {
-    /// Unweighted mean of the losses of the kept batches; `None` if none was kept.
+    /// The unweighted mean of the losses of the kept batches; `None` if none was kept.
     mean: Option<f64>,
     /// Their standard deviation (ddof 0).
     standard_deviation: Option<f64>,
-    /// Batches with at least two classes.
+    /// The number of batches with at least two classes.
     kept: usize,
-    /// Batches of one class, which have no loss.
+    /// The number of batches with one class, which have no loss.
     skipped: usize,
-    /// Share of the rows of kept batches that are alone of their class in their batch.
+    /// The share of the rows of kept batches that are alone of their class in their batch.
     without_positive: Option<f64>,
 }
 
-/// Shuffles the rows, cuts them into batches of `size` rows, of which the last may have fewer, and scores each as if it
-/// were all there is.
+/// Shuffles the rows, divides them into batches of `size` rows, the last of which may be smaller, and scores each as if
+/// it were the whole data set.
 fn batch_loss(work: &SharedWork<'_>, size: usize) -> Result<BatchLoss> {
     let fold = work.fold(&[])?;
     let (dataset, seed) = (work.dataset, work.measuring.seed);
@@ -85,7 +85,7 @@ fn batch_loss(work: &SharedWork<'_>, size: usize) -> Result<BatchLoss> {
     })
 }
 
-/// The loss of a batch; the fold knows the numbers of rows of no classes yet.
+/// The loss of a batch; the fold does not have the class counts yet.
 fn loss(batch: &Dataset, fold: RowScoreFold<'_>) -> Result<f64> {
     let fold = RowScoreFold { counts: batch.labels().counts(), ..fold };
     let kernel = ClassDistanceKernel::new(batch, batch.distance(), fold.precision, &NoProgress)?;

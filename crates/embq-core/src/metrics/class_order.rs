@@ -1,12 +1,12 @@
-//! An order of classes in which those that lie close together stand side by side.
+//! Orders classes so that close ones are adjacent.
 
 use kodama::{Method, linkage};
 use ndarray::Array2;
 
-/// The leaves of a hierarchical clustering with average linkage, from left to right. Where two clusters meet, the end of
-/// one that is nearer to the other is turned towards it.
+/// The leaves of a hierarchical clustering with average linkage, from left to right. When two clusters are merged,
+/// their nearer ends are turned towards each other.
 ///
-/// `distances` is symmetric, and its diagonal is not looked at; a distance that is not known counts as the largest.
+/// `distances` must be symmetric; its diagonal is ignored, and a missing distance counts as the largest.
 pub fn class_order(distances: &Array2<Option<f64>>) -> Vec<usize> {
     let classes = distances.nrows();
     let largest = distances.iter().flatten().copied().fold(0.0, f64::max);
@@ -42,7 +42,7 @@ pub fn class_order(distances: &Array2<Option<f64>>) -> Vec<usize> {
     clusters.pop().unwrap_or_default()
 }
 
-/// The first and the last of a cluster, which is never empty.
+/// The first and the last element of a cluster, which is never empty.
 fn ends(cluster: &[usize]) -> [usize; 2] {
     [cluster.first().copied().unwrap_or_default(), cluster.last().copied().unwrap_or_default()]
 }

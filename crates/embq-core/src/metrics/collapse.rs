@@ -9,7 +9,7 @@ use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::{NO_MEANS, coinciding, mean};
 
-/// Eigenvalues of the scatter between classes below this share of the largest are rounding.
+/// Eigenvalues of the scatter between classes below this share of the largest are rounding errors.
 const RANK_SHARE: f64 = 1e-10;
 
 const SAME_MEANS: &str = "all class means coincide";
@@ -53,7 +53,7 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("ncc_accuracy", || of_means(ncc_accuracy))
 }
 
-/// tr(pinv(S_B) S_W) / K, every class counting alike.
+/// tr(pinv(S_B) S_W) / K, with all classes weighted equally.
 fn nc1(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     let Some(directions) = whitening(&means.centred())? else {
         return Ok(Err(SAME_MEANS.to_owned()));
@@ -65,7 +65,8 @@ fn nc1(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     Ok(mean(by_class.into_iter().flatten()).map(|trace| trace / classes))
 }
 
-/// The eigenvectors of S_B = M^T M / K, each over the square root of its eigenvalue; `None` if all eigenvalues are 0.
+/// The eigenvectors of S_B = M^T M / K, each divided by the square root of its eigenvalue; `None` if all eigenvalues
+/// are 0.
 fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
     let (classes, d) = centred.dim();
     let count = classes as f64;
@@ -74,7 +75,7 @@ fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
         let least = values[0] * RANK_SHARE;
         values.iter().take(rank).take_while(|&&value| value > least && value > 0.0).count()
     };
-    // The same eigenvalues are those of M M^T / K; the smaller of the two is taken.
+    // M M^T / K has the same eigenvalues; the smaller of the two is used.
     let mut directions = if classes <= d {
         let eigen = Eigen::of(&(centred.dot(&centred.t()) / count), rank)?;
         let kept = kept(&eigen.values);
@@ -95,15 +96,15 @@ fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
     if directions.nrows() == 0 {
         return Ok(None);
     }
-    // Laid out row after row.
+    // In row order.
     directions = directions.as_standard_layout().into_owned();
     Ok(Some(directions))
 }
 
-/// |G / |G|_F - (I - 11^T / K) / sqrt(K - 1)|_F with G the Gram matrix of the centred class means.
+/// |G / |G|_F - (I - 11^T / K) / sqrt(K - 1)|_F, where G is the Gram matrix of the centred class means.
 ///
-/// As these sum to 0, the product of the two matrices has the trace tr(G) / (|G|_F sqrt(K - 1)), and both have length 1.
-/// |G|_F is also the length of M^T M; the smaller of the two is taken.
+/// The two matrices have norm 1, and because the means sum to 0, their inner product is tr(G) / (|G|_F sqrt(K - 1)).
+/// |G|_F is also the norm of M^T M; the smaller of the two is used.
 fn nc2(centred: &Array2<f64>) -> Measured {
     let (classes, d) = centred.dim();
     let gram = if classes <= d { centred.dot(&centred.t()) } else { centred.t().dot(centred) };
@@ -114,7 +115,7 @@ fn nc2(centred: &Array2<f64>) -> Measured {
     let trace: f64 = gram.diag().sum();
     let classes = classes as f64;
     if classes as usize <= d {
-        // By differences: near 0 the difference of 2 and twice the trace would lose half of the digits.
+        // From differences: near 0, subtracting twice the trace from 2 would lose half of the digits.
         let squares = gram.indexed_iter().map(|((row, column), value)| {
             let simplex = (f64::from(u8::from(row == column)) - 1.0 / classes) / (classes - 1.0).sqrt();
             (value / length - simplex).powi(2)
@@ -168,7 +169,7 @@ fn nc4(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     Ok(mean(rows))
 }
 
-/// The same with a row left out of the mean of its class. Rows alone in their class have no such mean and do not count.
+/// The same with each row left out of its class mean. Rows alone in their class have no such mean and do not count.
 fn ncc_accuracy(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     if means.collapsed() {
         return Ok(Err(SAME_MEANS.to_owned()));
@@ -177,7 +178,7 @@ fn ncc_accuracy(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measure
     let rows = work.nearest_means()?.iter().zip(labels.codes()).filter_map(|(row, &own)| {
         let count = labels.counts()[own as usize] as f64;
         let (distance, other) = (row.own?, row.other?);
-        // Without the row the mean is n / (n - 1) times as far from it.
+        // Without the row, the mean is n / (n - 1) times as far from it.
         let stretch = count / (count - 1.0);
         (count > 1.0).then(|| f64::from(u8::from((distance * stretch * stretch, own) <= other)))
     });

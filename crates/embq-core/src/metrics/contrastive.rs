@@ -1,4 +1,4 @@
-//! What contrastive training pulls at, on unit vectors: alignment, uniformity, and the supervised loss.
+//! The quantities that contrastive training optimises, on unit vectors: alignment, uniformity, and the supervised loss.
 
 use crate::error::Result;
 use crate::kernels::ClassMeans;
@@ -31,7 +31,7 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("supcon", || of_unit_vectors(work, &supcon))
 }
 
-/// A number of rows that all have a direction and do not all have the same.
+/// A statistic of rows that all have a direction, and not all the same one.
 fn of_unit_vectors(
     work: &SharedWork<'_>,
     number: &dyn Fn(&SharedWork<'_>, &ClassMeans<'_>) -> Result<Measured>,
@@ -46,8 +46,8 @@ fn of_unit_vectors(
     }
 }
 
-/// The mean over pairs of rows of one class of |z_i - z_j|^2 (Wang and Isola 2020). The pairs of a class of n rows and
-/// variance V have n^2 V in all.
+/// The mean over pairs of rows of one class of |z_i - z_j|^2 (Wang and Isola 2020). For a class of n rows with variance
+/// V, these sum to n^2 V.
 fn alignment(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     let counts = work.dataset.labels().counts().iter().map(|&count| count as f64);
     let pairs: f64 = counts.clone().map(|count| 0.5 * count * (count - 1.0)).sum();
@@ -63,8 +63,8 @@ fn uniformity(work: &SharedWork<'_>, _: &ClassMeans<'_>) -> Result<Measured> {
 
 /// The supervised contrastive loss (Khosla et al. 2020, L_out), over rows that have another of their class.
 ///
-/// With z_i.z_a = 1 - d^2 / 2 it is, for each, the logarithm of the sum of exp(-d^2 / 2t) over all others and the mean of
-/// d^2 / 2t over those of the class, which is (d^2 to the class mean + V) n / (n - 1).
+/// Because z_i.z_a = 1 - d^2 / 2, it is for each row the logarithm of the sum of exp(-d^2 / 2t) over all others plus
+/// the mean of d^2 / 2t over those of its class, which is (d^2 to the class mean + V) n / (n - 1) / 2t.
 fn supcon(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     let labels = work.dataset.labels();
     if labels.singletons() == labels.classes() {

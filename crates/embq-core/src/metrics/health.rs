@@ -1,5 +1,5 @@
-//! Whether the rows are sound as embeddings, whatever their labels: lengths, the angle between them, dimensions that say
-//! nothing, and rows that are there twice.
+//! Whether the rows are sound as embeddings, regardless of labels: their lengths, the angles between them, dimensions
+//! without information, and duplicate rows.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ const DEAD_SHARE: f64 = 1e-12;
 /// Rows within this cosine distance of each other are near duplicates.
 const NEAR: f64 = 1e-4;
 
-/// Rows of a block.
+/// Rows per block.
 const BLOCK_ROWS: usize = 1024;
 
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
@@ -78,17 +78,17 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     })
 }
 
-/// What one pass over the rows leaves.
+/// The result of one pass over the rows.
 #[derive(Debug, Default)]
 struct Pass {
     dimensions: usize,
     lengths: Vec<f64>,
     /// The sum of the rows that have a direction, each scaled to length 1.
     direction_sum: Vec<f64>,
-    /// Rows whose numbers are all the same.
+    /// The number of rows whose numbers are all equal.
     constant: usize,
     moments: Moments,
-    /// Of the numbers of each row, where duplicates are looked for.
+    /// Hashes of the numbers of each row, if duplicates are needed.
     hashes: Vec<u128>,
 }
 
@@ -149,10 +149,10 @@ impl Pass {
             pass.constant += usize::from(row.iter().all(|value| *value == row[0]));
             if hashes {
                 bytes.clear();
-                // A negative zero is the same number as a positive one.
+                // Negative zero equals positive zero.
                 row.iter().for_each(|value| (value.to_f64() + 0.0).write_little_endian(&mut bytes));
                 let hash = blake3::hash(&bytes);
-                // Half of the hash is enough: two of 10^9 different rows share it with a chance below 10^-20.
+                // Half of the hash is enough: among 10^9 different rows, two share it with a probability below 10^-20.
                 let half: [u8; 16] = std::array::from_fn(|place| hash.as_bytes()[place]);
                 pass.hashes.push(u128::from_le_bytes(half));
             }
@@ -169,7 +169,7 @@ impl Pass {
         self.hashes.extend(next.hashes);
     }
 
-    /// The sum of the unit vectors, where every row has a direction and there is a pair of them.
+    /// The sum of the unit vectors, if every row has a direction and there is at least one pair.
     fn directions(&self) -> std::result::Result<&[f64], String> {
         match self.lengths.len() {
             0 | 1 => Err("there is no pair of rows".to_owned()),
@@ -178,7 +178,7 @@ impl Pass {
         }
     }
 
-    /// (|sum of z|^2 - N) / (N (N - 1)): the products of all pairs, and those of each row with itself, are in the square.
+    /// (|sum of z|^2 - N) / (N (N - 1)): the square contains the products of all pairs, and of each row with itself.
     fn mean_cosine(&self) -> Measured {
         let rows = self.lengths.len() as f64;
         let square: f64 = self.directions()?.iter().map(|sum| sum * sum).sum();
@@ -194,8 +194,8 @@ impl Pass {
     }
 }
 
-/// Mean and sum of squared deviations of each dimension, less an origin: a dimension that is constant has deviations of
-/// exactly 0.
+/// Mean and sum of squared deviations of each dimension, relative to an origin, so that a constant dimension has
+/// deviations of exactly 0.
 #[derive(Debug, Default)]
 struct Moments {
     rows: f64,
@@ -242,7 +242,7 @@ impl Moments {
     }
 }
 
-/// |x|, of rows of any magnitude.
+/// |x|, for rows of any magnitude.
 fn length<T: Element>(row: &[T]) -> f64 {
     let square = lane_sum(row, |value| value.to_f64() * value.to_f64());
     if (1e-200..1e200).contains(&square) {
@@ -255,7 +255,8 @@ fn length<T: Element>(row: &[T]) -> f64 {
     largest * lane_sum(row, |value| (value.to_f64() / largest).powi(2)).sqrt()
 }
 
-/// The standard deviation (ddof 0), relative to the largest deviation so that squares neither overflow nor vanish.
+/// The standard deviation (ddof 0), computed relative to the largest deviation so that squares neither overflow nor
+/// underflow.
 fn standard_deviation(values: &[f64]) -> Measured {
     let centre = mean(values.iter().copied())?;
     let largest = values.iter().map(|value| (value - centre).abs()).fold(0.0, f64::max);
@@ -266,7 +267,8 @@ fn standard_deviation(values: &[f64]) -> Measured {
     Ok(variance.sqrt() * largest)
 }
 
-/// How many dimensions do not vary, or next to nothing beside the one that varies most; of sums of squared deviations.
+/// The number of dimensions that do not vary, or hardly vary compared to the one that varies most, from sums of squared
+/// deviations.
 fn dead_dimensions(squares: &[f64]) -> Measured {
     let largest = squares.iter().copied().fold(0.0, f64::max);
     if !largest.is_finite() {
@@ -275,7 +277,7 @@ fn dead_dimensions(squares: &[f64]) -> Measured {
     Ok(squares.iter().filter(|&&square| square == 0.0 || square < DEAD_SHARE * largest).count() as f64)
 }
 
-/// For each hash, in any order, 1 if there is another like it and 0 if not.
+/// For each hash, in any order, 1 if it occurs more than once and 0 if not.
 fn duplicates(hashes: &[u128]) -> Vec<f64> {
     let mut sorted = hashes.to_vec();
     sorted.sort_unstable();
@@ -283,7 +285,7 @@ fn duplicates(hashes: &[u128]) -> Vec<f64> {
     groups.flat_map(|group| std::iter::repeat_n(f64::from(u8::from(group.len() > 1)), group.len())).collect()
 }
 
-/// For each scored row 1 if another lies all but in its direction, and 0 if not.
+/// For each scored row, 1 if another has almost the same direction, and 0 if not.
 fn near_duplicates<T: Real>(work: &SharedWork<'_>) -> Result<Vec<f64>> {
     let dataset: &Dataset = work.dataset;
     let queries: Vec<usize> = dataset.scored().positions().collect();

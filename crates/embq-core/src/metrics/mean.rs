@@ -1,4 +1,4 @@
-//! Weighted means that do not drift with the number of terms.
+//! Weighted means that do not lose accuracy with the number of terms.
 
 /// A weighted sum with Neumaier's compensation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,13 +19,13 @@ impl WeightedMean {
         self.weight += weight;
     }
 
-    /// The mean; `None` of nothing.
+    /// The mean; `None` if there are no values.
     pub fn value(&self) -> Option<f64> {
         (self.weight > 0.0).then(|| (self.sum + self.compensation) / self.weight)
     }
 }
 
-/// The weighted mean of values; `None` of nothing.
+/// The weighted mean of values; `None` if there are none.
 pub fn weighted_mean(values: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
     let mut mean = WeightedMean::default();
     for (value, weight) in values {

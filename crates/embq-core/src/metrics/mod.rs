@@ -1,6 +1,6 @@
-//! The metrics: one file a metric or family, and the list of them all.
+//! The metrics: one file per metric or family, and the list of all of them.
 //!
-//! Each turns what a pass of the kernels left of the rows into numbers; none looks at embeddings itself.
+//! Metrics turn the results of kernel passes into numbers; none reads embeddings itself.
 
 mod batch;
 mod class_order;

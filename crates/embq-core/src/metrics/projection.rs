@@ -1,4 +1,5 @@
-//! Rows on the directions in which they vary most (principal components), and how the variance is spread.
+//! Projections of rows on the directions in which they vary most (principal components), and the distribution of the
+//! variance.
 
 use ndarray::Array2;
 
@@ -8,20 +9,21 @@ use crate::metrics::spectrum::{entropy, shares};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
     pub points: Vec<Point>,
-    /// The shares of the variance that the two directions hold.
+    /// The shares of the variance along the two directions.
     pub shares: [f64; 2],
 }
 
-/// A row on the two directions.
+/// A row's coordinates along the two directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Its number among the scored rows.
+    /// The index among the scored rows.
     pub row: usize,
     pub x: f64,
     pub y: f64,
 }
 
-/// Places of rows, less the mean of all, along directions of length 1 (one a row); 0 along one that there is not.
+/// Coordinates of rows, less the mean of all, along unit vectors (one per row of `directions`); 0 along a missing
+/// direction.
 pub fn places<'a>(rows: impl Iterator<Item = &'a [f64]>, mean: &[f64], directions: &Array2<f64>) -> Vec<[f64; 2]> {
     let along = |row: &[f64], direction: usize| match directions.rows().into_iter().nth(direction) {
         Some(direction) => {
@@ -35,14 +37,14 @@ pub fn places<'a>(rows: impl Iterator<Item = &'a [f64]>, mean: &[f64], direction
 /// The eigenvalues of the covariance of the rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spectrum {
-    /// Largest first; none is negative.
+    /// In descending order; none is negative.
     eigenvalues: Vec<f64>,
-    /// Rows that the covariance is of.
+    /// The number of rows that the covariance comes from.
     rows: usize,
 }
 
 impl Spectrum {
-    /// The spectrum of eigenvalues, largest first. What is below 0 is the rounding of 0.
+    /// The spectrum of eigenvalues in descending order. Negative values are 0 up to rounding.
     pub fn new(eigenvalues: Vec<f64>, rows: usize) -> Self {
         Spectrum { eigenvalues: eigenvalues.into_iter().map(|value| value.max(0.0)).collect(), rows }
     }
@@ -52,17 +54,17 @@ impl Spectrum {
         self.eigenvalues.len()
     }
 
-    /// The singular values of the centred rows, largest first.
+    /// The singular values of the centred rows, in descending order.
     pub fn singular_values(&self) -> Vec<f64> {
         self.eigenvalues.iter().map(|value| (value * self.rows as f64).sqrt()).collect()
     }
 
-    /// The share of the variance that each direction holds; all 0 where there is none.
+    /// The share of the variance along each direction; all 0 if there is none.
     pub fn shares(&self) -> Vec<f64> {
         if self.is_empty() { vec![0.0; self.dimensions()] } else { shares(&self.eigenvalues) }
     }
 
-    /// The share of the variance that the first directions hold together.
+    /// The cumulative shares of the variance along the first directions.
     pub fn cumulative_shares(&self) -> Vec<f64> {
         let mut held = 0.0;
         let add = |share: f64| {
@@ -72,7 +74,7 @@ impl Spectrum {
         self.shares().into_iter().map(add).collect()
     }
 
-    /// exp of the entropy of the shares; `None` where all rows coincide.
+    /// exp of the entropy of the shares; `None` if all rows coincide.
     pub fn effective_rank(&self) -> Option<f64> {
         (!self.is_empty()).then(|| entropy(&shares(&self.eigenvalues)).exp())
     }

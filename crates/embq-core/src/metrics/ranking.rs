@@ -1,4 +1,4 @@
-//! The neighbours of every row, and what they say of it.
+//! The neighbours of every row, and statistics of them.
 
 use rayon::prelude::*;
 
@@ -7,47 +7,47 @@ use crate::error::Result;
 use crate::kernels::{BoundedPairs, Neighbour, Real, sort_by_class};
 use crate::progress::Progress;
 
-/// Neighbours that hubness counts.
+/// The number of neighbours for hubness.
 pub(crate) const HUB_NEIGHBOURS: usize = 10;
 
-/// How far the search goes.
+/// The extent of the search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Search<'a> {
-    /// Numbers of neighbours that vote, ascending.
+    /// The numbers of neighbours that vote, ascending.
     pub ks: &'a [usize],
-    /// Whether as many neighbours are looked for as vote.
+    /// Whether to find as many neighbours as vote.
     pub to_k: bool,
-    /// Whether as many are looked for as are of the query's class.
+    /// Whether to find as many neighbours as there are rows of the query's class.
     pub to_r: bool,
-    /// Whether the neighbours that hubness counts are kept.
+    /// Whether to keep the neighbours for hubness.
     pub hubs: bool,
-    /// Whether the first of the query's class is found, however far away it is.
+    /// Whether to find the first row of the query's class, however far away.
     pub to_first_hit: bool,
 }
 
-/// Rows among which the neighbours of others are looked for.
+/// Rows among which neighbours are searched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gallery<'a> {
     pub rows: &'a Dataset<'a>,
-    /// For each query the row that it is itself, where such rows are left out.
+    /// For each query, the same row in the gallery, if such rows are excluded.
     pub own_rows: &'a [Option<usize>],
 }
 
-/// What became of every query.
+/// The results of all queries.
 pub(crate) struct Ranking {
     pub outcomes: Vec<Outcome>,
-    /// Rows that can be found by a query.
+    /// The number of rows that a query can find.
     pub others: usize,
-    /// Rows of the gallery.
+    /// The number of rows in the gallery.
     pub gallery: usize,
 }
 
-/// What the neighbours of one query say.
+/// The results of one query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
-    /// Rows of the query's class that can be found: R.
+    /// R, the number of rows of the query's class that can be found.
     pub relevant: usize,
-    /// The place of the first of them, from 0, as far as the list went.
+    /// The rank of the first of them, from 0, if it is in the list.
     pub first_hit: Option<usize>,
     /// For each k, whether the k nearest vote for the query's class.
     pub votes: Vec<bool>,
@@ -58,8 +58,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Of a query of which `relevant` rows of its class can be found: `classes` are those of its neighbours, nearest
-    /// first, and `own` is its own, if the gallery has it.
+    /// The result of a query for which `relevant` rows of its class can be found: `classes` are those of its
+    /// neighbours, nearest first, and `own` is its own class, if the gallery has it.
     fn new(own: Option<u32>, relevant: usize, classes: &[u32], ks: &[usize], nearest: Vec<u32>) -> Self {
         let is_hit = |class: &u32| Some(*class) == own;
         let (mut hits, mut precisions) = (0, 0.0);
@@ -79,7 +79,7 @@ impl Outcome {
     }
 }
 
-/// The class that occurs most; of several the one that occurs first.
+/// The most frequent class; the one that occurs first on a tie.
 fn majority(classes: &[u32]) -> Option<u32> {
     let mut counts: Vec<(u32, usize)> = Vec::new();
     for &class in classes {
@@ -92,10 +92,10 @@ fn majority(classes: &[u32]) -> Option<u32> {
     counts.into_iter().find(|&(_, count)| count == most).map(|(class, _)| class)
 }
 
-/// Looks for the neighbours of every row that is scored, in the gallery or among the other rows.
+/// Finds the neighbours of every scored row, in the gallery or among the other rows.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn rank<T: Real>(
     dataset: &Dataset,
     gallery: Option<Gallery<'_>>,
@@ -104,7 +104,7 @@ pub(crate) fn rank<T: Real>(
 ) -> Result<Ranking> {
     let Gallery { rows: searched, own_rows } = gallery.unwrap_or(Gallery { rows: dataset, own_rows: &[] });
     let labels = searched.labels();
-    // The gallery's class of each class of the queries.
+    // The gallery's class for each class of the queries.
     let class_of: Vec<Option<u32>> = match gallery {
         None => (0..labels.classes() as u32).map(Some).collect(),
         Some(_) => {
@@ -113,7 +113,7 @@ pub(crate) fn rank<T: Real>(
         }
     };
     let own = |query: usize| class_of[dataset.labels().codes()[query] as usize];
-    // Whether a row of this class is the query itself, which is not looked for.
+    // Whether a row of this class is the query itself, which is excluded.
     let is_own = |query: usize, class: u32| match gallery {
         None => true,
         Some(_) => own_rows.get(query).copied().flatten().is_some_and(|row| labels.codes()[row] == class),
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_list_is_judged_as_worked_out_by_hand() {
-        // Three relevant rows, at places 2 and 3 of the list and beyond it.
+        // Three relevant rows, at ranks 2 and 3 of the list and beyond it.
         let outcome = Outcome::new(Some(7), 3, &[1, 7, 7, 1, 1], &[1, 3, 5], vec![]);
         assert_eq!(outcome.first_hit, Some(1));
         assert_eq!(outcome.votes, [false, true, false]);

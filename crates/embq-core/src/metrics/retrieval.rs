@@ -1,4 +1,4 @@
-//! What a nearest-neighbour search finds: exact, the row itself left out, ties by row number.
+//! Metrics of nearest-neighbour search: exact, excluding the row itself, with ties in row order.
 
 use crate::error::Result;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
@@ -93,7 +93,7 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
 /// The metrics that leave out rows without another of their class.
 const FOUND: [&str; 6] = ["knn_accuracy", "precision_at_1", "r_precision", "map_at_r", "recall", "mrr"];
 
-/// How many queries each row of the gallery is among the nearest of.
+/// For each row of the gallery, the number of queries that have it among their nearest.
 fn occurrences(ranking: &Ranking) -> std::result::Result<Vec<usize>, String> {
     if ranking.others < HUB_NEIGHBOURS {
         return Err(format!("it counts {HUB_NEIGHBOURS} neighbours, and a row has {} others", ranking.others));

@@ -4,17 +4,17 @@ use crate::data::Dataset;
 use crate::metrics::RowScore;
 use crate::metrics::mean::{WeightedMean, weighted_mean};
 
-/// A mean over all rows, and over those of each class; `None` of nothing.
+/// A mean over all rows, and over those of each class; `None` if there are none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Means {
-    /// Over rows, which is not the mean of class means: that would round once more.
+    /// Over rows. Not computed from class means, which would round once more.
     pub over_rows: Option<f64>,
     pub by_class: Vec<Option<f64>>,
 }
 
 impl Means {
-    /// Of a value for each class: over rows, each counts with the weight of its class. Classes without a value are left
-    /// out.
+    /// Means from one value per class: over rows, each counts with the weight of its class. Classes without a value are
+    /// left out.
     pub fn of_classes(by_class: Vec<Option<f64>>, class_weights: &[f64]) -> Self {
         let known = by_class.iter().zip(class_weights).filter_map(|(value, &weight)| Some(((*value)?, weight)));
         Means { over_rows: weighted_mean(known), by_class }
@@ -26,24 +26,24 @@ impl Means {
     }
 }
 
-/// Means of what is known of each scored row.
+/// Means of the scores of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowMeans {
     pub silhouette: Means,
-    /// Of 1 where the silhouette is negative, else 0.
+    /// The mean of 1 for a negative silhouette, else 0.
     pub negative_share: Means,
     pub soft_silhouette: Means,
     /// Over the rows that have an a.
     pub a: Option<f64>,
     pub b: Option<f64>,
     pub effective_competitors: Option<f64>,
-    /// As [`confusions`].
+    /// See [`confusions`].
     pub confusions: Vec<Vec<(u32, f64)>>,
 }
 
 impl RowMeans {
-    /// Sums up the scores of the rows that are scored. Every sum runs over the rows in order; different sums run on
-    /// different threads.
+    /// Means of the scores of the scored rows. Every sum runs over the rows in order; different sums run on different
+    /// threads.
     pub fn new(dataset: &Dataset, scores: &[RowScore]) -> Self {
         let rows = || dataset.scored_members().zip(scores).map(|((_, weight), score)| (score, weight));
         let hard = || {
@@ -77,8 +77,8 @@ fn means(dataset: &Dataset, scores: &[RowScore], value: impl Fn(&RowScore) -> f6
     Means { over_rows: over_rows.value(), by_class: by_class.iter().map(WeightedMean::value).collect() }
 }
 
-/// For each class, the other classes that its rows of negative silhouette are nearest to, each with the share of the
-/// class's weight that these rows have; largest share first, ties in class order.
+/// For each class, the other classes that are nearest to its rows of negative silhouette, each with these rows' share
+/// of the weight of the class, in descending order, with ties in class order.
 fn confusions(members: impl Iterator<Item = (u32, f64)>, scores: &[RowScore], classes: usize) -> Vec<Vec<(u32, f64)>> {
     let mut totals = vec![0.0; classes];
     let mut shares: Vec<Vec<(u32, f64)>> = vec![Vec::new(); classes];

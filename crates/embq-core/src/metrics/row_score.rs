@@ -1,11 +1,11 @@
-//! What the silhouettes need of the mean distances of one row.
+//! Scores of a row from its mean distances, for the silhouettes.
 
 use crate::data::Precision;
 use crate::kernels::{RowFold, exp_and_exp_m1, lane_sum, lane_sum_2, rough_sums, smallest};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum, smooth_maximum};
 
-/// One row, scored.
+/// The scores of one row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RowScore {
     /// Mean distance to the other rows of the own class; `None` for the only row of a class.
@@ -25,17 +25,17 @@ pub struct RowScore {
 /// Folds the mean distances of a row into its [`RowScore`].
 #[derive(Clone, Copy, Debug)]
 pub struct RowScoreFold<'a> {
-    /// That of the distances: exponentials need no more.
+    /// The precision of the distances: exponentials need no more.
     pub precision: Precision,
     /// tau, in units of the distance.
     pub temperature: f64,
     pub softmin: SoftMinimum,
     pub softmax: SmoothMaximum,
-    /// Rows of each class.
+    /// The number of rows of each class.
     pub counts: &'a [usize],
 }
 
-/// The classes of a row so far.
+/// The state of a row.
 #[derive(Clone)]
 pub struct RowState {
     own: usize,
@@ -53,24 +53,24 @@ pub(crate) struct Competitors {
     smallest: f64,
     /// With x = (D - smallest) / tau: the sum of exp(-x), of 1 - exp(-x), and of exp(-x) (D - smallest).
     exponentials: f64,
-    /// Kept beside the first, which has no digits of it where all x are tiny.
+    /// Kept in addition to the first, which loses all digits of it if all x are tiny.
     deficits: f64,
     weighted: f64,
-    /// The sum of the distances themselves, where their mean takes the place of the soft minimum.
+    /// The sum of the distances themselves, if their mean replaces the soft minimum.
     total: f64,
 }
 
-/// Classes whose exponentials are taken in one loop.
+/// Classes whose exponentials are computed in one loop.
 const BLOCK: usize = 128;
 
-/// How accurate the exponentials have to be.
+/// The required accuracy of the exponentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exponentials {
-    /// In float64, with what is missing to 1.
+    /// float64, with their differences to 1.
     WithDeficits,
-    /// In float64.
+    /// float64.
     Plain,
-    /// In float32: an error of 1e-7 in the weights moves the soft minimum by less than that of float32 distances.
+    /// float32: an error of 1e-7 in the weights moves the soft minimum by less than the error of float32 distances.
     Rough,
 }
 
@@ -84,7 +84,7 @@ impl Competitors {
         total: 0.0,
     };
 
-    /// Adds classes, but for the one at `own`; returns the position of the smallest distance if it is smaller than all
+    /// Adds classes, except the one at `own`; returns the position of the smallest distance if it is smaller than all
     /// before.
     #[inline(always)]
     pub(crate) fn absorb(
@@ -111,14 +111,14 @@ impl Competitors {
         nearest.map(|(position, _)| position)
     }
 
-    /// Adds the distances to classes, but for the one at `own`, to the sum that [`SoftMinimum::Mean`] is made of.
+    /// Adds the distances to classes, except the one at `own`, to the sum for [`SoftMinimum::Mean`].
     #[inline(always)]
     pub(crate) fn add_total(&mut self, distances: &[f64], own: Option<usize>) {
         let (before, after) = without(distances, own);
         self.total += lane_sum(before, |distance| distance) + lane_sum(after, |distance| distance);
     }
 
-    /// Makes the sums relative to a smaller distance.
+    /// Rescales the sums to a smaller distance.
     fn lower(&mut self, smallest: f64, temperature: f64) {
         if self.classes > 0 {
             let drop = self.smallest - smallest;
@@ -130,12 +130,12 @@ impl Competitors {
         self.smallest = smallest;
     }
 
-    /// Adds distances of which none is below the smallest to the sums, in float64.
+    /// Adds distances, none of which is below the smallest, to the sums, in float64.
     #[inline(always)]
     fn add(&mut self, distances: &[f64], temperature: f64, wanted: Exponentials) {
         let rate = -1.0 / temperature;
         let mut excesses = [0.0; BLOCK];
-        // One plain loop for each step: a loop that did all of them would not become vector instructions.
+        // One plain loop per step: a single loop for all of them would not be vectorised.
         for block in distances.chunks(BLOCK) {
             let excesses = &mut excesses[..block.len()];
             for (excess, distance) in excesses.iter_mut().zip(block) {
@@ -180,7 +180,7 @@ impl Competitors {
     }
 }
 
-/// The distances on either side of the one to the own class.
+/// The distances on either side of the own class.
 #[inline(always)]
 fn without(distances: &[f64], own: Option<usize>) -> (&[f64], &[f64]) {
     match own {
@@ -189,7 +189,7 @@ fn without(distances: &[f64], own: Option<usize>) -> (&[f64], &[f64]) {
     }
 }
 
-/// Where the distance to the own class is among those to the classes from `first` on.
+/// The position of the own class in the distances to the classes from `first` on.
 #[inline(always)]
 pub(crate) fn own_position(own: usize, first: usize, distances: &[f64]) -> Option<usize> {
     own.checked_sub(first).filter(|&own| own < distances.len())
@@ -212,9 +212,9 @@ impl RowFold for RowScoreFold<'_> {
         let wanted = match (self.softmin, self.softmax, self.precision) {
             (SoftMinimum::Lse, ..) => Exponentials::WithDeficits,
             (SoftMinimum::Weighted, SmoothMaximum::Lse, Precision::F32) => Exponentials::Rough,
-            // Against a hard maximum even weights of 1e-50 can decide, where a and the nearest distance are 0.
+            // With a hard maximum, even weights of 1e-50 can matter if a and the nearest distance are 0.
             (SoftMinimum::Weighted, ..) => Exponentials::Plain,
-            // Nothing but the number of effective competitors is made of them.
+            // Only the number of effective competitors uses them.
             (SoftMinimum::Hard | SoftMinimum::Mean, _, Precision::F32) => Exponentials::Rough,
             (SoftMinimum::Hard | SoftMinimum::Mean, _, Precision::F64) => Exponentials::Plain,
         };

@@ -131,7 +131,7 @@ fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeo
         .collect()
 }
 
-/// The value of a class; `None`, too, where the pass left no statistics of classes.
+/// The value of a class; also `None` if the pass computed no class statistics.
 fn of_class<T: Copy>(values: &[Option<T>], class: usize) -> Option<T> {
     values.get(class).copied().flatten()
 }
@@ -144,7 +144,7 @@ fn own_distances(dataset: &Dataset, scores: &[RowScore]) -> (Vec<Option<f64>>, V
         rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)))
     };
     let intra_mean = class_means(classes, a());
-    // Relative to the largest deviation of the class, so that squares neither overflow nor vanish.
+    // Relative to the largest deviation of the class, so that squares neither overflow nor underflow.
     let deviation = |code: u32, a: f64| intra_mean[code as usize].map_or(0.0, |mean| (a - mean).abs());
     let mut largest: Vec<f64> = vec![0.0; classes];
     for (code, a, _) in a() {
@@ -179,13 +179,13 @@ fn radii(dataset: &Dataset, geometry: &ClassGeometry) -> (Vec<Option<f64>>, Vec<
     (mean, largest)
 }
 
-/// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.
+/// trace(S_B) / trace(S_W); undefined without class means, and if every row equals its class mean.
 fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
     let (between, within) = geometry.scatter?;
     quotient(between, within)
 }
 
-/// The quotient; undefined where the divisor is 0, or so small that the quotient is no float64 number.
+/// The quotient; undefined if the divisor is 0, or so small that the quotient overflows.
 fn quotient(dividend: f64, divisor: f64) -> Option<f64> {
     let quotient = dividend / divisor;
     (divisor > 0.0 && quotient.is_finite()).then_some(quotient)

@@ -1,4 +1,4 @@
-//! How well batches mix inside labels, by the conventions of scib-metrics.
+//! How well batches mix within labels, by the conventions of scib-metrics.
 
 use crate::data::Labels;
 use crate::error::Result;
@@ -58,17 +58,17 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     Ok(())
 }
 
-/// What was found label by label.
+/// The results for all labels.
 #[derive(Default)]
 struct Batches {
     labels: Vec<Mixing>,
-    /// Labels that have rows of a single batch, or of as many as rows.
+    /// The number of labels whose rows are all in one batch, or all in different batches.
     unmixed: usize,
-    /// Labels whose rows all coincide: nothing is mixed there, whatever 1 - |0| says.
+    /// The number of labels whose rows all coincide: nothing is mixed there, whatever the value of 1 - |0|.
     collapsed: usize,
 }
 
-/// The means over the rows of a label of 1 - |s|, with s the silhouette of the batches inside the label.
+/// The means over the rows of a label of 1 - |s|, where s is the silhouette of the batches within the label.
 struct Mixing {
     nearest: f64,
     mean_other: f64,
@@ -114,11 +114,11 @@ fn mixing(work: &SharedWork<'_>) -> Result<Batches> {
 /// The silhouette of a row among the batches of its label.
 #[derive(Clone, Copy, Debug, Default)]
 struct BatchScore {
-    /// b is the mean distance to the nearest other batch.
+    /// With b as the mean distance to the nearest other batch.
     nearest: f64,
-    /// b is the mean distance to all rows of other batches.
+    /// With b as the mean distance to all rows of other batches.
     mean_other: f64,
-    /// Whether the row lies at distance 0 of all others.
+    /// Whether the distance of the row to all others is 0.
     coincides: bool,
 }
 
@@ -131,7 +131,7 @@ struct BatchState {
     own: usize,
     a: f64,
     nearest: f64,
-    /// Sum of distances to the rows of other batches.
+    /// The sum of distances to the rows of other batches.
     sum: f64,
 }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn other_batches_count_by_their_rows() {
-        // Own batch of 2, one of 1 at distance 4, one of 3 at distance 8.
+        // The own batch of 2, one of 1 at distance 4, one of 3 at distance 8.
         let fold = BatchFold { counts: &[2.0, 1.0, 3.0] };
         let mut state = fold.start(0, 0);
         fold.absorb(&mut state, 0, &[2.0, 4.0]);

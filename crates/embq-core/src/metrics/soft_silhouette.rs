@@ -1,4 +1,4 @@
-//! The soft silhouette: the differentiable form, after "Silhouette Loss" (arXiv:2604.08573).
+//! The soft silhouette, a differentiable form, after "Silhouette Loss" (arXiv:2604.08573).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::metrics::metric::{DOWN, Family, Need, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::NO_ROWS;
 
-/// The source of everything that is made of the soft silhouette.
+/// The source of all metrics of the soft silhouette.
 pub(super) const SOFT: &str = "after arXiv:2604.08573";
 const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
 
@@ -41,8 +41,7 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("effective_competitors", || of_rows(work.row_means()?.effective_competitors))
 }
 
-/// What takes the place of the minimum over competing classes: a differentiable stand-in, or one of the two that these
-/// lie between.
+/// The form of the minimum over competing classes: a differentiable approximation, or one of its two limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SoftMinimum {
@@ -51,13 +50,13 @@ pub enum SoftMinimum {
     Weighted,
     /// -tau log of the mean of exp(-D_ic / tau).
     Lse,
-    /// The smallest D_ic. Its derivative is that of the nearest class, the first of several.
+    /// The smallest D_ic. Its derivative is that of the nearest class, the first one on a tie.
     Hard,
-    /// The mean of the D_ic, all competing classes alike.
+    /// The mean of the D_ic, with all competing classes weighted equally.
     Mean,
 }
 
-/// The differentiable stand-in for max(a, b).
+/// The differentiable approximation of max(a, b).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SmoothMaximum {
@@ -68,7 +67,7 @@ pub enum SmoothMaximum {
     Hard,
 }
 
-/// The stand-in for max(a, b).
+/// The approximation of max(a, b).
 pub fn smooth_maximum(kind: SmoothMaximum, a: f64, b: f64, temperature: f64) -> f64 {
     match kind {
         SmoothMaximum::Hard => a.max(b),

@@ -1,13 +1,13 @@
-//! How many dimensions the rows really use: from the eigenvalues of their covariance.
+//! How many dimensions the rows really use, from the eigenvalues of their covariance.
 
 use crate::error::Result;
 use crate::metrics::metric::{FROM_0, Family, Need, OURS, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
-/// What RankMe adds to each share, so that it has a logarithm.
+/// Added to each share by RankMe, so that it has a logarithm.
 const RANKME_EPSILON: f64 = 1e-7;
 
-/// Eigenvalues below this share of the largest take no part in the fit of the slope.
+/// Eigenvalues below this share of the largest are excluded from the fit of the slope.
 const FITTED_SHARE: f64 = 1e-10;
 
 const NO_DIMENSIONS: &str = "a distance matrix has no dimensions";
@@ -81,7 +81,7 @@ fn rankme(work: &SharedWork<'_>) -> Result<Measured> {
     Ok(Ok(entropy(&shares).exp()))
 }
 
-/// The share of each value in the sum of all, which is not 0.
+/// The share of each value in the sum, which must not be 0.
 pub(super) fn shares(values: &[f64]) -> Vec<f64> {
     let sum: f64 = values.iter().sum();
     values.iter().map(|value| value / sum).collect()
@@ -117,12 +117,12 @@ fn slope(values: &[f64]) -> Measured {
     Ok(-products / squares)
 }
 
-/// The fewest components that hold this share of the variance.
+/// The smallest number of components with this share of the variance.
 fn components(shares: &[f64], wanted: f64) -> f64 {
     let mut held = 0.0;
     let short = shares.iter().take_while(|&share| {
         held += share;
-        // The sum of all may be a little less than 1.
+        // The sum of all shares may be slightly less than 1.
         held < wanted - 1e-12
     });
     (short.count() + 1).min(shares.len()) as f64

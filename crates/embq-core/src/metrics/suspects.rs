@@ -1,9 +1,9 @@
 //! The rows that are most likely mislabelled.
 //!
-//! Two witnesses speak for or against a label: the mean distances of the row to the classes (its silhouette) and the
-//! labels of its nearest neighbours. The first sees the whole space, the second what lies around the row; where classes
-//! have several clusters or overlap, one of them errs. Each is brought to its standard deviation over the rows, and the
-//! sum ranks them.
+//! Two sources of evidence speak for or against a label: the mean distances of the row to the classes (its silhouette)
+//! and the labels of its nearest neighbours. The first covers the whole space, the second the surroundings of the row;
+//! if classes overlap or consist of several clusters, one of them is misleading. Each is divided by its standard
+//! deviation over the rows, and the sum ranks them.
 
 use crate::metrics::mean::class_means;
 
@@ -14,23 +14,22 @@ pub struct LabelledNeighbour {
     pub distance: f64,
 }
 
-/// A row whose surroundings speak against its label.
+/// A row whose surroundings contradict its label.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Suspect {
-    /// Its number among the scored rows.
+    /// The index among the scored rows.
     pub row: usize,
-    /// The class that it looks like.
+    /// The class that it most resembles.
     pub suggested: u32,
-    /// How strongly its surroundings speak against its label, in standard deviations; only the order means something.
+    /// How strongly its surroundings contradict its label, in standard deviations; only the order is meaningful.
     pub suspicion: f64,
-    /// The share of its nearest neighbours that have the suggested label.
-    /// `None` where no neighbours were looked for.
+    /// The share of its nearest neighbours that have the suggested label; `None` if no neighbours were searched.
     pub agreement: Option<f64>,
-    /// The share of its nearest neighbours that have its own.
+    /// The share of its nearest neighbours that have its own label.
     pub own: Option<f64>,
 }
 
-/// What is known of the rows, column by column.
+/// The rows, column by column.
 pub struct Rows<'a> {
     /// The class of each row.
     pub classes: &'a [u32],
@@ -38,17 +37,17 @@ pub struct Rows<'a> {
     pub silhouettes: &'a [f64],
     /// The other class at the smallest mean distance.
     pub nearest_other: &'a [u32],
-    /// The nearest neighbours of each row, nearest first: as many for each row, or none at all.
+    /// The nearest neighbours of each row, nearest first: the same number for each row, or none at all.
     pub neighbours: &'a [LabelledNeighbour],
 }
 
-/// The rows that lie closer to another class, or whose neighbours vote for another, most suspicious first; ties in row
-/// order.
+/// The rows that are closer to another class, or whose neighbours vote for another, most suspicious first, with ties in
+/// row order.
 ///
-/// The votes of k neighbours weigh exp(-(d_j - d_1) / (d_k - d_1)): the last counts e times less than the first. The
-/// vote against a label is the largest sum of another class less that of its own, as a share of all. The margin is half
-/// the mean silhouette of the row's class less its own silhouette: in a class that is hard as a whole, a low silhouette
-/// says less.
+/// The votes of k neighbours have weights exp(-(d_j - d_1) / (d_k - d_1)): the last counts e times less than the first.
+/// The vote against a label is the largest sum of another class less that of its own, as a share of all. The margin is
+/// half the mean silhouette of the row's class less its own silhouette: in a class that is difficult as a whole, a low
+/// silhouette means less.
 pub fn suspects(rows: &Rows<'_>) -> Vec<Suspect> {
     let count = rows.classes.len();
     let k = rows.neighbours.len() / count.max(1);
@@ -80,7 +79,7 @@ pub fn suspects(rows: &Rows<'_>) -> Vec<Suspect> {
     suspects
 }
 
-/// What the neighbours of a row say.
+/// The vote of a row's neighbours.
 struct Vote {
     suggested: u32,
     against: f64,
@@ -119,7 +118,7 @@ fn vote(neighbours: &[LabelledNeighbour], own: u32, nearest_other: u32) -> Vote 
     Vote { suggested, against: (sum - own_sum) / total, agreement: share(rows), own: share(own_rows) }
 }
 
-/// 1 over the standard deviation; 0 where all values are the same and say nothing.
+/// 1 over the standard deviation; 0 if all values are equal and carry no information.
 fn scale(values: &[f64]) -> f64 {
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;

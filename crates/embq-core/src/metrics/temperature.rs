@@ -1,4 +1,4 @@
-//! The temperature at which the soft silhouette looks at two classes.
+//! The temperature at which the soft silhouette considers two classes.
 
 use std::ops::RangeInclusive;
 
@@ -15,22 +15,22 @@ use crate::metrics::row_score::{Competitors, Exponentials, own_position};
 pub enum Temperature {
     /// In units of the distance.
     Value(f64),
-    /// The one at which the soft minimum averages over 2 classes.
+    /// The temperature at which the soft minimum averages over 2 classes.
     Auto,
 }
 
 impl Temperature {
-    /// The temperatures that a soft silhouette is computed at.
+    /// The valid temperatures of a soft silhouette.
     pub const RANGE: RangeInclusive<f64> = 1e-6..=1e6;
 }
 
-/// The temperature at which the soft minimum averages over this many classes is what `auto` looks for.
+/// `auto` finds the temperature at which the soft minimum averages over this many classes.
 const TARGET_COMPETITORS: f64 = 2.0;
 
-/// The temperature is looked for in this range, in units of the median distance.
+/// The range of the search, in units of the median distance.
 const SEARCH: (f64, f64) = (1e-6, 1e3);
 
-/// Distances that are kept for the search; with more rows it starts from a sample and is refined on all.
+/// Distances kept for the search; with more rows it starts from a sample and is refined on all rows.
 const KEPT_DISTANCES: usize = 1 << 22;
 
 /// The search ends when the mean number of competitors is this close.
@@ -85,8 +85,8 @@ pub(crate) fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'
     }
 }
 
-/// The temperature between two at which `competitors`, which grows with it, reaches the target; `None` if it does not.
-/// Regula falsi with the Illinois rule, on the logarithm of the temperature.
+/// The temperature between two at which `competitors`, which increases with it, reaches the target; `None` if it does
+/// not. Regula falsi with the Illinois rule, on the logarithm of the temperature.
 fn solve(competitors: &dyn Fn(f64) -> Result<f64>, lowest: f64, highest: f64) -> Result<Option<f64>> {
     let excess = |log: f64| -> Result<f64> { Ok(competitors(log.exp())? - TARGET_COMPETITORS) };
     let (mut low, mut high) = (lowest.ln(), highest.ln());
@@ -96,7 +96,7 @@ fn solve(competitors: &dyn Fn(f64) -> Result<f64>, lowest: f64, highest: f64) ->
     }
     let mut last_was_low = None;
     for step in 0..200 {
-        // Far from the root the curve is flat, and only halving makes sure to move on.
+        // Far from the root the curve is flat, and only bisection guarantees progress.
         let halve = step % 3 == 2 && high - low > 0.1;
         let middle = if halve { 0.5 * (low + high) } else { (low * above - high * below) / (above - below) };
         let middle = middle.clamp(low, high);

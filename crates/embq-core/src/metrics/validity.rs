@@ -1,4 +1,4 @@
-//! Cluster validity from class means, and from the extreme distances of pairs.
+//! Cluster validity from class means, and from extreme distances of pairs.
 
 use crate::distance::Distance;
 use crate::error::Result;
@@ -8,10 +8,10 @@ use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, Reason, SharedWork};
 use crate::metrics::silhouette::silhouette;
 
-/// What is said where rows have no coordinates.
+/// The reason if rows have no coordinates.
 pub(crate) const NO_MEANS: &str = "precomputed distances have no class means";
 
-/// What is said where every class is a point.
+/// The reason if every class is a single point.
 pub(crate) const COLLAPSED: &str = "every row lies on its class mean";
 
 const OF_MEANS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeans];
@@ -41,8 +41,8 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
     measures.add("dunn", || dunn(work))
 }
 
-/// The mean over classes of the largest (s_c + s_c') / |mu_c - mu_c'|, with s_c the mean distance of a class's rows to
-/// its mean (Davies and Bouldin 1979).
+/// The mean over classes of the largest (s_c + s_c') / |mu_c - mu_c'|, where s_c is the mean distance of the rows of a
+/// class to its mean (Davies and Bouldin 1979).
 fn davies_bouldin(work: &SharedWork<'_>) -> Result<Measured> {
     if work.is_precomputed() {
         return Ok(Err(NO_MEANS.to_owned()));
@@ -56,7 +56,7 @@ fn davies_bouldin(work: &SharedWork<'_>) -> Result<Measured> {
         let others = squared.iter().enumerate().filter(|&(other, _)| other != class);
         others.map(|(other, squared)| (radii[class] + radii[other]) / squared.sqrt()).fold(0.0, larger)
     });
-    // Two points at one place are 0 / 0 apart.
+    // Two point classes at the same place give 0 / 0.
     if worst.iter().any(|worst| !worst.is_finite()) {
         return Ok(Err(coinciding()));
     }
@@ -68,12 +68,12 @@ fn larger(left: f64, right: f64) -> f64 {
     if right.is_nan() || right > left { right } else { left }
 }
 
-/// What is said where two class means coincide.
+/// The reason if two class means coincide.
 pub(crate) fn coinciding() -> Reason {
     "the means of two classes coincide".to_owned()
 }
 
-/// The mean of numbers of which there is at least one.
+/// The mean of at least one number.
 pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Measured {
     weighted_mean(values.into_iter().map(|value| (value, 1.0))).ok_or_else(|| "no row has it".to_owned())
 }
@@ -111,7 +111,8 @@ fn simplified_silhouette(work: &SharedWork<'_>) -> Result<Measured> {
     Ok(scores.map_or_else(|| Err("a class mean has no direction".to_owned()), mean))
 }
 
-/// The smallest distance between two rows of different classes over the largest between two of one class (Dunn 1974).
+/// The smallest distance between two rows of different classes over the largest between two of the same class (Dunn
+/// 1974).
 fn dunn(work: &SharedWork<'_>) -> Result<Measured> {
     let extremes = work.pairs()?.extremes;
     Ok(match (extremes.between, extremes.within) {

@@ -1,6 +1,6 @@
-//! What the numerical tests share: data sets in memory, evaluation in one call, exact random numbers, an oracle.
+//! Shared by the numerical tests: data sets in memory, evaluation in one call, exact random numbers, an oracle.
 
-#![allow(dead_code)] // each test binary compiles this module and uses its own part of it
+#![allow(dead_code)] // each test binary compiles this module and uses a part of it
 
 pub mod oracle;
 pub mod random;
@@ -17,7 +17,7 @@ use embq_core::metrics::{Selection, SmoothMaximum, SoftMinimum};
 use embq_core::progress::NoProgress;
 use ndarray::{Array1, Array2};
 
-/// The distances between rows that have coordinates.
+/// The distances between rows with coordinates.
 pub const GEOMETRIC: [Distance; 4] =
     [Distance::Cosine, Distance::SqEuclidean, Distance::Euclidean, Distance::Manhattan];
 
@@ -41,7 +41,7 @@ pub enum Matrix {
 }
 
 impl Matrix {
-    /// What the numbers are, in float64: what an oracle has to be given.
+    /// The numbers in float64, as an oracle takes them.
     pub fn widened(&self) -> Array2<f64> {
         match self {
             Matrix::F32(values) => values.mapv(f64::from),
@@ -56,7 +56,7 @@ impl Matrix {
         }
     }
 
-    /// The promised error of a row's silhouette.
+    /// The guaranteed error of a row's silhouette.
     pub fn row_bound(&self, distance: Distance) -> f64 {
         match (self, distance) {
             (Matrix::F64(_), _) => 1e-9,
@@ -65,7 +65,7 @@ impl Matrix {
         }
     }
 
-    /// The promised relative error of a statistic over many rows.
+    /// The guaranteed relative error of a statistic over many rows.
     pub fn statistic_bound(&self) -> f64 {
         match self {
             Matrix::F64(_) => 1e-9,
@@ -100,7 +100,7 @@ pub fn text_column(labels: &[String]) -> LabelColumn {
     builder.finish(Origin::new("labels.txt"))
 }
 
-/// Evaluates rows under any label column.
+/// Evaluates rows with any label column.
 pub fn score_column(
     matrix: &Matrix,
     column: &LabelColumn,
@@ -115,17 +115,17 @@ pub fn score_column(
     evaluate(&dataset, settings, &NoProgress)
 }
 
-/// Evaluates rows under integer labels.
+/// Evaluates rows with integer labels.
 pub fn score(matrix: &Matrix, labels: &[i64], weights: Option<&[f64]>, settings: &Settings) -> Scored {
     score_column(matrix, &label_column(labels), weights, settings).expect("valid data")
 }
 
-/// Settings for one distance; everything else by default.
+/// Settings for one distance, otherwise the defaults.
 pub fn settings(distance: Distance) -> Settings {
     Settings { distance, ..Default::default() }
 }
 
-/// Settings for one form of the soft silhouette, with only the silhouettes computed.
+/// Settings for one form of the soft silhouette that compute only silhouettes.
 pub fn silhouettes(distance: Distance, (softmin, softmax): (SoftMinimum, SmoothMaximum), temperature: f64) -> Settings {
     Settings {
         distance,
@@ -157,21 +157,21 @@ pub fn fixture(path: impl AsRef<Path>) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(path)
 }
 
-/// Embeddings and labels of a folder below `fixtures/`.
+/// Embeddings and labels in a folder below `fixtures/`.
 pub fn real_data(folder: &str) -> (Array2<f32>, Vec<i64>) {
     let embeddings = ndarray_npy::read_npy(fixture(folder).join("embeddings.npy")).expect("readable fixture");
     let labels: Array1<i64> = ndarray_npy::read_npy(fixture(folder).join("labels.npy")).expect("readable fixture");
     (embeddings, labels.to_vec())
 }
 
-/// Collects every deviation, so that one run shows all of them.
+/// Collects every deviation, so that one run reports all of them.
 #[derive(Default)]
 pub struct Deviations {
     lines: Vec<String>,
 }
 
 impl Deviations {
-    /// Demands that `ours` lies within `tolerance` of `expected`.
+    /// Requires `ours` to be within `tolerance` of `expected`.
     pub fn close(&mut self, ours: f64, expected: f64, tolerance: f64, what: impl FnOnce() -> String) {
         let error = (ours - expected).abs();
         if error.is_nan() || error > tolerance {
@@ -180,7 +180,7 @@ impl Deviations {
         }
     }
 
-    /// Demands that the whole column lies within `tolerance`, and reports only the worst row.
+    /// Requires the whole column to be within `tolerance`, and reports only the worst row.
     pub fn rows_close(&mut self, ours: &[f64], expected: &[f64], tolerance: f64, what: impl FnOnce() -> String) {
         assert_eq!(ours.len(), expected.len());
         let error = |row: &usize| {
@@ -196,14 +196,13 @@ impl Deviations {
         }
     }
 
-    /// Demands that a statement holds.
+    /// Requires a statement to hold.
     pub fn holds(&mut self, truth: bool, what: impl FnOnce() -> String) {
         if !truth {
             self.lines.push(what());
         }
     }
 
-    /// What deviated.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().map(String::as_str)
     }

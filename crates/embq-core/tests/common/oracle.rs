@@ -1,12 +1,12 @@
-//! The definitions once more, in the plainest possible way: every pair of rows, by differences, in float64.
+//! The definitions, implemented in the simplest possible way: every pair of rows, from differences, in float64.
 //!
-//! It shares nothing with the library, is slow, and is accurate where fast formulas lose their digits.
+//! This shares no code with the library, is slow, and is accurate where fast formulas lose digits.
 
 use embq_core::distance::Distance;
 use embq_core::metrics::{SmoothMaximum, SoftMinimum};
 use ndarray::{Array2, Axis};
 
-/// Cosine distances up to here are rounding noise of two equal directions.
+/// Cosine distances up to this are rounding noise of two equal directions.
 const ZERO_COSINE: f64 = 1e-28;
 
 /// The distance matrix and the mean distances D of rows to classes.
@@ -19,7 +19,7 @@ pub struct Oracle {
     matrix: Array2<f64>,
 }
 
-/// What the definitions say about each row.
+/// The hard silhouette and its parts for each row.
 pub struct HardRows {
     pub a: Vec<f64>,
     pub b: Vec<f64>,
@@ -43,7 +43,7 @@ fn pair(left: &[f64], right: &[f64], distance: Distance) -> f64 {
     of_gaps(left.iter().zip(right).map(|(x, y)| x - y), distance)
 }
 
-/// The distance of two points that lie this far apart along each dimension.
+/// The distance of two points from their differences along each dimension.
 fn of_gaps(gaps: impl Iterator<Item = f64>, distance: Distance) -> f64 {
     if distance == Distance::Manhattan {
         return gaps.map(f64::abs).sum();
@@ -151,7 +151,7 @@ impl Oracle {
                 }
                 SoftMinimum::Lse => {
                     let count = (self.counts.len() - 1) as f64;
-                    // exp_m1 and ln_1p keep the digits of b where the temperature dwarfs the distances.
+                    // exp_m1 and ln_1p keep the digits of b if the temperature is much larger than the distances.
                     let mean = excess.map(|(_, x)| (-x).exp_m1()).sum::<f64>() / count;
                     least - temperature * mean.ln_1p()
                 }
@@ -170,7 +170,7 @@ impl Oracle {
         (0..self.codes.len()).map(of_row).collect()
     }
 
-    /// The gradient of 1 - the mean soft silhouette by the rows, from the difference of every pair of them.
+    /// The gradient of 1 - the mean soft silhouette with respect to the rows, from the differences of all pairs.
     pub fn soft_gradient(
         &self,
         values: &Array2<f64>,
@@ -181,7 +181,7 @@ impl Oracle {
     ) -> Array2<f64> {
         let (n, d) = values.dim();
         let points = if distance == Distance::Cosine { unit_rows(values) } else { values.clone() };
-        // Derivatives of the loss by every mean distance, over the number of rows that it is a mean of.
+        // Derivatives of the loss with respect to every mean distance, divided by the number of rows in the mean.
         let mut slopes = Array2::<f64>::zeros(self.means.raw_dim());
         for row in (0..n).filter(|&row| !self.singleton(row)) {
             let by_distance = self.soft_slopes(row, temperature, softmin, softmax);
@@ -278,7 +278,7 @@ impl Oracle {
         influence
     }
 
-    /// The mean distance between the rows of each class and those of the class where this is smallest.
+    /// The mean distance between the rows of each class and those of the class for which it is smallest.
     pub fn separation(&self) -> Vec<f64> {
         let classes = self.counts.len();
         let mut sums = Array2::<f64>::zeros((classes, classes));
@@ -294,11 +294,11 @@ impl Oracle {
     }
 }
 
-/// What the definitions say about the mean of each class.
+/// Statistics of class means.
 pub struct Centroids {
-    /// The mean distance of its rows to it.
+    /// The mean distance of the rows of each class to its mean.
     pub radius_mean: Vec<f64>,
-    /// Its distance to the nearest other mean.
+    /// The distance of each mean to the nearest other mean.
     pub separation: Vec<f64>,
 }
 
@@ -308,8 +308,8 @@ impl Centroids {
         let points = if cosine { unit_rows(values) } else { values.clone() };
         let classes = codes.iter().max().expect("rows") + 1;
         let rows_of = |class: usize| (0..codes.len()).filter(move |&row| codes[row] == class);
-        // A mean is the first row of its class and what the others differ from it by, kept apart: what a tight class
-        // differs by is not rounded away.
+        // A mean is stored as the first row of its class plus an offset, so that the small differences in a tight class
+        // are not rounded away.
         let firsts: Vec<usize> =
             (0..classes).map(|class| rows_of(class).next().expect("a row of each class")).collect();
         let mut offsets = Array2::<f64>::zeros((classes, values.ncols()));

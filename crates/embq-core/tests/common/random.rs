@@ -1,4 +1,4 @@
-//! Random numbers that are the same everywhere and always: SplitMix64.
+//! Random numbers that are the same on every machine: SplitMix64.
 
 use ndarray::Array2;
 
@@ -27,8 +27,8 @@ impl Random {
         (self.uniform() * bound as f64) as usize
     }
 
-    /// About normal (a sum of uniform numbers), of mean 0 and variance 1, without a library function that may round
-    /// differently on another machine.
+    /// Approximately normal (a sum of uniform numbers), with mean 0 and variance 1, without a library function that may
+    /// round differently on another machine.
     pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }

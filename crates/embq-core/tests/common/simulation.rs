@@ -1,4 +1,4 @@
-//! Draws of data whose truth is known, compared again and again: how often verdicts and intervals are right.
+//! Repeatedly draws and compares data whose truth is known, to measure how often verdicts and intervals are right.
 
 use embq_core::comparison::{Checkpoint, Comparison, Measured, Verdict, difference};
 use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin};
@@ -10,7 +10,7 @@ use ndarray::Array2;
 
 use super::random::Random;
 
-/// The metrics that are looked at.
+/// The metrics to examine.
 pub const METRICS: [&str; 4] = ["silhouette", "silhouette_macro", "soft_silhouette", "soft_silhouette_macro"];
 
 /// Rows with their classes.
@@ -28,7 +28,7 @@ impl Rows {
     }
 }
 
-/// Normal rows around one centre for each class, at unequal distances.
+/// Normal rows around one centre per class, at unequal distances.
 pub fn mixture(sizes: &[usize], dimensions: usize, spread: f64, random: &mut Random) -> Rows {
     // The centres are the same for every draw.
     let mut places = Random::new(77);
@@ -71,7 +71,7 @@ pub fn verdicts(baseline: &Rows, candidate: &Rows, settings: &Settings) -> Vec<V
     METRICS.iter().map(|name| comparison.candidates[0].metrics[*name].verdict.expect("a tested metric")).collect()
 }
 
-/// For each of [`METRICS`], how many of `seeds` comparisons end in a difference: (better, worse).
+/// For each of [`METRICS`], how many of `seeds` comparisons show a difference: (better, worse).
 pub fn differences(
     seeds: std::ops::Range<u64>,
     settings: &Settings,
@@ -89,7 +89,7 @@ pub fn differences(
     (0..METRICS.len()).map(|metric| (count(metric, Verdict::Better), count(metric, Verdict::Worse))).collect()
 }
 
-/// For each of [`METRICS`], how many intervals of `seeds` draws hold the truth.
+/// For each of [`METRICS`], how many intervals of `seeds` draws contain the truth.
 pub fn coverage(
     seeds: std::ops::Range<u64>,
     settings: &Settings,
@@ -112,7 +112,7 @@ pub fn coverage(
     (0..METRICS.len()).map(|metric| all.iter().filter(|holds| holds[metric]).count()).collect()
 }
 
-/// The mean of each of [`METRICS`] over `seeds` draws: what one draw estimates.
+/// The mean of each of [`METRICS`] over `seeds` draws, which one draw estimates.
 pub fn expected(
     seeds: std::ops::Range<u64>,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Arrays, whatever file they lie in: NumPy's and tensors alike.
+//! Arrays from any file format: NumPy arrays and tensors.
 
 use std::ops::Range;
 
@@ -11,21 +11,21 @@ use crate::input::refused::plain_name;
 use embq_core::data::{Chosen, ElementType, Embeddings, LabelType, MappedBytes, MappedMatrix, MatrixLayout, Origin};
 use embq_core::error::{Error, Result};
 
-/// A file of one array, or of several with names.
+/// A file with one array, or with several named ones.
 pub(crate) trait ArrayFile {
     /// What the file's format calls an array.
     fn noun(&self) -> &'static str;
 
-    /// The names in file order; none where the file is one array.
+    /// The names in file order; empty if the file is a single array.
     fn names(&self) -> &[String];
 
-    /// The lengths of the axes of an array, where its header can be read.
+    /// The axis lengths of an array, if its header can be read.
     fn shape(&self, index: usize) -> Option<Vec<usize>>;
 
-    /// An array, of which is known what it is to be used as.
+    /// Reads an array for the given role.
     fn array(&self, index: usize, role: Role) -> Result<Array>;
 
-    /// What an array is, from its header where that can be read alone.
+    /// Describes an array, reading only its header where possible.
     fn outline(&self, index: usize) -> Outline {
         match self.array(index, Role::Embeddings) {
             Ok(array) => Outline::Array { shape: array.shape().to_vec(), elements: array.header.elements },
@@ -34,13 +34,13 @@ pub(crate) trait ArrayFile {
     }
 }
 
-/// What is known of an array before its data are read.
+/// What is known about an array before its data is read.
 pub(crate) enum Outline {
     Array {
         shape: Vec<usize>,
         elements: Elements,
     },
-    /// It cannot be read, whatever it is to be used as.
+    /// Unreadable in any role.
     Refused {
         shape: Option<Vec<usize>>,
         error: Error,
@@ -48,7 +48,7 @@ pub(crate) enum Outline {
 }
 
 impl Outline {
-    /// What the header of an array says, or why it cannot be used.
+    /// The outline given by an array's header, or by the error from reading it.
     pub fn of_header(header: Result<ArrayHeader>, shape: Option<Vec<usize>>) -> Self {
         match header {
             Ok(header) => Outline::Array { shape: header.shape, elements: header.elements },
@@ -56,7 +56,7 @@ impl Outline {
         }
     }
 
-    /// What the array is for the choice of the embeddings.
+    /// The array as a candidate for the embeddings.
     pub fn candidate(&self, name: &str) -> Candidate {
         let shown = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         let (nature, shape) = match self {
@@ -64,7 +64,7 @@ impl Outline {
                 let form = if element_type.is_float() { Form::Floats } else { Form::Integers };
                 let nature = match shape[..] {
                     _ if *element_type == ElementType::Bool && shape.len() > 1 => Nature::Other,
-                    // A column of single numbers, which is more often a label.
+                    // A column of single numbers is more often a label.
                     [] => Nature::Other,
                     [_] | [_, 1] => Nature::Values,
                     [_, _] | [_, 1, _] => Nature::Vectors(form),
@@ -103,12 +103,12 @@ impl Outline {
     }
 }
 
-/// What to do about several vectors a row.
+/// Tip for several vectors per row.
 pub(crate) const POOLING: &str =
     "reduce each row to one vector first, for example array.mean(1), which pools its tokens";
 
-/// The array of the embeddings: the one that is selected, else the one that holds vectors. `taken` are names that other
-/// options use.
+/// The array of the embeddings: the selected one, or else the one that contains vectors. `taken` are names used by
+/// other options.
 pub(crate) fn embeddings(
     file: &dyn ArrayFile,
     path: &str,
@@ -132,7 +132,7 @@ pub(crate) fn embeddings(
     Ok(embeddings.with_choice(chosen, notes))
 }
 
-/// Which of several arrays is the embeddings.
+/// Chooses the embeddings among several arrays.
 pub(crate) fn choose(file: &dyn ArrayFile, path: &str, taken: &[usize]) -> Result<Choice> {
     let outlined = file.names().iter().enumerate().map(|(index, name)| file.outline(index).candidate(name));
     let candidates: Vec<Candidate> = outlined.collect();
@@ -140,7 +140,7 @@ pub(crate) fn choose(file: &dyn ArrayFile, path: &str, taken: &[usize]) -> Resul
     choice::choose(place, &candidates, None, taken)
 }
 
-/// The array that is selected, or the only one of the right number of axes.
+/// The selected array, or the only one with the right number of axes.
 pub(crate) fn select(file: &dyn ArrayFile, path: &str, selector: Option<&str>, role: Role) -> Result<Array> {
     let (names, noun) = (file.names(), file.noun());
     if names.is_empty() {
@@ -184,18 +184,18 @@ pub(crate) fn select(file: &dyn ArrayFile, path: &str, selector: Option<&str>, r
     }
 }
 
-/// What the elements of an array are.
+/// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Elements {
     Number(ElementType),
-    /// Text of so many UTF-32 code points.
+    /// Text of this many UTF-32 code points.
     Unicode(usize),
-    /// Text of so many bytes.
+    /// Text of this many bytes.
     Bytes(usize),
 }
 
 impl Elements {
-    /// The type as people write it.
+    /// The type as users write it.
     pub fn dtype(self) -> String {
         match self {
             Elements::Number(element_type) => element_type.name().to_owned(),
@@ -204,7 +204,7 @@ impl Elements {
         }
     }
 
-    /// Bytes of one element.
+    /// Bytes per element.
     fn size(self) -> usize {
         match self {
             Elements::Number(element_type) => element_type.size(),
@@ -214,7 +214,7 @@ impl Elements {
     }
 }
 
-/// What a header says of an array.
+/// The header of an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArrayHeader {
     pub shape: Vec<usize>,
@@ -224,14 +224,14 @@ pub(crate) struct ArrayHeader {
 }
 
 impl ArrayHeader {
-    /// The bytes that the data take.
+    /// The size of the data in bytes.
     pub fn data_bytes(&self) -> u128 {
         let count = self.shape.iter().fold(1_u128, |product, &length| product.saturating_mul(length as u128));
         count.saturating_mul(self.elements.size() as u128)
     }
 }
 
-/// An array whose data are known to be there.
+/// An array whose data is known to be present.
 #[derive(Clone)]
 pub(crate) struct Array {
     origin: Origin,
@@ -241,10 +241,10 @@ pub(crate) struct Array {
 }
 
 impl Array {
-    /// An array whose data begin at `offset` of `bytes`.
+    /// An array whose data begins at `offset` of `bytes`.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if they reach past the end.
+    /// [`Error::Truncated`] if the data extends past the end.
     pub fn new(origin: Origin, header: ArrayHeader, bytes: MappedBytes, offset: usize) -> Result<Self> {
         let promised = header.data_bytes();
         let held = bytes.len().saturating_sub(offset) as u64;
@@ -254,7 +254,7 @@ impl Array {
         Ok(Array { origin, bytes, offset, header })
     }
 
-    /// Where it came from.
+    /// The file and selector that the array came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -268,7 +268,7 @@ impl Array {
         &self.header.shape
     }
 
-    /// The type of the numbers that it holds, if it does.
+    /// The number type, if the array has one.
     pub fn number_type(&self) -> Option<ElementType> {
         match self.header.elements {
             Elements::Number(element_type) => Some(element_type),
@@ -276,12 +276,12 @@ impl Array {
         }
     }
 
-    /// The element type as people write it.
+    /// The element type as users write it.
     pub fn dtype(&self) -> String {
         self.header.elements.dtype()
     }
 
-    /// The type of its numbers; `None` where it holds text.
+    /// The number type; `None` for text.
     pub fn element_type(&self) -> Option<ElementType> {
         match self.header.elements {
             Elements::Number(element_type) => Some(element_type),
@@ -289,7 +289,7 @@ impl Array {
         }
     }
 
-    /// Some of the elements in file order, as an array of one axis; `None` past the end.
+    /// A range of elements in file order as a one-dimensional array; `None` past the end.
     pub fn window(&self, range: Range<usize>) -> Option<Array> {
         let count = self.header.shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length))?;
         if range.start > range.end || range.end > count {
@@ -300,7 +300,7 @@ impl Array {
         Some(Array { origin: self.origin.clone(), bytes: self.bytes.clone(), offset, header })
     }
 
-    /// What labels of this array are.
+    /// The type of labels read from this array.
     pub fn label_type(&self) -> LabelType {
         match self.header.elements {
             Elements::Number(ElementType::Bool) => LabelType::Boolean,
@@ -347,7 +347,7 @@ impl Array {
         Ok(if notes.is_empty() { embeddings } else { embeddings.with_choice(Chosen::Only, notes) })
     }
 
-    /// A note where bytes look like packed bits: few of them, with values up to the largest.
+    /// A note if bytes look like packed bits: few per row, with values up to the maximum.
     fn packed_bits(&self, dimensions: usize) -> Vec<String> {
         const WIDEST: usize = 64;
         const SEEN: usize = 1 << 16;
@@ -360,14 +360,14 @@ impl Array {
             return Vec::new();
         }
         vec![format!(
-            "{}: {dimensions} unsigned bytes a row with values up to 255 can be packed bits, of which --distance hamming \
-             counts those that differ",
+            "{}: {dimensions} unsigned bytes per row with values up to 255 may be packed bits; --distance hamming \
+             counts the bits that differ",
             self.name()
         )]
     }
 
-    /// Checks that the array can be labels as far as its shape tells: a matrix with a column for each class is refused with
-    /// the line that makes labels of it.
+    /// Checks that the array's shape allows labels. A matrix with one column per class is refused with a tip that
+    /// converts it.
     ///
     /// # Errors
     /// More than one axis.
@@ -377,7 +377,7 @@ impl Array {
             _ => return Ok(()),
         };
         let Elements::Number(_) = self.header.elements else { return Ok(()) };
-        // Few rows tell what the matrix is.
+        // A few rows are enough to tell what the matrix is.
         const SEEN: usize = 1000;
         let mut values = Vec::new();
         let flat = Array {
@@ -397,7 +397,7 @@ impl Array {
         } else if !values.is_empty() && values.iter().all(|&value| value == 0.0 || value == 1.0) {
             "it is one-hot: a silhouette needs one label per row"
         } else if !values.is_empty() && all.all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-3) {
-            "it holds probabilities: a silhouette needs one label per row"
+            "it contains probabilities: a silhouette needs one label per row"
         } else {
             "it is a matrix: a silhouette needs one label per row"
         };
@@ -405,7 +405,7 @@ impl Array {
         let line =
             format!("numpy.save({}, numpy.load({:?}){key}.argmax(1))", plain_name(&self.origin.path), self.origin.path);
         let tip = if several {
-            "choose one label for each row, or score the columns one by one".to_owned()
+            "choose one label per row, or score the columns one by one".to_owned()
         } else {
             format!("take the position of the largest value: {line}")
         };
@@ -413,7 +413,7 @@ impl Array {
         Err(Error::Malformed { name: self.name(), problem: format!("{what} (its shape is {shape})"), tip: Some(tip) })
     }
 
-    /// The first values of an array with one axis.
+    /// The first values of a one-dimensional array.
     fn first_numbers(&self, count: usize, values: &mut Vec<f64>) -> Result<()> {
         let shape = vec![count.min(self.header.shape.first().copied().unwrap_or(0))];
         let first = Array { header: ArrayHeader { shape, ..self.header.clone() }, ..self.clone() };
@@ -428,7 +428,7 @@ impl Array {
         })
     }
 
-    /// Checks that the array has one axis and can be row weights.
+    /// Checks that the array is one-dimensional and can be row weights.
     pub fn require_weights(&self) -> Result<()> {
         match self.header.elements {
             Elements::Number(element_type) if element_type != ElementType::Bool => Ok(()),
@@ -441,7 +441,7 @@ impl Array {
         }
     }
 
-    /// Visits every value of an array with one axis.
+    /// Visits every value of a one-dimensional array.
     pub fn cells(&self, visit: &mut Visit<'_>) -> Result<()> {
         let [rows] = self.header.shape[..] else {
             return Err(Error::Shape {
@@ -507,8 +507,8 @@ impl Array {
         Ok(())
     }
 
-    /// NumPy says nothing about the encoding of `|S`. UTF-8 (and so ASCII) is what people store; where one value is
-    /// not, all are read as Latin-1, so that two spellings never become one label.
+    /// NumPy does not record the encoding of `|S`. People store UTF-8 (and so ASCII); if any value is not valid UTF-8,
+    /// all are read as Latin-1, so that two spellings never become one label.
     fn byte_text(&self, data: &[u8], width: usize, visit: &mut Visit<'_>) -> Result<()> {
         let values = || {
             data.chunks_exact(width).map(|value| {

@@ -1,7 +1,7 @@
-//! Arrow IPC: files (Feather version 2) and streams, which is what Hugging Face's `datasets` writes.
+//! Arrow IPC: files (Feather version 2) and streams, as written by Hugging Face's `datasets`.
 //!
-//! Both are the same messages: a schema, dictionaries, batches of rows. Where each begins is read once; a batch is then
-//! decoded from the schema, the dictionaries before it, and itself.
+//! Both consist of the same messages: a schema, dictionaries, batches of rows. Message offsets are read once; a batch
+//! is then decoded from the schema, the dictionaries before it, and itself.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -18,10 +18,9 @@ use embq_core::error::Result;
 
 const MAGIC: &[u8] = b"ARROW1";
 
-/// Every message of a stream begins with this.
+/// Every message of a stream starts with this.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// Apache Arrow, on disk.
 pub(crate) const FORMAT: Format = Format {
     name: "arrow",
     extensions: &["arrow", "feather", "ipc", "arrows"],
@@ -35,7 +34,7 @@ struct ArrowBatches {
     dictionaries: Vec<Range<usize>>,
     batches: Vec<Range<usize>>,
     sizes: Vec<usize>,
-    /// The first row of each batch, and the number of all rows.
+    /// The first row of each batch, followed by the total number of rows.
     starts: Vec<usize>,
 }
 
@@ -58,14 +57,14 @@ fn open(source: &Source) -> Result<BatchedTable> {
     Ok(BatchedTable::new(source, "Arrow", columns, paths.within(batches)))
 }
 
-/// What a message holds.
+/// The kind of a message.
 enum Header {
     Schema,
     Dictionary,
     Batch { rows: usize },
 }
 
-/// Finds the messages; that each ends within the file is checked here.
+/// Locates the messages and checks that each ends within the file.
 fn messages(source: &Source) -> Result<ArrowBatches> {
     let bytes: &[u8] = &source.bytes;
     let cut = || {
@@ -77,7 +76,7 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
         Some(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     };
     let is_file = bytes.starts_with(MAGIC);
-    // The footer tells what the messages tell too; that it is there tells that the file is whole.
+    // The footer repeats what the messages say; its presence shows that the file is complete.
     if is_file && !bytes.ends_with(MAGIC) {
         return Err(cut());
     }
@@ -92,7 +91,7 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
     let mut at = if is_file { 8 } else { 0 };
     loop {
         let start = at;
-        // A stream may end without a mark; a file ends with a footer behind it.
+        // A stream may end without a marker; a file ends with a footer.
         if at == bytes.len() && !is_file {
             break;
         }
@@ -126,7 +125,7 @@ fn messages(source: &Source) -> Result<ArrowBatches> {
     Ok(found)
 }
 
-/// What a message holds, and how many bytes follow it.
+/// The kind of a message and the number of bytes that follow it.
 fn read_header(bytes: &[u8]) -> Result<(Header, usize), PolarsError> {
     use arrow_format::ipc::planus::ReadAsRoot;
     use arrow_format::ipc::{MessageHeaderRef, MessageRef};
@@ -162,7 +161,7 @@ impl Batches for ArrowBatches {
         let parts = std::iter::once(&self.schema).chain(before).chain([wanted]);
         let mut stream = Splice::new(&self.bytes, parts.cloned().collect());
         let metadata = read_stream_metadata(&mut stream)?;
-        // The reader wants columns in the order of the file, each once.
+        // The reader expects columns in file order, each once.
         let mut sorted = columns.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
@@ -183,7 +182,7 @@ impl Batches for ArrowBatches {
     }
 }
 
-/// An array of an extension type as what it is stored as.
+/// An array of an extension type as its storage type.
 fn stored(mut array: Box<dyn Array>) -> Box<dyn Array> {
     while let ArrowDataType::Extension(extension) = array.dtype() {
         let inner = extension.inner.clone();
@@ -192,7 +191,7 @@ fn stored(mut array: Box<dyn Array>) -> Box<dyn Array> {
     array
 }
 
-/// Parts of a file as if they followed one another.
+/// Separate parts of a file, read as if contiguous.
 struct Splice<'a> {
     bytes: &'a [u8],
     parts: Vec<Range<usize>>,
@@ -291,7 +290,7 @@ mod tests {
         assert!(cut("plain.feather", 1).contains("truncated"));
         assert!(cut("dictionary.arrows", 9).contains("truncated"));
         let error = opened(b"\xff\xff\xff\xff\0\0\0\0".to_vec()).err().unwrap();
-        assert!(error.to_string().contains("holds no schema"), "{error}");
+        assert!(error.to_string().contains("has no schema"), "{error}");
         let error = opened(b"FEA1....".to_vec()).err().unwrap();
         assert!(error.to_string().contains("Feather version 1"), "{error}");
     }

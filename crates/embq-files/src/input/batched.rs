@@ -1,7 +1,7 @@
-//! Columnar tables that come in batches of rows, through polars: what Parquet and Arrow have in common.
+//! Columnar tables that come in batches of rows, read through polars: the common part of Parquet and Arrow.
 //!
-//! A matrix that fits in memory is decoded once and kept. Of a larger one only some batches are in memory at a time, and
-//! they are decoded again in every pass.
+//! A matrix that fits in memory is decoded once and kept. A larger one is decoded again in every pass, with only some
+//! batches in memory at a time.
 
 mod ahead;
 pub(crate) mod fields;
@@ -29,35 +29,36 @@ use crate::input::vector_text::{self, Texts};
 use embq_core::data::{Element, ElementType, Embeddings, Origin, Precision, RowBlocks, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
-/// A matrix of at most so many bytes is kept in memory, whatever else is there.
+/// A matrix of at most this many bytes is kept in memory regardless of how much is free.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// Batches are decoded to about so many bytes.
+/// Target size of decoded batches in bytes.
 pub(crate) const BATCH_BYTES: usize = 32 << 20;
 
-/// Rows from which is seen what text and bytes hold.
+/// Rows examined to determine what text and bytes contain.
 const SNIFFED_ROWS: usize = 100;
 
-/// A file of which batches of rows can be decoded.
+/// A file that can be decoded in batches of rows.
 pub(crate) trait Batches: Send + Sync {
     /// The number of rows of each batch.
     fn sizes(&self) -> &[usize];
 
-    /// The number of rows of each group of batches that costs no more time to decode as a whole than one batch of it at
-    /// a time, whatever memory it takes.
+    /// The number of rows of each group of batches. Decoding a whole group takes no more time than decoding one of its
+    /// batches, only more memory.
     fn group_sizes(&self) -> &[usize] {
         self.sizes()
     }
 
-    /// The same file in batches that suit one column of vectors of `dimensions` values better, where there are such.
+    /// The same file in batches better suited to one column of vectors of `dimensions` values, if there are any.
     fn of_vectors(self: Arc<Self>, _column: usize, _dimensions: usize) -> Option<Arc<dyn Batches>> {
         None
     }
 
-    /// Some columns of the first rows, at most so many of them where that is less work than a whole batch.
+    /// Some columns of the first rows: at most `rows` of them, or the whole first batch where reading less saves
+    /// nothing.
     fn head(&self, columns: &[usize], rows: usize) -> Result<Vec<Series>, PolarsError>;
 
-    /// The chosen columns of the rows of a batch or a group.
+    /// The given columns of the rows of a batch or a group.
     fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError>;
 }
 
@@ -66,13 +67,13 @@ pub(crate) struct BatchedTable {
     file: Arc<File>,
 }
 
-/// The file, which the table shares with matrices that are still to be decoded.
+/// Shared by the table and the matrices that are decoded from it later.
 struct File {
     source: Source,
-    /// The name of the format in messages.
+    /// The format's name in messages.
     format: &'static str,
     columns: Vec<Column>,
-    /// The first row of each batch, and the number of all rows.
+    /// The first row of each batch, followed by the total number of rows.
     starts: Vec<usize>,
     batches: Arc<dyn Batches>,
 }
@@ -91,7 +92,7 @@ impl BatchedTable {
     }
 }
 
-/// The first row of each of some parts, and the number of all rows.
+/// The first row of each part, followed by the total number of rows.
 pub(crate) fn starts(sizes: &[usize]) -> Vec<usize> {
     let ends = sizes.iter().scan(0_usize, |rows, &size| {
         *rows = rows.saturating_add(size);
@@ -100,12 +101,12 @@ pub(crate) fn starts(sizes: &[usize]) -> Vec<usize> {
     std::iter::once(0).chain(ends).collect()
 }
 
-/// The part that a row lies in: of those that begin with it all but the last are empty.
+/// The part that contains a row. If several parts start at it, all but the last are empty.
 pub(crate) fn part_of(starts: &[usize], row: usize) -> Option<usize> {
     starts.partition_point(|&start| start <= row).checked_sub(1)
 }
 
-/// The rows of each part that has any.
+/// The rows of each nonempty part.
 fn parts(starts: &[usize]) -> Vec<Range<usize>> {
     starts.windows(2).map(|ends| ends[0]..ends[1]).filter(|rows| !rows.is_empty()).collect()
 }
@@ -115,7 +116,7 @@ impl File {
         self.starts.last().copied().unwrap_or(0)
     }
 
-    /// The chosen columns of a batch or a group, as long as promised.
+    /// The given columns of a batch or a group, checked to have the declared length.
     fn series(&self, batches: &dyn Batches, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>> {
         let (first_row, rows, range) = (rows.start, rows.len(), rows);
         let read = || batches.read(range, columns).map_err(|error| self.damaged(&error));
@@ -123,7 +124,7 @@ impl File {
         let found = series.first().map_or(0, |series| series.len());
         if series.len() != columns.len() || series.iter().any(|series| series.len() != rows) {
             return Err(self.source.malformed(
-                format!("rows {first_row} and on are damaged: {rows} were promised, {found} found"),
+                format!("the rows from {first_row} on are damaged: {rows} were declared, {found} found"),
                 Some("save or copy the file again".to_owned()),
             ));
         }
@@ -142,7 +143,7 @@ impl File {
         RowFault { column: Some(self.columns[column].name.clone()), problem: problem.into() }
     }
 
-    /// A batch or a group as rows of numbers. `dimensions` is the length of the vectors, once it is known.
+    /// Decodes a batch or a group as rows of numbers. `dimensions` is the length of the vectors, if already known.
     fn decode<T: Number>(
         &self,
         batches: &dyn Batches,
@@ -201,7 +202,7 @@ impl File {
     }
 }
 
-/// A column of vectors of which a batch is decoded.
+/// A column of vectors while one of its batches is decoded.
 struct Vectors<'a> {
     file: &'a File,
     column: usize,
@@ -211,7 +212,7 @@ struct Vectors<'a> {
 }
 
 impl Vectors<'_> {
-    /// The length that the vectors have: the one known already, else that of most of these.
+    /// The length of the vectors: `dimensions` if known, or else the most common of `lengths`.
     fn length(&self, lengths: impl Iterator<Item = usize>) -> Result<Option<usize>> {
         if self.dimensions.is_some() {
             return Ok(self.dimensions);
@@ -244,9 +245,9 @@ impl Vectors<'_> {
         Decoded { dimensions, values: Values::Own(vec![T::from_f64(f64::NAN); rows * dimensions.unwrap_or(0)]) }
     }
 
-    /// A list column. Rows that are no vector of the usual length become NaN and are told.
+    /// A list column. Rows whose list is not a vector of the usual length become NaN and are reported.
     fn lists<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
-        // Arrays become lists too, so that there is one way to read both.
+        // Arrays are cast to lists, so that both take the same path.
         let series = self.file.cast(series, &DataType::List(Box::new(T::data_type())))?;
         let lists: &ListChunked = series.list().map_err(|error| self.file.damaged(&error))?;
         let lengths = lists
@@ -296,7 +297,7 @@ impl Vectors<'_> {
         Ok(Decoded { dimensions: Some(dimensions), values: Values::Own(values) })
     }
 
-    /// Rows that are read one by one: `read` fills the buffer or says what is wrong.
+    /// Rows read one at a time: `read` fills the buffer or returns the problem.
     fn row_by_row<T: Number>(
         &self,
         rows: usize,
@@ -331,7 +332,7 @@ impl Vectors<'_> {
         Ok(Decoded { dimensions: Some(dimensions), values: Values::Own(values) })
     }
 
-    /// Lists of one list.
+    /// Lists that each contain one list.
     fn nested<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
         let inner = DataType::List(Box::new(DataType::Float64));
         let series = self.file.cast(series, &DataType::List(Box::new(inner)))?;
@@ -361,7 +362,7 @@ impl Vectors<'_> {
         Ok(Ok(()))
     }
 
-    /// Vectors as Spark ML writes them: dense, or sparse with the size and the positions of the values.
+    /// Vectors as written by Spark ML: dense, or sparse with a size and the positions of the values.
     fn sparse<T: Number>(&self, series: &Series) -> Result<Decoded<T>> {
         let damaged = |error: PolarsError| self.file.damaged(&error);
         let structs = series.struct_().map_err(damaged)?;
@@ -374,7 +375,7 @@ impl Vectors<'_> {
         let floats = DataType::List(Box::new(DataType::Float64));
         let numbers = self.file.cast(&field("values")?, &floats)?;
         let numbers = numbers.list().map_err(damaged)?;
-        // A damaged size must not become memory: no vector is longer than this many times its file.
+        // A damaged size must not cause a huge allocation: no vector is longer than this multiple of its file.
         let longest = self.file.source.bytes.len().saturating_mul(64);
         self.row_by_row(series.len(), |row, values| {
             let Some(found) = numbers.get_as_series(row) else { return Ok(Err("the vector is null".to_owned())) };
@@ -420,7 +421,7 @@ impl Vectors<'_> {
     }
 }
 
-/// The numbers of lists that all are vectors of the same length, one after the other, where nothing is missing.
+/// The values of lists that are all vectors of the same length, stored contiguously, if none is missing.
 fn whole_rows<T: Number>(
     may_be_null: bool,
     offsets: &[i64],
@@ -436,14 +437,14 @@ fn whole_rows<T: Number>(
     Some(inner.values().clone().sliced(first..last))
 }
 
-/// Some rows of a matrix.
+/// Decoded rows of a matrix.
 struct Decoded<T> {
-    /// The length of the vectors; `None` where there is none to tell it.
+    /// The length of the vectors; `None` if no vector was found.
     dimensions: Option<usize>,
     values: Values<T>,
 }
 
-/// Numbers that were copied out of what was decoded, or lie there one after the other as it is.
+/// Numbers copied out of the decoded data, or borrowed from it where they are contiguous.
 enum Values<T> {
     Own(Vec<T>),
     Shared(Buffer<T>),
@@ -468,7 +469,7 @@ impl BatchedTable {
             return Err(no_rows(&file.source.path));
         }
         let faults = Arc::new(RowFaults::default());
-        // The first batch that holds a vector tells how long all of them are.
+        // The first batch that contains a vector determines the length of all of them.
         let mut first = None;
         for batch in parts(&file.starts) {
             let decoded = file.decode::<T>(file.batches.as_ref(), batch.clone(), columns, None, &faults)?;
@@ -481,7 +482,7 @@ impl BatchedTable {
             return Err(Error::Malformed {
                 name: origin.to_string(),
                 problem: "every row is null or empty".to_owned(),
-                tip: Some(format!("see what the file holds: embq inspect {}", quoted(&file.source.path))),
+                tip: Some(format!("see what the file contains: embq inspect {}", quoted(&file.source.path))),
             });
         };
         let of_vectors = match *columns {
@@ -512,7 +513,7 @@ impl BatchedTable {
     }
 }
 
-/// A matrix that is still to be decoded.
+/// A matrix that is yet to be decoded.
 struct Matrix {
     file: Arc<File>,
     batches: Arc<dyn Batches>,
@@ -527,8 +528,8 @@ impl Matrix {
         Ok(self.file.decode::<T>(batches, rows, &self.columns, Some(self.dimensions), &self.faults)?.values)
     }
 
-    /// The whole matrix, if it is small or takes no more than half of the memory that is free. Some rows are `decoded`
-    /// already.
+    /// The whole matrix, if it is small or takes no more than half of the free memory. The rows in `decoded` are
+    /// already available as `values`.
     fn at_once<T: Number>(&self, decoded: &Range<usize>, values: &[T]) -> Result<Option<Kept<T>>> {
         let groups = parts(&starts(self.batches.group_sizes()));
         let bytes = |rows: usize| rows.saturating_mul(self.dimensions).saturating_mul(size_of::<T>());
@@ -538,7 +539,7 @@ impl Matrix {
             groups.len()
         } else {
             let free = memory::free() / 2;
-            // What a group is decoded to lies beside where it is copied to, and what it is decoded from beside that.
+            // Each group is decoded beside the target it is copied to, from pages that take memory as well.
             free.saturating_sub(needed) / largest.saturating_mul(2).max(1)
         };
         match groups.len().min(at_a_time) {
@@ -571,7 +572,7 @@ impl Matrix {
     }
 }
 
-/// A matrix that has been decoded.
+/// A decoded matrix.
 struct Kept<T> {
     values: Values<T>,
     dimensions: usize,
@@ -669,14 +670,14 @@ impl File {
             }
             Kind::Text | Kind::Numeral { .. } | Kind::TextList | Kind::Base64 => {
                 let values = match series.dtype() {
-                    // Bytes are labels where they are text.
+                    // As labels, bytes are text.
                     DataType::Binary => return self.byte_text(series, visit),
                     _ => self.cast(series, &DataType::String)?,
                 };
                 let values = values.str().map_err(damaged)?;
                 values.iter().try_for_each(|value| visit(value.map(Cell::Text)))
             }
-            // Nobody asks for the cells of these; only whether they are null could be said.
+            // Cells of these kinds are never requested.
             Kind::List(_) | Kind::Nested(_) | Kind::Sparse | Kind::Bytes | Kind::Other => Ok(()),
         }
     }
@@ -690,10 +691,11 @@ impl File {
     }
 }
 
-/// Looks into the first rows of columns whose type does not say what they hold: text, bytes, and lists that may have any
-/// length. What cannot be read here is told when it is asked for.
+/// Examines the first rows of columns whose type does not say what they contain: text, bytes, and lists of any length.
+/// Errors are ignored here; they are reported when the column is read.
 fn look_into(source: &Source, format: &'static str, columns: &mut [Column], batches: &dyn Batches) {
-    // One list column is read whatever its lengths are, so only of several is it asked which can be vectors.
+    // A single list column is read whatever its lengths are; only if there are several does it matter which can be
+    // vectors.
     let lists = columns.iter().filter(|column| column.kind.is_vectors()).count();
     let is_open = |column: &Column| match column.kind {
         Kind::Text => column.dtype == "text",
@@ -709,7 +711,7 @@ fn look_into(source: &Source, format: &'static str, columns: &mut [Column], batc
     let read = || batches.head(&open, SNIFFED_ROWS).map_err(|error| damaged(source, format, &error));
     let Ok(series) = guarded(source, format, read) else { return };
     for (&position, series) in open.iter().zip(&series) {
-        // What cannot be looked at stays what its type says.
+        // A column that cannot be examined keeps the kind given by its type.
         let _ = guarded(source, format, || Ok(look_at(&mut columns[position], &series.head(Some(SNIFFED_ROWS)))));
     }
 }
@@ -763,7 +765,7 @@ fn look_at(column: &mut Column, series: &Series) -> Option<()> {
             } else if values.iter().all(|value| std::str::from_utf8(value).is_ok()) {
                 column.kind = Kind::Text;
             } else if even && first.len() > 4 {
-                let why = format!("holds {} bytes in each row, which are not float32 values", first.len());
+                let why = format!("has {} bytes in each row, which are not float32 values", first.len());
                 let tip = "write a list of floats instead of bytes".to_owned();
                 unreadable(column, Unreadable { why, tip, integers: false });
             }
@@ -772,7 +774,7 @@ fn look_at(column: &mut Column, series: &Series) -> Option<()> {
     Some(())
 }
 
-/// The lengths of the lists that are not null.
+/// The lengths of the non-null lists.
 fn list_lengths(series: &Series) -> Option<Vec<usize>> {
     if let Ok(lists) = series.list() {
         return Some((0..lists.len()).filter_map(|row| Some(lists.get_as_series(row)?.len())).collect());
@@ -781,7 +783,7 @@ fn list_lengths(series: &Series) -> Option<Vec<usize>> {
     Some(vec![arrays.width(); arrays.len()])
 }
 
-/// float32 and float64, as polars calls them.
+/// float32 and float64 as polars types.
 pub(crate) trait Number: Element + NativeType {
     type Polars: PolarsNumericType<Native = Self>;
 
@@ -813,8 +815,8 @@ impl Number for f64 {
     }
 }
 
-/// Runs polars on a file. Its decoder answers some damaged files with a panic, which here becomes an error as well, and
-/// asks for any memory that a file promises to fill, which here is limited.
+/// Runs polars on a file. Its decoder panics on some damaged files, which becomes an error here, and allocates as much
+/// memory as a file declares, which is limited here.
 pub(crate) fn guarded<T>(source: &Source, format: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     let _decoding = Decoding::begin(&source.path, source.bytes.len());
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
@@ -835,15 +837,15 @@ pub(crate) fn damaged(source: &Source, format: &str, error: &PolarsError) -> Err
 pub(crate) fn column(name: &str, data_type: &ArrowDataType) -> Column {
     let kind = kind(data_type);
     let mut column = Column::new(name, kind, dtype_name(data_type));
-    // Lists of lists of lists are no vectors however short they are.
+    // Lists of lists of lists are not vectors, however short.
     if kind == Kind::Other && depth(data_type) > 1 && innermost_is_number(data_type) {
         column.unreadable = Some(Unreadable::nested());
     }
     column
 }
 
-/// What the descriptions say that pandas and Hugging Face's datasets write beside a schema: which columns are an index
-/// of rows, and the names of the classes that integers stand for.
+/// Applies the metadata that pandas and Hugging Face's `datasets` write with a schema: which columns are an index of
+/// rows, and the class names that integers stand for.
 pub(crate) fn describe<'m>(columns: &mut [Column], metadata: impl Fn(&str) -> Option<&'m str>) {
     let read = |key: &str| metadata(key).and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
     if let Some(pandas) = read("pandas") {
@@ -865,7 +867,7 @@ pub(crate) fn describe<'m>(columns: &mut [Column], metadata: impl Fn(&str) -> Op
     }
 }
 
-/// How many lists lie in one another.
+/// The nesting depth of lists.
 fn depth(data_type: &ArrowDataType) -> usize {
     match data_type {
         ArrowDataType::List(field) | ArrowDataType::LargeList(field) | ArrowDataType::FixedSizeList(field, _) => {

@@ -1,4 +1,4 @@
-//! Single values of a column, in whatever format it lies, and what is made of them: labels and row weights.
+//! Single values of a column, in any format, and the labels and row weights made from them.
 
 use embq_core::data::{LabelColumn, LabelColumnBuilder, LabelType, Origin};
 use embq_core::error::{Error, Result};
@@ -13,10 +13,10 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
 }
 
-/// What a reader hands its cells to: the row, counted from 0, and the value in it.
+/// Receives the cells of a reader: the row, counted from 0, and its value.
 pub(crate) type Visit<'v> = dyn FnMut(usize, Cell<'_>) -> Result<()> + 'v;
 
-/// The path and, in a table, the column that a cell is in: what errors call it.
+/// The path and, in a table, the column of a cell, for errors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub path: &'a str,
@@ -37,17 +37,17 @@ impl Place<'_> {
     }
 }
 
-/// Floats above this are not labels, whatever they are: float64 no longer tells neighbouring integers apart.
+/// Larger floats are never labels: float64 does not represent every integer above this.
 const LARGEST_FLOAT_LABEL: f64 = 9_007_199_254_740_992.0;
 
-/// The integer that a float is, if it is one.
+/// The float as an integer, if it is one.
 pub(crate) fn integral(value: f64) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() <= LARGEST_FLOAT_LABEL).then_some(value as i128)
 }
 
-/// Collects labels of one type, from one file after the other.
+/// Collects labels of one type, possibly from several files.
 ///
-/// Floats are labels where they are integers, as pandas makes floats of an integer column with a missing value.
+/// Integral floats count as labels, because pandas turns an integer column with a missing value into floats.
 pub(crate) struct LabelCollector {
     builder: LabelColumnBuilder,
     rows: usize,
@@ -58,7 +58,7 @@ impl LabelCollector {
         LabelCollector { builder: LabelColumnBuilder::new(label_type), rows: 0 }
     }
 
-    /// Takes the labels of a file; `read` hands over every row in order. Returns how many there are.
+    /// Collects the labels of a file; `read` visits every row in order. Returns the number of rows.
     pub fn read(&mut self, place: Place<'_>, read: impl FnOnce(&mut Visit<'_>) -> Result<()>) -> Result<usize> {
         let builder = &mut self.builder;
         let mut rows = 0;
@@ -84,7 +84,7 @@ impl LabelCollector {
         Ok(rows)
     }
 
-    /// All labels.
+    /// The collected labels.
     ///
     /// # Errors
     /// No rows at all.
@@ -96,7 +96,7 @@ impl LabelCollector {
     }
 }
 
-/// Appends the row weights of a file; that they are positive is the data set's affair.
+/// Appends the row weights of a file. The data set checks that they are positive.
 pub(crate) fn weights(
     place: Place<'_>,
     values: &mut Vec<f64>,
@@ -108,7 +108,7 @@ pub(crate) fn weights(
     })
 }
 
-/// The number in a cell; text is read as one.
+/// The number in a cell; text is parsed.
 pub(crate) fn number(place: Place<'_>, row: usize, cell: Cell<'_>) -> Result<f64> {
     match cell {
         Cell::Integer(value) => Ok(value as f64),
@@ -121,17 +121,17 @@ pub(crate) fn number(place: Place<'_>, row: usize, cell: Cell<'_>) -> Result<f64
     }
 }
 
-/// A number as people and programs write it; spaces around it are allowed.
+/// Parses a number as people and programs write it; surrounding spaces are allowed.
 pub(crate) fn parse_number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
-/// An input without a row.
+/// The error for an input with no rows.
 pub(crate) fn no_rows(name: &str) -> Error {
-    Error::Malformed { name: name.to_owned(), problem: "it holds no rows".to_owned(), tip: None }
+    Error::Malformed { name: name.to_owned(), problem: "it has no rows".to_owned(), tip: None }
 }
 
-/// The beginning of a text that may be a whole book.
+/// The beginning of a text that may be very long.
 pub(crate) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 40;
     match text.char_indices().nth(SHOWN) {

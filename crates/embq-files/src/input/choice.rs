@@ -1,43 +1,43 @@
-//! Which column or array is the embeddings: decided in one place, for every format alike.
+//! Chooses which column or array is the embeddings, in one place for every format.
 //!
-//! A format says what its columns or arrays are ([`Candidate`]); [`choose`] takes one of them, or several side by side,
-//! or refuses. It never guesses in silence: what is chosen is part of the result, and where another reader of the file
-//! could have meant something else there is a note or an error. The rules are those of `docs/formats.md`.
+//! A format describes its columns or arrays ([`Candidate`]); [`choose`] takes one of them, or several side by side, or
+//! refuses. It never guesses silently: the choice is part of the result, and where a reader might have expected
+//! something else there is a note or an error. The rules are those of `docs/formats.md`.
 
 use crate::input::table;
 use embq_core::data::Chosen;
 use embq_core::error::{Error, Result};
 
-/// A column or an array, as far as the choice needs to know it.
+/// A column or an array, as far as the choice depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub name: String,
     pub nature: Nature,
-    /// Type and shape as people write them, such as `list of 8 f32`.
+    /// Type and shape as users write them, such as `list of 8 f32`.
     pub shape: String,
-    /// Whether the file says that it is an index of rows, whatever it is called.
+    /// Whether the file declares it an index of rows, whatever its name.
     pub is_index: bool,
 }
 
 /// What the values of a column or an array are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Nature {
-    /// A vector of numbers in each row.
+    /// A vector of numbers per row.
     Vectors(Form),
-    /// One number in each row, of a table.
+    /// One number per row of a table.
     Number {
-        /// Whether all of them are whole: an id, a count or a code more often than a dimension.
+        /// Whether all of them are integers: more often an id, a count or a code than a dimension.
         whole: bool,
     },
-    /// Text, categories, booleans, dates, and arrays with one axis: what labels and weights are.
+    /// Text, categories, booleans, dates, and one-dimensional arrays: possible labels and weights.
     Values,
-    /// What looks like vectors and cannot be read as such.
+    /// Looks like vectors but cannot be read as such.
     Unreadable {
-        /// Why, in words that follow the name.
+        /// The reason, worded to follow the name.
         why: String,
         /// What to do about it.
         tip: String,
-        /// Whether integers are all that is in it: token ids and masks rather than embeddings.
+        /// Whether it contains only integers: token ids and masks rather than embeddings.
         integers: bool,
     },
     /// Anything else.
@@ -53,15 +53,15 @@ pub(crate) enum Form {
     Bytes,
 }
 
-/// What is read as the embeddings.
+/// The chosen embeddings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// Positions among the candidates: one of vectors, or numbers in the order of the dimensions.
+    /// Positions among the candidates: one of vectors, or several numbers in the order of the dimensions.
     pub columns: Vec<usize>,
     pub chosen: Chosen,
-    /// How the choice is written behind a path; `None` where no selector says it.
+    /// The choice as written after a path; `None` if no selector expresses it.
     pub selector: Option<String>,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
@@ -72,19 +72,19 @@ pub(crate) struct Place<'a> {
     pub path: &'a str,
     /// What the format calls a candidate: column, array, tensor, dataset.
     pub noun: &'static str,
-    /// Whether the names are positions only, because no header gave any.
+    /// Whether the names are only positions, because the file has no header.
     pub positional: bool,
 }
 
-/// Names that say what a column is: a label or the result of a model, and no dimension.
+/// Names that mark a column as a label or a model's result rather than a dimension.
 const LABEL_NAMES: [&str; 10] =
     ["label", "target", "class", "category", "cluster", "split", "fold", "pred", "prediction", "score"];
 
-/// Chooses the embeddings among candidates: those that the selector names, else what the rules find. `taken` are
-/// positions that another option of the command uses, and which are embeddings only where they are selected.
+/// Chooses the embeddings among candidates: those named by the selector, or else those found by the rules. `taken` are
+/// positions used by other options of the command; they are embeddings only if selected.
 ///
 /// # Errors
-/// Nothing that can be the embeddings, several that can, or a selection that cannot be read.
+/// No candidate for the embeddings, several, or a selection that cannot be read.
 pub(crate) fn choose(
     place: Place<'_>,
     candidates: &[Candidate],
@@ -98,7 +98,7 @@ pub(crate) fn choose(
     }
 }
 
-/// Why a candidate is not embeddings by itself, in words for `embq inspect`; `None` where it could be.
+/// Why a candidate is not chosen by itself, worded for `embq inspect`; `None` if it could be.
 pub(crate) fn left_out(candidate: &Candidate, position: usize) -> Option<&'static str> {
     match &candidate.nature {
         Nature::Number { .. } if is_index(candidate, position) => Some("an index of rows"),
@@ -113,7 +113,7 @@ struct Room<'a> {
     taken: &'a [usize],
 }
 
-/// Numbered columns of one name: `f0`, `f1`, ...
+/// Numbered columns with a common prefix: `f0`, `f1`, ...
 #[derive(Debug)]
 struct Series {
     /// Number and position, by number.
@@ -136,7 +136,7 @@ impl Room<'_> {
                 _ => return Err(self.unusable(position)),
             }
         }
-        // Behind a short name stands the whole one, so that the same choice is written alike.
+        // Short names are expanded, so that the same choice is always written alike.
         let whole = self.position(selector).map_or(selector, |position| self.candidates[position].name.as_str());
         Ok(Choice { columns, chosen: Chosen::Selector, selector: Some(whole.to_owned()), notes: Vec::new() })
     }
@@ -161,10 +161,10 @@ impl Room<'_> {
         }
     }
 
-    /// The only candidate that holds vectors which can be read.
+    /// The only candidate with readable vectors.
     fn only(&self, only: usize, unreadable: &[usize]) -> Result<Choice> {
         let candidate = &self.candidates[only];
-        // A mask or token ids beside hidden states: what can be read is not what is meant.
+        // With a mask or token ids beside hidden states, the readable candidate is probably not the one meant.
         let meant = unreadable
             .iter()
             .find(|&&other| matches!(self.candidates[other].nature, Nature::Unreadable { integers: false, .. }));
@@ -184,7 +184,7 @@ impl Room<'_> {
         })
     }
 
-    /// Columns of single numbers: the longest series, else all floats.
+    /// Columns of single numbers: the longest series, or else all floats.
     fn numbers(&self) -> Result<Choice> {
         let free = self.free_numbers();
         if self.place.positional {
@@ -207,7 +207,7 @@ impl Room<'_> {
         }
     }
 
-    /// A series without a gap in its numbers.
+    /// A series with no gap in its numbers.
     fn whole_series(&self, series: &Series, free: &[usize]) -> Result<Choice> {
         let written = self.written(series);
         self.check_gaps(series, &written)?;
@@ -231,7 +231,7 @@ impl Room<'_> {
                 return Err(self.needed(problem, "give every column of a series a different number"));
             }
             while expected < number {
-                // A column of the series that holds labels or weights leaves no gap.
+                // A column of the series that is used as labels or weights does not count as a gap.
                 let missing =
                     self.candidates.iter().position(|candidate| numbered(&candidate.name) == Some((prefix, expected)));
                 match missing {
@@ -270,7 +270,7 @@ impl Room<'_> {
         Ok(())
     }
 
-    /// A table without names: floats where there are any, and they stand side by side.
+    /// A table without names: its floats, if they are adjacent.
     fn by_position(&self, free: &[usize]) -> Result<Choice> {
         let whole = |position: &usize| matches!(self.candidates[*position].nature, Nature::Number { whole: true });
         let (wholes, floats): (Vec<usize>, Vec<usize>) = free.iter().copied().partition(whole);
@@ -285,7 +285,7 @@ impl Room<'_> {
             let path = self.place.path;
             return Err(self.needed(
                 format!(
-                    "the columns have no names, and column {position} ({}) lies between the floats",
+                    "the columns have no names, and column {position} ({}) is between the floats",
                     self.candidates[position].shape
                 ),
                 &format!("write {path}:FIRST..LAST, with the positions of the columns counted from 0"),
@@ -306,7 +306,7 @@ impl Room<'_> {
         let path = self.place.path;
         if floats.len() < 2 {
             return Err(match free {
-                [] if self.candidates.is_empty() => self.needed("it holds nothing".to_owned(), "name another file"),
+                [] if self.candidates.is_empty() => self.needed("it is empty".to_owned(), "name another file"),
                 [] => self.nothing(),
                 [only] => {
                     let name = &self.candidates[*only].name;
@@ -351,7 +351,7 @@ impl Room<'_> {
         vec![format!("{}: read {taken}; left out: {}", self.place.path, self.listed(others))]
     }
 
-    /// `first..last` as positions. Names may hold dots themselves, so every split is tried.
+    /// `first..last` as positions. Names may contain dots, so every split is tried.
     fn range(&self, selector: &str) -> Result<Option<Vec<usize>>> {
         let mut splits =
             (0..selector.len().saturating_sub(1)).filter(|&at| selector.as_bytes()[at..].starts_with(b".."));
@@ -396,7 +396,7 @@ impl Room<'_> {
         table::named(self.candidates.iter().map(|candidate| candidate.name.as_str()), name)
     }
 
-    /// Whether a candidate can be found without being selected.
+    /// Whether a candidate can be chosen without being selected.
     fn is_free(&self, position: usize) -> bool {
         !self.taken.contains(&position)
     }
@@ -412,7 +412,7 @@ impl Room<'_> {
         numbers
     }
 
-    /// Every run of numbered columns of one name, at least two each.
+    /// Every series of numbered columns with at least two members.
     fn series(&self, free: &[usize]) -> Vec<Series> {
         let mut found: Vec<(&str, Series)> = Vec::new();
         for &position in free {
@@ -433,7 +433,7 @@ impl Room<'_> {
         format!("{}..{}", name(series.members.first()), name(series.members.last()))
     }
 
-    /// The names of candidates, cut where they are many.
+    /// The names of candidates, abbreviated if there are many.
     fn listed(&self, positions: &[usize]) -> String {
         const SHOWN: usize = 12;
         let names: Vec<&str> =
@@ -452,7 +452,7 @@ impl Room<'_> {
     fn several(&self, positions: &[usize]) -> Error {
         let shaped: Vec<String> = positions.iter().map(|&position| self.shaped(position)).collect();
         let (path, noun) = (self.place.path, self.place.noun);
-        // The command that is most likely meant comes first.
+        // The most likely command comes first.
         let likely = ["emb", "obsm/", "train"]
             .iter()
             .find_map(|word| positions.iter().copied().find(|&position| self.candidates[position].name.contains(word)));
@@ -470,7 +470,7 @@ impl Room<'_> {
         };
         self.needed(
             format!(
-                "which {noun} holds the embeddings? {} {why}, and {} holds integers",
+                "which {noun} holds the embeddings? {} {why}, and {} contains integers",
                 self.shaped(meant),
                 self.shaped(readable)
             ),
@@ -494,7 +494,7 @@ impl Room<'_> {
         };
         self.needed(
             format!("no {noun} of vectors or numbers to read embeddings from{beside}; {there}"),
-            &format!("see what it holds: embq inspect {}", quoted(path)),
+            &format!("see what it contains: embq inspect {}", quoted(path)),
         )
     }
 
@@ -528,7 +528,7 @@ impl Room<'_> {
     }
 }
 
-/// A path as a shell takes it.
+/// A path quoted for a shell.
 pub(crate) fn quoted(path: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "-_./:=,+@%".contains(character);
     if !path.is_empty() && path.chars().all(is_plain) {
@@ -538,7 +538,7 @@ pub(crate) fn quoted(path: &str) -> String {
     }
 }
 
-/// A name that ends in a number, as what comes before the number and the number.
+/// Splits a name that ends in a number into prefix and number.
 fn numbered(name: &str) -> Option<(&str, u64)> {
     let name = name.strip_suffix(']').filter(|name| name.contains('[')).unwrap_or(name);
     let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
@@ -546,7 +546,7 @@ fn numbered(name: &str) -> Option<(&str, u64)> {
     Some((prefix, number.parse().ok()?))
 }
 
-/// Whether a column counts or names rows.
+/// Whether a column numbers or names rows.
 pub(crate) fn is_index(candidate: &Candidate, position: usize) -> bool {
     let name = candidate.name.as_str();
     let numbered = |prefix: &str, end: &str| {
@@ -562,7 +562,7 @@ pub(crate) fn is_index(candidate: &Candidate, position: usize) -> bool {
         || position == 0 && name.is_empty()
 }
 
-/// Whether a name says that a column is a label or a result, in any case, in the singular or the plural.
+/// Whether a name marks a column as a label or a result, ignoring case and plural.
 pub(crate) fn is_label_name(name: &str) -> bool {
     let name = name.to_lowercase();
     let is_known = |name: &str| LABEL_NAMES.contains(&name);
@@ -576,10 +576,10 @@ pub(crate) fn is_label_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Candidates in short: `name:nature`, where the nature is `v` for vectors, `m` for vectors of integers, `b` for bytes
-    /// of float32, `f` for floats, `w` for whole numbers, `l` for labels, `u` and `ui` for what looks like vectors and
-    /// cannot be read (`ui` if it holds integers only), `o` for anything else. `!` in front says that the file calls it
-    /// an index, and `a0-a7:f` stands for a series.
+    /// Candidates in short: `name:nature`, where the nature is `v` for vectors, `m` for vectors of integers, `b` for
+    /// bytes of float32, `f` for floats, `w` for whole numbers, `l` for labels, `u` for unreadable vectors (`ui` if
+    /// they contain only integers), `o` for anything else. A leading `!` means that the file declares it an index, and
+    /// `a0-a7:f` is a series.
     fn candidates(text: &str) -> Vec<Candidate> {
         let mut found = Vec::new();
         for word in text.split(' ').filter(|word| !word.is_empty()) {
@@ -613,7 +613,7 @@ mod tests {
         found
     }
 
-    /// What is chosen, in short: how, the names (a run of them as `first..last`), and `+` for a note; or the error.
+    /// The choice in short: how, the names (runs as `first..last`), and `+` for a note; or the error.
     fn outcome(text: &str, selector: Option<&str>, taken: &str, positional: bool) -> String {
         let candidates = candidates(text);
         let taken: Vec<usize> = taken
@@ -635,9 +635,9 @@ mod tests {
         }
     }
 
-    /// Candidates, what other options use, and the outcome or a part of the error.
+    /// Candidates, names used by other options, and the outcome or a part of the error.
     const CASES: &[(&str, &str, &str)] = &[
-        // One column of vectors, whatever stands beside it.
+        // One column of vectors, whatever else is in the table.
         ("e:v", "", "only e"),
         ("id:w e:v score:f label:l", "", "only e"),
         ("f0-f127:f e:v", "", "only e"),
@@ -646,7 +646,7 @@ mod tests {
         ("id:w e:m label:l", "label", "only e"),
         ("e:v o:o", "", "only e"),
         ("!e:v label:l", "", "only e"),
-        // Several are never chosen from.
+        // No choice among several.
         (
             "e:v g:v",
             "",
@@ -658,14 +658,14 @@ mod tests {
         ("e:v g:v h:v", "g h", "only e"),
         ("e:v g:v", "g", "only e"),
         ("ids:m mask:m", "", "error: t: several columns"),
-        // Bytes only where nothing else is vectors, and never in silence.
+        // Bytes only if nothing else is vectors, and with a note.
         ("b:b", "", "only b +"),
         ("b:b id:w label:l", "", "only b +"),
         ("b:b x:f y:f", "", "only b +"),
         ("b:b e:v", "", "only e"),
         ("b:b c:b", "", "error: t: several columns"),
         ("b:b e:v", "e", "only b +"),
-        // What looks like vectors and cannot be read is never passed over for the numbers beside it.
+        // Unreadable vectors are never skipped in favour of numbers.
         ("tokens:u id:w score:f other:f", "", "error: t:tokens: it has 3 axes / pool them"),
         ("tokens:u f0-f7:f", "", "error: t:tokens: it has 3 axes"),
         ("tokens:u label:l", "label", "error: t:tokens"),
@@ -676,7 +676,7 @@ mod tests {
         ("tokens:ui mask:m", "", "only mask +"),
         ("tokens:u mask:m", "tokens", "only mask"),
         ("tokens:u f0-f7:f", "tokens", "series f0..f7 (8)"),
-        // A series of numbered columns, by its numbers.
+        // A series of numbered columns, in the order of the numbers.
         ("f0-f127:f", "", "series f0..f127 (128)"),
         ("f3:f f1:f f0:f f2:f", "", "series f0..f3 (4)"),
         ("f10:f f9:f f11:f", "", "series f9..f11 (3)"),
@@ -692,14 +692,14 @@ mod tests {
         ("f0-f7:f score:f labels:w", "score", "series f0..f7 (8) +"),
         ("f0-f7:f umap1:f umap2:f", "", "series f0..f7 (8) +"),
         ("umap1:f umap2:f a:f b:f c:f", "", "series umap1, umap2 +"),
-        // The longest one, and none of two.
+        // The longest series; on a tie, none.
         (
             "a0-a7:f b0-b7:f",
             "",
             "error: t: several series of numbered columns could be the embeddings: a0..a7, b0..b7 / write t:a0..a7",
         ),
         ("a0-a7:f b0-b6:f", "", "series a0..a7 (8) +"),
-        // A gap is an error, unless another option uses what is missing.
+        // A gap is an error, unless another option uses the missing column.
         ("f0-f3:f f5-f7:f", "", "error: t: the series f0..f7 has 7 columns, its numbers say 8: 'f4' is missing"),
         ("f0-f3:f f4:l f5-f7:f", "", "error: t: the series f0..f7 has no numbers in 'f4'"),
         ("f0-f3:f f4:l f5-f7:f", "f4", "series f0..f7 (7)"),
@@ -712,7 +712,7 @@ mod tests {
         ("level_0:f level_1:f x:f y:f", "", "floats x, y +"),
         ("__index_level_0__:f x:f y:f", "", "floats x, y +"),
         ("!time:f x:f y:f", "", "floats x, y +"),
-        // Else all floats, if there are two, and with a note.
+        // Otherwise all floats, if there are at least two, with a note.
         ("x:f y:f", "", "floats x, y +"),
         ("x:f id:w y:f z:f label:l", "label", "floats x..z (3) +"),
         ("x:f y:f weight:f", "weight", "floats x, y +"),
@@ -733,7 +733,7 @@ mod tests {
         ("a:w b:w c:w", "", "the numbers are in a, b, c / select columns side by side: t:a..c"),
         ("label:l", "", "error: t: no column of vectors or numbers to read embeddings from; there are: label (60 x 8)"),
         ("label:l", "label", "error: t: no column of vectors or numbers to read embeddings from beside label"),
-        ("", "", "error: t: it holds nothing"),
+        ("", "", "error: t: it is empty"),
         ("o:o", "", "error: t: no column of vectors"),
     ];
 
@@ -757,11 +757,7 @@ mod tests {
             ("0:f 1:f 2:l", "2", "series 0, 1"),
             ("0:w 1:f 2:f 3:f 4:l", "4", "series 1..3 (3) +"),
             ("0:l 1:w 2:w 3:w", "0", "series 1..3 (3)"),
-            (
-                "0:f 1:f 2:w 3:f",
-                "",
-                "error: t: the columns have no names, and column 2 (60 x 8) lies between the floats",
-            ),
+            ("0:f 1:f 2:w 3:f", "", "error: t: the columns have no names, and column 2 (60 x 8) is between the floats"),
             ("0:f 1:f 2:w 3:f", "2", "series 0..3 (3)"),
             ("0:w 1:l 2:v", "1", "only 2"),
             ("0:f 1:l", "1", "error: t: no vectors: a single column of numbers ('0')"),

@@ -1,7 +1,7 @@
-//! Files that gzip or Zstandard packed: unpacked as they are opened, then read like any other.
+//! Files compressed with gzip or Zstandard: decompressed when opened, then read like any other.
 //!
-//! A small file is unpacked in memory. A large one goes to a temporary file without a name, which is mapped as the plain
-//! file would be, so that it needs no more memory than that.
+//! A small file is decompressed in memory. A large one goes to an unnamed temporary file, which is mapped as an
+//! uncompressed file would be and takes no more memory.
 
 use std::io::{self, Read};
 
@@ -10,16 +10,16 @@ use embq_core::error::{Error, Result};
 
 use crate::input::spill::Spill;
 
-/// A file may always unpack to this many bytes,
+/// A file may always decompress to this many bytes.
 const UNPACKED: u64 = 1 << 30;
 
-/// and beyond that to this many times its size: text of numbers shrinks to a half or a third.
+/// A larger file may decompress to this many times its size: numbers as text only shrink to a half or a third.
 const EXPANSION: u64 = 100;
 
-/// Bytes that are unpacked at a time.
+/// Bytes decompressed at a time.
 const STEP: usize = 1 << 16;
 
-/// How a file is packed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Packing {
     Gzip,
@@ -57,7 +57,7 @@ impl Packing {
     }
 }
 
-/// The name that a file has unpacked: `emb.csv` for `emb.csv.gz`, any other as it is.
+/// The name of a file once decompressed: `emb.csv` for `emb.csv.gz`, others unchanged.
 pub(crate) fn unpacked_name(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, extension)) if ["gz", "zst"].iter().any(|known| extension.eq_ignore_ascii_case(known)) => stem,
@@ -65,12 +65,12 @@ pub(crate) fn unpacked_name(name: &str) -> &str {
     }
 }
 
-/// What is in packed bytes, in whatever depth; any other bytes as they are.
+/// Decompresses bytes, even if compressed twice; other bytes are returned as they are.
 ///
 /// # Errors
-/// Damaged files, those that unpack to more than they may, and a temporary folder that is full.
+/// Damaged files, files that decompress to more than the limit, and a full temporary folder.
 pub(crate) fn unpacked(path: &str, mut bytes: MappedBytes) -> Result<MappedBytes> {
-    /// Files are packed once; twice is a slip.
+    /// A file is compressed once; twice happens by mistake.
     const DEEPEST: usize = 2;
     for _ in 0..DEEPEST {
         let Some(packing) = Packing::of(&bytes) else { break };
@@ -162,7 +162,7 @@ mod tests {
             encoder.write_all(&zeros).unwrap();
         }
         let error = unpack(encoder.finish().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("unpacks to more than 1073741824 bytes"), "{error}");
+        assert!(error.to_string().contains("decompresses to more than 1073741824 bytes"), "{error}");
         assert!(error.tip().unwrap().contains("gunzip -k x.csv.gz"));
     }
 

@@ -1,7 +1,7 @@
-//! Values separated by commas, tabs, semicolons, bars or spaces: a table without types.
+//! Values separated by commas, tabs, semicolons, bars or spaces: an untyped table.
 //!
-//! The content says what separates the values and whether the first line names the columns; the extension only says what
-//! is tried first.
+//! The delimiter and whether the first line is a header are detected from the content; the extension only says which
+//! delimiter to prefer.
 
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use crate::input::{Contents, Format};
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
-/// Comma-separated values with a header.
 pub(crate) const FORMAT: Format = Format {
     name: "csv",
     extensions: &["csv"],
@@ -24,7 +23,6 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(CsvTable::open(source, b',')?))),
 };
 
-/// Values separated by tabs, with a header.
 pub(crate) const TSV: Format = Format {
     name: "tsv",
     extensions: &["tsv", "tab"],
@@ -32,16 +30,16 @@ pub(crate) const TSV: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(CsvTable::open(source, b'\t')?))),
 };
 
-/// Rows that are split serially before they are parsed side by side.
+/// Rows that are split serially before they are parsed in parallel.
 const BATCH_ROWS: usize = 1024;
 
-/// Rows from which the kinds of the columns are seen.
+/// Rows examined to detect the types of the columns.
 const SNIFFED_ROWS: usize = 200;
 
-/// Bytes in which the delimiter is looked for.
+/// Bytes examined to detect the delimiter.
 const SNIFFED_BYTES: usize = 1 << 16;
 
-/// Lines in which the delimiter is looked for.
+/// Lines examined to detect the delimiter.
 const SNIFFED_LINES: usize = 20;
 
 /// A CSV file whose header has been read.
@@ -50,21 +48,21 @@ struct CsvTable {
     layout: Layout,
     header: bool,
     columns: Vec<Column>,
-    /// The values of each vector, of a column that holds vectors as text.
+    /// The vector length of each column that contains vectors as text.
     lengths: Vec<Option<usize>>,
 }
 
-/// How the values of a line are told apart.
+/// How a line is divided into values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
-    /// A space stands for any run of spaces and tabs.
+    /// A space matches any run of spaces and tabs.
     delimiter: u8,
     /// Whether `1,5` is a number.
     decimal_comma: bool,
 }
 
 impl Layout {
-    /// A number; `None` for anything else.
+    /// Parses a number; `None` for anything else.
     fn number(self, field: &[u8]) -> Option<f64> {
         let text = std::str::from_utf8(field).ok()?;
         if self.decimal_comma && text.contains(['.', ',']) {
@@ -74,7 +72,7 @@ impl Layout {
     }
 }
 
-/// A number with a decimal comma.
+/// Parses a number with a decimal comma.
 fn decimal_comma(text: &str) -> Option<f64> {
     if text.contains('.') || text.matches(',').count() != 1 {
         return None;
@@ -83,10 +81,10 @@ fn decimal_comma(text: &str) -> Option<f64> {
 }
 
 impl CsvTable {
-    /// Finds the delimiter, reads the header and, from the first rows, what the columns hold.
+    /// Detects the delimiter and reads the header and, from the first rows, the types of the columns.
     ///
-    /// Most values decide, not all of them: a bad cell among numbers is then a row that cannot be used and is told as
-    /// such, where a column turned to text would be left out of the embeddings without a word.
+    /// The majority of the values decides. A bad cell among numbers then makes its row unusable, which is reported,
+    /// whereas a column turned to text would silently be left out of the embeddings.
     fn open(source: &Source, usual: u8) -> Result<Self> {
         let source = source.as_text()?;
         let mut layout = Layout { delimiter: delimiter(&source.bytes, usual), decimal_comma: false };
@@ -124,7 +122,7 @@ impl CsvTable {
         Ok(CsvTable { source, layout, header, columns, lengths })
     }
 
-    /// Hands over the records, some at a time, with the row of the first.
+    /// Passes batches of records to `use_batch`, each with the row number of its first.
     fn batches(&self, mut use_batch: impl FnMut(usize, &[ByteRecord]) -> Result<()>) -> Result<()> {
         let mut reader = Records::new(&self.source, self.layout.delimiter);
         let mut records = vec![ByteRecord::new(); BATCH_ROWS];
@@ -172,7 +170,7 @@ impl CsvTable {
         RowFault { column: Some(self.columns[column].name.clone()), problem }
     }
 
-    /// Why a field is no number.
+    /// Why a field is not a number.
     fn no_number(&self, field: &[u8]) -> String {
         let text = String::from_utf8_lossy(field);
         let text = text.trim();
@@ -181,13 +179,13 @@ impl CsvTable {
         } else if is_missing(text) {
             format!("the value is missing ('{text}')")
         } else if decimal_comma(text).is_some() {
-            format!("'{text}' has a decimal comma, which is read where the fields are separated by ';'")
+            format!("'{text}' has a decimal comma, which is only read if the fields are separated by ';'")
         } else {
             format!("'{}' is not a number", excerpt(text))
         }
     }
 
-    /// Numbers side by side.
+    /// Number columns side by side.
     fn numbers(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {
         let dimensions = columns.len();
         let mut values = Vec::new();
@@ -216,7 +214,7 @@ impl CsvTable {
         Ok(embeddings.with_faults(Arc::new(faults)))
     }
 
-    /// A column of vectors that are written as text.
+    /// A column of vectors written as text.
     fn vectors(&self, column: usize, origin: Origin) -> Result<Embeddings> {
         let is_base64 = self.columns[column].kind == Kind::Base64;
         let Some(dimensions) = self.lengths[column] else {
@@ -278,12 +276,12 @@ impl Table for CsvTable {
     }
 }
 
-/// What a column holds, and the length of its vectors if it holds some.
+/// The type of a column and the length of its vectors, if it contains any.
 fn column<'r>(name: String, fields: impl Iterator<Item = &'r [u8]>, layout: Layout) -> (Column, Option<usize>) {
     let texts: Vec<&str> = fields.filter_map(|field| std::str::from_utf8(field).ok()).collect();
     let present = || texts.iter().filter(|text| !is_missing(text.trim()));
     let numbers: Vec<&str> = present().filter(|text| layout.number(text.as_bytes()).is_some()).copied().collect();
-    // The first value tips the balance.
+    // The first value breaks a tie.
     let first = present().next().is_some_and(|text| layout.number(text.as_bytes()).is_some());
     if 2 * numbers.len() + usize::from(first) > present().count() {
         let is_whole = |text: &&str| {
@@ -319,7 +317,7 @@ fn column<'r>(name: String, fields: impl Iterator<Item = &'r [u8]>, layout: Layo
     }
 }
 
-/// The records of a file, with lines of spaces split at every run of them.
+/// The records of a file; lines separated by spaces are split at runs of them.
 enum Records<'s> {
     Separated { reader: Reader<&'s [u8]>, source: &'s Source },
     Spaced { rest: &'s [u8], line: u64 },
@@ -330,7 +328,7 @@ impl<'s> Records<'s> {
         if delimiter == b' ' {
             return Records::Spaced { rest: &source.bytes, line: 0 };
         }
-        // Flexible, because the widths are checked here, with a better message.
+        // Flexible, because widths are checked here with a better message.
         let reader =
             ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(&source.bytes[..]);
         Records::Separated { reader, source }
@@ -340,7 +338,7 @@ impl<'s> Records<'s> {
     fn next(&mut self, record: &mut ByteRecord) -> Result<bool> {
         match self {
             Records::Separated { reader, source } => {
-                // A line of nothing but blanks, in a table of several columns, is no row.
+                // In a table with several columns, a blank line is not a row.
                 loop {
                     let read = reader.read_byte_record(record);
                     let more = read.map_err(|error| source.malformed(error.to_string(), None))?;
@@ -363,7 +361,7 @@ impl<'s> Records<'s> {
                     continue;
                 }
                 record.clear();
-                // NumPy writes a header as a comment.
+                // NumPy writes the header as a comment.
                 let text = text.strip_prefix(b"#").unwrap_or(text);
                 split_spaces(text, |field| record.push_field(field));
                 let mut position = ::csv::Position::new();
@@ -375,7 +373,7 @@ impl<'s> Records<'s> {
     }
 }
 
-/// The fields between runs of spaces; quotes hold one together.
+/// Splits a line at runs of spaces outside quotes.
 fn split_spaces(line: &[u8], mut field: impl FnMut(&[u8])) {
     let mut rest = line.trim_ascii();
     while !rest.is_empty() {
@@ -394,8 +392,8 @@ fn split_spaces(line: &[u8], mut field: impl FnMut(&[u8])) {
     }
 }
 
-/// What separates the values of the first lines: what splits all of them into as many fields, and most of these are
-/// numbers. `usual` wins where that says nothing.
+/// Detects the delimiter: the one that splits all of the first lines into the same number of fields, most of them
+/// numbers. Falls back to `usual`.
 fn delimiter(bytes: &[u8], usual: u8) -> u8 {
     let lines = first_lines(&bytes[..bytes.len().min(SNIFFED_BYTES)], bytes.len() <= SNIFFED_BYTES);
     let candidates = [usual, b',', b'\t', b';', b'|', b' '];
@@ -414,9 +412,9 @@ fn delimiter(bytes: &[u8], usual: u8) -> u8 {
             parse_number(&text).is_some() || candidate == b';' && decimal_comma(&text).is_some()
         });
         let numbers = numbers.count();
-        // Text has spaces in it, and only numbers are a sign that these separate something.
+        // Text contains spaces too, so only numbers suggest that spaces are a delimiter.
         let is_likely = candidate != b' ' || 2 * numbers > width * lines.len().saturating_sub(1);
-        // One more than the numbers, so that a table of text counts as well.
+        // Offset by one so that a table of text counts as well.
         if is_likely && numbers + 1 > best.1 {
             best = (candidate, numbers + 1);
         }
@@ -424,7 +422,7 @@ fn delimiter(bytes: &[u8], usual: u8) -> u8 {
     best.0
 }
 
-/// The first lines that are not blank, with line ends in quotes taken for what they are. A line that is cut is left out.
+/// The first nonblank lines, ignoring line ends in quotes. A line cut off at the end is left out.
 fn first_lines(bytes: &[u8], whole: bool) -> Vec<&[u8]> {
     let mut lines = Vec::new();
     let (mut start, mut quoted) = (0, false);
@@ -448,10 +446,10 @@ fn first_lines(bytes: &[u8], whole: bool) -> Vec<&[u8]> {
     lines
 }
 
-/// The fields of a line; a delimiter in quotes or between brackets separates nothing.
+/// The fields of a line, ignoring delimiters in quotes or brackets.
 fn fields(line: &[u8], delimiter: u8) -> Vec<&[u8]> {
     let line = line.trim_ascii_end();
-    // NumPy writes a header as a comment.
+    // NumPy writes the header as a comment.
     let line = if delimiter == b' ' { line.strip_prefix(b"#").unwrap_or(line) } else { line };
     let mut found = Vec::new();
     let (mut start, mut quoted, mut depth) = (0, false, 0_usize);
@@ -474,15 +472,16 @@ fn fields(line: &[u8], delimiter: u8) -> Vec<&[u8]> {
     found
 }
 
-/// Whether numbers have decimal commas: some have, and none has a point.
+/// Whether numbers have decimal commas: some do, and none has a decimal point.
 fn has_decimal_commas(records: &[ByteRecord]) -> bool {
     let fields = || records.iter().flatten().filter_map(|field| std::str::from_utf8(field).ok());
     fields().any(|text| decimal_comma(text).is_some())
         && !fields().any(|text| text.contains('.') && parse_number(text).is_some())
 }
 
-/// Whether the first line names the columns. It is data if it holds a number where the rest of the column holds numbers,
-/// or a text that comes again in its column; a line that counts the columns is how pandas names those of a matrix.
+/// Whether the first line is a header. It is data if it has a number above a column of numbers, or text that occurs
+/// again in its column. A line that counts the columns is a header, because pandas names the columns of a matrix that
+/// way.
 fn is_header(first: &ByteRecord, rest: &[ByteRecord], layout: Layout, source: &Source) -> Result<bool> {
     let is_number = |field: &[u8]| layout.number(field).is_some();
     let text = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
@@ -518,7 +517,7 @@ fn is_header(first: &ByteRecord, rest: &[ByteRecord], layout: Layout, source: &S
         None => Ok(false),
         Some(name) => Err(source.malformed(
             format!(
-                "does its first line name the columns? '{}' in it stands over numbers like a name, and '{}' is a number \
+                "does its first line name the columns? '{}' is above numbers, as a name would be, but '{}' is a number \
                  like those below it",
                 excerpt(&name),
                 excerpt(&numbers[0])
@@ -532,7 +531,7 @@ fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     let mut seen = std::collections::HashSet::new();
     for (position, field) in record.iter().enumerate() {
-        // NumPy writes a header as a comment.
+        // NumPy writes the header as a comment.
         let field = match field.strip_prefix(b"#") {
             Some(name) if position == 0 => name.trim_ascii_start(),
             _ => field,
@@ -544,7 +543,7 @@ fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
             return Err(source.malformed(
                 format!("two columns are called '{name}'"),
                 Some(
-                    "give every column a name of its own in the first line, or write --header no if it is a row"
+                    "give every column a different name in the first line, or write --header no if it is a row"
                         .to_owned(),
                 ),
             ));
@@ -667,7 +666,7 @@ mod tests {
             assert_eq!(columns, ["a0", "a1"], "{text}");
             assert_eq!(values, [1.5, 2.0, 3.0, -4.5], "{text}");
         }
-        // Labels of several words are one column.
+        // A label of several words is one column.
         assert_eq!(labels("label\na dog\na cat\n", "label").unwrap().1.len(), 2);
         let utf16: Vec<u8> = "\u{feff}a0\ta1\n1.5\t2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(open(&utf16).unwrap().names(), ["a0", "a1"]);
@@ -728,7 +727,7 @@ mod tests {
         let error = open(b"\xffx,y\n1,2\n").err().unwrap();
         assert!(error.to_string().contains("UTF-8"), "{error}");
         let error = open(b"\xff\xfex\0,\0y").err().unwrap();
-        assert!(error.to_string().contains("begins as UTF-16"), "{error}");
+        assert!(error.to_string().contains("starts like UTF-16"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Vectors as faiss, its benchmarks and DiskANN keep them: `.fvecs` and its kin tell the dimensions before each row,
-//! `.fbin` and its kin tell rows and dimensions once.
+//! The vector files of faiss, its benchmarks and DiskANN: `.fvecs` and its relatives store the dimensions before each
+//! row, `.fbin` and its relatives store the numbers of rows and dimensions once.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, VisitColumns};
 use crate::input::{Contents, Format, Role};
 
-/// Rows that each begin with their length.
+/// Rows that each start with their length.
 pub(crate) const VECS: Format = Format {
     name: "vecs",
     extensions: &["fvecs", "ivecs", "bvecs"],
@@ -20,7 +20,7 @@ pub(crate) const VECS: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(Vecs::open(source)?))),
 };
 
-/// Rows and dimensions, then the numbers.
+/// Numbers of rows and dimensions, then the values.
 pub(crate) const BIN: Format = Format {
     name: "bin",
     extensions: &["fbin", "u8bin", "i8bin", "ibin"],
@@ -28,7 +28,7 @@ pub(crate) const BIN: Format = Format {
     open: |source, _| Ok(Contents::Arrays(Box::new(Bin::open(source)?))),
 };
 
-/// What the one column is called.
+/// The name of the only column.
 const VECTOR: &str = "vector";
 
 /// Bytes of the length before each row.
@@ -37,7 +37,7 @@ const LENGTH: usize = 4;
 fn cut(source: &Source, problem: String) -> Error {
     source.malformed(
         problem,
-        Some("save or copy the file again: its end is missing, or it is of another format".to_owned()),
+        Some("save or copy the file again: its end is missing, or it is in another format".to_owned()),
     )
 }
 
@@ -104,7 +104,7 @@ impl Table for Vecs {
     }
 
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
-        // Nobody asks for the cells of a list.
+        // Cells of a list are never requested.
         if self.dimensions > 1 {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl RowBlocks for VecsRows {
     }
 }
 
-/// A file of one matrix; of one column, it is values.
+/// A file with one matrix, or single values if it has one column.
 struct Bin(Array);
 
 impl Bin {
@@ -189,11 +189,11 @@ impl Bin {
             column_major: false,
         };
         let (promised, held) = (header.data_bytes(), (source.bytes.len() - offset) as u64);
-        // Without any other mark, the size alone tells a file of this kind.
+        // The format has no magic number, so only the size confirms it.
         if promised != u128::from(held) {
             let [rows, dimensions] = shape;
             let problem = format!(
-                "its header declares {rows} rows of {dimensions} values, {promised} bytes of data, and it holds {held}"
+                "its header declares {rows} rows of {dimensions} values, {promised} bytes of data, but it has {held}"
             );
             return Err(cut(source, problem));
         }
@@ -202,7 +202,7 @@ impl Bin {
     }
 }
 
-/// The rows and dimensions that a file of this kind begins with, and where its data begin.
+/// The numbers of rows and dimensions in the header, and the offset of the data.
 pub(crate) fn bin_shape(bytes: &[u8]) -> Option<([usize; 2], usize)> {
     let (rows, rest) = bytes.split_first_chunk::<4>()?;
     let dimensions = rest.first_chunk::<4>()?;
@@ -276,7 +276,7 @@ mod tests {
         assert!(error(other).contains("row 1: its length differs from that of the first row, which has 2"));
         assert!(error(vec![0; 12]).contains("does not begin with the dimensions"));
         assert!(error(vec![0xff; 12]).contains("does not begin with the dimensions"));
-        assert!(error(vec![0xff, 0xff, 0xff, 0x7f, 1]).contains("no whole number of rows"));
+        assert!(error(vec![0xff, 0xff, 0xff, 0x7f, 1]).contains("not a whole number of rows"));
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(labels_of(&labels, "y.ibin", None).unwrap().get(0), Some(&Label::Integer(9)));
         bytes.pop();
         let error = values("x.fbin", bytes).unwrap_err().to_string();
-        assert!(error.contains("promises 2 rows of 2 values, 16 bytes of data, and it holds 15"), "{error}");
+        assert!(error.contains("declares 2 rows of 2 values, 16 bytes of data, but it has 15"), "{error}");
         assert!(values("x.fbin", vec![0xff; 8]).is_err());
     }
 }

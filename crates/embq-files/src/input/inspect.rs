@@ -1,4 +1,4 @@
-//! What is in a file: the plain data behind `embq inspect`.
+//! Describes the content of a file: the plain data behind `embq inspect`.
 
 use std::cmp::Reverse;
 
@@ -15,16 +15,16 @@ use crate::input::{Contents, Format, Role, format_of, text};
 use embq_core::data::{Chosen as How, Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
 use embq_core::error::{Error, Result};
 
-/// Labels that a histogram names.
+/// The maximum number of labels in a histogram.
 const SHOWN_LABELS: usize = 20;
 
-/// Rows that are scanned at a time.
+/// Rows scanned at a time.
 const SCAN_ROWS: usize = 1024;
 
-/// Values that are scanned at a time, where a row is long.
+/// Values scanned at a time if rows are long.
 const SCAN_VALUES: usize = 1 << 22;
 
-/// What is in a file.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inspection {
     /// The path as the user wrote it.
@@ -33,33 +33,33 @@ pub struct Inspection {
     pub format: String,
     /// The size of the file.
     pub bytes: u64,
-    /// Its arrays or columns, in file order.
+    /// The arrays or columns, in file order.
     pub items: Vec<Item>,
-    /// What is read as embeddings where nothing is selected.
+    /// The embeddings that are read if nothing is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<Chosen>,
-    /// Why nothing is, and what to do about it.
+    /// Why no embeddings are found without a selection, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
 }
 
-/// What is read as embeddings where nothing is selected.
+/// The embeddings that are read if nothing is selected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Chosen {
-    /// The selector that says the same, where there is one.
+    /// The equivalent selector, if there is one.
     pub selector: Option<String>,
     /// The columns, in the order of the dimensions, or the one column or array of vectors.
     pub columns: Vec<String>,
     /// How they are found.
     pub chosen: How,
-    /// What there is to know about that.
+    /// Notes on the choice.
     pub notes: Vec<String>,
 }
 
-/// Why nothing is read as embeddings where nothing is selected.
+/// Why no embeddings are found if nothing is selected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
-    /// What `embq score` says.
+    /// The error of `embq score`.
     pub problem: String,
     /// Its tip.
     pub tip: Option<String>,
@@ -68,52 +68,52 @@ pub struct Refused {
 /// One array or column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
-    /// The name; `None` where the file holds one thing without a name.
+    /// The name; `None` if the file has a single unnamed array.
     pub name: Option<String>,
-    /// The element type as people write it.
+    /// The element type as users write it.
     pub dtype: String,
-    /// What it is for the choice of the embeddings: vectors, number, index, label, unreadable or other.
+    /// Its role in the choice of the embeddings: vectors, number, index, label, unreadable or other.
     #[serde(default)]
     pub kind: String,
-    /// The length of each axis; of a list column, rows and the length of the lists.
+    /// The axis lengths; for a list column, the number of rows and the length of the lists.
     pub shape: Vec<usize>,
-    /// Null, empty or missing values.
+    /// The number of null, empty or missing values.
     pub nulls: u64,
-    /// NaN values.
+    /// The number of NaN values.
     pub nans: u64,
-    /// Infinite values.
+    /// The number of infinite values.
     pub infinities: u64,
     /// The smallest finite number.
     pub minimum: Option<f64>,
     /// The largest finite number.
     pub maximum: Option<f64>,
-    /// The number of distinct labels, where the values can be labels.
+    /// The number of distinct labels, if the values can be labels.
     pub distinct: Option<usize>,
-    /// The most frequent labels first, at most 20.
+    /// The most frequent labels, in descending order, at most 20.
     pub histogram: Vec<LabelCount>,
-    /// How many labels the histogram leaves out.
+    /// The number of labels left out of the histogram.
     pub more_labels: usize,
     /// Whether it can be embeddings, alone or as one of several columns.
     pub embeddings: bool,
     /// Whether it can be labels.
     pub labels: bool,
-    /// Why it can be neither, or which value is in the way.
+    /// Why it can be neither, or which value prevents it.
     pub problem: Option<String>,
 }
 
-/// A label and the number of its rows.
+/// A label and its number of rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelCount {
     /// The label as text.
     pub label: String,
-    /// Its rows.
+    /// The number of rows.
     pub count: usize,
 }
 
-/// Says what is in a file, or in the column selected as `PATH:COLUMN`.
+/// Describes the content of a file, or of the column selected by `PATH:COLUMN`.
 ///
 /// # Errors
-/// Files that are not there or not readable. Values that stand in the way of use are told in [`Item::problem`].
+/// Files that are missing or unreadable. Values that prevent use are reported in [`Item::problem`].
 pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
     let location = Location::require(path_spec)?;
     let [file] = &location.files[..] else {
@@ -126,7 +126,7 @@ pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
     let source = Source::open(file)?.with_header(header);
     let selector = location.selector.as_deref();
     let format = inspected_format(&source, selector)?;
-    // As labels, because text files can be nothing else.
+    // As labels, because a text file can be nothing else.
     let contents = (format.open)(&source, Role::Labels)?;
     let items = match &contents {
         Contents::Arrays(file) => of_arrays(file.as_ref(), &source.path, selector)?,
@@ -144,7 +144,8 @@ pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
     Ok(Inspection { path: file.clone(), format: format.name.to_owned(), bytes, items, choice, refused })
 }
 
-/// What is read as embeddings without a selector, or why nothing is; neither for a file of one array or of lines.
+/// The embeddings that are read without a selector, or why none are; neither for a file with a single array or lines of
+/// text.
 fn chosen(contents: &Contents, path: &str) -> (Option<Chosen>, Option<Refused>) {
     let (chosen, names) = match contents {
         Contents::Arrays(file) if !file.names().is_empty() => {
@@ -167,13 +168,13 @@ fn chosen(contents: &Contents, path: &str) -> (Option<Chosen>, Option<Refused>) 
 
 fn inspected_format(source: &Source, selector: Option<&str>) -> Result<&'static Format> {
     if source.is_stdin() {
-        // A table shows more than lines do, and a file of one value a line is a table of one column.
+        // A table shows more than lines do, and a file of one value per line is a table with one column.
         return format_of(source, Role::Embeddings, selector);
     }
     format_of(source, Role::Labels, selector)
 }
 
-/// The selected array, or all of them; one that cannot be read is told as such.
+/// The selected array, or all of them; an unreadable array is reported as such.
 fn of_arrays(file: &dyn ArrayFile, path: &str, selector: Option<&str>) -> Result<Vec<Item>> {
     if selector.is_some() || file.names().is_empty() {
         let array = array::select(file, path, selector, Role::Labels)?;
@@ -196,7 +197,7 @@ fn of_arrays(file: &dyn ArrayFile, path: &str, selector: Option<&str>) -> Result
     items.collect()
 }
 
-/// What a column or an array is called in the choice of the embeddings.
+/// The name of a column's or an array's role in the choice of the embeddings.
 fn kind_of(candidate: &Candidate, position: usize) -> &'static str {
     match candidate.nature {
         _ if choice::left_out(candidate, position).is_some() => {
@@ -222,7 +223,7 @@ fn of_array(array: &Array) -> Result<Item> {
         ..Item::default()
     };
     match array.shape() {
-        [0, ..] => item.problem = Some("it holds no rows".to_owned()),
+        [0, ..] => item.problem = Some("it has no rows".to_owned()),
         [_] => {
             let mut summary = Summary::new(array.label_type());
             array.cells(&mut |_, cell| {
@@ -240,7 +241,7 @@ fn of_array(array: &Array) -> Result<Item> {
 }
 
 fn of_lines(lines: &text::Lines) -> Result<Item> {
-    // Lines are labels whatever they hold, so numbers among them are told as text where they are not all integers.
+    // Lines can be labels whatever they contain, so numbers among them count as text unless all are integers.
     let mut summary = Summary::new(LabelType::Text);
     let mut rows = 0;
     lines.cells(&mut |_, cell| {
@@ -272,7 +273,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
             ..Item::default()
         })
         .collect();
-    // Single values first, in one go: a CSV file is then read once.
+    // All single values at once, so that a CSV file is read only once.
     let (places, singles): (Vec<usize>, Vec<usize>) =
         chosen.iter().enumerate().filter(|(_, position)| columns[**position].kind.label_type().is_some()).unzip();
     let mut summaries: Vec<Summary> = singles
@@ -321,7 +322,7 @@ fn of_table(table: &dyn Table, path: &str, selector: Option<&str>) -> Result<Vec
     Ok(items)
 }
 
-/// Counts what is special among the numbers of a matrix.
+/// Counts the special values in a matrix.
 fn scan(embeddings: &Embeddings, item: &mut Item) -> Result<()> {
     item.embeddings = true;
     let mut numbers = Numbers::default();
@@ -364,7 +365,7 @@ impl Numbers {
     }
 }
 
-/// What is known about single values: as numbers, and as labels for as long as they can be.
+/// A summary of single values: as numbers, and as labels while all of them can be.
 struct Summary {
     rows: usize,
     nulls: u64,

@@ -1,7 +1,7 @@
-//! Which rows of two tables belong together, where both have names for them.
+//! Matches the rows of two tables that both name their rows.
 //!
-//! Rows are paired by position. Where both tables name their rows, that the names agree is checked; with a key they are
-//! joined by it.
+//! Rows are paired by position. If both tables name their rows, the names must agree; with a key, rows are joined by
+//! it.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use crate::input::shards::Opened;
 use embq_core::data::{Label, LabelColumn, Origin, RowWeights};
 use embq_core::error::{Error, Result};
 
-/// How the key is called that stands for the index of each table.
+/// The key that stands for the index of each table.
 const INDEX: &str = "index";
 
 /// Joins the rows of other tables to those of the embeddings.
 pub(super) struct Joins<'a> {
     own: &'a Own,
     key: Option<&'a str>,
-    /// The names of the rows of the embeddings, once they are read.
+    /// The row names of the embeddings, once read.
     names: Option<Option<LabelColumn>>,
 }
 
@@ -26,16 +26,14 @@ impl<'a> Joins<'a> {
         Joins { own, key, names: None }
     }
 
-    /// For each row of the embeddings the row of another table that belongs to it; `None` where rows are paired by their
-    /// position.
+    /// For each row of the embeddings, the matching row of another table; `None` if rows are paired by position.
     ///
     /// # Errors
-    /// Names in another order or on one side only where no key was asked for; a key that a table does not have or that
-    /// is there twice.
+    /// Without a key, names in another order or on one side only; a key that is missing from a table or has duplicates.
     pub(super) fn rows(&mut self, other: &Opened, origin: &Origin) -> Result<Option<Vec<Option<usize>>>> {
         let wanted = self.key.filter(|key| *key != INDEX);
         let (mut own_column, mut other_column) = (self.own.opened.key_column(wanted), other.key_column(wanted));
-        // An index that is written as CSV is a column like others, known by the name that it has on the other side.
+        // An index written as CSV is an ordinary column, known by its name in the other table.
         let named = |opened: &Opened, name: &Option<String>| name.clone().filter(|name| opened.names().contains(name));
         if own_column.is_some() && other_column.is_none() {
             other_column = named(other, &own_column);
@@ -48,7 +46,7 @@ impl<'a> Joins<'a> {
                 None => Ok(None),
             };
         };
-        // A column that holds what is read is no name for its rows.
+        // A column that is read as data does not name the rows.
         if self.key.is_none() && origin.selector.as_deref() == Some(other_column.as_str()) {
             return Ok(None);
         }
@@ -87,12 +85,12 @@ impl<'a> Joins<'a> {
     }
 }
 
-/// A column of names by the row of each.
+/// The row of each name.
 fn places(names: &LabelColumn) -> HashMap<&Label, usize> {
     (0..names.len()).filter_map(|row| Some((names.get(row)?, row))).collect()
 }
 
-/// The same names in the same order, which is what pairing by position needs.
+/// Checks that both have the same names in the same order, as pairing by position requires.
 fn check(own: &LabelColumn, other: &LabelColumn) -> Result<()> {
     let same = |row: usize| own.get(row) == other.get(row);
     if own.len() == other.len() && (0..own.len()).all(same) {
@@ -102,7 +100,7 @@ fn check(own: &LabelColumn, other: &LabelColumn) -> Result<()> {
     let only_own = own_places.keys().filter(|name| !other_places.contains_key(*name)).count();
     let only_other = other_places.keys().filter(|name| !own_places.contains_key(*name)).count();
     let are_numbers = |names: &LabelColumn| names.dictionary().iter().all(|name| matches!(name, Label::Integer(_)));
-    // Numbers that count the rows of a table are no names for those of another.
+    // Numbers that count the rows of one table do not name those of another.
     if are_numbers(own) && are_numbers(other) && only_own + only_other > 0 {
         return Ok(());
     }
@@ -123,8 +121,8 @@ fn check(own: &LabelColumn, other: &LabelColumn) -> Result<()> {
     }
     let shared = own_places.len() - only_own;
     if shared == 0 {
-        // Two ways to name rows say nothing about which belongs to which.
-        let tip = "leave the column of names out of one of the files if the rows are in the same order";
+        // Two different naming schemes say nothing about which rows match.
+        let tip = "if the rows are in the same order, leave the column of names out of one of the files";
         let problem = format!("none of its row names is one of {}", left.path);
         return Err(Error::Choice { path: right.path.clone(), problem, tip: tip.to_owned() });
     }
@@ -138,7 +136,7 @@ fn check(own: &LabelColumn, other: &LabelColumn) -> Result<()> {
     })
 }
 
-/// The row of each name in another table; `None` where it is not there.
+/// The row of each name in another table; `None` if it is missing there.
 fn join(own: &LabelColumn, other: &LabelColumn) -> Result<Vec<Option<usize>>> {
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in 0..other.len() {
@@ -146,7 +144,7 @@ fn join(own: &LabelColumn, other: &LabelColumn) -> Result<Vec<Option<usize>>> {
         if let Some(first) = places.insert(name.to_string(), row) {
             return Err(Error::Choice {
                 path: other.origin().to_string(),
-                problem: format!("'{name}' appears twice, in rows {first} and {row}: which of them is meant?"),
+                problem: format!("'{name}' appears twice, in rows {first} and {row}"),
                 tip: "join by a column of unique values".to_owned(),
             });
         }
@@ -163,10 +161,10 @@ fn join(own: &LabelColumn, other: &LabelColumn) -> Result<Vec<Option<usize>>> {
     Ok(rows)
 }
 
-/// Weights in the order of the rows that they belong to.
+/// Weights in the order of the rows they belong to.
 ///
 /// # Errors
-/// A row without a weight.
+/// A row has no weight.
 pub(super) fn joined_weights(weights: &RowWeights, rows: &[Option<usize>]) -> Result<RowWeights> {
     let missing = rows.iter().filter(|row| row.is_none()).count();
     let values = rows.iter().map(|row| row.and_then(|row| weights.values.get(row).copied()));

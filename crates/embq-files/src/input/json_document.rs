@@ -1,8 +1,8 @@
-//! JSON that is no lines of objects: one document with an array in it, and lines of arrays or of single values.
+//! JSON other than lines of objects: a single document that contains an array, and lines of arrays or of single values.
 //!
-//! The elements of an array are written as lines of objects, which the reader of JSON lines takes from there. An array is
-//! named by its path from the root, and what is in each of its elements by `*`: `data.*.embedding`. Where the elements are
-//! few and hold rows themselves, each is named by its number: `runs.0.vectors`.
+//! The elements of an array are rewritten as lines of objects for the JSON lines reader. An array is named by its path
+//! from the root, with `*` for each of its elements: `data.*.embedding`. If there are few elements and they contain
+//! rows themselves, each is named by its index: `runs.0.vectors`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,20 +19,20 @@ use crate::input::source::Source;
 use crate::input::spill::Spill;
 use crate::input::table::{Column, Table, VisitColumns};
 
-/// Objects in objects in which arrays are looked for.
+/// The deepest nesting of objects searched for arrays.
 const DEEPEST: usize = 16;
 
-/// Elements of an array that are looked into for arrays of their own, one by one.
+/// An array with at most this many elements is searched for arrays in each of them.
 const MOST_ELEMENTS: usize = 32;
 
-/// Arrays that are listed.
+/// The maximum number of arrays listed.
 const MOST: usize = 4096;
 
-/// What arrays and single values without a name are called.
+/// The name of arrays and single values that have none.
 const VECTOR: &str = "vector";
 const VALUE: &str = "value";
 
-/// The table in any file of JSON.
+/// The table in any JSON file.
 pub(crate) fn table(source: &Source) -> Result<Box<dyn Table>> {
     let is_lines = matches!(source.extension().as_str(), "jsonl" | "ndjson");
     let source = source.as_text()?;
@@ -45,14 +45,14 @@ pub(crate) fn table(source: &Source) -> Result<Box<dyn Table>> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
-    /// An object a line.
+    /// One object per line.
     Objects,
-    /// An array or a single value a line.
+    /// One array or single value per line.
     Lines,
     Document,
 }
 
-/// How a file is laid out; its name says whether it promises lines.
+/// Detects the layout of a file; `is_lines` is whether its extension says lines.
 fn layout(bytes: &[u8], is_lines: bool) -> Layout {
     let text = bytes.trim_ascii();
     let (first, more) = match text.iter().position(|&byte| byte == b'\n') {
@@ -65,13 +65,13 @@ fn layout(bytes: &[u8], is_lines: bool) -> Layout {
         Some(b'{') if is_lines || more && is_whole() => Layout::Objects,
         Some(b'{') => Layout::Document,
         Some(b'[') if !(is_lines || more && is_whole()) => Layout::Document,
-        // A line that is broken is told as such by the reader of lines.
+        // The line reader reports invalid lines.
         Some(_) => Layout::Lines,
         None => Layout::Objects,
     }
 }
 
-/// The same lines, each with a name for what is in it. Lines keep their numbers.
+/// The same lines, each wrapped in an object with a key. Line numbers stay the same.
 fn with_names(source: &Source) -> Result<Source> {
     let mut lines = Spill::new(&source.path);
     for line in source.bytes.split(|&byte| byte == b'\n') {
@@ -86,7 +86,7 @@ fn write_row(lines: &mut Spill<'_>, value: &[u8]) -> Result<()> {
         None => return lines.write(b"\n"),
         Some(b'{') => {
             for piece in value.split(|&byte| byte == b'\n') {
-                // A line feed within a value is a space between its parts.
+                // A line feed within a value only separates its parts.
                 lines.write(piece)?;
                 lines.write(b" ")?;
             }
@@ -107,7 +107,7 @@ fn write_row(lines: &mut Spill<'_>, value: &[u8]) -> Result<()> {
 struct Document {
     source: Source,
     columns: Vec<Column>,
-    /// The arrays, and which of the columns are theirs.
+    /// The arrays and the range of columns of each.
     arrays: Vec<(JsonLines, Range<usize>)>,
 }
 
@@ -120,7 +120,7 @@ impl Document {
         let plain;
         let root: &RawValue = match serde_json::from_slice(&source.bytes) {
             Ok(root) => root,
-            // Python writes NaN for what JSON has no word for.
+            // Python writes NaN, which JSON does not have.
             Err(error) => {
                 plain = without_nan(&source.bytes).ok_or_else(|| broken(error))?;
                 serde_json::from_slice(&plain).map_err(broken)?
@@ -135,7 +135,7 @@ impl Document {
         if document.columns.is_empty() {
             let lines = crate::input::refused::converted_name(&source.path, "jsonl");
             return Err(source.malformed(
-                "it is one JSON document without an array of rows in it",
+                "it is a JSON document without an array of rows",
                 Some(format!(
                     "if each of its keys is a row, write them as lines: jq -c '.[]' {} > {}",
                     source.path,
@@ -179,7 +179,7 @@ fn is_object(elements: &[&RawValue]) -> bool {
     elements.first().is_some_and(|element| element.get().starts_with('{'))
 }
 
-/// The arrays of a value and of the objects in it, each with its path.
+/// Finds the arrays in a value and its nested objects, each with its path.
 fn find<'d>(value: &'d RawValue, path: String, depth: usize, found: &mut Vec<(String, Vec<&'d RawValue>)>) {
     if found.len() >= MOST || depth > DEEPEST {
         return;
@@ -211,7 +211,8 @@ fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// Whether a value is an object in which an array of arrays or of objects lies: rows of its own, rather than one row.
+/// Whether a value is an object that contains an array of arrays or objects, that is, has rows of its own rather than
+/// being one row.
 fn holds_rows(value: &RawValue, depth: usize) -> bool {
     let text = value.get().trim_start();
     depth <= DEEPEST
@@ -232,7 +233,7 @@ impl Table for Document {
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {
         let apart = |column: usize| Error::Malformed {
             name: origin.to_string(),
-            problem: format!("'{}' lies in another array of the document", self.columns[column].name),
+            problem: format!("'{}' is in another array of the document", self.columns[column].name),
             tip: Some("select columns of one array".to_owned()),
         };
         let Some((table, own)) = columns.first().and_then(|&column| self.array_of(column)) else {
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(values("x.json", &two, Some("runs.1.vectors")).unwrap(), NUMBERS);
         let error = values("x.json", &two, None).unwrap_err();
         assert!(error.to_string().contains("runs.1.vectors") || error.tip().unwrap().contains("runs.1.vectors"));
-        // One vector a row is no rows.
+        // One vector per row does not make rows of its own.
         let rows = "{\"data\": [{\"e\": [1, 2.5]}, {\"e\": [3, -4]}]}";
         assert!(values("x.json", rows, Some("data.0.e")).is_err());
     }

@@ -1,6 +1,6 @@
-//! JSON lines: an object a line, with numbers or a list of numbers as the embeddings.
+//! JSON lines: one object per line, with numbers or a list of numbers as the embeddings.
 //!
-//! What lies deeper is a column too, called by the keys and positions that lead to it: `response.data.0.embedding`.
+//! Nested values are columns too, named by the keys and positions that lead to them: `response.data.0.embedding`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,6 @@ use crate::input::{Contents, Format, json_document};
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 
-/// An object a line.
 pub(crate) const FORMAT: Format = Format {
     name: "json lines",
     extensions: &["jsonl", "ndjson", "json"],
@@ -31,26 +30,26 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Table(json_document::table(source)?)),
 };
 
-/// Lines that are parsed side by side.
+/// Lines parsed in parallel.
 const BATCH_ROWS: usize = 1024;
 
-/// Lines in which keys and types are looked for.
+/// Lines examined to find keys and types.
 const SNIFFED_ROWS: usize = 1000;
 
-/// Objects in a list that are looked into for columns of their own.
+/// The number of objects in a list that become columns of their own.
 const SNIFFED_ITEMS: usize = 4;
 
-/// A file of which the first lines have been read.
+/// A file whose first lines have been examined.
 pub(crate) struct JsonLines {
     source: Source,
     columns: Vec<Column>,
     /// The keys that lead to each column.
     paths: Vec<Vec<String>>,
-    /// The length of the vectors of each column that holds some.
+    /// The vector length of each column that contains vectors.
     lengths: Vec<Option<usize>>,
 }
 
-/// A value, wherever it lies.
+/// A value at any depth.
 #[derive(Clone, Debug, Default, PartialEq)]
 enum Value {
     #[default]
@@ -59,7 +58,7 @@ enum Value {
     Integer(i128),
     Float(f64),
     Text(String),
-    /// Numbers, and the first element that is none.
+    /// Numbers, and the first element that is not one.
     List {
         values: Vec<f64>,
         integers: bool,
@@ -70,11 +69,11 @@ enum Value {
     Object(IndexMap<String, Value>),
 }
 
-/// An element of a list that is no number.
+/// An element of a list that is not a number.
 #[derive(Clone, Debug, PartialEq)]
 struct Problem {
     told: String,
-    /// What it is: "text", "true or false".
+    /// Its type in words: "text", "true or false".
     kind: &'static str,
 }
 
@@ -90,7 +89,7 @@ impl Value {
         }
     }
 
-    /// The value that a path leads to.
+    /// The value at a path.
     fn at(&self, path: &[String]) -> Value {
         let Some((key, rest)) = path.split_first() else { return self.clone() };
         match self {
@@ -104,19 +103,19 @@ impl Value {
     }
 }
 
-/// What is known of a column from the first lines.
+/// What the first lines show about a column.
 #[derive(Default)]
 struct Seen {
     booleans: usize,
     integers: usize,
     floats: usize,
     texts: Vec<String>,
-    /// The lengths of lists of numbers, and whether all of these are integers.
+    /// The lengths of lists of numbers, and whether all of their elements are integers.
     lengths: Vec<usize>,
     fractions: bool,
     /// Lists of several vectors.
     nested: usize,
-    /// Lists of something else, and what that is.
+    /// Lists of anything else, and what their elements are.
     others: usize,
     elements: Option<&'static str>,
     objects: usize,
@@ -130,12 +129,12 @@ impl Seen {
             Value::Integer(_) => self.integers += 1,
             Value::Float(_) => self.floats += 1,
             Value::Text(text) => self.texts.push(text),
-            // Null stands for a number that is missing, which makes the row unusable and not the column.
+            // Null stands for a missing number, which makes only its row unusable.
             Value::List { values, integers, .. } if !values.is_empty() => {
                 self.lengths.push(values.len());
                 self.fractions |= !integers;
             }
-            // An empty list is a vector that is missing.
+            // An empty list is a missing vector.
             Value::List { problem: None, .. } => {}
             Value::List { problem: Some(problem), .. } => {
                 self.others += 1;
@@ -153,7 +152,7 @@ impl Seen {
         }
     }
 
-    /// The column that most of the values make, and the length of its vectors.
+    /// The column as the majority of the values determine it, and the length of its vectors.
     fn column(self, name: String) -> (Column, Option<usize>) {
         let all = self.booleans
             + self.integers
@@ -219,7 +218,7 @@ fn dtype(kind: Kind) -> &'static str {
     }
 }
 
-/// Files each value under the keys and positions that lead to it.
+/// Records each value under its path.
 fn flatten(path: &mut Vec<String>, value: Value, columns: &mut IndexMap<Vec<String>, Seen>) {
     match value {
         Value::Object(entries) => {
@@ -244,7 +243,7 @@ fn flatten(path: &mut Vec<String>, value: Value, columns: &mut IndexMap<Vec<Stri
 }
 
 impl JsonLines {
-    /// Looks at the first lines, each of which is an object.
+    /// Examines the first lines, each of which is an object.
     pub fn open(source: &Source) -> Result<Self> {
         let source = source.as_text()?;
         let mut seen: IndexMap<Vec<String>, Seen> = IndexMap::new();
@@ -262,7 +261,7 @@ impl JsonLines {
         let mut names = std::collections::HashSet::new();
         for (path, seen) in seen {
             let name = path.join(".");
-            // A key with a dot in it can look like a path; the first one has the name.
+            // A key that contains a dot can look like a path; the first of the two wins.
             if !names.insert(name.clone()) {
                 continue;
             }
@@ -274,7 +273,7 @@ impl JsonLines {
         Ok(JsonLines { source, columns, paths, lengths })
     }
 
-    /// Hands over the values of some columns, some rows at a time, with the number of the first row.
+    /// Passes batches of the values of some columns to `use_batch`, each with the number of its first row.
     fn batches(
         &self,
         columns: &[usize],
@@ -343,7 +342,7 @@ impl JsonLines {
     }
 }
 
-/// The numbers of a list of the length that most have, or what is wrong with it.
+/// The numbers of a list of the usual length, or what is wrong with it.
 fn vector(value: Value, dimensions: usize) -> Result<Vec<f64>, String> {
     match value {
         Value::List { problem: Some(problem), .. } => Err(problem.told),
@@ -360,7 +359,7 @@ fn vector(value: Value, dimensions: usize) -> Result<Vec<f64>, String> {
     }
 }
 
-/// A number, or why there is none.
+/// The number, or why there is none.
 fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Integer(value) => Ok(*value as f64),
@@ -437,13 +436,13 @@ impl Table for JsonLines {
     }
 }
 
-/// The lines that are not blank, with their numbers from 1.
+/// The nonblank lines, numbered from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let lines = bytes.split(|&byte| byte == b'\n').enumerate();
     lines.map(|(index, line)| (index + 1, line.trim_ascii())).filter(|(_, line)| !line.is_empty())
 }
 
-/// Reads a line; where that fails and Python's `NaN` or `Infinity` is in it, once more with null in their place.
+/// Parses a line; if that fails and it contains Python's `NaN` or `Infinity`, retries with null in their place.
 fn parse<T>(line: &[u8], read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Result<T, serde_json::Error> {
     read(line).or_else(|error| match without_nan(line) {
         Some(line) => read(&line),
@@ -451,7 +450,7 @@ fn parse<T>(line: &[u8], read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -
     })
 }
 
-/// A line with null for every `NaN`, `Infinity` and `-Infinity` outside of text; `None` where there is none.
+/// The line with null for every `NaN`, `Infinity` and `-Infinity` outside strings; `None` if there are none.
 pub(crate) fn without_nan(line: &[u8]) -> Option<Vec<u8>> {
     const WORDS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
     let mut plain = Vec::with_capacity(line.len());
@@ -478,7 +477,7 @@ pub(crate) fn without_nan(line: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn broken(source: &Source, row: usize, number: usize, error: &serde_json::Error) -> Error {
-    // The line that the parser counts is always the first.
+    // The parser sees a single line, so its line number is always 1.
     let text = error.to_string();
     let text = text.split(" at line 1 ").next().unwrap_or_default();
     Error::Row {
@@ -489,11 +488,11 @@ fn broken(source: &Source, row: usize, number: usize, error: &serde_json::Error)
     }
 }
 
-/// What is wanted of an object: some of its keys, or what lies below them.
+/// The parts of an object to read: some of its keys, or values nested below them.
 #[derive(Default)]
 struct Node<'a> {
     children: Vec<(&'a str, Node<'a>)>,
-    /// The columns that the value itself is.
+    /// The columns filled by the value itself.
     columns: Vec<usize>,
 }
 
@@ -521,7 +520,7 @@ impl<'a> Node<'a> {
         self.children.iter().find(|(known, _)| *known == key).map(|(_, node)| node)
     }
 
-    /// Puts a value that is wanted itself, and what is wanted below it, into their places.
+    /// Stores a needed value and those nested in it.
     fn place(&self, value: Value, values: &mut [Value]) {
         for (key, child) in &self.children {
             child.place(value.at(&[(*key).to_owned()]), values);
@@ -535,7 +534,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Reads the wanted values of an object or a list; all else is skipped.
+/// Reads the needed values of an object or a list and skips everything else.
 struct Walk<'n, 'v> {
     node: &'n Node<'n>,
     values: &'v mut [Value],
@@ -586,7 +585,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
         Ok(())
     }
 
-    // What is no object and no list has nothing below it: the wanted values are missing.
+    // A value that is neither an object nor a list has nothing below it: the needed values are missing.
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
@@ -613,7 +612,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 }
 
-/// A key, borrowed where it has no escapes in it.
+/// A key, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,8 +1,8 @@
-//! From paths and selectors to embeddings and labels: one file a format.
+//! From paths and selectors to embeddings and labels: one file per format.
 //!
-//! [`FORMATS`] is the list of formats; a file's content decides which one it is, then its extension. A format opens a
-//! file as arrays, a table or lines of text, and what can be read from each of these is the same for every format. An
-//! input may be several files, which are read as if they were one.
+//! [`FORMATS`] lists the formats; a file's format is determined by its content, then by its extension. A format opens a
+//! file as arrays, a table or lines of text, and each of these is read the same way for every format. An input may
+//! consist of several files, which are read as one.
 
 mod array;
 mod arrow;
@@ -47,7 +47,7 @@ pub use source::{Header, checkpoints_in, sort_naturally};
 use source::{Location, Source};
 use table::Table;
 
-/// Every format, in the order in which their contents are looked for.
+/// Every format, in the order in which their contents are tried.
 const FORMATS: &[Format] = &[
     npy::FORMAT,
     npz::FORMAT,
@@ -71,24 +71,24 @@ const FORMATS: &[Format] = &[
     refused::TFRECORD,
 ];
 
-/// What an error about an unknown format says.
+/// The tip of the error for an unknown format.
 const SUPPORTED: &str = "embq reads .npy, .npz, .safetensors, HDF5 (.h5ad, .h5), Parquet (.parquet), Arrow (.arrow, .feather), CSV \
                          (.csv), TSV (.tsv), JSON and JSON lines (.json, .jsonl), .fvecs, .fbin, and word vectors (.vec, \
                          .bin, .txt), each also compressed with gzip or Zstandard, and labels and weights \
                          also from text files of one value per line";
 
-/// One format: how it is recognised and opened.
+/// A format: how it is recognised and opened.
 struct Format {
-    /// The name that `embq inspect` shows.
+    /// The name shown by `embq inspect`.
     name: &'static str,
-    /// Extensions in lower case, the usual one first.
+    /// Extensions in lower case, the most common first.
     extensions: &'static [&'static str],
-    /// Whether a file is of this format by its content alone.
+    /// Whether a file's content alone shows that it has this format.
     recognises: fn(&[u8]) -> bool,
     open: fn(&Source, Role) -> Result<Contents>,
 }
 
-/// What an input is to be used as.
+/// What an input is used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Embeddings,
@@ -106,7 +106,7 @@ impl Role {
     }
 }
 
-/// What an opened file holds.
+/// The content of an opened file.
 enum Contents {
     Arrays(Box<dyn ArrayFile>),
     Table(Box<dyn Table>),
@@ -127,37 +127,37 @@ impl Contents {
 /// Everything that a command reads.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The embeddings, as stored: nothing is checked yet that [`Dataset`](embq_core::data::Dataset) checks.
+    /// The embeddings as stored, before the checks of [`Dataset`](embq_core::data::Dataset).
     pub embeddings: Embeddings,
-    /// One or more labellings, each with a label for each row.
+    /// One or more labellings, each with one label per row.
     pub labels: Vec<LabelColumn>,
-    /// A weight for each row.
+    /// One weight per row.
     pub weights: Option<RowWeights>,
 }
 
-/// How inputs are read.
+/// Options for reading inputs.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions<'a> {
     /// Whether the first line of a text file names its columns.
     pub header: Header,
-    /// The column whose values say which rows of two tables belong together, or `index`.
+    /// The column whose values match the rows of two tables, or `index`.
     pub key: Option<&'a str>,
 }
 
-/// Reads embeddings, one or more labellings and row weights; each is `PATH`, `PATH:SELECTOR`, and for labels and
-/// weights also `:COLUMN` or a bare column name of the embeddings' file. A path may be a pattern or a directory, whose
-/// files are one input.
+/// Reads embeddings, one or more labellings and row weights. Each is given as `PATH` or `PATH:SELECTOR`; labels and
+/// weights may also be `:COLUMN` or just a column name of the embeddings' file. A path may be a pattern or a directory,
+/// whose files form one input.
 ///
 /// # Errors
-/// Whatever is wrong with a file, a selector or a value in it; the message names file, row and column.
+/// Anything wrong with a file, a selector or a value; the message names file, row and column.
 pub fn load(embeddings: &str, labels: &[&str], weights: Option<&str>) -> Result<Loaded> {
     load_with(embeddings, labels, weights, &ReadOptions::default())
 }
 
-/// As [`load`], with more to say about how.
+/// Like [`load`], with options.
 ///
 /// # Errors
-/// As [`load`], and rows of two tables that have other names.
+/// Those of [`load`], and rows of two tables with different names.
 pub fn load_with(
     embeddings: &str,
     labels: &[&str],
@@ -180,10 +180,10 @@ pub fn load_with(
         .collect();
     taken.extend(options.key.map(str::to_owned));
     let mut joins = Joins::new(&own, options.key);
-    // Labels first: they are quick to read, so a wrong name or value is found before the long part.
+    // Labels first: they are quick to read, so a wrong name or value is found before the slow part.
     let mut columns = Vec::new();
     let mut files_of_labels = Vec::new();
-    // Kept to tell what is in them, should they have other rows than the embeddings.
+    // Kept so that an error about the number of rows can describe their content.
     let mut files_opened = Vec::new();
     for input in &label_inputs {
         let (column, files) = match input {
@@ -196,7 +196,7 @@ pub fn load_with(
                 let opened = Opened::new(location, Role::Labels, options.header)?;
                 let (column, files) = opened.labels(location.selector.as_deref())?;
                 match joins.rows(&opened, column.origin())? {
-                    // The rows are in another order now, so those of a file are no longer one after the other.
+                    // The rows have been reordered, so those of a file are no longer contiguous.
                     Some(rows) => (Some(column.joined(&rows)), Vec::new()),
                     None => {
                         files_opened.push((columns.len(), opened));
@@ -257,12 +257,12 @@ pub fn load_with(
 pub enum Looks {
     /// A matrix, or a table with vectors or a series of numbers.
     Embeddings,
-    /// One value a row.
+    /// One value per row.
     Labels,
     Unclear,
 }
 
-/// What an input looks like from its header; nothing that is wrong with it is an error here.
+/// What an input looks like from its header; problems with it are not errors here.
 pub fn looks_like(spec: &str) -> Looks {
     let look = || -> Result<Looks> {
         let Some(location) = Location::find(spec)? else { return Ok(Looks::Unclear) };
@@ -292,13 +292,13 @@ pub fn looks_like(spec: &str) -> Looks {
     look().unwrap_or(Looks::Unclear)
 }
 
-/// Whether there is a file, a directory or a pattern of that name.
+/// Whether a file, a directory or a pattern of this name exists.
 pub fn is_there(spec: &str) -> bool {
     Location::find(spec).is_ok_and(|location| location.is_some_and(|location| !location.is_stdin()))
 }
 
-/// Where the labels of embeddings could be, as `-l` takes it: columns of their own file and files beside it, the likeliest
-/// first.
+/// Possible labels of embeddings, in the form that `-l` takes: columns of their own file and files beside it, the most
+/// likely first.
 pub fn possible_labels(embeddings: &str) -> Vec<String> {
     const TOLD: usize = 4;
     let mut found = Vec::new();
@@ -315,11 +315,11 @@ pub fn possible_labels(embeddings: &str) -> Vec<String> {
     found
 }
 
-/// Reads a matrix that is neither embeddings of the data set nor one of its labels, such as the weights of a linear head,
-/// in float64.
+/// Reads a matrix that is neither embeddings nor labels of the data set, such as the weights of a linear head, as
+/// float64.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn matrix(spec: &str) -> Result<Array2<f64>> {
     let location = Location::require(spec)?;
     let opened = Opened::new(&location, Role::Embeddings, Header::Auto)?;
@@ -334,38 +334,38 @@ pub fn matrix(spec: &str) -> Result<Array2<f64>> {
     })
 }
 
-/// Reads numbers, one a row, such as the bias of a linear head.
+/// Reads one number per row, such as the bias of a linear head.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn numbers(spec: &str) -> Result<Vec<f64>> {
     let location = Location::require(spec)?;
     Ok(Opened::new(&location, Role::Weights, Header::Auto)?.weights(location.selector.as_deref())?.values)
 }
 
-/// Reads labels that are not those of the rows, such as the classes of the columns of logits.
+/// Reads labels that do not belong to rows, such as the classes of the columns of logits.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn labels(spec: &str) -> Result<LabelColumn> {
     let location = Location::require(spec)?;
     Ok(Opened::new(&location, Role::Labels, Header::Auto)?.labels(location.selector.as_deref())?.0)
 }
 
-/// Reads embeddings from the bytes of a file that is in memory already; its format comes from the bytes, then from the
-/// extension of `name`. What is said of [`load`] about formats and selectors holds here too.
+/// Reads embeddings from the bytes of a file in memory. The format is determined by the bytes, then by the extension of
+/// `name`. Formats and selectors are those of [`load`].
 ///
 /// # Errors
-/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+/// Anything wrong with the bytes or the selector; the message refers to them as `name`.
 pub fn embeddings_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<Embeddings> {
     let contents = from_bytes(name, bytes, Role::Embeddings, selector)?;
     shards::embeddings(&contents, name, selector, &[])
 }
 
-/// Reads labels from the bytes of a file that is in memory already, as [`embeddings_from_bytes`] reads embeddings.
+/// Reads labels from the bytes of a file in memory, like [`embeddings_from_bytes`].
 ///
 /// # Errors
-/// Whatever is wrong with the bytes or the selector; the message calls them `name`.
+/// Anything wrong with the bytes or the selector; the message refers to them as `name`.
 pub fn labels_from_bytes(name: &str, bytes: Vec<u8>, selector: Option<&str>) -> Result<LabelColumn> {
     let contents = from_bytes(name, bytes, Role::Labels, selector)?;
     Ok(shards::labels(name, &[(name, &contents)], selector)?.0)
@@ -375,7 +375,7 @@ fn from_bytes(name: &str, bytes: Vec<u8>, role: Role, selector: Option<&str>) ->
     open_source(&Source::of_bytes(name, MappedBytes::from_memory(bytes))?, role, selector)
 }
 
-/// The files that `PATH` or `PATH:SELECTOR` names; the whole text if there are none.
+/// The files named by `PATH` or `PATH:SELECTOR`; the whole text if there are none.
 pub fn paths_of(spec: &str) -> Vec<String> {
     match Location::find(spec) {
         Ok(Some(location)) => location.files,
@@ -383,10 +383,10 @@ pub fn paths_of(spec: &str) -> Vec<String> {
     }
 }
 
-/// The labellings that `COLUMN,COLUMN` (of the embeddings' own file) or `PATH:COLUMN,COLUMN` names.
+/// The labellings named by `COLUMN,COLUMN` (of the embeddings' own file) or `PATH:COLUMN,COLUMN`.
 ///
 /// # Errors
-/// A path that cannot be looked at.
+/// A path that cannot be accessed.
 pub fn labels_from(spec: &str) -> Result<Vec<String>> {
     let (path, columns) = match Location::find(spec)? {
         Some(Location { path, selector: Some(columns), .. }) => (path, columns),
@@ -395,19 +395,19 @@ pub fn labels_from(spec: &str) -> Result<Vec<String>> {
     Ok(columns.split(',').map(|column| format!("{path}:{}", column.trim())).collect())
 }
 
-/// The embeddings' file, in which labels and weights may lie too.
+/// The embeddings' file, which may contain labels and weights too.
 struct Own {
     location: Location,
     opened: Opened,
-    /// What can be selected in it.
+    /// The names that can be selected in it.
     names: Vec<String>,
 }
 
-/// Where labels or weights are.
+/// The location of labels or weights.
 enum Input {
     /// A column or array of the embeddings' file.
     Own(String),
-    /// What the folders of the embeddings' files are called.
+    /// The column formed by the folder names of the embeddings' files.
     Folder(String),
     Files(Location),
 }
@@ -469,14 +469,14 @@ impl Own {
                 _ => Ok(Input::Files(location)),
             },
             (None, Ok(own)) => Ok(own),
-            // A word without a dot or a slash is a slip in a column's name rather than in a file's.
+            // A word without a dot or a slash is more likely a misspelled column than a misspelled file.
             (None, Err(unknown)) if !self.names.is_empty() && !spec.contains(['.', '/', '\\', ':']) => Err(unknown),
             (None, Err(_)) => Err(source::not_found(spec)),
         }
     }
 }
 
-/// Opens a source in the format of its content, else of its extension, else what is usual for the role.
+/// Opens a source by the format of its content, else by its extension, else by the default for the role.
 fn open_source(source: &Source, role: Role, selector: Option<&str>) -> Result<Contents> {
     (format_of(source, role, selector)?.open)(source, role)
 }
@@ -489,7 +489,7 @@ fn format_of(source: &Source, role: Role, selector: Option<&str>) -> Result<&'st
         return Ok(format);
     }
     match role {
-        // What comes down a pipe has no name: a table if a column of it is wanted, else a value a line.
+        // Data from a pipe has no name: it is a table if a column is selected, else one value per line.
         Role::Embeddings if source.is_stdin() => Ok(&csv::FORMAT),
         Role::Labels | Role::Weights if source.is_stdin() && selector.is_some() => Ok(&csv::FORMAT),
         Role::Labels | Role::Weights => Ok(&text::FORMAT),
@@ -498,20 +498,17 @@ fn format_of(source: &Source, role: Role, selector: Option<&str>) -> Result<&'st
     }
 }
 
-/// The embeddings in an opened file.
 #[cfg(test)]
 fn embeddings_of(contents: &Contents, path: &str, selector: Option<&str>, taken: &[&str]) -> Result<Embeddings> {
     let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
     shards::embeddings(contents, path, selector, &taken)
 }
 
-/// The labels in an opened file.
 #[cfg(test)]
 fn labels_of(contents: &Contents, path: &str, selector: Option<&str>) -> Result<LabelColumn> {
     Ok(shards::labels(path, &[(path, contents)], selector)?.0)
 }
 
-/// The row weights in an opened file.
 #[cfg(test)]
 fn weights_of(contents: &Contents, path: &str, selector: Option<&str>) -> Result<RowWeights> {
     shards::weights(path, &[(path, contents)], selector)
@@ -524,7 +521,7 @@ mod tests {
     use super::*;
     use embq_core::data::{Element, Label};
 
-    /// A directory of small inputs whose names the tests can write.
+    /// A directory of small inputs that the tests create by name.
     struct Files(tempfile::TempDir);
 
     impl Files {
@@ -637,7 +634,7 @@ mod tests {
         let error = load(&files.path("emb.npy:x"), &[&files.path("labels.npy")], None).unwrap_err();
         assert!(error.to_string().contains("a single array"), "{error}");
         let error = load(&files.path("emb.npy"), &[&files.path("labels.txt:x")], None).unwrap_err();
-        assert!(error.to_string().contains("one value a line"), "{error}");
+        assert!(error.to_string().contains("one value per line"), "{error}");
         let error = load(&files.path("emb.npy"), &[":x"], None).unwrap_err();
         assert!(error.to_string().contains("not a table"), "{error}");
     }
@@ -651,7 +648,7 @@ mod tests {
         assert!(error.tip().unwrap().contains("embq reads .npy, .npz"));
         files.write("words.txt", "a\nb\na\n");
         let error = load(&files.path("words.txt"), &[&files.path("labels.npy")], None).unwrap_err();
-        assert!(error.to_string().contains("one value a line"), "{error}");
+        assert!(error.to_string().contains("one value per line"), "{error}");
     }
 
     #[test]

@@ -11,13 +11,12 @@ use embq_core::error::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Longer headers belong to structured arrays, which are refused in any case.
+/// Longer headers belong to structured arrays, which are refused anyway.
 pub(crate) const LONGEST_HEADER: usize = 1 << 16;
 
-/// The header of a plain array nests two levels; its parser recurses, so deep ones must not reach it.
+/// The header of a plain array has two levels of nesting; the parser recurses, so deeper ones must not reach it.
 const DEEPEST_NESTING: usize = 8;
 
-/// One NumPy array.
 pub(crate) const FORMAT: Format = Format {
     name: "npy",
     extensions: &["npy"],
@@ -50,7 +49,8 @@ impl ArrayFile for NpyFile {
     }
 }
 
-/// The header that `bytes` begin with, and where the data begin; whether they are all there is not looked at.
+/// Parses the header at the start of `bytes` and returns it with the offset of the data, without checking that all of
+/// the data is present.
 pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(ArrayHeader, usize)> {
     let offset = header_end(origin, bytes)?;
     let header = Header::from_reader(&mut &bytes[..]).map_err(|_| {
@@ -58,7 +58,7 @@ pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(
     })?;
     let (elements, big_endian) =
         elements(origin, &header.type_descriptor, &header.shape, offset, role).map_err(|error| match error {
-            // One object with no axis is a dictionary more often than not.
+            // A single object with no axes is usually a dictionary.
             Error::Pickle { name, what, .. } if header.shape.is_empty() => {
                 Error::Pickle { name, what, cure: single_object_cure(origin) }
             }
@@ -68,7 +68,7 @@ pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(
     Ok((header, offset))
 }
 
-/// The lengths of the axes that a header tells, whatever the elements are.
+/// The axis lengths in a header, whatever the element type.
 pub(crate) fn read_shape(origin: &Origin, bytes: &[u8]) -> Option<Vec<usize>> {
     header_end(origin, bytes).ok()?;
     Some(Header::from_reader(&mut &bytes[..]).ok()?.shape)
@@ -78,7 +78,7 @@ fn malformed(origin: &Origin, problem: impl Into<String>, tip: Option<&str>) -> 
     Error::Malformed { name: origin.to_string(), problem: problem.into(), tip: tip.map(str::to_owned) }
 }
 
-/// Where the data begin; checks everything about the header that its parser trusts.
+/// The offset of the data; checks everything about the header that its parser trusts.
 fn header_end(origin: &Origin, bytes: &[u8]) -> Result<usize> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         return Err(malformed(
@@ -170,7 +170,7 @@ fn elements(
         "c8" | "c16" | "c24" | "c32" => {
             Err(unusable(format!("complex ({text})"), "use the real part or the absolute value".to_owned()))
         }
-        // NumPy's own raw bytes are "|V2"; the type of ml_dtypes, and so of JAX, writes itself like this.
+        // NumPy writes its own raw bytes as "|V2"; the bfloat16 of ml_dtypes, and so of JAX, writes "<V2".
         "V2" if order == "<" => number(ElementType::Bf16),
         "V2" => Err(unusable(
             format!("raw bytes ({text}), perhaps bfloat16"),
@@ -180,7 +180,7 @@ fn elements(
                 loaded(origin)
             ),
         )),
-        // Of the types of 8 bits only e5m2 has a name of its own in the file, which numpy.load does not know.
+        // Of the 8-bit types, only e5m2 has a distinct name in the file, and numpy.load does not know it.
         "f1" => {
             let bytes = match &origin.selector {
                 Some(_) => "bytes".to_owned(),
@@ -193,7 +193,7 @@ fn elements(
             ))
         }
         "V1" => Err(unusable(
-            format!("float8 or raw bytes, of a kind that the file does not say ({text})"),
+            format!("float8 or raw bytes, the file does not say which ({text})"),
             format!(
                 "convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.float8_e4m3fn).astype(\"float32\"))",
                 plain_name(&origin.path),
@@ -202,7 +202,7 @@ fn elements(
         )),
         _ => match code.split_at_checked(1) {
             Some((kind @ ("U" | "S" | "a"), width)) => match width.parse::<usize>() {
-                // A width of 0 would be any number of rows in no bytes at all.
+                // With a width of 0, no bytes at all could declare any number of rows.
                 Ok(0) => Err(unusable(
                     format!("text of width 0 ({text})"),
                     "every value is empty: check what was saved".to_owned(),
@@ -217,7 +217,7 @@ fn elements(
     }
 }
 
-/// The Python expression that loads the array.
+/// A Python expression that loads the array.
 fn loaded(origin: &Origin) -> String {
     match &origin.selector {
         Some(key) => format!("numpy.load({:?})[{key:?}]", origin.path),
@@ -241,7 +241,7 @@ mod tests {
         Source::new("a.npy", MappedBytes::from_memory(bytes))
     }
 
-    /// An npy file of version 1 with this dictionary.
+    /// An npy file of version 1 with the given header.
     fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend((header.len() as u16 + 1).to_le_bytes());

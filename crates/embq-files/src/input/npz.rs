@@ -12,7 +12,7 @@ use crate::input::{Contents, Format, Role, SUPPORTED, scipy};
 use embq_core::data::{MappedBytes, Origin};
 use embq_core::error::{Error, Result};
 
-/// Several NumPy arrays with names.
+/// Several named NumPy arrays.
 pub(crate) const FORMAT: Format = Format {
     name: "npz",
     extensions: &["npz"],
@@ -20,10 +20,10 @@ pub(crate) const FORMAT: Format = Format {
     open,
 };
 
-/// An array may always inflate to this many bytes,
+/// An array may always inflate to this many bytes.
 const INFLATED: u64 = 256 << 20;
 
-/// and beyond that to this many times its compressed size: embeddings hardly compress at all.
+/// A larger array may inflate to this many times its compressed size: embeddings hardly compress at all.
 const INFLATION: u64 = 100;
 
 type Archive = ZipArchive<Cursor<MappedBytes>>;
@@ -31,7 +31,7 @@ type Archive = ZipArchive<Cursor<MappedBytes>>;
 struct NpzFile {
     source: Source,
     archive: Archive,
-    /// The places of the arrays in the archive, and their names.
+    /// The indices of the arrays in the archive, in the order of `names`.
     places: Vec<usize>,
     names: Vec<String>,
 }
@@ -70,10 +70,10 @@ fn name_in(archive: &Archive, place: usize) -> String {
     archive.name_for_index(place).and_then(Result::ok).map(|name| name.into_owned()).unwrap_or_default()
 }
 
-/// How an array lies in the archive.
+/// The location of an array in the archive.
 struct Entry {
     method: CompressionMethod,
-    /// Where its compressed bytes begin in the file, and how many there are.
+    /// The offset and length of its compressed bytes in the file.
     start: u64,
     compressed: u64,
     size: u64,
@@ -94,7 +94,7 @@ impl NpzFile {
     }
 
     fn entry(&self, index: usize) -> Result<Entry> {
-        // Reading moves the position of the archive; a copy shares its directory and costs nothing.
+        // Reading moves the archive's position; a clone is cheap because it shares the directory.
         let mut archive = self.archive.clone();
         let file = archive.by_index_raw(self.places[index]).map_err(|error| self.damaged(index, error))?;
         if file.encrypted() {
@@ -104,7 +104,7 @@ impl NpzFile {
         Ok(Entry { method: file.compression(), start, compressed: file.compressed_size(), size: file.size() })
     }
 
-    /// The first `limit` bytes of a deflated array.
+    /// Inflates the first `limit` bytes of a deflated array.
     fn inflate(&self, index: usize, limit: u64) -> Result<Vec<u8>> {
         let mut archive = self.archive.clone();
         let file = archive.by_index(self.places[index]).map_err(|error| self.damaged(index, error))?;
@@ -113,7 +113,7 @@ impl NpzFile {
         Ok(bytes)
     }
 
-    /// The place of a stored array in the file.
+    /// The byte range of a stored array in the file.
     fn stored(&self, index: usize, entry: &Entry) -> Result<std::ops::Range<usize>> {
         let end = entry.start.checked_add(entry.compressed);
         let end = end.filter(|&end| end <= self.source.bytes.len() as u64 && entry.size == entry.compressed);

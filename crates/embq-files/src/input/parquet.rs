@@ -1,4 +1,4 @@
-//! Parquet, through polars: only the columns that are needed, some row groups at a time.
+//! Parquet, read through polars: only the needed columns, a few row groups at a time.
 
 mod pages;
 
@@ -21,23 +21,23 @@ use embq_core::error::Result;
 
 const MAGIC: &[u8] = b"PAR1";
 
-/// Apache Parquet.
 pub(crate) const FORMAT: Format = Format {
     name: "parquet",
     extensions: &["parquet", "pq"],
-    // A control character follows, so that a CSV file with a column PAR1 is not taken for one.
+    // A control character follows the magic number, so that a CSV file with a column named PAR1 is not mistaken for
+    // Parquet.
     recognises: |bytes| matches!(bytes, [b'P', b'A', b'R', b'1', 0..=8 | 14..=31, ..]),
     open: |source, _| Ok(Contents::Table(Box::new(open(source)?))),
 };
 
-/// Row groups are cut into, or put together to, about this many rows where their columns are narrow.
+/// Batches have about this many rows where columns are narrow; row groups are split or combined accordingly.
 const BATCH_ROWS: usize = 1 << 17;
 
-/// A row group is cut into so many parts at most: the decoder begins at its start for each of them, because pages of
-/// lists do not say how many rows they hold.
+/// A row group is split into at most this many parts. The decoder starts from its beginning for each of them, because
+/// pages of lists do not say how many rows they contain.
 const PARTS: usize = 16;
 
-/// Cut row groups have batches of a multiple of this many rows, which is how many rows a page often has.
+/// The batches of a split row group are a multiple of this many rows, a common number of rows per page.
 const PAGE_ROWS: usize = 1 << 10;
 
 struct ParquetBatches {
@@ -55,7 +55,7 @@ fn open(source: &Source) -> Result<BatchedTable> {
     Ok(BatchedTable::new(source, "Parquet", columns, paths.within(batches)))
 }
 
-/// The columns of a file, where they lie in it, and what reads it.
+/// The columns of a file, their locations in it, and the reader of batches.
 fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
     if source.bytes.len() < 12 || !source.bytes.ends_with(MAGIC) {
         return Err(source.malformed(
@@ -73,11 +73,11 @@ fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
         let schema = reader.schema().map_err(failed)?;
         Ok((schema, Arc::clone(reader.get_metadata().map_err(failed)?)))
     })?;
-    // Checked here, because the decoder reserves memory for as many rows as it is told.
+    // Checked here, because the decoder reserves memory for the declared number of rows.
     let counted = metadata.row_groups.iter().map(|group| group.num_rows() as u128).sum::<u128>();
     if counted != metadata.num_rows as u128 || counted > u128::from(u32::MAX) {
         return Err(source.malformed(
-            format!("its row groups hold {counted} rows, its footer says {}", metadata.num_rows),
+            format!("its row groups have {counted} rows, its footer says {}", metadata.num_rows),
             Some("save or copy the file again; a file holds at most 2^32 - 1 rows".to_owned()),
         ));
     }
@@ -87,7 +87,7 @@ fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
     let (mut columns, paths) = fields::columns(&schema);
     let entries = metadata.key_value_metadata().as_deref().unwrap_or_default();
     describe(&mut columns, |key| entries.iter().find(|entry| entry.key == key)?.value.as_deref());
-    // Extension types are read as what they are stored as, which is the schema without the notes of Arrow.
+    // Extension types are read as their storage types, which are in the schema without Arrow's metadata.
     let has_extensions = schema.iter_values().any(|field| is_extension(&field.dtype));
     let (metadata, schema) = if has_extensions {
         let mut plain = FileMetadata::clone(&metadata);
@@ -105,7 +105,8 @@ fn batches(source: &Source) -> Result<(Vec<Column>, Paths, ParquetBatches)> {
     Ok((columns, paths, ParquetBatches { source: source.clone(), metadata, schema, sizes, groups }))
 }
 
-/// The rows of each batch: small row groups together, large ones in at most so many parts, by their rows and bytes.
+/// The number of rows of each batch: small row groups are combined, large ones split into at most `most_parts` parts,
+/// by rows and bytes.
 fn batch_sizes(groups: impl Iterator<Item = (usize, usize)>, most_parts: usize) -> Vec<usize> {
     let mut sizes: Vec<usize> = Vec::new();
     let mut open: Option<(usize, usize)> = None;
@@ -261,7 +262,7 @@ mod tests {
         let read = embeddings_of(&contents, "t.parquet", None, &[]).unwrap();
         assert_eq!(read.origin().to_string(), "t.parquet:point.payload.vector");
         assert_eq!(values(&read)[..4], [1.0, 2.0, 3.0, -4.5]);
-        // What is in a null is null.
+        // The fields of a null struct are null.
         assert_eq!(read.fault(2).unwrap().problem, "the list is null");
         let labels = labels_of(&contents, "t.parquet", Some("point.payload.species")).unwrap();
         assert_eq!((labels.get(1), labels.get(2)), (Some(&Label::Text("bee".into())), None));

@@ -1,4 +1,4 @@
-//! Formats that embq knows and does not read: the error says how to convert them.
+//! Formats that embq recognises but does not read: the error says how to convert them.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::input::{Contents, Format, Role};
 use embq_core::data::Origin;
 use embq_core::error::{Error, Result};
 
-/// Python's own serialisation, and PyTorch's before 1.6.
+/// Python's own serialisation, and PyTorch's before version 1.6.
 pub(crate) const PICKLE: Format = Format {
     name: "pickle",
     extensions: &["pt", "pth", "ckpt", "pkl", "pickle", "joblib"],
@@ -15,7 +15,7 @@ pub(crate) const PICKLE: Format = Format {
     open: pickle,
 };
 
-/// Compressed files that are not unpacked.
+/// Compressed files that embq does not decompress.
 pub(crate) const COMPRESSED: Format = Format {
     name: "compressed",
     extensions: &["bz2", "xz", "lz4"],
@@ -33,7 +33,7 @@ pub(crate) const COMPRESSED: Format = Format {
     },
 };
 
-/// MATLAB's files: those of version 7.3 are HDF5 behind a text, with all axes the other way round.
+/// MATLAB files. Version 7.3 is HDF5 after a text header, with all axes reversed.
 pub(crate) const MATLAB: Format = Format {
     name: "matlab",
     extensions: &["mat"],
@@ -55,7 +55,7 @@ pub(crate) const MATLAB: Format = Format {
     },
 };
 
-/// TensorFlow's records, whose content no header describes.
+/// TensorFlow records, which do not describe their content.
 pub(crate) const TFRECORD: Format = Format {
     name: "tfrecord",
     extensions: &["tfrecord", "tfrecords"],
@@ -75,7 +75,7 @@ pub(crate) const TFRECORD: Format = Format {
     },
 };
 
-/// The refusal of a directory that is one file of a format which is not read.
+/// The error for a directory that is a single dataset in a format that embq does not read.
 pub(crate) fn directory(path: &str) -> Option<Error> {
     let holds = |name: &str| Path::new(path).join(name).exists();
     if ![".zgroup", ".zarray", "zarr.json"].into_iter().any(holds) {
@@ -108,7 +108,7 @@ pub(crate) fn directory(path: &str) -> Option<Error> {
     })
 }
 
-/// The refusal of an address on the network, with the command that fetches what it names.
+/// The error for a network address, with the command that fetches it.
 pub(crate) fn address(spec: &str) -> Option<Error> {
     let (scheme, rest) = spec.split_once("://")?;
     let file = rest.split(['?', '#']).next().and_then(|path| path.rsplit('/').find(|part| !part.is_empty()))?;
@@ -139,19 +139,19 @@ pub(crate) fn address(spec: &str) -> Option<Error> {
     })
 }
 
-/// The name, as a Python string, of the file that a conversion writes: never the one it reads.
+/// The file name, as a Python string, that a conversion writes: never the one that it reads.
 pub(crate) fn converted_name(path: &str, extension: &str) -> String {
     let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str());
     let stem = stem.filter(|stem| *stem != "-").unwrap_or("converted");
     format!("{:?}", format!("{stem}.{extension}"))
 }
 
-/// Like [`converted_name`] for an array that is in a `.npy` file already.
+/// Like [`converted_name`], for an array that is already in a `.npy` file.
 pub(crate) fn plain_name(path: &str) -> String {
     converted_name(path, "plain.npy")
 }
 
-/// The line of Python that makes a plain array of an array of objects.
+/// A line of Python that converts an array of objects to a plain array.
 pub(crate) fn object_array_cure(origin: &Origin, role: Role) -> String {
     let output = plain_name(&origin.path);
     let key = origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
@@ -163,7 +163,7 @@ pub(crate) fn object_array_cure(origin: &Origin, role: Role) -> String {
     }
 }
 
-/// The line of Python that saves one value of a dictionary that was saved as an array.
+/// A line of Python that saves one value of a dictionary that was saved as an array.
 pub(crate) fn single_object_cure(origin: &Origin) -> String {
     let output = plain_name(&origin.path);
     let key = origin.selector.as_ref().map(|key| format!("[{key:?}]")).unwrap_or_default();
@@ -171,7 +171,7 @@ pub(crate) fn single_object_cure(origin: &Origin) -> String {
     format!("it is one object; if that is a dictionary, save the value of a key: numpy.save({output}, {load}[\"KEY\"])")
 }
 
-/// The refusal of a file that PyTorch wrote.
+/// The error for a file written by PyTorch.
 pub(crate) fn torch(source: &Source, role: Role) -> Error {
     let float = if role == Role::Labels { "" } else { ".float()" };
     Error::Pickle {
@@ -186,7 +186,7 @@ pub(crate) fn torch(source: &Source, role: Role) -> Error {
 }
 
 fn pickle(source: &Source, role: Role) -> Result<Contents> {
-    // The number that begins every PyTorch file from before version 1.6.
+    // The pickled number that every PyTorch file from before version 1.6 starts with.
     const TORCH_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
     if matches!(source.extension().as_str(), "pt" | "pth" | "ckpt") || source.bytes.starts_with(TORCH_MAGIC) {
         return Err(torch(source, role));

@@ -1,4 +1,4 @@
-//! Hugging Face's safetensors: tensors with names, memory-mapped.
+//! Hugging Face's safetensors: named tensors, memory-mapped.
 
 use ::safetensors::{Dtype, SafeTensors};
 
@@ -8,7 +8,6 @@ use crate::input::{Contents, Format, Role};
 use embq_core::data::{ElementType, Origin};
 use embq_core::error::{Error, Result};
 
-/// Tensors with names.
 pub(crate) const FORMAT: Format = Format {
     name: "safetensors",
     extensions: &["safetensors"],
@@ -34,13 +33,12 @@ struct Tensor {
 }
 
 impl TensorFile {
-    /// Reads the header.
     pub fn open(source: &Source) -> Result<Self> {
         let (header, metadata) = SafeTensors::read_metadata(&source.bytes).map_err(|error| {
             let tip = "save or copy the file again".to_owned();
             source.malformed(format!("it cannot be read as safetensors: {error}"), Some(tip))
         })?;
-        // The length of the header comes first, in 8 bytes.
+        // The length of the header is stored in the first 8 bytes.
         let data = header + 8;
         let names: Vec<String> = metadata.offset_keys();
         let tensors = names.iter().filter_map(|name| {
@@ -121,7 +119,7 @@ mod tests {
     use crate::input::{embeddings_of, labels_of};
     use embq_core::data::{Element, Embeddings, Label, MappedBytes};
 
-    /// A file with this header and these data.
+    /// A file with this header and data.
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());

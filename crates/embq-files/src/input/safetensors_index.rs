@@ -1,4 +1,4 @@
-//! Tensors in several safetensors files, and the index beside them (`model.safetensors.index.json`) that says which is where.
+//! Tensors in several safetensors files, located by the index beside them (`model.safetensors.index.json`).
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -13,7 +13,6 @@ use crate::input::safetensors::TensorFile;
 use crate::input::source::Source;
 use crate::input::{Contents, Format, Role};
 
-/// The index of shards.
 pub(crate) const FORMAT: Format = Format {
     name: "safetensors index",
     extensions: &[],
@@ -24,7 +23,7 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Arrays(Box::new(Shards::open(source)?))),
 };
 
-/// The key of the names, and how far into the file it may begin.
+/// The key of the tensor names, and the offset before which it must begin.
 const MAP: &[u8] = b"\"weight_map\"";
 const BEGINNING: usize = 4096;
 
@@ -33,11 +32,11 @@ struct Index {
     weight_map: IndexMap<String, String>,
 }
 
-/// An index that has been read; a shard is opened when something in it is asked for.
+/// An index that has been read; shards are opened on demand.
 struct Shards {
     source: Source,
     names: Vec<String>,
-    /// Which shard each tensor is in.
+    /// The shard of each tensor.
     places: Vec<usize>,
     files: IndexSet<String>,
     opened: Vec<OnceCell<TensorFile>>,
@@ -53,7 +52,7 @@ impl Shards {
         let mut names = Vec::new();
         let mut places = Vec::new();
         for (name, file) in index.weight_map {
-            // Shards lie beside their index; a path to elsewhere is none that a library wrote.
+            // Shards are in the same folder as their index; no library writes a path to another folder.
             if file.contains(['/', '\\']) || file == ".." {
                 return Err(
                     source.malformed(format!("'{name}' should be in '{file}', which is not beside it"), again())
@@ -88,7 +87,7 @@ impl Shards {
         Ok(cell.get_or_init(|| opened))
     }
 
-    /// The shard of a tensor, and its number there.
+    /// The shard of a tensor, and the tensor's index there.
     fn find(&self, index: usize) -> Result<(&TensorFile, usize)> {
         let shard = self.shard(self.places[index])?;
         match shard.names().iter().position(|name| *name == self.names[index]) {

@@ -1,4 +1,4 @@
-//! The sparse matrices of `scipy.sparse.save_npz`.
+//! Sparse matrices written by `scipy.sparse.save_npz`.
 
 use std::ops::Range;
 
@@ -12,15 +12,15 @@ use crate::input::table::{Column, Kind, Table, VisitColumns};
 use embq_core::data::{ElementType, Embeddings, Origin};
 use embq_core::error::{Error, Result};
 
-/// What the one column is called.
+/// The name of the only column.
 const MATRIX: &str = "matrix";
 
-/// Whether an archive of arrays with these names is a sparse matrix.
+/// Whether array names in an archive are those of a sparse matrix.
 pub(crate) fn is_sparse(names: &[String]) -> bool {
     ["format", "shape", "data"].iter().all(|part| names.iter().any(|name| name == part))
 }
 
-/// An archive whose arrays have been found; the matrix is put together when it is asked for.
+/// An archive whose arrays have been located; the matrix is assembled on demand.
 pub(crate) struct SparseMatrix {
     source: Source,
     columns: Vec<Column>,
@@ -29,11 +29,11 @@ pub(crate) struct SparseMatrix {
     dimensions: usize,
     element_type: ElementType,
     values: Array,
-    /// Of rows and columns, `indptr` and `indices`; of coordinates, `row` and `col`.
+    /// `indptr` and `indices` of rows or columns; `row` and `col` of coordinates.
     places: [Array; 2],
 }
 
-/// How a matrix is stored.
+/// The storage format of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Rows,
@@ -42,10 +42,10 @@ enum Form {
 }
 
 impl SparseMatrix {
-    /// Looks at the arrays of a file for which [`is_sparse`] holds.
+    /// Opens an archive for which [`is_sparse`] returned true.
     ///
     /// # Errors
-    /// Sparse matrices of another form, and files that are damaged.
+    /// Other sparse formats, and damaged files.
     pub fn open(source: &Source, file: &dyn ArrayFile) -> Result<Self> {
         let array = |wanted: &str| match file.names().iter().position(|name| name == wanted) {
             Some(index) => file.array(index, Role::Labels),
@@ -95,7 +95,7 @@ impl SparseMatrix {
     }
 }
 
-/// The line that makes a dense array of it.
+/// A line of Python that makes the matrix dense.
 fn cure(source: &Source) -> String {
     let path = &source.path;
     let output = plain_name(path);
@@ -104,7 +104,7 @@ fn cure(source: &Source) -> String {
     )
 }
 
-/// The text in an array of one value.
+/// The text in an array with a single value.
 fn text_of(array: &Array) -> Result<String> {
     let mut text = String::new();
     if let Some(first) = array.window(0..1) {
@@ -118,7 +118,7 @@ fn text_of(array: &Array) -> Result<String> {
     Ok(text)
 }
 
-/// Indices and values that lie in two arrays.
+/// Indices and values stored in two arrays.
 struct ArrayEntries {
     indices: Array,
     values: Array,
@@ -131,7 +131,7 @@ fn length(array: &Array) -> usize {
     }
 }
 
-/// Appends some of an array's values.
+/// Appends a range of an array's values.
 fn read(array: &Array, range: Range<usize>, mut add: impl FnMut(f64)) -> Result<()> {
     let origin = array.origin();
     let window = array.window(range).ok_or_else(|| SparseRows::damaged(origin, 0))?;
@@ -145,7 +145,7 @@ fn read(array: &Array, range: Range<usize>, mut add: impl FnMut(f64)) -> Result<
     })
 }
 
-/// The index that a number is; what is none becomes larger than any.
+/// A number as an index; an invalid one becomes larger than any index.
 fn index(value: f64) -> usize {
     if value >= 0.0 && value.fract() == 0.0 { value as usize } else { usize::MAX }
 }
@@ -191,7 +191,7 @@ impl Table for SparseMatrix {
         Ok(Embeddings::new(origin, rows, dimensions, self.element_type, blocks))
     }
 
-    /// Nobody asks for the cells of a matrix.
+    /// Cells of a matrix are never requested.
     fn cells(&self, _columns: &[usize], _visit: &mut VisitColumns<'_>) -> Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The files of one input, read as if they were one.
+//! Several files of one input, read as one.
 
 use crate::input::cells::{self, Cell, LabelCollector, Place, excerpt, no_rows};
 use crate::input::choice::{self, Candidate, Nature};
@@ -16,11 +16,11 @@ pub(crate) struct Opened {
     /// The input as the user wrote it.
     path: String,
     files: Vec<(String, Contents)>,
-    /// What the folders of the files say of their rows.
+    /// The values that folder names give to the rows of each file.
     folders: Vec<Vec<FolderValue>>,
 }
 
-/// A file of labels and the number of its rows.
+/// A file of labels and its number of rows.
 pub(crate) type FileRows = (String, usize);
 
 impl Opened {
@@ -45,19 +45,19 @@ impl Opened {
         Ok(opened)
     }
 
-    /// What can be selected, which is the same in every file.
+    /// The names that can be selected; they are the same in every file.
     pub fn names(&self) -> Vec<String> {
         self.files.first().map(|(_, contents)| contents.names()).unwrap_or_default()
     }
 
-    /// A column that the names of folders are: the value of each file.
+    /// The values of a column made from folder names, one per file.
     pub fn folder_column(&self, name: &str) -> Option<Vec<&str>> {
         let value = |values: &'_ Vec<FolderValue>| values.iter().position(|(column, _)| column == name);
         let place = self.folders.first().and_then(value)?;
         self.folders.iter().map(|values| values.get(place).map(|(_, value)| value.as_str())).collect()
     }
 
-    /// The labels that the names of folders are, for files of so many rows.
+    /// The labels made from folder names, for files with these numbers of rows.
     pub fn folder_labels(&self, name: &str, values: &[&str], rows: &[usize]) -> LabelColumn {
         let mut labels = LabelColumnBuilder::new(LabelType::Text);
         for (value, &rows) in values.iter().zip(rows) {
@@ -68,7 +68,7 @@ impl Opened {
         labels.finish(Origin::with_selector(&self.path, name)).with_integers_recognised()
     }
 
-    /// The column that names the rows: an index that a table has, or the one of that name.
+    /// The column that names the rows: the table's index, or the column called `key`.
     pub fn key_column(&self, key: Option<&str>) -> Option<String> {
         let (_, Contents::Table(table)) = self.files.first()? else { return None };
         let columns = table.columns();
@@ -79,11 +79,11 @@ impl Opened {
         }
         let is_index = |position: &usize| choice::is_index(&columns[*position].candidate(), *position);
         let mut found = (0..columns.len()).filter(is_index);
-        // Levels of an index name a row together only.
+        // The levels of a multi-level index name a row only together.
         found.next().filter(|_| found.next().is_none()).map(|position| columns[position].name.clone())
     }
 
-    /// What the first or the last line says about a number of labels that is not that of the rows.
+    /// For a number of labels that differs from the number of rows: an explanation from the first or the last line.
     pub fn explained(&self, labels: &LabelColumn, rows: usize) -> Option<(String, String)> {
         let [(path, contents)] = &self.files[..] else { return None };
         let shown = |row: usize| labels.get(row).map(|label| excerpt(&label.to_string())).unwrap_or_default();
@@ -121,12 +121,12 @@ impl Opened {
             let more = found - rows;
             let last = format!("the last line is '{}'", shown(found - 1));
             let tip = "every row of the embeddings needs exactly one label, in the same order".to_owned();
-            return Some((format!("{more} lines are too many; line 1 is '{}', {last}", shown(0)), tip));
+            return Some((format!("there are {more} lines too many; line 1 is '{}', {last}", shown(0)), tip));
         }
         None
     }
 
-    /// The columns that labels could be in, for messages.
+    /// The columns that could contain labels, for messages.
     pub fn label_like(&self) -> Vec<String> {
         match self.files.first() {
             Some((_, Contents::Table(table))) => {
@@ -142,7 +142,7 @@ impl Opened {
                     .filter(|(position, candidate)| is_label(*position, candidate))
                     .map(|(_, candidate)| candidate)
                     .collect();
-                // What is called a label comes first, then text and categories, then whole numbers.
+                // Columns named like labels first, then text and categories, then integers.
                 found.sort_by_key(|candidate| {
                     let is_number = matches!(candidate.nature, Nature::Number { .. });
                     (!choice::is_label_name(&candidate.name), is_number)
@@ -170,7 +170,7 @@ impl Opened {
         self.files.iter().map(|(path, contents)| (path.as_str(), contents)).collect()
     }
 
-    /// The embeddings of each file; `taken` are columns that hold labels or weights.
+    /// The embeddings of each file; `taken` are columns that contain labels or weights.
     pub fn embeddings(&self, selector: Option<&str>, taken: &[String]) -> Result<Vec<Embeddings>> {
         if selector.is_none() && self.are_rows() {
             return Ok(vec![self.rows()?]);
@@ -178,7 +178,7 @@ impl Opened {
         self.files.iter().map(|(path, contents)| embeddings(contents, path, selector, taken)).collect()
     }
 
-    /// Whether each of several files is an array with one axis: a row each.
+    /// Whether there are several files, each a one-dimensional array, and so one row.
     fn are_rows(&self) -> bool {
         let is_row = |(_, contents): &(String, Contents)| match contents {
             Contents::Arrays(file) => file.names().is_empty() && file.shape(0).is_some_and(|shape| shape.len() == 1),
@@ -187,7 +187,7 @@ impl Opened {
         self.files.len() > 1 && self.files.iter().all(is_row)
     }
 
-    /// The files, a row each.
+    /// The files as one row each.
     fn rows(&self) -> Result<Embeddings> {
         let mut values = Vec::new();
         let mut dimensions = None;
@@ -208,8 +208,8 @@ impl Opened {
             if length != expected || length == 0 {
                 return Err(Error::Malformed {
                     name: path.clone(),
-                    problem: format!("it holds {length} values, {} holds {expected}", self.files[0].0),
-                    tip: Some("each file is a row, and rows have the same number of values".to_owned()),
+                    problem: format!("it has {length} values, {} has {expected}", self.files[0].0),
+                    tip: Some("each file is a row, and all rows must have the same number of values".to_owned()),
                 });
             }
         }
@@ -217,7 +217,7 @@ impl Opened {
         Ok(vector_text::embeddings(Origin::new(&self.path), values, dimensions, element_type, RowFaults::default()))
     }
 
-    /// How many rows of labels each file has by its folder, of embeddings that were read file by file.
+    /// The number of label rows that each folder gives, for embeddings read file by file.
     pub fn rows_of_files(&self, parts: &[Embeddings]) -> Vec<usize> {
         if self.are_rows() {
             return vec![1; self.files.len()];
@@ -225,24 +225,22 @@ impl Opened {
         parts.iter().map(Embeddings::rows).collect()
     }
 
-    /// The labels of all files, and how many each file has.
+    /// The labels of all files, and the number of labels in each.
     pub fn labels(&self, selector: Option<&str>) -> Result<(LabelColumn, Vec<FileRows>)> {
         labels(&self.path, &self.views(), selector)
     }
 
-    /// The row weights of all files.
     pub fn weights(&self, selector: Option<&str>) -> Result<RowWeights> {
         weights(&self.path, &self.views(), selector)
     }
 }
 
-/// The embeddings of all files as one matrix.
 pub(crate) fn joined(location: &Location, parts: Vec<Embeddings>) -> Result<Embeddings> {
     let selector = parts.first().and_then(|part| part.origin().selector.clone());
     Embeddings::of_shards(Origin { path: location.path.clone(), selector }, parts)
 }
 
-/// Checks that shards of embeddings and as many shards of labels belong together.
+/// Checks that shards of embeddings match the same number of shards of labels.
 pub(crate) fn check_rows(parts: &[Embeddings], files: &[FileRows]) -> Result<()> {
     if parts.len() < 2 || parts.len() != files.len() {
         return Ok(());
@@ -259,7 +257,6 @@ pub(crate) fn check_rows(parts: &[Embeddings], files: &[FileRows]) -> Result<()>
     }
 }
 
-/// The embeddings in a file.
 pub(crate) fn embeddings(
     contents: &Contents,
     path: &str,
@@ -283,14 +280,14 @@ pub(crate) fn embeddings(
     }
 }
 
-/// The labels of the files of an input, and how many each has.
+/// The labels of an input's files, and the number of labels in each.
 pub(crate) fn labels(
     path: &str,
     files: &[(&str, &Contents)],
     selector: Option<&str>,
 ) -> Result<(LabelColumn, Vec<FileRows>)> {
     let mut collector: Option<(LabelType, LabelCollector)> = None;
-    // Formats without types hold integers as text.
+    // Untyped formats store integers as text.
     let mut typed = false;
     let mut rows = Vec::new();
     let mut origin = Origin::new(path);
@@ -301,7 +298,11 @@ pub(crate) fn labels(
         let mut collector_of = |label_type: LabelType| match collector.take() {
             Some((first, _)) if first != label_type => Err(Error::Malformed {
                 name: path.to_owned(),
-                problem: format!("its labels are of type {}, those before {}", label_type.name(), first.name()),
+                problem: format!(
+                    "its labels are of type {}, those before it of type {}",
+                    label_type.name(),
+                    first.name()
+                ),
                 tip: Some("shards of one input have labels of one type".to_owned()),
             }),
             Some((_, collector)) => Ok(collector),
@@ -361,7 +362,6 @@ pub(crate) fn labels(
     Ok((if typed { labels } else { labels.with_integers_recognised() }, rows))
 }
 
-/// The row weights of the files of an input.
 pub(crate) fn weights(path: &str, files: &[(&str, &Contents)], selector: Option<&str>) -> Result<RowWeights> {
     let mut values = Vec::new();
     let mut origin = Origin::new(path);
@@ -397,7 +397,7 @@ pub(crate) fn weights(path: &str, files: &[(&str, &Contents)], selector: Option<
     Ok(RowWeights { origin, values })
 }
 
-/// The name of a class by its number; -1 stands for a row without a label.
+/// The class name for a code; -1 means that the row has no label.
 fn class_of<'c>(classes: &'c [String], code: i128, place: Place<'_>, row: usize) -> Result<Cell<'c>> {
     if code == -1 {
         return Ok(Cell::Missing);
@@ -420,7 +420,7 @@ fn column_of(table: &dyn table::Table, path: &str, selector: Option<&str>, role:
     }
 }
 
-/// The error for a table of numbers only: a column for each class, of which the largest is meant.
+/// The error for a table with only numbers: one column per class, the largest of which is the label.
 fn matrix_of_labels(table: &dyn table::Table, path: &str) -> Option<Error> {
     let columns = table.columns();
     let numbers = columns
@@ -437,7 +437,7 @@ fn matrix_of_labels(table: &dyn table::Table, path: &str) -> Option<Error> {
     Some(Error::Choice {
         path: path.to_owned(),
         problem: format!(
-            "it holds {} columns of numbers, and a silhouette needs one label per row; write {path}:COLUMN for one of them",
+            "it has {} columns of numbers, and a silhouette needs one label per row; write {path}:COLUMN for one of them",
             columns.len()
         ),
         tip: format!(

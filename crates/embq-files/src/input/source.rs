@@ -1,4 +1,4 @@
-//! What a user names: a path, perhaps a selector behind it, or standard input.
+//! Where input comes from: a path, optionally with a selector, or standard input.
 
 use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Read};
@@ -10,32 +10,32 @@ use crate::input::{FORMATS, refused};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result, closest};
 
-/// How standard input is written.
+/// The name of standard input.
 pub(crate) const STDIN: &str = "-";
 
 /// One input: a file, standard input, or shards, which are several files in natural order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
-    /// As the user wrote it, without the selector.
+    /// The path as the user wrote it, without the selector.
     pub path: String,
     pub selector: Option<String>,
-    /// The files; one, unless the path is a pattern or a directory.
+    /// The files; only one unless the path is a pattern or a directory.
     pub files: Vec<String>,
-    /// What the names of folders say of the rows of each file; as many as there are files, or none.
+    /// The values that folder names give to the rows of each file; one entry per file, or empty.
     pub folders: Vec<Vec<FolderValue>>,
 }
 
-/// A column and its value in all rows of a file, as the folder that the file lies in is called.
+/// A column and its value for all rows of a file, taken from the name of a folder.
 pub(crate) type FolderValue = (String, String);
 
-/// What the name of a folder is called as a column, where it does not say so itself (`label=ant`).
+/// The column of folder names that do not name one (unlike `label=ant`).
 pub(crate) const FOLDER: &str = "folder";
 
 impl Location {
-    /// Finds what `spec` names; `None` if there is no such file.
+    /// Finds the input that `spec` names; `None` if there is no such file.
     ///
-    /// A whole path that exists wins; otherwise the last `:` whose left side exists separates path and selector, so
-    /// that names with colons in them (and `C:\x.npy`) need no quoting. What exists nowhere may be a pattern.
+    /// A path that exists as a whole takes precedence; otherwise the last `:` whose left side exists separates path and
+    /// selector, so that names with colons (and `C:\x.npy`) need no quoting. If neither exists, it may be a pattern.
     pub fn find(spec: &str) -> Result<Option<Self>> {
         let splits = || {
             let selected = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], Some(&spec[colon + 1..])));
@@ -69,17 +69,17 @@ impl Location {
         Ok(None)
     }
 
-    /// Like [`Location::find`] where nothing but a file will do.
+    /// Like [`Location::find`], but a missing file is an error.
     pub fn require(spec: &str) -> Result<Self> {
         let location = Location::find(spec)?.ok_or_else(|| not_found(spec))?;
         location.check_folders(&[])?;
         Ok(location)
     }
 
-    /// Refuses a directory of directories whose names mean nothing, unless they are asked for as labels.
+    /// Refuses a directory of directories whose names carry no column name, unless they are used as labels.
     ///
     /// # Errors
-    /// As said.
+    /// The directory is refused.
     pub fn check_folders(&self, labels: &[&str]) -> Result<()> {
         let is_asked = || labels.iter().any(|label| label.trim_start_matches(':') == FOLDER);
         let Some((_, first)) = self.folders.iter().flatten().find(|(name, _)| name == FOLDER) else { return Ok(()) };
@@ -96,7 +96,7 @@ impl Location {
         })
     }
 
-    /// What a directory says of the rows of each file, as columns.
+    /// The columns that folder names provide.
     pub fn folder_columns(&self) -> Vec<String> {
         self.folders.first().into_iter().flatten().map(|(name, _)| name.clone()).collect()
     }
@@ -105,7 +105,7 @@ impl Location {
         self.path == STDIN
     }
 
-    /// Whether both name the same files, however they write them.
+    /// Whether both name the same files, however they are written.
     pub fn is_same(&self, other: &Location) -> bool {
         if self.is_stdin() || other.is_stdin() {
             return self.path == other.path;
@@ -117,7 +117,7 @@ impl Location {
     }
 }
 
-/// The files that match a pattern, in natural order; none for what is no pattern.
+/// The files that match a pattern, in natural order; empty if it is not a pattern.
 fn matching(pattern: &str) -> Result<Vec<String>> {
     if !pattern.contains(['*', '?', '[']) {
         return Ok(Vec::new());
@@ -139,8 +139,8 @@ fn matching(pattern: &str) -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Shards in a directory: its files of the one format that it holds. Hidden files, those that begin with `_`, and those
-/// that only accompany data (`dataset_info.json`, `README.txt`) do not count.
+/// The shards in a directory: all of its files, which must have the same format. Hidden files, those that start with
+/// `_`, and those that only accompany data (`dataset_info.json`, `README.txt`) are ignored.
 fn shards_in(directory: &str) -> Result<Vec<String>> {
     let malformed = |problem: String, tip: &str| {
         Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
@@ -195,16 +195,16 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Files in directories of a directory, with what the names of these say: `label=ant`, as Hive and Spark write them, or a
-/// directory for each class. `None` where the directory holds files of its own.
+/// Files in subdirectories, with the values that the directory names give: `label=ant`, as written by Hive and Spark,
+/// or one directory per class. `None` if the directory contains files itself.
 fn shards_in_folders(directory: &str) -> Result<Option<Vec<FolderFile>>> {
     folders_below(directory, DEEPEST_FOLDERS)
 }
 
-/// A file and what the folders that it lies in say of its rows.
+/// A file and the values that the names of its folders give to its rows.
 type FolderFile = (String, Vec<FolderValue>);
 
-/// Folders in folders that are looked into; links can make a circle of them.
+/// The deepest nesting of folders that is followed; links may form cycles.
 const DEEPEST_FOLDERS: usize = 8;
 
 fn folders_below(directory: &str, deepest: usize) -> Result<Option<Vec<FolderFile>>> {
@@ -241,14 +241,14 @@ fn folders_below(directory: &str, deepest: usize) -> Result<Option<Vec<FolderFil
             Some(found) => found.into_iter().unzip(),
             None => match shards_in(folder) {
                 Ok(files) => (files, Vec::new()),
-                // A directory without data in it is told by whoever looks for files.
+                // The caller that lists the files reports a directory without data.
                 Err(_) => return Ok(None),
             },
         };
         for (position, file) in files.into_iter().enumerate() {
             let mut values = vec![value.clone()];
             values.extend(below.get(position).cloned().unwrap_or_default());
-            // Only the topmost of directories without names of columns is a label.
+            // Of several directories without a column name, only the topmost is a label.
             let topmost = values.iter().position(|(column, _)| column == FOLDER);
             let mut place = 0..;
             values.retain(|(column, _)| {
@@ -264,12 +264,12 @@ fn folders_below(directory: &str, deepest: usize) -> Result<Option<Vec<FolderFil
     Ok(even.then_some(found))
 }
 
-/// A file that only accompanies data.
+/// Whether a file only accompanies data.
 fn is_description(name: &str) -> bool {
     matches!(extension(name).as_str(), "json" | "txt")
 }
 
-/// A value in the name of a folder: what is no letter may be written as `%20`, and a missing one has a name of its own.
+/// A value in a folder name: characters may be written as `%20`, and a missing value has a special name.
 fn unescaped(value: &str) -> String {
     if value == "__HIVE_DEFAULT_PARTITION__" {
         return String::new();
@@ -293,12 +293,12 @@ fn unescaped(value: &str) -> String {
     String::from_utf8(plain).unwrap_or_else(|_| value.to_owned())
 }
 
-/// The checkpoints in a directory, in natural order: its files of formats that hold embeddings, and its directories, each
-/// with the selector behind the path if there is one. `None` for what is no directory. `taken` are files that are
-/// something else; hidden files and those that begin with `_` do not count.
+/// The checkpoints in a directory, in natural order: its files in formats of embeddings, and its directories, each with
+/// the selector that follows the path, if any. `None` if it is not a directory. `taken` are files used for something
+/// else; hidden files and those that start with `_` are ignored.
 ///
 /// # Errors
-/// A directory that cannot be read, or holds none.
+/// A directory that cannot be read or has no checkpoints.
 pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>>> {
     let is_directory = |path: &str| path != STDIN && Path::new(path).is_dir();
     let splits = spec.rmatch_indices(':').map(|(colon, _)| (&spec[..colon], &spec[colon..]));
@@ -334,12 +334,12 @@ pub fn checkpoints_in(spec: &str, taken: &[String]) -> Result<Option<Vec<String>
     Ok(Some(checkpoints))
 }
 
-/// `part-9` comes before `part-10`.
+/// Sorts `part-9` before `part-10`.
 pub fn sort_naturally(files: &mut [String]) {
     files.sort_by(|left, right| natord::compare(left, right).then_with(|| left.cmp(right)));
 }
 
-/// The extension of a path in lower case, of a packed file that of what is in it; empty where there is none.
+/// The extension of a path in lower case, ignoring that of a compression; empty if there is none.
 fn extension(path: &str) -> String {
     let extension = Path::new(unpacked_name(path)).extension().and_then(|extension| extension.to_str());
     extension.map(str::to_ascii_lowercase).unwrap_or_default()
@@ -361,7 +361,7 @@ fn exists(path: &str) -> Result<bool> {
     }
 }
 
-/// The error for a file that is not there, with the closest name in its directory.
+/// The error for a missing file, with the closest name in its directory.
 pub(crate) fn not_found(spec: &str) -> Error {
     if let Some(error) = refused::address(spec) {
         return error;
@@ -378,7 +378,7 @@ pub(crate) fn not_found(spec: &str) -> Error {
         let found: PathBuf = directory.map_or_else(|| PathBuf::from(name), |directory| directory.join(name));
         found.into_os_string().into_string().ok()
     };
-    // A misspelt file may have a selector behind it, which says nothing about the file's name.
+    // A misspelled file may be followed by a selector, which is not part of its name.
     let closest = match spec.rsplit_once(':') {
         Some((path, selector)) => named(path).map(|found| format!("{found}:{selector}")).or_else(|| named(spec)),
         None => named(spec),
@@ -386,17 +386,17 @@ pub(crate) fn not_found(spec: &str) -> Error {
     Error::NotFound { path: spec.to_owned(), closest }
 }
 
-/// Whether the first line of a text file names its columns.
+/// Whether the first line of a text file is a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Header {
     Yes,
     No,
-    /// The content decides.
+    /// Detected from the content.
     #[default]
     Auto,
 }
 
-/// The files beside another that could hold labels by what they are called, the likeliest first.
+/// The files beside another whose names suggest labels, the most likely first.
 pub(crate) fn beside(path: &str) -> Vec<String> {
     const LOOKED_AT: usize = 200;
     let own = Path::new(path);
@@ -424,12 +424,12 @@ pub(crate) struct Source {
     /// The path as the user wrote it; `-` is standard input.
     pub path: String,
     pub bytes: MappedBytes,
-    /// What the user says of the first line.
+    /// Whether the first line is a header, as given by the user.
     pub header: Header,
 }
 
 impl Source {
-    /// Bytes under a name.
+    /// A source with the given name and bytes.
     pub fn new(path: impl Into<String>, bytes: MappedBytes) -> Self {
         Source { path: path.into(), bytes, header: Header::Auto }
     }
@@ -437,8 +437,8 @@ impl Source {
     /// Maps a file, or reads standard input to its end.
     ///
     /// # Errors
-    /// Directories, pipes and devices, which cannot be mapped (and a pipe would be waited for); empty or unreadable
-    /// files; a standard input that is a terminal.
+    /// Directories, pipes and devices, which cannot be mapped (and reading a pipe could block); empty or unreadable
+    /// files; standard input that is a terminal.
     pub fn open(path: &str) -> Result<Self> {
         let bytes = if path == STDIN {
             read_stdin()?
@@ -453,10 +453,10 @@ impl Source {
         Source::of_bytes(path, bytes)
     }
 
-    /// What was read already, under the name of which messages tell; unpacked where it is packed.
+    /// A source of bytes that have been read, decompressed if necessary; `path` is its name in messages.
     ///
     /// # Errors
-    /// No bytes at all, and what cannot be unpacked.
+    /// No bytes at all, and bytes that cannot be decompressed.
     pub fn of_bytes(path: &str, bytes: MappedBytes) -> Result<Self> {
         if bytes.is_empty() {
             return Err(empty(path));
@@ -468,15 +468,15 @@ impl Source {
         Ok(Source::new(path, bytes))
     }
 
-    /// The same with what the user says of the first line.
+    /// Sets whether the first line is a header.
     pub fn with_header(self, header: Header) -> Self {
         Source { header, ..self }
     }
 
-    /// The same as UTF-8 without a byte order mark.
+    /// Converts to UTF-8 without a byte order mark.
     ///
     /// # Errors
-    /// UTF-16 with a broken pair of units in it, or half a unit at the end.
+    /// UTF-16 with an unpaired surrogate or half a unit at the end.
     pub fn as_text(&self) -> Result<Self> {
         let units = match &self.bytes[..] {
             [0xff, 0xfe, rest @ ..] => Some((rest, u16::from_le_bytes as fn([u8; 2]) -> u16)),
@@ -497,7 +497,7 @@ impl Source {
         Ok(self.clone())
     }
 
-    /// The extension in lower case; empty where there is none.
+    /// The extension in lower case; empty if there is none.
     pub fn extension(&self) -> String {
         extension(&self.path)
     }
@@ -512,7 +512,8 @@ impl Source {
     }
 }
 
-/// Small files are read: a system maps some tens of thousands at a time, and a folder may hold more.
+/// Small files are read rather than mapped: a system allows only some tens of thousands of maps, and a folder may have
+/// more files.
 fn read_or_map(path: &str, length: u64) -> Result<MappedBytes> {
     const SMALL: u64 = 1 << 14;
     if length > SMALL {
@@ -688,7 +689,7 @@ mod tests {
         assert!(error.to_string().contains("several formats"), "{error}");
         let empty = tempfile::tempdir().unwrap();
         let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("no file that embq reads"), "{error}");
+        assert!(error.to_string().contains("no files that embq reads"), "{error}");
         fs::create_dir(empty.path().join("train")).unwrap();
         files(&empty, &["dataset_dict.json"]);
         let error = Location::require(empty.path().to_str().unwrap()).unwrap_err();

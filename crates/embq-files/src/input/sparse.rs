@@ -1,40 +1,40 @@
-//! Sparse matrices: a block of rows is made dense at a time.
+//! Sparse matrices, made dense one block of rows at a time.
 
 use std::ops::Range;
 
 use embq_core::data::{Element, Origin, RowBlocks};
 use embq_core::error::{Error, Result};
 
-/// Values that are read at a time.
+/// Values read at a time.
 const READ_ENTRIES: usize = 1 << 18;
 
-/// Rows become dense; as many columns as text hashed by scikit-learn has are a matrix still.
+/// Rows become dense; this still allows the number of columns of text hashed by scikit-learn.
 const MOST_DIMENSIONS: usize = 1 << 20;
 
-/// Rows there may always be in a matrix of columns, and beyond that so many for each stored value: a damaged header may
-/// promise any number.
+/// A matrix stored by columns may always have this many rows, and beyond that only a multiple of its stored values,
+/// because a damaged header may declare any number.
 const MOST_ROWS: usize = 1 << 24;
 const ROWS_A_VALUE: usize = 64;
 
-/// The values that are not 0, and the columns (or rows) that they are in.
+/// The nonzero values of a matrix, and their column (or row) indices.
 pub(crate) trait Entries: Send + Sync {
     fn len(&self) -> usize;
 
-    /// Appends some of them.
+    /// Appends a range of them.
     fn read(&self, range: Range<usize>, indices: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()>;
 }
 
-/// A matrix whose rows lie in one piece each, as in scipy's `csr_matrix`.
+/// A matrix whose rows are contiguous, as in scipy's `csr_matrix`.
 pub(crate) struct SparseRows {
     origin: Origin,
     dimensions: usize,
-    /// Where the values of each row begin, and where the last end.
+    /// The position of the first value of each row, followed by the total number of values.
     starts: Vec<usize>,
     entries: Box<dyn Entries>,
 }
 
 impl SparseRows {
-    /// The error for a row whose place or content cannot be.
+    /// The error for a row with an invalid position or content.
     pub fn damaged(origin: &Origin, row: usize) -> Error {
         Error::Row {
             name: origin.to_string(),
@@ -44,10 +44,10 @@ impl SparseRows {
         }
     }
 
-    /// A matrix of rows; `starts` has one more value than there are rows.
+    /// A matrix stored by rows; `starts` has one more element than there are rows.
     ///
     /// # Errors
-    /// No rows, no columns, or starts that are no starts.
+    /// No rows, no columns, or invalid starts.
     pub fn new(
         origin: &Origin,
         rows: usize,
@@ -60,10 +60,10 @@ impl SparseRows {
         Ok(SparseRows { origin: origin.clone(), dimensions, starts, entries: Box::new(entries) })
     }
 
-    /// A matrix whose columns lie in one piece each (`csc_matrix`), put in order of rows in memory.
+    /// A matrix stored by columns (`csc_matrix`), sorted by row in memory.
     ///
     /// # Errors
-    /// As [`SparseRows::new`].
+    /// Those of [`SparseRows::new`].
     pub fn of_columns(
         origin: &Origin,
         rows: usize,
@@ -88,10 +88,10 @@ impl SparseRows {
         all.by_rows(origin, rows, dimensions)
     }
 
-    /// A matrix of values with the row and the column of each (`coo_matrix`), put in order of rows in memory.
+    /// A matrix of values with row and column indices (`coo_matrix`), sorted by row in memory.
     ///
     /// # Errors
-    /// As [`SparseRows::new`].
+    /// Those of [`SparseRows::new`].
     pub fn of_coordinates(
         origin: &Origin,
         rows: usize,
@@ -125,7 +125,7 @@ impl SparseRows {
                 return Err(SparseRows::damaged(&self.origin, row));
             }
             let target = &mut out[(row - rows.start) * d + column];
-            // Values of one place count together, as in scipy.
+            // Duplicates are summed, as in scipy.
             *target = T::from_f64(target.to_f64() + value);
             Ok(())
         })
@@ -138,7 +138,7 @@ fn check_shape(origin: &Origin, rows: usize, dimensions: usize) -> Result<()> {
         return Err(Error::Shape { name, expected, shape: vec![rows, dimensions] });
     }
     if dimensions > MOST_DIMENSIONS {
-        return Err(malformed(origin, format!("it has {dimensions} columns, too many to be made dense")));
+        return Err(malformed(origin, format!("it has {dimensions} columns, too many to make it dense")));
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ fn malformed(origin: &Origin, problem: String) -> Error {
     Error::Malformed { name: origin.to_string(), problem, tip }
 }
 
-/// There is a start for each row, they rise, and the last is the end.
+/// Checks that there is one start per row plus the end, in ascending order.
 fn check_starts(origin: &Origin, rows: usize, starts: &[usize], entries: usize) -> Result<()> {
     let is_whole = rows.checked_add(1) == Some(starts.len())
         && starts.first() == Some(&0)
@@ -162,7 +162,7 @@ fn check_starts(origin: &Origin, rows: usize, starts: &[usize], entries: usize) 
     }
 }
 
-/// Visits the place, the index and the value of some entries.
+/// Visits the position, index and value of a range of entries.
 fn for_each(
     entries: &dyn Entries,
     range: Range<usize>,
@@ -190,7 +190,7 @@ impl RowBlocks for SparseRows {
     }
 }
 
-/// Values with their rows and columns, in any order. Columns are fewer than 2^32, which is checked before.
+/// Values with their rows and columns, in any order. The number of columns has been checked to be less than 2^32.
 struct Triplets {
     rows: Vec<usize>,
     columns: Vec<u32>,
@@ -206,11 +206,11 @@ impl Triplets {
         }
     }
 
-    /// Counts how many values each row has, and puts each in its place.
+    /// Sorts the values by row with a counting sort.
     fn by_rows(self, origin: &Origin, rows: usize, dimensions: usize) -> Result<SparseRows> {
         let stored = self.values.len();
         if rows > stored.saturating_mul(ROWS_A_VALUE).max(MOST_ROWS) {
-            return Err(malformed(origin, format!("its header declares {rows} rows, and it holds {stored} values")));
+            return Err(malformed(origin, format!("its header declares {rows} rows, but it has {stored} values")));
         }
         let mut starts = vec![0_usize; rows + 1];
         for (place, row) in self.rows.iter().enumerate() {
@@ -232,7 +232,7 @@ impl Triplets {
     }
 }
 
-/// Values in memory, in order of rows.
+/// Values in memory, sorted by row.
 struct InOrder {
     columns: Vec<u32>,
     values: Vec<f64>,

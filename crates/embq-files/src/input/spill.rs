@@ -1,5 +1,5 @@
-//! Bytes that are made of a file's, and may be as many as those: few stay in memory, many go to a temporary file without a
-//! name, which is mapped.
+//! Bytes derived from a file, possibly as many as in the file: few stay in memory, many go to an unnamed temporary
+//! file, which is then mapped.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -7,12 +7,12 @@ use std::io::{self, Seek, Write};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result};
 
-/// So many bytes stay in memory.
+/// At most this many bytes stay in memory.
 pub(crate) const IN_MEMORY: usize = 16 << 20;
 
-/// Takes bytes, and gives them back to be read.
+/// Collects bytes and returns them for reading.
 pub(crate) struct Spill<'p> {
-    /// What errors call the file.
+    /// The name of the file in errors.
     path: &'p str,
     memory: Vec<u8>,
     file: Option<File>,
@@ -23,10 +23,10 @@ impl<'p> Spill<'p> {
         Spill { path, memory: Vec::new(), file: None }
     }
 
-    /// Appends some bytes.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// A temporary folder that is full or cannot be written.
+    /// The temporary folder is full or not writable.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if self.memory.len() + bytes.len() > IN_MEMORY {
             self.flush()?;
@@ -53,7 +53,7 @@ impl<'p> Spill<'p> {
         let folder = std::env::temp_dir();
         Error::Malformed {
             name: self.path.to_owned(),
-            problem: format!("what is in it cannot be written to a temporary file in {}: {error}", folder.display()),
+            problem: format!("its content cannot be written to a temporary file in {}: {error}", folder.display()),
             tip: Some("set the environment variable TMPDIR to a folder with free space".to_owned()),
         }
     }
@@ -61,7 +61,7 @@ impl<'p> Spill<'p> {
     /// All of the bytes.
     ///
     /// # Errors
-    /// As [`Spill::write`].
+    /// Those of [`Spill::write`].
     pub fn finish(mut self) -> Result<MappedBytes> {
         if self.file.is_some() {
             self.flush()?;

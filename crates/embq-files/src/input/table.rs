@@ -1,4 +1,4 @@
-//! Tables of named columns: which of them are embeddings, labels and weights is the same whatever the format.
+//! Tables of named columns: choosing embeddings, labels and weights among them works the same for every format.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use crate::input::choice::{self, Candidate, Choice, Form, Nature};
 use embq_core::data::{ElementType, Embeddings, LabelType, Origin};
 use embq_core::error::{Error, Result};
 
-/// A table that has been opened: its columns are known, its rows are read when asked for.
+/// An opened table: its columns are known, its rows are read on demand.
 pub(crate) trait Table {
-    /// The columns in file order; names are unique.
+    /// The columns in file order, with unique names.
     fn columns(&self) -> &[Column];
 
-    /// Whether the columns are called by their positions because the file has no names for them.
+    /// Whether the columns are named by position because the file has no names.
     fn is_positional(&self) -> bool {
         false
     }
@@ -21,42 +21,44 @@ pub(crate) trait Table {
     /// Reads a list column, or number columns side by side, as a matrix.
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings>;
 
-    /// Visits the cells of `columns`, each column's rows in order; the first number is the position in `columns`.
+    /// Visits the cells of `columns`, in row order within each column; the first argument of `visit` is the index into
+    /// `columns`.
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()>;
 }
 
-/// What a table hands its cells to: position of the column among those asked for, row, value.
+/// Receives the cells of a table: index into the requested columns, row, value.
 pub(crate) type VisitColumns<'v> = dyn FnMut(usize, usize, Cell<'_>) -> Result<()> + 'v;
 
-/// Name and type of a column.
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub name: String,
     pub kind: Kind,
-    /// The type as people write it.
+    /// The type as users write it.
     pub dtype: String,
-    /// Whether the file says that it is an index of rows.
+    /// Whether the file declares it an index of rows.
     pub is_index: bool,
-    /// Whether it is an array of its own, which no other array beside it need have the length of: no dimension of vectors.
+    /// Whether it is an array on its own, whose length may differ from those of other arrays, so that it is not a
+    /// dimension of vectors.
     pub is_array: bool,
-    /// The names of the classes that integers stand for.
+    /// The class names that integers stand for.
     pub classes: Option<Arc<[String]>>,
-    /// Why a column that looks like vectors is not read as such.
+    /// The reason why a column that looks like vectors is not read as such.
     pub unreadable: Option<Unreadable>,
 }
 
-/// Why something that looks like vectors cannot be read as such, and what to do about it.
+/// The reason why something that looks like vectors cannot be read as such, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
-    /// In words that follow the name.
+    /// The reason, worded to follow the name.
     pub why: String,
     pub tip: String,
-    /// Whether it holds nothing but integers.
+    /// Whether it contains only integers.
     pub integers: bool,
 }
 
 impl Unreadable {
-    /// Lists of lists of more than one row.
+    /// Lists of several vectors.
     pub fn nested() -> Self {
         Unreadable {
             why: "has several vectors per row, such as those of tokens".to_owned(),
@@ -65,11 +67,11 @@ impl Unreadable {
         }
     }
 
-    /// Lists of which no length is usual.
+    /// Lists whose lengths differ too much.
     pub fn uneven(integers: bool) -> Self {
         Unreadable {
             why: "has lists of different lengths".to_owned(),
-            tip: "embeddings have one vector of the same length in each row: pool the lists first".to_owned(),
+            tip: "embeddings have one vector per row, all of the same length: pool the lists first".to_owned(),
             integers,
         }
     }
@@ -85,7 +87,7 @@ impl Unreadable {
 }
 
 impl Column {
-    /// A column of which nothing else is known.
+    /// A column with no further attributes.
     pub fn new(name: impl Into<String>, kind: Kind, dtype: impl Into<String>) -> Self {
         Column {
             name: name.into(),
@@ -98,12 +100,12 @@ impl Column {
         }
     }
 
-    /// What the column is for the choice of the embeddings.
+    /// The column as a candidate for the embeddings.
     pub fn candidate(&self) -> Candidate {
         let nature = match self.kind {
             Kind::Float(_) | Kind::Integer(_) if self.is_array => Nature::Values,
             Kind::Float(_) => Nature::Number { whole: false },
-            // Names for the numbers make them a label.
+            // Class names make it a label.
             Kind::Integer(_) if self.classes.is_some() => Nature::Values,
             Kind::Integer(_) => Nature::Number { whole: true },
             Kind::Numeral { whole } => Nature::Number { whole },
@@ -125,24 +127,24 @@ impl Column {
     }
 }
 
-/// What the values of a column are good for.
+/// What the values of a column can be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Float(ElementType),
     Integer(ElementType),
     Boolean,
     Text,
-    /// Text that reads as numbers, in a format without types; whole where none of the first has a fraction.
+    /// Text that parses as numbers, in an untyped format; whole if none of the first rows has a fraction.
     Numeral {
         whole: bool,
     },
-    /// A list of numbers in each row.
+    /// A list of numbers per row.
     List(ElementType),
-    /// A list of one list of numbers in each row.
+    /// A list of one list of numbers per row.
     Nested(ElementType),
     /// A Spark ML vector, dense or sparse.
     Sparse,
-    /// A vector written as text in each row.
+    /// A vector written as text per row.
     TextList,
     /// Base64 of little-endian float32.
     Base64,
@@ -152,17 +154,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether the column is one vector a row.
+    /// Whether the column is one vector per row.
     pub fn is_vectors(self) -> bool {
         matches!(self, Kind::List(_) | Kind::Nested(_) | Kind::Sparse | Kind::TextList | Kind::Base64 | Kind::Bytes)
     }
 
-    /// Whether the column is one number a row.
+    /// Whether the column is one number per row.
     pub fn is_number(self) -> bool {
         matches!(self, Kind::Float(_) | Kind::Integer(_) | Kind::Numeral { .. })
     }
 
-    /// What labels from the column are; `None` where it cannot hold any.
+    /// The type of labels read from the column; `None` if it cannot contain labels.
     pub fn label_type(self) -> Option<LabelType> {
         match self {
             Kind::Float(_) | Kind::Integer(_) => Some(LabelType::Integer),
@@ -173,7 +175,7 @@ impl Kind {
     }
 }
 
-/// The element type of columns side by side: theirs where they agree, else float64.
+/// The element type of columns side by side: their common type, or else float64.
 pub(crate) fn common_element_type(kinds: impl IntoIterator<Item = Kind>) -> ElementType {
     let mut types = kinds.into_iter().map(|kind| match kind {
         Kind::Float(element_type)
@@ -191,7 +193,6 @@ pub(crate) fn common_element_type(kinds: impl IntoIterator<Item = Kind>) -> Elem
     }
 }
 
-/// The column of this name.
 pub(crate) fn find(path: &str, columns: &[Column], name: &str) -> Result<usize> {
     position(columns, name).ok_or_else(|| unknown(path, columns, name))
 }
@@ -200,13 +201,13 @@ fn position(columns: &[Column], name: &str) -> Option<usize> {
     named(columns.iter().map(|column| column.name.as_str()), name)
 }
 
-/// The place of a name. In AnnData files what belongs to the rows lies in `obs` and `obsm`, which need not be written.
+/// The index of a name. In AnnData files, row data is under `obs` and `obsm`, a prefix that may be omitted.
 pub(crate) fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, wanted: &str) -> Option<usize> {
     let place = |name: &str| names.clone().position(|other| other == name);
     place(wanted).or_else(|| ["obs/", "obsm/"].iter().find_map(|group| place(&format!("{group}{wanted}"))))
 }
 
-/// The error for a column that is not there.
+/// The error for a missing column.
 pub(crate) fn unknown(path: &str, columns: &[Column], name: &str) -> Error {
     Error::UnknownSelector {
         path: path.to_owned(),
@@ -216,7 +217,7 @@ pub(crate) fn unknown(path: &str, columns: &[Column], name: &str) -> Error {
     }
 }
 
-/// The column of a table that has one only, apart from an index of rows.
+/// The only column of a table, apart from an index of rows.
 pub(crate) fn only_column(path: &str, columns: &[Column], role: Role) -> Result<usize> {
     let is_index = |position: &usize| choice::is_index(&columns[*position].candidate(), *position);
     let values: Vec<usize> = (0..columns.len()).filter(|position| !is_index(position)).collect();
@@ -251,7 +252,7 @@ fn unusable(path: &str, column: &Column, role: Role) -> Error {
     }
 }
 
-/// What is to be read as the embeddings: what is selected, else what the file holds; `taken` columns are used by other
+/// Chooses the embeddings: the selected columns, or else what the file contains; `taken` columns are used by other
 /// options.
 pub(crate) fn choose(table: &dyn Table, path: &str, selector: Option<&str>, taken: &[usize]) -> Result<Choice> {
     let candidates: Vec<Candidate> = table.columns().iter().map(Column::candidate).collect();
@@ -259,7 +260,6 @@ pub(crate) fn choose(table: &dyn Table, path: &str, selector: Option<&str>, take
     choice::choose(place, &candidates, selector, taken)
 }
 
-/// The embeddings in a table.
 pub(crate) fn embeddings(table: &dyn Table, path: &str, selector: Option<&str>, taken: &[usize]) -> Result<Embeddings> {
     let columns = table.columns();
     let Choice { columns: chosen, chosen: how, selector, notes } = choose(table, path, selector, taken)?;
@@ -273,7 +273,7 @@ pub(crate) fn embeddings(table: &dyn Table, path: &str, selector: Option<&str>, 
     Ok(if is_vectors { embeddings } else { embeddings.with_columns(names) })
 }
 
-/// What labels from a column are, and whether it has types of its own.
+/// The type of labels read from a column.
 pub(crate) fn label_type(table: &dyn Table, path: &str, position: usize) -> Result<LabelType> {
     let column = &table.columns()[position];
     let several = || Error::Malformed {

@@ -1,4 +1,4 @@
-//! Text files of one label or one number a line; as embeddings, of a vector a line.
+//! Text files with one label or one number per line; as embeddings, one vector per line.
 
 use crate::input::cells::{Cell, Place, Visit};
 use crate::input::source::{Header, Source};
@@ -6,15 +6,13 @@ use crate::input::vectors::WordVectors;
 use crate::input::{Contents, Format, Role};
 use embq_core::error::Result;
 
-/// One value a line.
 pub(crate) const FORMAT: Format = Format { name: "text", extensions: &["txt"], recognises: |_| false, open };
 
-/// The lines of a text file.
 pub(crate) struct Lines {
     source: Source,
-    /// Whether the first line is a name and no value.
+    /// Whether the first line is a header.
     header: bool,
-    /// Blank lines at the end.
+    /// The number of blank lines at the end.
     blank_end: usize,
 }
 
@@ -35,17 +33,17 @@ impl Lines {
         Ok(Lines { source, header, blank_end })
     }
 
-    /// How many blank lines end the file.
+    /// The number of blank lines at the end.
     pub fn blank_end(&self) -> usize {
         self.blank_end
     }
 
-    /// Whether the first line was taken as a name.
+    /// Whether the first line was taken as a header.
     pub fn has_header(&self) -> bool {
         self.header
     }
 
-    /// Visits every line as text. A line without text is a row without a value; blank lines at the end are no rows.
+    /// Visits every line as text. An empty line is a missing value; blank lines at the end are not rows.
     ///
     /// # Errors
     /// A line that is not UTF-8.

@@ -1,38 +1,38 @@
-//! Vectors that are written as text in one cell, or as bytes: what a column of vectors becomes in a format that has none.
+//! Vectors written as text or bytes in one cell, which is how formats without vectors store a column of them.
 //!
-//! Read are the lists of JSON and Python (`[0.1, 0.2]`), NumPy's print (`[0.1 0.2]`), tuples, the arrays of Postgres
-//! (`{0.1,0.2}`), and float32 as bytes or as base64 of bytes.
+//! Supported are lists as in JSON and Python (`[0.1, 0.2]`), NumPy's output (`[0.1 0.2]`), tuples, Postgres arrays
+//! (`{0.1,0.2}`), and float32 as bytes or base64.
 
 use std::sync::Arc;
 
 use crate::input::cells::excerpt;
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin, Precision, RowFaults};
 
-/// Why a text is no vector.
+/// Why a text is not a vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// Nothing is there.
+    /// A missing value.
     Missing,
-    /// A vector without a value.
+    /// A vector with no values.
     Empty,
-    /// NumPy left values out when it printed the vector.
+    /// NumPy omitted values when it printed the vector.
     Shortened,
-    /// Brackets within brackets, of more than one row.
+    /// Nested brackets with more than one row.
     Nested,
-    /// Something in it is no number.
+    /// An element is not a number.
     Element { position: usize, text: String },
-    /// It is no vector at all.
+    /// Not a vector at all.
     Other(String),
 }
 
 impl Problem {
-    /// The problem as an error tells it.
+    /// The problem as worded in errors.
     pub fn told(&self) -> String {
         match self {
             Problem::Missing => "the vector is missing".to_owned(),
             Problem::Empty => "the vector is empty".to_owned(),
             Problem::Shortened => "the vector was abbreviated with '...', so values are missing".to_owned(),
-            Problem::Nested => "it holds several vectors".to_owned(),
+            Problem::Nested => "it contains several vectors".to_owned(),
             Problem::Element { position, text } => {
                 format!("element {position} of the vector is '{text}', not a number")
             }
@@ -41,12 +41,12 @@ impl Problem {
     }
 }
 
-/// What a missing value is written as, apart from nothing at all.
+/// Whether a text is a common spelling of a missing value, or empty.
 pub(crate) fn is_missing(text: &str) -> bool {
     matches!(text, "" | "NA" | "N/A" | "n/a" | "null" | "NULL" | "None" | "nan" | "NaN" | "NAN" | "<NA>" | "#N/A")
 }
 
-/// Whether a text is written as a vector, be it a good one or not.
+/// Whether a text is written like a vector, valid or not.
 pub(crate) fn is_vector(text: &str) -> bool {
     let Some(values) = inside(text.trim()) else { return false };
     let values = values.trim_start_matches(|character: char| "[({".contains(character) || character.is_whitespace());
@@ -60,7 +60,7 @@ fn inside(text: &str) -> Option<&str> {
     [('[', ']'), ('{', '}'), ('(', ')')].iter().find_map(|&(open, close)| text.strip_prefix(open)?.strip_suffix(close))
 }
 
-/// Appends the values of a vector and says how many there are; after an error, `values` is as it was.
+/// Appends the values of a vector and returns their number; on error, `values` is unchanged.
 pub(crate) fn parse(text: &str, values: &mut Vec<f64>) -> Result<usize, Problem> {
     let text = text.trim();
     if is_missing(text) {
@@ -68,7 +68,7 @@ pub(crate) fn parse(text: &str, values: &mut Vec<f64>) -> Result<usize, Problem>
     }
     let start = values.len();
     let mut inner = inside(text).ok_or_else(|| Problem::Other(excerpt(text)))?.trim();
-    // A list of one vector, as an array of shape (1, d) is written.
+    // A list of one vector, which is how an array of shape (1, d) is written.
     if let Some(row) = inside(inner) {
         if row.contains(['[', '(', '{']) {
             return Err(Problem::Nested);
@@ -105,7 +105,7 @@ fn append<'t>(parts: impl Iterator<Item = &'t str>, values: &mut Vec<f64>) -> Re
     Ok(())
 }
 
-/// Appends bytes as little-endian float32 and says how many there are; `None` where they are not a number of those.
+/// Appends bytes as little-endian float32 values and returns their number; `None` if the length is not a multiple of 4.
 pub(crate) fn floats_of(bytes: &[u8], values: &mut Vec<f64>) -> Option<usize> {
     let (floats, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() || floats.is_empty() {
@@ -115,8 +115,8 @@ pub(crate) fn floats_of(bytes: &[u8], values: &mut Vec<f64>) -> Option<usize> {
     Some(floats.len())
 }
 
-/// Whether bytes are float32 as embeddings are: at least two, finite, and of sizes that are neither vast nor vanishing.
-/// Text, hashes and pictures read as float32 are not.
+/// Whether bytes are plausible float32 embeddings: at least two values, all finite, and neither huge nor tiny. Text,
+/// hashes and images read as float32 are not.
 pub(crate) fn are_floats(bytes: &[u8]) -> bool {
     let mut values = Vec::with_capacity(bytes.len() / 4);
     let Some(count) = floats_of(bytes, &mut values) else { return false };
@@ -125,7 +125,7 @@ pub(crate) fn are_floats(bytes: &[u8]) -> bool {
     count > 1 && values.iter().all(|value| value.is_finite()) && 10 * usual >= 9 * count
 }
 
-/// The bytes that base64 stands for, in either alphabet, with or without the padding; `None` for any other text.
+/// Decodes base64 in either alphabet, with or without padding; `None` for any other text.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim().trim_end_matches('=').as_bytes();
     if digits.len() % 4 == 1 {
@@ -151,7 +151,7 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The length that most vectors have, if it is that of at least half of them.
+/// The most common length, if at least half of the vectors have it.
 pub(crate) fn usual_length(lengths: impl IntoIterator<Item = usize>) -> Option<usize> {
     let mut counts = std::collections::BTreeMap::<usize, usize>::new();
     let mut all = 0;
@@ -163,10 +163,10 @@ pub(crate) fn usual_length(lengths: impl IntoIterator<Item = usize>) -> Option<u
     (2 * count >= all).then_some(length)
 }
 
-/// Reads the vector of one cell into `values`, which is emptied first.
+/// Reads the vector of one cell into `values`, which is cleared first.
 ///
 /// # Errors
-/// What is wrong with the cell, in words.
+/// The problem with the cell, in words.
 pub(crate) fn cell(text: &str, is_base64: bool, dimensions: usize, values: &mut Vec<f64>) -> Result<(), String> {
     values.clear();
     read(text, is_base64, values)?;
@@ -176,7 +176,7 @@ pub(crate) fn cell(text: &str, is_base64: bool, dimensions: usize, values: &mut 
 /// Appends the vector of one cell, of any length.
 ///
 /// # Errors
-/// What is wrong with the cell, in words.
+/// The problem with the cell, in words.
 pub(crate) fn read(text: &str, is_base64: bool, values: &mut Vec<f64>) -> Result<(), String> {
     if !is_base64 {
         return parse(text, values).map(|_| ()).map_err(|problem| problem.told());
@@ -188,12 +188,12 @@ pub(crate) fn read(text: &str, is_base64: bool, values: &mut Vec<f64>) -> Result
     found.map(|_| ()).ok_or_else(|| format!("'{}' is not base64 of float32", excerpt(text.trim())))
 }
 
-/// What is said of a vector whose length is not that of the others.
+/// The problem of a vector whose length differs from the others.
 pub(crate) fn other_length(found: usize, dimensions: usize) -> String {
     format!("a vector of {found} values, where most have {dimensions}")
 }
 
-/// Embeddings of values that were read from text, in the precision of what the text stands for.
+/// Embeddings from values that were read from text, in the precision of their source.
 pub(crate) fn embeddings(
     origin: Origin,
     values: Vec<f64>,
@@ -214,21 +214,21 @@ pub(crate) fn embeddings(
     embeddings.with_faults(Arc::new(faults))
 }
 
-/// What the texts of a column are, from the first of them.
+/// What the texts of a column contain, judging by the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Texts {
-    /// Vectors between brackets, of this many values where most agree.
+    /// Vectors in brackets, with this many values if most agree.
     Vectors(Option<usize>),
-    /// Base64 of float32, of this many values.
+    /// Base64 of this many float32 values.
     Base64(usize),
-    /// Several vectors between brackets.
+    /// Several vectors in brackets.
     Nested,
     /// Vectors that NumPy printed with `...` in them.
     Shortened,
     Plain,
 }
 
-/// What texts are; missing ones are left out. One bad cell does not turn vectors into something else.
+/// Recognizes what texts contain, ignoring missing ones. A single bad cell does not change the result for vectors.
 pub(crate) fn recognise<'t>(texts: impl Iterator<Item = &'t str>) -> Texts {
     let texts: Vec<&str> = texts.map(str::trim).filter(|text| !is_missing(text)).collect();
     if texts.is_empty() {
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(of(&["[[1],[2]]"]), Texts::Nested);
         assert_eq!(of(&["ant", "[3, 4]", "bee"]), Texts::Plain);
         assert_eq!(of(&["AACAPwAAAEA=", "AABAQAAAgEA="]), Texts::Base64(2));
-        // A hash is base64 as well, and no float32 that anyone embeds with.
+        // A hash is base64 as well, but not plausible as float32.
         assert_eq!(of(&["0123456789abcdef", "fedcba9876543210"]), Texts::Plain);
         assert_eq!(of(&["", "NA"]), Texts::Plain);
     }

@@ -1,5 +1,5 @@
-//! Word vectors as text, in the ways of word2vec, fastText and GloVe: a word and its numbers on a line, separated by
-//! spaces. Lines of numbers alone, as `numpy.savetxt` writes them, are read as well.
+//! Word vectors as text, as written by word2vec, fastText and GloVe: a word and its numbers per line, separated by
+//! spaces. Lines of numbers alone, as written by `numpy.savetxt`, are read as well.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::input::{Contents, Format};
 use embq_core::data::{ElementType, Embeddings, InMemory, Origin};
 use embq_core::error::{Error, Result};
 
-/// A word and its vector a line.
+/// One word and its vector per line.
 pub(crate) const FORMAT: Format = Format {
     name: "word vectors",
     extensions: &["vec"],
@@ -18,32 +18,32 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(WordVectors::open(source)?))),
 };
 
-/// Lines that are parsed side by side.
+/// Lines parsed in parallel.
 const BATCH_ROWS: usize = 1024;
 
-/// Lines from which the layout is seen.
+/// Lines examined to detect the layout.
 const SNIFFED_ROWS: usize = 1000;
 
-/// The name of the column of numbers, and of that of the words.
+/// The names of the column of numbers and the column of words.
 const VECTOR: &str = "vector";
 const WORD: &str = "word";
 
-/// A file of which the layout is known.
+/// A file whose layout is known.
 pub(crate) struct WordVectors {
     source: Source,
     columns: Vec<Column>,
-    /// Whether the first line counts words and dimensions.
+    /// Whether the first line has the numbers of words and dimensions.
     header: bool,
     dimensions: usize,
 }
 
 impl WordVectors {
-    /// Looks at the first lines.
+    /// Detects the layout from the first lines.
     pub fn open(source: &Source) -> Result<Self> {
         let source = &source.as_text()?;
         let header = lines(&source.bytes).next().and_then(|(_, line)| counts(line));
         let sniffed = || lines(&source.bytes).skip(usize::from(header.is_some())).take(SNIFFED_ROWS);
-        // Words may have spaces in them; the line with the fewest parts has none.
+        // Words may contain spaces; the line with the fewest parts has none.
         let fewest = sniffed().map(|(_, line)| parts(line).count()).min().ok_or_else(|| no_rows(&source.path))?;
         let words =
             header.is_some() || sniffed().any(|(_, line)| parts(line).next().is_some_and(|part| !is_number(part)));
@@ -69,7 +69,7 @@ impl WordVectors {
         Error::Row { name: self.source.path.clone(), row, problem, tip }
     }
 
-    /// The word and the numbers of a line, still as text.
+    /// The word and the numbers of a line, not yet parsed.
     fn split<'l>(&self, row: usize, number: usize, line: &'l [u8]) -> Result<(&'l [u8], Vec<&'l [u8]>)> {
         let parts: Vec<&[u8]> = parts(line).collect();
         let words = self.columns.len() - 1;
@@ -81,7 +81,7 @@ impl WordVectors {
             let (found, wanted) = (parts.len(), self.dimensions);
             return Err(self.error(row, format!("line {number} has {found} numbers, where row 0 has {wanted}")));
         }
-        // All of these lie in one line, the word from its start to before the first number.
+        // All parts are slices of one line; the word spans from its start to the first number.
         let end = parts.get(first).map_or(line.len(), |part| part.as_ptr() as usize - line.as_ptr() as usize);
         Ok((line[..end].trim_ascii(), parts[first..].to_vec()))
     }
@@ -133,7 +133,7 @@ impl Table for WordVectors {
             let word =
                 std::str::from_utf8(word).map_err(|_| self.error(row, format!("line {number} is not UTF-8 text")))?;
             for (position, &column) in columns.iter().enumerate() {
-                // Nobody asks for the cells of a list.
+                // Cells of a list are never requested.
                 if self.columns[column].kind == Kind::Text {
                     visit(position, row, Cell::Text(word))?;
                 }
@@ -143,7 +143,7 @@ impl Table for WordVectors {
     }
 }
 
-/// The dimensions that a first line such as `400000 300` tells.
+/// The dimensions in a first line such as `400000 300`.
 fn counts(line: &[u8]) -> Option<usize> {
     let mut parts = parts(line).map(|part| std::str::from_utf8(part).ok()?.parse::<usize>().ok());
     match (parts.next(), parts.next(), parts.next()) {
@@ -160,7 +160,7 @@ fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|&byte| byte == b' ' || byte == b'\t').filter(|part| !part.is_empty())
 }
 
-/// The lines that are not blank, with their numbers from 1.
+/// The nonblank lines, numbered from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let lines = bytes.split(|&byte| byte == b'\n').enumerate();
@@ -209,7 +209,7 @@ mod tests {
         assert!(error("2 3\na 1 2 3\nb 4 5").contains("row 1: line 3 has 3 parts, 4 are needed"));
         assert!(error("a 1 2\nb 1 x").contains("row 1: 'x' is not a number"));
         assert!(error("1.5 2\n3 4 5\n").contains("row 1: line 2 has 3 numbers, where row 0 has 2"));
-        assert!(error("a\nb\n").contains("one value a line"));
+        assert!(error("a\nb\n").contains("one value per line"));
         assert!(error("\n\n").contains("no rows"));
     }
 }

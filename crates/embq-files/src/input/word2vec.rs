@@ -1,5 +1,5 @@
-//! The binary files of word2vec, which gensim writes with `binary=True`: a line of counts, then each word and its numbers.
-//! Other files called `.bin` are refused, each with what reads it.
+//! The binary format of word2vec, which gensim writes with `binary=True`: a line of counts, then each word with its
+//! numbers. Other `.bin` files are refused with a tip on what reads them.
 
 use std::fs::File;
 use std::io::Read;
@@ -25,7 +25,7 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(Words::open(source)?))),
 };
 
-/// Numbers without any header.
+/// Numbers without a header.
 pub(crate) const RAW: Format = Format {
     name: "raw",
     extensions: &["raw", "f32", "f64"],
@@ -36,17 +36,17 @@ pub(crate) const RAW: Format = Format {
 const WORD: &str = "word";
 const VECTOR: &str = "vector";
 
-/// Longer words are no words: the file is of another kind.
+/// A longer word means that the file has another format.
 const LONGEST_WORD: usize = 10_000;
 
-/// Longer first lines are no counts.
+/// A longer first line cannot be the counts.
 const LONGEST_COUNTS: usize = 48;
 
 struct Words {
     source: Source,
     columns: Vec<Column>,
     dimensions: usize,
-    /// Where each word begins and where its numbers do.
+    /// The offsets of each word and of its numbers.
     places: Arc<Vec<(usize, usize)>>,
 }
 
@@ -56,7 +56,7 @@ impl Words {
         let (rows, dimensions, start) = counts(bytes).ok_or_else(|| other(source))?;
         let width = dimensions.checked_mul(size_of::<f32>()).filter(|width| *width < bytes.len());
         let Some(width) = width else {
-            return Err(truncated(source, format!("it holds no row of {dimensions} numbers")));
+            return Err(truncated(source, format!("it has no row of {dimensions} numbers")));
         };
         // A row is a word of at least one byte, a space and its numbers.
         if rows > (bytes.len() - start) / (width + 1) {
@@ -66,7 +66,7 @@ impl Words {
         let mut places = Vec::with_capacity(rows);
         let mut at = start;
         for row in 0..rows {
-            // gensim ends rows with a line feed, the first word2vec did not always.
+            // gensim ends rows with a line feed; early versions of word2vec did not always.
             while bytes.get(at) == Some(&b'\n') {
                 at += 1;
             }
@@ -88,14 +88,14 @@ impl Words {
     }
 }
 
-/// Whether a file begins as word2vec's do. Most files called `.bin` beside checkpoints are weights of models.
+/// Whether a file starts like word2vec's. Most `.bin` files beside checkpoints are model weights.
 pub(crate) fn is_word2vec(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LONGEST_COUNTS as u64).read_to_end(&mut start));
     read.is_ok() && counts(&start).is_some()
 }
 
-/// Rows, dimensions and where the first row begins.
+/// The numbers of rows and dimensions, and the offset of the first row.
 fn counts(bytes: &[u8]) -> Option<(usize, usize, usize)> {
     let end = bytes.iter().take(LONGEST_COUNTS).position(|&byte| byte == b'\n')?;
     let mut parts = std::str::from_utf8(&bytes[..end]).ok()?.split_ascii_whitespace();
@@ -107,7 +107,7 @@ fn truncated(source: &Source, problem: String) -> Error {
     source.malformed(problem, Some("save or copy the file again: its end is missing".to_owned()))
 }
 
-/// The error for a `.bin` that is not word2vec's.
+/// The error for a `.bin` file that is not from word2vec.
 fn other(source: &Source) -> Error {
     let (path, bytes) = (&source.path, &source.bytes);
     if bytes.starts_with(&793_712_314_u32.to_le_bytes()) {
@@ -130,7 +130,7 @@ fn other(source: &Source) -> Error {
         if let Some((extension, _)) = kinds.iter().find(|(_, promised)| *promised == held) {
             let output = converted_name(path, extension);
             return source.malformed(
-                format!("it looks like {rows} rows of {dimensions} values in DiskANN's format, of a type that it does not say"),
+                format!("it looks like {rows} rows of {dimensions} values in DiskANN's format, which does not say their type"),
                 Some(format!("say the type with the extension: cp {path} {} (or .i8bin)", output.trim_matches('"'))),
             );
         }
@@ -171,7 +171,7 @@ impl Table for Words {
 
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
         for (row, &(word, numbers)) in self.places.iter().enumerate() {
-            // The space between is neither.
+            // Excludes the space between word and numbers.
             let word = std::str::from_utf8(&self.source.bytes[word..numbers - 1]).map_err(|_| Error::Row {
                 name: self.source.path.clone(),
                 row,
@@ -179,7 +179,7 @@ impl Table for Words {
                 tip: None,
             })?;
             for (position, &column) in columns.iter().enumerate() {
-                // Nobody asks for the cells of a list.
+                // Cells of a list are never requested.
                 if self.columns[column].kind == Kind::Text {
                     visit(position, row, Cell::Text(word))?;
                 }
@@ -258,9 +258,9 @@ mod tests {
         let whole = file("2 2\n", &[("the", [1.0, 2.0]), ("a", [3.0, 4.0])], b"\n");
         let error = |bytes: &[u8]| open(bytes.to_vec()).err().unwrap().to_string();
         assert!(error(&whole[..whole.len() - 3]).contains("row 1 ends within its numbers"));
-        assert!(error(&file("18446744073709551615 2\n", &[], b"")).contains("promises 18446744073709551615 words"));
-        assert!(error(&file("9999 2\n", &[("the", [1.0, 2.0])], b"")).contains("promises 9999 words"));
-        assert!(error(&file("2 18446744073709551615\n", &[("the", [1.0, 2.0])], b"")).contains("it holds no row"));
+        assert!(error(&file("18446744073709551615 2\n", &[], b"")).contains("declares 18446744073709551615 words"));
+        assert!(error(&file("9999 2\n", &[("the", [1.0, 2.0])], b"")).contains("declares 9999 words"));
+        assert!(error(&file("2 18446744073709551615\n", &[("the", [1.0, 2.0])], b"")).contains("it has no row"));
         assert!(error(b"\x01\x02\x03").contains("raw bytes"));
         let mut diskann = vec![1, 0, 0, 0, 2, 0, 0, 0];
         diskann.extend([0; 8]);

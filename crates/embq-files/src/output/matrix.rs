@@ -1,4 +1,4 @@
-//! The K x K mean distances between classes, as CSV, Parquet, JSON or npy.
+//! The K x K matrix of mean distances between classes, as CSV, Parquet, JSON or npy.
 
 use std::io::Write;
 
@@ -22,10 +22,10 @@ pub enum MatrixFormat {
 }
 
 impl MatrixFormat {
-    /// The format that a file's extension stands for.
+    /// The format for a file's extension.
     ///
     /// # Errors
-    /// An extension that stands for none.
+    /// An unknown extension.
     pub fn of_file(path: &str) -> Result<Self> {
         match extension(path).as_deref() {
             Some("csv") => Ok(MatrixFormat::Csv),
@@ -38,11 +38,11 @@ impl MatrixFormat {
 }
 
 /// Writes the matrix with the labels of its rows and columns: as the header and a first column `label` of a table, as
-/// `labels` beside `distances` in JSON; npy holds the numbers alone. What is undefined (the diagonal of a class with a
-/// single row) is empty or null, and NaN in npy.
+/// `labels` beside `distances` in JSON; npy has only the numbers. Undefined values (the diagonal for a class with a
+/// single row) are empty or null, and NaN in npy.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write(
     labels: &[Label],
     distances: &Array2<Option<f64>>,
@@ -61,7 +61,7 @@ pub fn write(
             Ok(writer.flush()?)
         }
         MatrixFormat::Parquet => {
-            // A class may have the name of the first column, which then gets another.
+            // If a class is named like the first column, the column gets another name.
             let mut title = "label".to_owned();
             while names.contains(&title) {
                 title.push('_');

@@ -1,4 +1,4 @@
-//! Rows, matrices and arrays back to files: one file for each of what is written.
+//! Writes rows, matrices and arrays to files: one module for each.
 
 pub mod matrix;
 pub mod rows;
@@ -10,18 +10,18 @@ use std::path::Path;
 use ndarray::{ArrayBase, Data, Dimension};
 use ndarray_npy::WriteNpyExt;
 
-/// The types of numbers that arrays are written of.
+/// The element types that can be written.
 pub use ndarray_npy::WritableElement;
 
 use embq_core::error::Error;
 
-/// What filling a file ends with; whatever went wrong becomes an error that names the file.
+/// The result of writing a file; the caller turns any error into one that names the file.
 pub type WriteResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Writes an array as .npy.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub fn write_array<A, S, D>(array: &ArrayBase<S, D>, writer: &mut dyn Write) -> WriteResult
 where
     A: WritableElement,
@@ -31,7 +31,7 @@ where
     Ok(array.write_npy(writer)?)
 }
 
-/// The shortest text that reads back as the same number.
+/// The shortest text that parses back to the same number.
 pub fn exact(value: f64) -> String {
     format!("{value:?}")
 }
@@ -41,7 +41,7 @@ pub fn extension(path: &str) -> Option<String> {
     Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase())
 }
 
-/// An output whose extension stands for no format.
+/// The error for an output path with an unknown extension.
 pub fn unknown_extension(path: &str, tip: &str) -> Error {
     Error::setting(format!("{path}: the extension does not say what to write"), tip)
 }

@@ -1,4 +1,4 @@
-//! One row for each embedding, as Parquet, CSV, JSON lines or npy.
+//! One record per embedding, as Parquet, CSV, JSON lines or npy.
 
 use std::io::Write;
 
@@ -24,36 +24,36 @@ pub enum RowFormat {
     Npy,
 }
 
-/// Names of the columns, for those who read the table back.
+/// The column of row numbers.
 pub const ROW: &str = "row";
 /// The label of the row.
 pub const LABEL: &str = "label";
 /// The silhouette of the row.
 pub const SILHOUETTE: &str = "silhouette";
-/// Its soft silhouette.
+/// The soft silhouette of the row.
 pub const SOFT_SILHOUETTE: &str = "soft_silhouette";
 /// The label of the nearest other class.
 pub const NEAREST_OTHER: &str = "nearest_other";
 
 /// A column of influence values.
 pub struct InfluenceColumn {
-    /// Its name.
+    /// The name of the column.
     pub name: &'static str,
-    /// The metric that the values are of.
+    /// The metric that the values belong to.
     pub metric: &'static str,
-    /// Whether the metric is a mean over classes, to which the rows of small classes give more.
+    /// Whether the metric is a mean over classes, in which rows of small classes weigh more.
     pub over_classes: bool,
     values: fn(&RowInfluence) -> &[f64],
 }
 
 impl InfluenceColumn {
-    /// Its values, one a scored row.
+    /// The values, one per scored row.
     pub fn values<'i>(&self, influence: &'i RowInfluence) -> &'i [f64] {
         (self.values)(influence)
     }
 }
 
-/// The columns of influence values, which are there where intervals were computed.
+/// The columns of influence values, present if intervals were computed.
 pub const INFLUENCE: [InfluenceColumn; 4] = [
     InfluenceColumn {
         name: "silhouette_influence",
@@ -83,17 +83,17 @@ pub const INFLUENCE: [InfluenceColumn; 4] = [
 
 /// The scores of the rows with their labels.
 ///
-/// Labels keep their type where the format has it: integers are 64 bits wide, and text where one does not fit.
+/// Labels keep their type if the format supports it: integers are 64 bits wide, or text if any does not fit.
 pub struct RowTable<'a> {
     dataset: &'a Dataset<'a>,
     scores: &'a RowScores,
-    /// Number of each scored row in the embeddings as stored.
+    /// The number of each scored row in the stored embeddings.
     rows: Vec<u64>,
-    /// Class of each scored row.
+    /// The class of each scored row.
     codes: Vec<u32>,
 }
 
-/// The values of a column, one a row.
+/// The values of a column, one per row.
 enum Values<'a> {
     RowNumbers(&'a [u64]),
     /// Codes of labels.
@@ -104,10 +104,10 @@ enum Values<'a> {
 }
 
 impl RowFormat {
-    /// The format that a file's extension stands for.
+    /// The format for a file's extension.
     ///
     /// # Errors
-    /// An extension that stands for none.
+    /// An unknown extension.
     pub fn of_file(path: &str) -> Result<Self> {
         match extension(path).as_deref() {
             Some("parquet" | "pq") => Ok(RowFormat::Parquet),
@@ -119,7 +119,7 @@ impl RowFormat {
     }
 }
 
-/// The class labels in the type of a column.
+/// The class labels, typed for a column.
 enum LabelValues {
     Integers(Vec<i64>),
     Booleans(Vec<bool>),
@@ -143,7 +143,7 @@ impl LabelValues {
         }
     }
 
-    /// A column with the label of each code.
+    /// A column with the label for each code.
     fn column(&self, name: &str, codes: &[u32]) -> Column {
         let codes = codes.iter().map(|&code| code as usize);
         let series = match self {
@@ -164,7 +164,7 @@ impl LabelValues {
         }
     }
 
-    /// The NumPy type of a label, and its bytes for each class.
+    /// The NumPy type of the labels, and each class label as bytes.
     fn npy(&self) -> (String, Vec<Vec<u8>>) {
         match self {
             LabelValues::Integers(values) => {
@@ -216,7 +216,7 @@ impl<'a> RowTable<'a> {
     /// Writes the table.
     ///
     /// # Errors
-    /// What the writer reports.
+    /// Errors of the writer.
     pub fn write(&self, format: RowFormat, writer: &mut dyn Write) -> WriteResult {
         let labels = LabelValues::new(self.dataset.labels(), self.dataset.label_type());
         match format {

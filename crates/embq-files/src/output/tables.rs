@@ -7,10 +7,10 @@ use polars_io::prelude::ParquetWriter;
 
 use crate::output::WriteResult;
 
-/// Writes columns of one length as a Parquet file.
+/// Writes columns of the same length as a Parquet file.
 ///
 /// # Errors
-/// What the writer reports.
+/// Errors of the writer.
 pub(crate) fn write_parquet(columns: Vec<Column>, writer: &mut dyn Write) -> WriteResult {
     let height = columns.first().map_or(0, Column::len);
     let mut table = DataFrame::new(height, columns)?;

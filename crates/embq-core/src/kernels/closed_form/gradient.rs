@@ -1,15 +1,15 @@
-//! The gradient of a loss of mean distances by class means, without looking at pairs.
+//! The gradient of a loss of mean distances from class means, without computing pairs.
 //!
-//! D_ic = f_ic (|x_i - mu_c|^2 + V_c), with f_ic the half of cosine and, for the own class, n / (n - 1). With H_ic =
-//! f_ic dL/dD_ic the gradient by row j of class c is
+//! D_ic = f_ic (|x_i - mu_c|^2 + V_c), where f_ic is 1/2 for cosine and, for the own class, includes n / (n - 1). With
+//! H_ic = f_ic dL/dD_ic, the gradient with respect to row j of class c is
 //!
 //! ```text
 //! 2 sum_c' H_jc' (x_j - mu_c')  +  2/n_c (h_c x_j - W_c),   h_c = sum_i H_ic,   W_c = sum_i H_ic x_i
 //! ```
 //!
-//! The first part comes from the row's own distances, the second from the class mean and the class variance that all
-//! rows, itself among them, are compared with. Two products of matrices, H times the means and the transpose of H times
-//! the rows, do it.
+//! The first part comes from the row's own distances, the second from its effect on the class mean and variance, to
+//! which all rows are compared, including itself. This takes two matrix products: H times the means, and the transpose
+//! of H times the rows.
 
 use rayon::prelude::*;
 
@@ -26,12 +26,12 @@ use crate::kernels::{DistanceLoss, Real, Rounding};
 impl<T: Real> ClosedForm<'_, T> {
     /// The sum of the parts of all rows, and `factor` times its gradient.
     ///
-    /// The products are of type `T`, their sums over blocks float64. Where errors of float32 distances are not small
-    /// against the resolution of the loss, the distances are computed by a float64 product. `None` where float32 products
-    /// leave too little of the gradient.
+    /// The products are of type `T`, their sums over blocks float64. If errors of float32 distances are not small
+    /// compared to the resolution of the loss, the distances are computed by a float64 product. `None` if float32
+    /// products leave too little accuracy in the gradient.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<Option<(f64, Vec<T>)>> {
         let (rows, d, classes) = (self.dataset.len(), self.sums.dimensions(), self.sums.classes());
         let mut gradient = vec![T::default(); rows * d];
@@ -42,7 +42,7 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut row_sizes = vec![0.0; rows];
         let mean_sizes: Vec<f64> = self.means.chunks_exact(d).map(largest_magnitude).collect();
         self.progress.begin("gradient", rows as u64);
-        // Kept from one run of blocks to the next, for the sake of their memory.
+        // Buffers are kept from one run of blocks to the next.
         let at_once = blocks_at_once(classes * (d + BLOCK_ROWS));
         let mut results: Vec<BlockResult<T>> = (0..at_once).map(|_| BlockResult::default()).collect();
         let workspaces = Workspaces::default();
@@ -88,7 +88,7 @@ impl<T: Real> ClosedForm<'_, T> {
         })?;
         self.progress.end();
         let vectors = transposed(&vectors, classes);
-        // From the gradient by centred and scaled rows to that by the rows as they are compared.
+        // From the gradient with respect to centred and scaled rows to that of the rows as compared.
         let factor = 2.0 * factor * self.centre.scale;
         let sums = Sums { class_slopes, class_sizes, vectors, row_sizes };
         let mut rounding = Rounding::default();
@@ -109,19 +109,19 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
-/// What all rows give to each class, and what rounding is held against.
+/// The sums over all rows for each class, and the magnitudes to which rounding is compared.
 struct Sums {
     /// h_c, and W_c as K x d.
     class_slopes: Vec<f64>,
     vectors: Vec<f64>,
-    /// For each class the magnitudes that are summed to an entry of W_c, at most, and for each row those that are summed to
+    /// For each class, an upper bound of the magnitudes summed in an entry of W_c, and for each row, of those summed in
     /// an entry of its own part.
     class_sizes: Vec<f64>,
     row_sizes: Vec<f64>,
 }
 
 impl<T: Real> ClosedForm<'_, T> {
-    /// Whether errors of the product of these rows and the means would be seen at a resolution of distances.
+    /// Whether errors of the product of these rows and the means would matter at a resolution of distances.
     #[inline(always)]
     pub(super) fn is_too_coarse_for(&self, resolution: f64, squares: &[f64]) -> bool {
         let scaled = resolution * self.centre.scale * self.centre.scale / self.half();
@@ -130,15 +130,15 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
-/// How many products of rows and means are computed before they are used.
+/// Products of rows and means computed before they are used.
 const PRODUCTS: usize = 1 << 17;
 
-/// Units in the last place of the summed magnitudes that an entry is taken to err by: rows, means and weights are rounded,
-/// so are the sums, and the distances that the weights come from err by a few more. On data without structure a gradient
-/// then errs by 3e-6 of its largest entry by this count.
+/// The assumed error of an entry, in units in the last place of the summed magnitudes: rows, means and weights are
+/// rounded, so are the sums, and the distances that the weights come from have errors of a few more. By this count, a
+/// gradient of data without structure has an error of 3e-6 of its largest entry.
 const UNITS: f64 = 12.0;
 
-/// Errors of distances below this share of the resolution change no derivative by more than 2e-6 of it.
+/// Errors of distances below this share of the resolution change each derivative by less than 2e-6 of it.
 const SEEN: f64 = 2e-6;
 
 #[inline(always)]
@@ -148,15 +148,15 @@ fn add<T: Real>(sums: &mut [f64], parts: &[T]) {
     }
 }
 
-/// What a block of rows gives.
+/// The results of a block of rows.
 #[derive(Default)]
 struct BlockResult<T> {
     /// The sum of the parts of its rows.
     parts: f64,
-    /// h_c and W_c, over its rows; the latter as dimensions x classes.
+    /// h_c and W_c over its rows; the latter as dimensions x classes.
     class_slopes: Vec<f64>,
     vectors: Vec<T>,
-    /// [`Sums::class_sizes`], over its rows.
+    /// [`Sums::class_sizes`] over its rows.
     class_sizes: Vec<f64>,
 }
 
@@ -169,7 +169,7 @@ struct BlockTask<'t, 'a, T, L> {
     loss: &'t L,
     window: &'t Window<'a, T>,
     block: std::ops::Range<usize>,
-    /// What the rows' own distances give to their gradient, halved.
+    /// The contribution of the rows' own distances to their gradient, halved.
     own_part: &'t mut [T],
     /// [`Sums::row_sizes`].
     row_sizes: &'t mut [f64],
@@ -243,24 +243,24 @@ impl<T: Real, L: DistanceLoss> Vectorized for BlockTask<'_, '_, T, L> {
                 *part = T::from_f64(sum * value.to_f64() - part.to_f64());
             }
         }
-        // The larger factor on the right, where the crate takes it as it lies.
+        // The larger factor is on the right, where the crate uses it in place.
         transposed_multiply(centred, weights, rows, vectors);
         Ok(())
     }
 }
 
-/// The transpose of a matrix with rows of `width` values.
+/// The transpose of a matrix whose rows have `width` values.
 fn transposed<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     (0..width).flat_map(|column| matrix.iter().skip(column).step_by(width).copied()).collect()
 }
 
-/// A number, or 0 where it is so small that products with it would be slow and give nothing.
+/// A number, or 0 if it is so small that products with it would be slow and contribute nothing.
 #[inline(always)]
 fn without_subnormal<T: Real>(value: f64) -> T {
     if value.abs() < T::UNDERFLOW { T::default() } else { T::from_f64(value) }
 }
 
-/// Adds what the class mean and variance of a row give, and goes through its normalisation.
+/// Adds the contribution of a row's class mean and variance, and applies the derivative of its normalisation.
 struct FinishTask<'t, 'a, T> {
     kernel: &'t ClosedForm<'a, T>,
     window: &'t Window<'a, T>,
@@ -296,7 +296,7 @@ impl<T: Real> Vectorized for FinishTask<'_, '_, T> {
             let size = sums.row_sizes[start + position] + share * sums.class_sizes[class];
             let error = UNITS * 0.5 * T::EPSILON * factor.abs() * size;
             if kernel.unit {
-                // What lies along a row does not change its direction.
+                // The component along a row does not change its direction.
                 let along = lane_sum_2(sum, exact, |value, unit| value * unit);
                 for (sum, unit) in sum.iter_mut().zip(&*exact) {
                     *sum = scale.apply(*sum - along * unit);

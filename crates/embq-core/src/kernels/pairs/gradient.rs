@@ -1,8 +1,8 @@
-//! The gradient of a loss of mean Euclidean distances: every pair of rows pulls or pushes along its difference.
+//! The gradient of a loss of mean Euclidean distances: every pair of rows contributes along its difference.
 //!
-//! With S_ic = dL/dD_ic over the number of members that D_ic is a mean of, row i of class c and row j of class c' add
-//! (S_ic' + S_jc) (x_i - x_j) / |x_i - x_j| to the gradient by row i. Rows that coincide add 0, which is one of the
-//! subgradients there.
+//! With S_ic = dL/dD_ic divided by the number of members that D_ic is a mean of, row i of class c and row j of class c'
+//! contribute (S_ic' + S_jc) (x_i - x_j) / |x_i - x_j| to the gradient with respect to row i. Rows that coincide
+//! contribute 0, which is one of the subgradients there.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real, RowFold, Wanted};
 
-/// Keeps the mean distances of a row until all are there, and then the derivatives by them.
+/// Collects the mean distances of a row, then replaces them by the derivatives with respect to them.
 struct Slopes<'l, L> {
     loss: &'l L,
     classes: usize,
@@ -40,11 +40,11 @@ impl<L: DistanceLoss> RowFold for Slopes<'_, L> {
 }
 
 impl<T: Real> PairTiles<'_, T> {
-    /// The sum of the parts of all rows, and `factor` times its gradient, by Euclidean distance. Holds the N x K
-    /// derivatives by mean distances.
+    /// The sum of the parts of all rows, and `factor` times its gradient, for Euclidean distance. Stores the N x K
+    /// derivatives with respect to mean distances.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
         let (n, d, classes) = (self.order.len(), self.dataset.dimensions(), self.class_weights.len());
         let fold = Slopes { loss, classes };
@@ -77,15 +77,15 @@ impl<T: Real> PairTiles<'_, T> {
 #[derive(Default)]
 struct Buffers<T> {
     workspace: Workspace<T>,
-    /// The slopes of the columns of a tile by the class of a row.
+    /// The slopes of the columns of a tile with respect to the class of a row.
     column_slopes: Vec<f64>,
     product: Vec<T>,
 }
 
-/// A tile of rows against all.
+/// A tile of rows against all rows.
 struct RowsTask<'t, 'a, T> {
     kernel: &'t PairTiles<'a, T>,
-    /// For each row the derivatives by its mean distances, over the numbers of members.
+    /// For each row, the derivatives with respect to its mean distances, divided by the numbers of members.
     slopes: &'t [Vec<f64>],
     rows: Range<usize>,
     gradient: &'t mut [T],

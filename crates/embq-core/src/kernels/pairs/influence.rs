@@ -1,5 +1,5 @@
-//! Influence by Euclidean and Manhattan distances: a second pass over all pairs, of which every row takes what the anchors
-//! on the other side give to its class.
+//! Influence for Euclidean and Manhattan distances: a second pass over all pairs, in which every row collects what the
+//! anchors on the other side contribute to its class.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, Real, Wanted};
 
-/// Numbers that the groups of one panel may take.
+/// The maximum size of the groups of one panel.
 const HELD: usize = 1 << 25;
 
 impl<T: Real> PairTiles<'_, T> {
-    /// The influence of all rows on means of scores. Holds the derivatives of scores by mean distances.
+    /// The influence of all rows on means of scores. Stores the derivatives of scores with respect to mean distances.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
         influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
@@ -35,7 +35,7 @@ impl<T: Real> PairTiles<'_, T> {
         class_influence(self.dataset, classes, HELD / self.order.len(), sums, with)
     }
 
-    /// The weighed derivatives of the scores of every row, in the order of classes.
+    /// The weighted derivatives of the scores of every row, in class order.
     fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.class_weights.len() };
         let mut rows = self.pass(&fold, Wanted::default())?.rows;
@@ -46,7 +46,7 @@ impl<T: Real> PairTiles<'_, T> {
         Ok(slopes)
     }
 
-    /// `slopes` are in the order of classes.
+    /// `slopes` are in class order.
     fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {
         let n = self.order.len();
         let shares = shares_by_class(groups, self.class_weights);
@@ -82,11 +82,11 @@ impl<T: Real> PairTiles<'_, T> {
     }
 }
 
-/// What all anchors give to a tile of columns: for each score and group a value for each column.
+/// The contributions of all anchors to a tile of columns: for each score and group, one value per column.
 struct ColumnsTask<'t, 'a, T> {
     kernel: &'t PairTiles<'a, T>,
     slopes: &'t [Vec<RowSlopes>],
-    /// For each class the groups that its rows are anchors of.
+    /// For each class, the groups that its rows are anchors of.
     shares: &'t [Vec<(usize, f64)>],
     /// Scores times groups.
     series: usize,

@@ -1,4 +1,4 @@
-//! Influence by precomputed distances: another pass over the rows of the matrix.
+//! Influence for precomputed distances: another pass over the rows of the matrix.
 
 use rayon::prelude::*;
 
@@ -9,14 +9,14 @@ use crate::kernels::influence::{
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, Wanted};
 
-/// Numbers that the groups of one panel may take.
+/// The maximum size of the groups of one panel.
 const HELD: usize = 1 << 25;
 
 impl Precomputed<'_> {
-    /// The influence of all rows on means of scores. Holds the derivatives of scores by mean distances.
+    /// The influence of all rows on means of scores. Stores the derivatives of scores with respect to mean distances.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
         influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
@@ -25,7 +25,7 @@ impl Precomputed<'_> {
     /// The influence of all rows on the means of scores over single classes.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn class_influence<L: DistanceLoss>(
         &self,
         scores: &[L],
@@ -37,7 +37,7 @@ impl Precomputed<'_> {
         class_influence(self.dataset, classes, HELD / self.dataset.len(), sums, with)
     }
 
-    /// The weighed derivatives of the scores of every row.
+    /// The weighted derivatives of the scores of every row.
     fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.dataset.labels().classes() };
         let mut slopes = self.pass(&fold, Wanted::default())?.rows;

@@ -1,4 +1,4 @@
-//! The rows of a matrix that does not fit in memory: decoded in every pass, some batches ahead of whoever reads them.
+//! Rows of a matrix that does not fit in memory: decoded in every pass, a few batches ahead of the reader.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,16 +10,16 @@ use embq_core::error::Result;
 
 use super::{Matrix, Number, Values, copy, parts, starts};
 
-/// Batches that are decoded while another one is read, at most.
+/// The maximum number of batches decoded ahead of the one being read.
 const MOST_AHEAD: usize = 4;
 
-/// Rows that come batch after batch.
+/// Rows that are decoded batch by batch.
 pub(super) struct BatchRows<T: Number> {
     shared: Arc<Shared<T>>,
     ahead: usize,
 }
 
-/// What the threads that decode share with the reader.
+/// State shared by the decoding threads and the reader.
 struct Shared<T> {
     matrix: Matrix,
     batches: Vec<Range<usize>>,
@@ -28,15 +28,15 @@ struct Shared<T> {
 }
 
 enum Slot<T> {
-    /// A thread is at it.
+    /// A thread is decoding it.
     Working,
     Decoded(Arc<Values<T>>),
-    /// It could not be decoded, or not ahead of time: the reader tries and learns why.
+    /// It could not be decoded, or not ahead of time: the reader retries and gets the error.
     Failed,
 }
 
 impl<T: Number> BatchRows<T> {
-    /// The rows of a matrix, of which some are `decoded` already.
+    /// The rows of a matrix; those in `decoded` are already available as `values`.
     pub(super) fn new(matrix: Matrix, decoded: &Range<usize>, values: Values<T>) -> Self {
         let batches = parts(&starts(matrix.batches.sizes()));
         let slot = batches.iter().position(|batch| batch == decoded);
@@ -45,7 +45,7 @@ impl<T: Number> BatchRows<T> {
         BatchRows { shared: Arc::new(shared), ahead: rayon::current_num_threads().min(MOST_AHEAD) }
     }
 
-    /// A batch, with those after it on their way.
+    /// Returns a batch and starts decoding the following ones.
     fn batch(&self, batch: usize) -> Result<Arc<Values<T>>> {
         let shared = &self.shared;
         let window = batch..shared.batches.len().min(batch + 1 + self.ahead);
@@ -54,7 +54,7 @@ impl<T: Number> BatchRows<T> {
         for next in window {
             slots.entry(next).or_insert_with(|| {
                 let shared = Arc::clone(shared);
-                // Threads of their own: those that compute may all be waiting for this batch.
+                // Not a pool thread: all of those may be waiting for this batch.
                 let thread = thread::Builder::new().name("decode".to_owned()).spawn(move || shared.decode(next));
                 if thread.is_ok() { Slot::Working } else { Slot::Failed }
             });
@@ -91,7 +91,7 @@ impl<T: Number> BatchRows<T> {
 }
 
 impl<T: Number> Shared<T> {
-    /// The slots, whatever happened to who held them: each is whole.
+    /// The slots, even if a thread panicked while holding the lock: slots are never left half written.
     fn slots(&self) -> MutexGuard<'_, BTreeMap<usize, Slot<T>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

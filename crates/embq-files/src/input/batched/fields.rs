@@ -1,4 +1,4 @@
-//! Fields of structs as columns of their own, called by their paths: `payload.vector`.
+//! Struct fields as separate columns, named by their paths: `payload.vector`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use polars::prelude::{ArrowDataType, ArrowSchema, PolarsError, Series};
 use crate::input::batched::{Batches, column};
 use crate::input::table::{Column, Kind};
 
-/// Structs within structs that are looked into.
+/// The deepest nesting of structs that is followed.
 const DEEPEST: usize = 8;
 
-/// A column of the file, and the fields that lead from there to the values.
+/// A column of the file, and the field names that lead from it to the values.
 type Path = (usize, Vec<String>);
 
-/// Where each column of a table lies in its file.
+/// The location of each column of a table in its file.
 #[derive(Default)]
 pub(crate) struct Paths(Vec<Path>);
 
-/// The columns of a schema, with the fields of its structs in the place of these.
+/// The columns of a schema, with structs replaced by their fields.
 pub(crate) fn columns(schema: &ArrowSchema) -> (Vec<Column>, Paths) {
     let (mut columns, mut paths) = (Vec::new(), Vec::new());
     for (position, (name, field)) in schema.iter().enumerate() {
@@ -28,7 +28,7 @@ pub(crate) fn columns(schema: &ArrowSchema) -> (Vec<Column>, Paths) {
 }
 
 impl Paths {
-    /// The same file with its columns counted as these are.
+    /// The same file with its columns numbered by these paths.
     pub(crate) fn within(self, batches: impl Batches + 'static) -> Arc<dyn Batches> {
         let are_all =
             self.0.iter().enumerate().all(|(column, (position, fields))| column == *position && fields.is_empty());
@@ -46,7 +46,7 @@ fn add(columns: &mut Vec<Column>, paths: &mut Vec<Path>, path: Path, name: Strin
                 add(columns, paths, (position, within), format!("{name}.{}", field.name), &field.dtype);
             }
         }
-        // A name with a dot in it can look like a path; the first one has the name.
+        // A name that contains a dot can look like a path; the first of the two wins.
         _ if columns.iter().any(|column| column.name == name) => {}
         _ => {
             columns.push(found);
@@ -61,7 +61,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// Reads the columns that these lie in, each once, and takes the fields out of them.
+    /// Reads the file columns that these columns come from, each once, and extracts the fields.
     fn of(
         &self,
         columns: &[usize],
@@ -77,7 +77,7 @@ impl Fields {
             let place = outer.binary_search(position).ok();
             let series = place.and_then(|place| series.get(place)).ok_or_else(no_field)?;
             fields.iter().try_fold(series.clone(), |series, field| {
-                // What is in a null is null.
+                // The fields of a null struct are null.
                 let series = series.propagate_nulls().unwrap_or(series);
                 series.struct_()?.field_by_name(field)
             })
@@ -104,7 +104,6 @@ impl Batches for Fields {
         if !fields.is_empty() {
             return None;
         }
-        // What is cut by the vectors of one column is asked for that column by its place in the file.
         let batches = Arc::clone(&self.batches).of_vectors(*position, dimensions)?;
         Some(Arc::new(Fields { batches, paths: Arc::clone(&self.paths) }))
     }

@@ -1,8 +1,8 @@
-//! How much memory a process may still take.
+//! How much more memory this process may use.
 
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System, get_current_pid};
 
-/// Bytes of memory that are free, for the system and for the control group that this process runs in.
+/// Free memory in bytes: the minimum over the system and this process's control group.
 pub(super) fn free() -> usize {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

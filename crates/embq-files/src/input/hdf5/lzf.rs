@@ -1,6 +1,6 @@
-//! LZF, the compression that h5py brings along: runs of bytes, and copies of what came before.
+//! LZF, the compression that comes with h5py: literal runs, and copies of earlier output.
 
-/// Unpacks to at most `limit` bytes; `None` if the input is damaged or longer.
+/// Decompresses to at most `limit` bytes; `None` if the input is damaged or longer.
 pub(super) fn unpacked(input: &[u8], limit: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(limit.min(input.len().saturating_mul(4)));
     let mut rest = input;
@@ -21,7 +21,7 @@ pub(super) fn unpacked(input: &[u8], limit: usize) -> Option<Vec<u8>> {
             rest = tail;
             let distance = (usize::from(control & 31) << 8 | usize::from(low)) + 1;
             let start = out.len().checked_sub(distance)?;
-            // The copy may reach into what it writes itself.
+            // A copy may overlap its own output.
             for at in start..start + length + 2 {
                 out.push(*out.get(at)?);
             }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn runs_and_copies_are_unpacked() {
-        // "ab", then 9 bytes from 2 before.
+        // "ab", then 9 bytes copied from 2 bytes back.
         assert_eq!(unpacked(b"\x01ab\xe0\x00\x01", 64).unwrap(), b"abababababa");
         assert_eq!(unpacked(b"\x00x", 64).unwrap(), b"x");
         assert_eq!(unpacked(b"", 64).unwrap(), b"");

@@ -14,13 +14,13 @@ use crate::input::table::common_element_type;
 use embq_core::data::{Element, ElementType, Embeddings, InMemory, Origin, Precision, RowBlocks};
 use embq_core::error::{Error, Result};
 
-/// A chunked matrix of at most so many bytes is unpacked once and kept.
+/// A chunked matrix of at most this many bytes is decompressed once and kept.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// Numbers that are read at a time.
+/// Numbers read at a time.
 const READ_NUMBERS: usize = 1 << 20;
 
-/// The matrix that some columns are.
+/// The matrix in the given columns.
 pub(super) fn embeddings(table: &Hdf5Table, columns: &[usize], origin: Origin) -> Result<Embeddings> {
     let file = &table.file;
     let name = |column: usize| table.columns[column].name.as_str();
@@ -49,7 +49,7 @@ pub(super) fn embeddings(table: &Hdf5Table, columns: &[usize], origin: Origin) -
     side_by_side(file, &parts, common_element_type(columns.iter().map(|&column| table.columns[column].kind)), origin)
 }
 
-/// A float32 or float64 that can be read and kept.
+/// A float32 or float64 that can be read and stored in a matrix.
 trait Float: Element + Wanted {}
 
 impl Float for f32 {}
@@ -73,7 +73,7 @@ fn dense(
     }
     file.check_size(path, dataset)?;
     let blocks = DenseRows { file: Arc::clone(file), path: path.to_owned(), dataset: dataset.clone(), dimensions };
-    // A piece that is not chunked is read where it lies.
+    // A contiguous array is read in place.
     let is_kept =
         |size: usize| !blocks.is_random_access() && rows.saturating_mul(dimensions).saturating_mul(size) <= KEPT_BYTES;
     match element_type.precision() {
@@ -176,7 +176,7 @@ impl Entries for Hdf5Entries {
 
     fn read(&self, range: Range<usize>, indices: &mut Vec<usize>, values: &mut Vec<f64>) -> Result<()> {
         let read = self.file.read::<Stored<Number>>(&self.path, &self.indices, std::slice::from_ref(&range))?;
-        // What is no index is larger than any, which whoever places the values finds.
+        // An invalid index becomes one that is out of range, which is reported when the value is placed.
         indices.extend(read.iter().map(|&Stored(number)| index(number).unwrap_or(usize::MAX)));
         let read = self.file.read::<Stored<f64>>(&self.path, &self.values, &[range])?;
         values.extend(read.iter().map(|&Stored(value)| value));
@@ -184,7 +184,7 @@ impl Entries for Hdf5Entries {
     }
 }
 
-/// A column among those that make a matrix.
+/// One of the columns that form a matrix.
 enum Part<'a> {
     Dataset(&'a Dataset),
     Series(&'a Series),

@@ -1,7 +1,8 @@
-//! HDF5: arrays in groups, among them the AnnData files (`.h5ad`) of the single-cell world.
+//! HDF5: arrays in groups, including the AnnData files (`.h5ad`) of single-cell biology.
 //!
-//! Every array is a column of a table, named by its path: a matrix is a column of lists. What AnnData spreads over several
-//! arrays (categories and their codes, values and what is missing of them, sparse matrices, data frames) is one column.
+//! Every array is a column of a table, named by its path; a matrix is a column of lists. Where AnnData spreads a value
+//! over several arrays (categories and codes, values and their mask, sparse matrices, data frames), these are one
+//! column.
 
 mod lzf;
 mod matrix;
@@ -24,7 +25,6 @@ use embq_core::error::{Error, Result};
 use tree::{Item, Series};
 use values::{Number, Raw, Stored, Values, trimmed};
 
-/// Arrays in groups.
 pub(crate) const FORMAT: Format = Format {
     name: "hdf5",
     extensions: &["h5ad", "h5", "hdf5", "hdf", "he5", "loom"],
@@ -32,20 +32,20 @@ pub(crate) const FORMAT: Format = Format {
     open: |source, _| Ok(Contents::Table(Box::new(Hdf5Table::open(source)?))),
 };
 
-/// What one read may ask for. Rows are read a few MiB at a time; only a chunk or a single row may be longer.
+/// The limit on one read. Rows are read a few MiB at a time; only a chunk or a single row may be larger.
 const READ_BYTES: usize = 1 << 30;
 
-/// A chunk may be so long unpacked; those that HDF5's libraries write have about 1 MiB.
+/// The limit on a decompressed chunk; HDF5 libraries write chunks of about 1 MiB.
 const CHUNK_BYTES: usize = 256 << 20;
 
-/// An array may always promise so many bytes,
+/// An array may always declare this many bytes.
 const UNPACKED: u64 = 256 << 20;
 
-/// and beyond that so many times the size of the file, which is what deflate can reach. Arrays of which nothing was
-/// written promise any size.
+/// A larger array may declare this many times the size of the file, the most that deflate can reach. Arrays that were
+/// never written declare any size.
 const EXPANSION: u64 = 1000;
 
-/// Values that are visited at a time.
+/// Values visited at a time.
 const VISITED: usize = 1 << 14;
 
 /// The filter of h5py's `compression="lzf"`, and that of hdf5plugin's Zstandard.
@@ -58,7 +58,7 @@ struct Hdf5Table {
     items: Vec<Item>,
 }
 
-/// The opened file, and what errors call it.
+/// The opened file and its name in errors.
 struct File {
     source: Source,
 }
@@ -107,7 +107,7 @@ fn zstandard(data: &[u8]) -> Result<Vec<u8>, Hdf5Error> {
 }
 
 impl File {
-    /// What errors call an array.
+    /// The name of an array in errors.
     fn name(&self, path: Option<&str>) -> String {
         match path {
             Some(path) => format!("{}:{path}", self.source.path),
@@ -115,7 +115,7 @@ impl File {
         }
     }
 
-    /// Runs the reader, and makes errors of its errors and panics.
+    /// Runs the reader, turning its errors and panics into our errors.
     fn guarded<T>(&self, path: Option<&str>, read: impl FnOnce() -> Result<T, Hdf5Error>) -> Result<T> {
         let _limit = Decoding::begin(&self.source.path, self.source.bytes.len());
         let result = panic::catch_unwind(AssertUnwindSafe(read));
@@ -134,7 +134,7 @@ impl File {
         Err(Error::Malformed { name: self.name(path), problem, tip: Some(tip) })
     }
 
-    /// How a file is compressed again in a way that every reader knows.
+    /// A command that recompresses the file in a way that every reader supports.
     fn repacking(&self) -> String {
         let path = &self.source.path;
         let stem = std::path::Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or("converted");
@@ -148,7 +148,7 @@ impl File {
         format!("compress it with gzip: h5repack -f GZIP=4 {path} {stem}.gzip.h5")
     }
 
-    /// Refuses an array that promises more than any compression could have put into the file.
+    /// Refuses an array that declares more than any compression could have stored in the file.
     fn check_size(&self, path: &str, dataset: &Dataset) -> Result<()> {
         let held = self.source.bytes.len() as u64;
         let size = dataset.raw_element_size().unwrap_or(usize::MAX) as u128;
@@ -163,7 +163,7 @@ impl File {
         })
     }
 
-    /// Part of an array; of the axes that `ranges` does not reach, all.
+    /// Reads part of an array; axes beyond `ranges` are read whole.
     fn read<T: H5Type>(
         &self,
         path: &str,
@@ -205,7 +205,7 @@ impl File {
         Ok(())
     }
 
-    /// Visits the values of an array of one axis.
+    /// Visits the values of a one-dimensional array.
     fn cells(&self, path: &str, dataset: &Dataset, visit: &mut Visit<'_>) -> Result<()> {
         let not_utf8 = |row: usize| Error::Row {
             name: self.name(Some(path)),
@@ -234,7 +234,7 @@ impl File {
                 let text = std::str::from_utf8(&bytes[..end]).map_err(|_| not_utf8(row))?;
                 visit(row, Cell::Text(text))
             }),
-            // Nobody asks for the cells of these.
+            // Cells of these are never requested.
             Values::Other(_) => Ok(()),
         }
     }
@@ -250,7 +250,7 @@ impl File {
                     Ok(())
                 })?;
                 self.windows(path, codes, |row, Stored(code)| match code {
-                    // A code below 0 stands for no category.
+                    // A negative code means no category.
                     Number::Integer(code) if *code < 0 => visit(row, Cell::Missing),
                     Number::Integer(code) => {
                         let name = usize::try_from(*code).ok().and_then(|code| names.get(code));
@@ -287,7 +287,7 @@ impl File {
     }
 }
 
-/// The error at the bottom of those that only say where.
+/// The innermost error of a chain that otherwise only adds context.
 fn innermost(error: &Hdf5Error) -> &Hdf5Error {
     match error {
         Hdf5Error::Context { source, .. } => innermost(source),
@@ -338,7 +338,7 @@ impl Table for Hdf5Table {
 
     fn cells(&self, columns: &[usize], visit: &mut VisitColumns<'_>) -> Result<()> {
         for (position, &column) in columns.iter().enumerate() {
-            // Nobody asks for the cells of a matrix.
+            // Cells of a matrix are never requested.
             if let Item::Series(series) = &self.items[column] {
                 let path = &self.columns[column].name;
                 self.file.series(path, series, &mut |row, cell| visit(position, row, cell))?;

@@ -1,4 +1,4 @@
-//! Which arrays a file holds, and which of them belong together.
+//! Finds the arrays in a file and groups those that belong together.
 
 use std::collections::HashSet;
 
@@ -11,40 +11,40 @@ use crate::input::array::POOLING;
 use crate::input::table::{Column, Kind, Unreadable, common_element_type};
 use embq_core::data::ElementType;
 
-/// Groups in groups that are followed; links may go in circles.
+/// The deepest nesting of groups that is followed; links may form cycles.
 const DEEPEST: usize = 32;
 
-/// Arrays that are listed.
+/// The maximum number of arrays listed.
 const MOST: usize = 100_000;
 
-/// A column, and what it is made of.
+/// A column and its content.
 pub(super) struct Entry {
     pub column: Column,
     pub item: Item,
 }
 
 pub(super) enum Item {
-    /// Rows of so many numbers.
+    /// Rows of this many numbers.
     Matrix {
         dataset: Box<Dataset>,
         dimensions: usize,
         element_type: ElementType,
     },
     Sparse(Box<Sparse>),
-    /// A data frame in the place of a matrix: its columns, with their names.
+    /// A data frame used as a matrix: its columns with their names.
     Frame(Vec<(String, Dataset)>),
-    /// A value a row.
+    /// One value per row.
     Series(Box<Series>),
-    /// Nothing that could be used.
+    /// Nothing usable.
     Other,
 }
 
-/// A matrix of which only the values that are not 0 are stored.
+/// A matrix that stores only its nonzero values.
 pub(super) struct Sparse {
     pub rows: usize,
     pub dimensions: usize,
     pub element_type: ElementType,
-    /// Whether a row (else a column) lies in one piece.
+    /// Whether rows, rather than columns, are contiguous.
     pub by_row: bool,
     pub starts: Dataset,
     pub indices: Dataset,
@@ -53,22 +53,22 @@ pub(super) struct Sparse {
 
 pub(super) enum Series {
     Plain(Dataset),
-    /// Each code is the number of a category.
+    /// Each code is the index of a category.
     Categories {
         codes: Dataset,
         categories: Dataset,
     },
-    /// Some of the values are missing.
+    /// Some values are missing.
     Nullable {
         values: Dataset,
         missing: Dataset,
     },
 }
 
-/// Everything in a group and below it.
+/// Everything in a group and its subgroups.
 ///
 /// # Errors
-/// A root that cannot be read. What cannot be read below it is an entry that says so.
+/// The root cannot be read. Anything unreadable below it becomes an entry that says so.
 pub(super) fn entries(root: &Group) -> Result<Vec<Entry>, Error> {
     let mut walk = Walk { seen: HashSet::from([root.address()]), entries: Vec::new() };
     walk.group(root.members()?, "", 0);
@@ -91,7 +91,7 @@ impl Walk {
     }
 
     fn group(&mut self, (groups, datasets): (Vec<Group>, Vec<Dataset>), prefix: &str, depth: usize) {
-        // anndata before version 0.8 kept the names of categories here.
+        // Before version 0.8, anndata stored category names here.
         const NAMES: &str = "__categories";
         let names = groups.iter().find(|group| group.name() == NAMES).and_then(|group| group.members().ok());
         let mut categories = names.map(|(_, datasets)| datasets).unwrap_or_default();
@@ -125,9 +125,9 @@ impl Walk {
         let values = Values::of(&dataset);
         let shape = shape_of(&dataset);
         match (&values, &shape[..]) {
-            // Single values are settings, not data.
+            // Scalars are settings, not data.
             (_, []) => {}
-            // A column of single numbers is more often a label than a vector of one dimension.
+            // A column of single numbers is more often a label than a one-dimensional vector.
             (_, [_] | [_, 1]) => {
                 self.push(path, values.kind(), values.name(), Item::Series(Box::new(Series::Plain(dataset))));
             }
@@ -142,7 +142,7 @@ impl Walk {
                 let (count, axes) = (shape.len(), axes.join(" x "));
                 let dtype = format!("{} of {count} axes ({axes})", values.name());
                 self.push(path, Kind::Other, dtype, Item::Other);
-                // What AnnData keeps in `uns` belongs to no rows, pictures of tissue among it.
+                // AnnData's `uns` does not belong to rows; it has images of tissue, for example.
                 if let (Values::Number(element_type), Some(entry)) = (&values, self.entries.last_mut())
                     && !path.starts_with("uns/")
                 {
@@ -166,7 +166,7 @@ impl Walk {
         self.push(path, values.kind(), dtype, Item::Series(Box::new(Series::Categories { codes, categories })));
     }
 
-    /// Takes a group that is one column; gives back the members of any other.
+    /// Handles a group that is a single column; returns the members of any other.
     fn composed(
         &mut self,
         path: &str,
@@ -207,7 +207,7 @@ impl Walk {
             self.sparse(path, group, &form, values, indices, starts);
             return None;
         }
-        // Frames among the matrices of AnnData; `obs` and `var`, whose columns are labels, are left as they are.
+        // Only data frames among AnnData's matrices; the columns of `obs` and `var` are labels and stay separate.
         if encoding == "dataframe" && path.contains('/') {
             let index = text_of(group, "_index").unwrap_or_default();
             let number = |dataset: &Dataset| match Values::of(dataset).kind() {
@@ -273,7 +273,7 @@ fn text_of(group: &Group, name: &str) -> Option<String> {
     attribute(group, name)?.read_string().ok()
 }
 
-/// The lengths of the axes.
+/// The axis lengths.
 pub(super) fn shape_of(dataset: &Dataset) -> Vec<usize> {
     dataset.shape().iter().map(|&length| usize::try_from(length).unwrap_or(usize::MAX)).collect()
 }

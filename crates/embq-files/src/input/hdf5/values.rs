@@ -1,4 +1,4 @@
-//! What the bytes of an HDF5 array mean.
+//! Interprets the bytes of HDF5 arrays.
 
 use half::f16;
 use hdf5_reader::error::Error;
@@ -7,7 +7,7 @@ use hdf5_reader::{ByteOrder, Dataset, Datatype, EnumMember, H5Type, StringPaddin
 use crate::input::table::Kind;
 use embq_core::data::ElementType;
 
-/// A number as whoever reads an array wants it.
+/// A number in the type that the caller needs.
 pub(super) trait Wanted: Copy + Send {
     fn of_integer(value: i128) -> Self;
     fn of_float(value: f64) -> Self;
@@ -33,7 +33,7 @@ impl Wanted for f64 {
     }
 }
 
-/// A number that has kept all of its digits.
+/// A number with all of its digits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     Integer(i128),
@@ -50,12 +50,12 @@ impl Wanted for Number {
     }
 }
 
-/// A stored number of any type, read as one that is wanted.
+/// A stored number of any type, converted on reading.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored<T>(pub T);
 
 impl<T: Wanted> H5Type for Stored<T> {
-    /// Only writers ask for it.
+    /// Only writers call this.
     fn hdf5_type() -> Datatype {
         Datatype::FloatingPoint { size: 8, byte_order: ByteOrder::LittleEndian }
     }
@@ -121,7 +121,7 @@ fn decode<T, const SIZE: usize>(
     Some(elements.iter().map(value).collect())
 }
 
-/// The bytes of one element, as they are stored.
+/// The bytes of one element as stored.
 #[derive(Clone, Debug)]
 pub(super) struct Raw(pub Box<[u8]>);
 
@@ -139,7 +139,7 @@ impl H5Type for Raw {
     }
 }
 
-/// Numbers behind the names of an enumeration, else the type itself.
+/// The base type of an enumeration, or the type itself.
 fn plain(dtype: &Datatype) -> &Datatype {
     match dtype {
         Datatype::Enum { base, .. } => base,
@@ -147,19 +147,19 @@ fn plain(dtype: &Datatype) -> &Datatype {
     }
 }
 
-/// What single values of an array are.
+/// The type of a single value of an array.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
     Number(ElementType),
     /// h5py's booleans.
     Boolean,
-    /// Names that stand for numbers.
+    /// An enumeration: names for integers.
     Names(Vec<EnumMember>),
     /// Text of fixed width.
     Text(StringPadding),
-    /// Text of any length, which lies elsewhere in the file.
+    /// Text of variable length, stored elsewhere in the file.
     Strings,
-    /// Anything else, in words.
+    /// Anything else, described in words.
     Other(String),
 }
 
@@ -195,7 +195,7 @@ impl Values {
         }
     }
 
-    /// The type as people write it.
+    /// The type as users write it.
     pub fn name(&self) -> String {
         match self {
             Values::Number(element_type) => element_type.name().to_owned(),
@@ -214,10 +214,11 @@ fn is_text(dtype: &Datatype) -> bool {
     }
 }
 
-/// The type of a number. The reader tells a type by its size; what else could lie in as many bytes (fewer bits, bfloat16)
-/// is seen in the description that the file holds.
+/// The type of a number. The reader distinguishes types only by size; other types of the same size (fewer bits,
+/// bfloat16) are recognised from the datatype message in the file.
 fn element_type(dataset: &Dataset, dtype: &Datatype) -> Option<ElementType> {
-    // Class and flags, size, then the first bit, the number of bits and, of a float, where its exponent is and how long.
+    // Class and flags, size, then the first bit, the number of bits and, for a float, the position and length of the
+    // exponent.
     const BITS: usize = 8;
     const EXPONENT: usize = 13;
     let raw = dataset.raw_datatype().ok()?;
@@ -264,7 +265,7 @@ fn in_words(dtype: &Datatype) -> String {
     }
 }
 
-/// Text without what pads it.
+/// Text without its padding.
 pub(super) fn trimmed(bytes: &[u8], padding: StringPadding) -> &[u8] {
     let until =
         |is_padding: fn(&u8) -> bool| bytes.iter().rposition(|byte| !is_padding(byte)).map_or(0, |last| last + 1);

@@ -1,8 +1,8 @@
-//! A large column of vectors, decoded some pages at a time.
+//! A large column of vectors, decoded a few pages at a time.
 //!
-//! For rows in the middle of a row group the decoder begins at its start, because pages of lists do not say how many rows
-//! they hold. Where all lists have the same length, the number of values says it: the pages of a row group can then be
-//! put together to runs of whole rows, each of which is decoded for itself, on any core, and once.
+//! To reach rows in the middle of a row group, the decoder starts from its beginning, because pages of lists do not say
+//! how many rows they contain. If all lists have the same length, the number of values tells: pages can then be
+//! combined into runs of whole rows, and each run is decoded once, independently, on any core.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -19,26 +19,26 @@ use polars_parquet_format::{Encoding, PageHeader, PageType};
 use super::{PARTS, ParquetBatches, batch_sizes};
 use crate::input::batched::{BATCH_BYTES, Batches, part_of, starts};
 
-/// A page header is short; one that asks for more memory than this is damaged.
+/// Page headers are short; one that needs more than this is damaged.
 const HEADER_BYTES: usize = 1 << 20;
 
-/// A column of vectors in batches that are runs of pages where the row groups are large.
+/// A column of vectors whose batches are runs of pages where row groups are large.
 pub(super) struct PageRuns {
     file: Arc<ParquetBatches>,
     column: usize,
     dimensions: usize,
     sizes: Vec<usize>,
-    /// The first row of each batch, and the number of all rows.
+    /// The first row of each batch, followed by the total number of rows.
     starts: Vec<usize>,
-    /// How each batch is read faster than as a slice of the file.
+    /// The run that replaces a slice of the file for a batch, where that is faster.
     batches: Vec<Option<Run>>,
 }
 
-/// Pages that follow one another and hold whole rows.
+/// Consecutive pages that contain whole rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Run {
     group: usize,
-    /// Where the values lie that these pages only name; empty where they hold their own.
+    /// The dictionary that the pages refer to; empty if they contain their values.
     dictionary: Range<usize>,
     pages: Range<usize>,
     values: usize,
@@ -53,7 +53,7 @@ struct Page {
 }
 
 impl PageRuns {
-    /// The column of vectors of `dimensions` values, if a row group is large enough to be cut.
+    /// A column of vectors of `dimensions` values, if any row group is large enough to split.
     pub(super) fn new(file: &Arc<ParquetBatches>, column: usize, dimensions: usize) -> Option<Self> {
         PageRuns::of_bytes(file, column, dimensions, BATCH_BYTES)
     }
@@ -62,7 +62,7 @@ impl PageRuns {
         let file = Arc::clone(file);
         let mut runs =
             PageRuns { file, column, dimensions, sizes: Vec::new(), starts: Vec::new(), batches: Vec::new() };
-        // Small row groups in between are put together as they are elsewhere.
+        // Small row groups in between are combined as usual.
         let mut small: Vec<(usize, usize)> = Vec::new();
         for (group, metadata) in Arc::clone(&runs.file).metadata.row_groups.iter().enumerate() {
             let (rows, bytes) = (metadata.num_rows(), metadata.total_byte_size());
@@ -101,7 +101,7 @@ impl PageRuns {
         leaves.next().is_none().then_some(only)
     }
 
-    /// The runs of a row group whose values can be whole rows.
+    /// The runs of a row group whose number of values fits whole rows.
     fn of_group(&self, group: usize, batch_bytes: usize) -> Option<Vec<Run>> {
         let chunk = self.chunk(group)?;
         let rows = self.file.metadata.row_groups.get(group)?.num_rows();
@@ -123,7 +123,7 @@ impl PageRuns {
         Some(runs.into_iter().map(run).collect())
     }
 
-    /// Decodes a run; `None` if it is not made of whole rows after all.
+    /// Decodes a run; `None` if it does not consist of whole rows after all.
     fn decode(&self, run: &Run) -> Result<Option<Series>, PolarsError> {
         let chunk = self.chunk(run.group).ok_or_else(|| missing("a column"))?;
         let (_, field) = self.file.schema.get_at_index(self.column).ok_or_else(|| missing("a column"))?;
@@ -174,7 +174,7 @@ impl Batches for PageRuns {
         if let (Some(run), [column]) = (run, columns)
             && *column == self.column
         {
-            // The decoder answers pages that begin within a row in its own ways, with a panic too.
+            // The decoder may fail in any way on pages that start within a row, including a panic.
             let decoded = panic::catch_unwind(AssertUnwindSafe(|| self.decode(run)));
             if let Ok(Ok(Some(series))) = decoded {
                 return Ok(vec![series]);
@@ -188,7 +188,7 @@ fn missing(what: &str) -> PolarsError {
     PolarsError::ComputeError(format!("{what} is missing").into())
 }
 
-/// The dictionary and the data pages of a column chunk; `None` if they are not what the chunk promises.
+/// The dictionary and the data pages of a column chunk; `None` if they do not match the chunk's metadata.
 fn pages(chunk: &[u8], values: usize) -> Option<(Range<usize>, Vec<Page>)> {
     let (mut dictionary, mut pages) = (0..0, Vec::new());
     let (mut at, mut seen) = (0, 0);
@@ -223,7 +223,8 @@ fn pages(chunk: &[u8], values: usize) -> Option<(Range<usize>, Vec<Page>)> {
     (seen == values).then_some((dictionary, pages))
 }
 
-/// Pages put together to runs of whole rows of at least so many values: dictionary, bytes, values of each.
+/// Combines pages into runs of whole rows with at least a given number of values: dictionary, bytes and number of
+/// values of each.
 fn runs(
     dictionary: &Range<usize>,
     pages: &[Page],
@@ -270,17 +271,17 @@ mod tests {
         let found = runs(&(0..10), &pages, 4, 5);
         // 6 values end within the second row of 4; 12 end with the third.
         assert_eq!(found, [(0..10, 10..30, 12), (0..0, 30..40, 8), (0..0, 40..44, 4)]);
-        // What is left over is no whole row, so the values do not add up to all rows.
+        // The remainder is not a whole row, so the values do not cover all rows.
         assert_eq!(runs(&(0..10), &pages[..1], 4, 5), []);
     }
 
-    /// 600 rows of 5 values in two row groups of many small pages, with other lists in the place of some.
+    /// 600 rows of 5 values in two row groups of many small pages, with some lists replaced by others.
     fn file(compression: ParquetCompression, others: &[(usize, &[f32])], is_array: bool) -> Arc<ParquetBatches> {
         let mut builder = ListPrimitiveChunkedBuilder::<Float32Type>::new("e".into(), 600, 3000, DataType::Float32);
         for row in 0..600_usize {
             match others.iter().find(|(other, _)| *other == row) {
                 Some((_, values)) => builder.append_slice(values),
-                // Every fourth value is the same, so that dictionaries are made for some pages and given up for others.
+                // Every fourth row is the same, so that some pages get a dictionary and others give it up.
                 None => builder.append_slice(&std::array::from_fn::<f32, 5, _>(|at| {
                     if (row + at) % 4 == 0 { 0.5 } else { (row * 5 + at) as f32 }
                 })),
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn lists_of_other_lengths_are_read_as_slices() {
-        // One list is longer by what another one lacks, so that the number of values is right.
+        // One list is longer by as much as another is shorter, so that the number of values is right.
         let ragged = file(ParquetCompression::Snappy, &[(10, &[1.0; 3]), (250, &[2.0; 7])], false);
         let runs = PageRuns::of_bytes(&ragged, 0, 5, 1000).unwrap();
         let is_whole = |run: &Option<Run>| runs.decode(run.as_ref().unwrap()).is_ok_and(|found| found.is_some());
@@ -330,7 +331,7 @@ mod tests {
             let expected = ragged.read(start..start + size, &[0]).unwrap();
             assert!(runs.read(start..start + size, &[0]).unwrap()[0].equals_missing(&expected[0]));
         }
-        // Here it is not, in the first row group.
+        // Here it is wrong in the first row group.
         let short = file(ParquetCompression::Snappy, &[(10, &[])], false);
         let runs = PageRuns::of_bytes(&short, 0, 5, 1000).unwrap();
         assert!(runs.batches[0].is_none() && runs.sizes[0] == 300, "{:?}", runs.sizes);
