@@ -28,8 +28,8 @@ pub(crate) fn tip(error: &Error) -> Option<String> {
         Cure::CheckRowChoice => {
             "see what --include, --exclude, --ignore-label, --drop-invalid and --min-class-size leave out"
         }
-        Cure::GiveDistanceMatrix => "--distance precomputed wants a square, symmetric matrix with a zero diagonal",
-        Cure::GiveTemperature => "name a temperature, such as --temperature 0.1",
+        Cure::GiveDistanceMatrix => "--distance precomputed needs a square, symmetric matrix with a zero diagonal",
+        Cure::GiveTemperature => "give a temperature, such as --temperature 0.1",
         Cure::NameColumns => "name the class of each column with --logit-labels",
         Cure::DropGallery => "leave out --gallery",
         Cure::ScoreAllRows => "leave out --subsample or --intervals",
