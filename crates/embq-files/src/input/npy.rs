@@ -428,7 +428,7 @@ mod tests {
             (with_header("{'descr': '<f4'}", &[]), "dictionary"),
             (with_header("nonsense", &[]), "dictionary"),
             (npy("<f4", "(-1, 2)", &[]), "dictionary"),
-            (npy("<Ux", "(1,)", &[]), "no element type"),
+            (npy("<Ux", "(1,)", &[]), "not a NumPy element type"),
         ] {
             let error = embeddings(bytes).unwrap_err();
             assert!(error.to_string().contains(wanted), "{error}");

@@ -297,7 +297,7 @@ mod tests {
         assert!(matches!(error, Error::Pickle { what: "PyTorch files", .. }), "{error}");
         let office = archive(CompressionMethod::Stored, &[("[Content_Types].xml", vec![])]);
         let error = opened("a.xlsx", office).err().unwrap();
-        assert!(error.to_string().contains("without a .npy file"), "{error}");
+        assert!(error.to_string().contains("with no .npy file"), "{error}");
         let error = opened("a.npz", b"PK\x03\x04".to_vec()).err().unwrap();
         assert!(error.to_string().contains("zip archive"), "{error}");
     }

@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn damaged_lines_are_named() {
         let error = |text: &str| values(text).err().unwrap().to_string();
-        assert!(error("2 3\na 1 2 3\nb 4 5").contains("row 1: line 3 has 3 parts, 4 are needed"));
+        assert!(error("2 3\na 1 2 3\nb 4 5").contains("row 1: line 3 has 3 parts, expected 4"));
         assert!(error("a 1 2\nb 1 x").contains("row 1: 'x' is not a number"));
         assert!(error("1.5 2\n3 4 5\n").contains("row 1: line 2 has 3 numbers, where row 0 has 2"));
         assert!(error("a\nb\n").contains("one value per line"));
