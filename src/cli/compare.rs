@@ -268,7 +268,7 @@ impl Plan {
             metrics: self.metrics.clone(),
             intervals: true,
             class_intervals: Some(0),
-            class_terms: true,
+            terms: true,
             ..measure.settings()
         }
     }

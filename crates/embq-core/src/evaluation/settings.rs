@@ -35,8 +35,8 @@ pub struct Settings {
     /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
     /// `None` is all of them, however many.
     pub class_intervals: Option<usize>,
-    /// Whether the terms of the rows in the silhouettes of the classes are kept, for a comparison.
-    pub class_terms: bool,
+    /// Whether the terms of the rows in the metrics that have intervals are kept, for a comparison.
+    pub terms: bool,
     /// Whether the result has the content hash of the embeddings, which costs a read.
     pub hash: bool,
 }
@@ -82,7 +82,7 @@ impl Settings {
 
     /// Which uncertainties are found.
     pub(super) fn uncertainty(&self) -> UncertaintyOptions {
-        UncertaintyOptions { class_intervals: self.class_intervals, class_terms: self.class_terms, seed: self.seed }
+        UncertaintyOptions { class_intervals: self.class_intervals, terms: self.terms, seed: self.seed }
     }
 
     /// What of it the metrics see.
@@ -120,7 +120,7 @@ impl Default for Settings {
             matrix: false,
             intervals: false,
             class_intervals: Some(20),
-            class_terms: false,
+            terms: false,
             hash: false,
         }
     }

@@ -46,7 +46,7 @@ pub(crate) use exponential::{rough_exponentials, rough_sums};
 pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, RowFold, Wanted};
 pub(crate) use gemm::{Packed, multiply, multiply_packed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
-pub(crate) use influence::Influence;
+pub(crate) use influence::{Influence, InfluencedScore, TakesInfluence, TwoSlopes};
 pub use neighbours::{Neighbours, nearest_neighbours};
 pub use real::Real;
 pub(crate) use rounding::Rounding;

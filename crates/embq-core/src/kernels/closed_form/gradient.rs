@@ -131,7 +131,7 @@ impl<T: Real> ClosedForm<'_, T> {
 }
 
 /// How many products of rows and means are computed before they are used.
-const PRODUCTS: usize = 1 << 17;
+pub(super) const PRODUCTS: usize = 1 << 17;
 
 /// Units in the last place of the summed magnitudes that an entry is taken to err by: rows, means and weights are rounded,
 /// so are the sums, and the distances that the weights come from err by a few more. On data without structure a gradient
@@ -256,7 +256,7 @@ fn transposed<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
 
 /// A number, or 0 where it is so small that products with it would be slow and give nothing.
 #[inline(always)]
-fn without_subnormal<T: Real>(value: f64) -> T {
+pub(super) fn without_subnormal<T: Real>(value: f64) -> T {
     if value.abs() < T::UNDERFLOW { T::default() } else { T::from_f64(value) }
 }
 
