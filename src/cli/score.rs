@@ -208,6 +208,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut tables = Vec::new();
     for dataset in &datasets {
         if !arguments.run.quiet {
+            bars.clear();
             announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
@@ -235,6 +236,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     }
     let gates = all_gates(&results);
     gate_report.write(&mut outputs, &gates)?;
+    bars.finish();
     outputs.print(|format| {
         let mut text = format.render(&results, &view)?;
         for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {

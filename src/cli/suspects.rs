@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let dataset = Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?;
     let seconds = estimated_seconds(&dataset);
     if seconds > message::LONG && !arguments.run.quiet {
+        bars.clear();
         message::note(&format!(
             "the nearest neighbours of {} rows are searched among all pairs, which will take about {seconds:.0} s",
             dataset.len()
@@ -78,6 +79,7 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let mut list = find_suspects(&dataset, arguments.precision, arguments.neighbours, &names, &bars)?;
     list.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
 
+    bars.finish();
     let render = |format| suspects::render(&list, format, arguments.limit);
     outputs.write_results(render)?;
     outputs.print(render)?;
