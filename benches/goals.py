@@ -7,10 +7,14 @@ Requires Python with numpy, a release build of embq, and 5 GB of temporary disk 
     python3 benches/goals.py                   # all sets, about ten minutes on two cores
     python3 benches/goals.py --only 20000      # only sets with this many rows
 
-The yardstick is the matrix product that the computation needs at least, with the same crate
-(`crates/embq-core/benches/product.rs`), timed alternately with embq. embq is timed as a whole process that reads its
-files from the page cache. All times are medians. Memory is the program's own at its peak, without the pages of mapped
-files. `compare_sklearn.py` times scikit-learn as well.
+First come single scores. Their yardstick is the product of matrices that the work cannot do without, by the same crate
+(`crates/embq-core/benches/product.rs`), which is timed in turn with embq. embq is timed as a whole process that reads its
+files, which are in the page cache. All times are medians. Memory is the program's own at its peak, without the pages of
+mapped files. `compare_sklearn.py` times scikit-learn beside embq.
+
+Then come intervals, comparisons and pages, whose yardstick is the score of the same file; the score of a Parquet file,
+against that of the same rows as `.npy` and `polars.read_parquet` (if polars is installed); and `rankme`, against a float32
+Gram matrix with its eigenvalues by NumPy.
 """
 
 import argparse
@@ -41,6 +45,9 @@ SETS = [
     (35_000, 128, 15_000, "euclidean", 3),
     (1_000_000, 256, 1_000, "cosine", 5),
 ]
+
+# Rows, dimensions and classes for intervals, comparisons and pages.
+UNCERTAIN = [(20_000, 512, 100), (1_000_000, 128, 1_000)]
 
 
 def product(built, rows, dimensions, columns):
@@ -110,6 +117,73 @@ def measure(arguments, folder, rows, dimensions, classes, distance, runs):
         print(f"  (a read of the file takes {read_seconds(files(folder, rows)[0]):.3f} s)")
 
 
+def uncertainty(arguments, folder, rows, dimensions, classes):
+    """Intervals, a comparison and a page, against the score."""
+    embeddings, labels = files(folder, rows)
+    other = folder / f"{rows}-other.npy"
+    values = np.load(embeddings)
+    for start in range(0, rows, 50_000):
+        noise = np.random.default_rng(start).standard_normal(values[start : start + 50_000].shape, dtype=np.float32)
+        values[start : start + 50_000] += 0.3 * noise
+    np.save(other, values)
+    del values
+    score = scoring(arguments, folder, rows, "cosine")
+    intervals = [*score, "--intervals"]
+    commands = {
+        "--intervals": intervals,
+        "compare": [arguments.embq, "compare", embeddings, other, "-l", labels, "--quiet"],
+        "report": [arguments.embq, "report", embeddings, "-l", labels, "-o", folder / "report.html", "--quiet"],
+    }
+    seconds_of(score)
+    runs = 9 if rows <= 20_000 else 3
+    times = {name: [] for name in ["score", *commands]}
+    for _ in range(runs):
+        times["score"].append(seconds_of(score))
+        for name, command in commands.items():
+            times[name].append(seconds_of(command))
+    alone = statistics.median(times.pop("score"))
+    for name, seconds in times.items():
+        seconds = statistics.median(seconds)
+        line = f"| {rows:,} x {dimensions}, {classes:,} | {name} | {alone:.3f} s | {seconds:.3f} s | {seconds / alone:.1f} |"
+        print(f"{line} {1e6 * peak_of(commands[name]) / rows:.0f} |", flush=True)
+    other.unlink()
+
+
+def parquet(arguments, folder, rows):
+    """The score of a Parquet file against that of `.npy` and a read by polars."""
+    try:
+        import polars
+    except ImportError:
+        return print("polars is not installed: nothing of Parquet")
+    embeddings, labels = files(folder, rows)
+    values = np.load(embeddings)
+    path = folder / f"{rows}.parquet"
+    polars.DataFrame({"embedding": values}).write_parquet(path, compression="snappy")
+    del values
+    score = [arguments.embq, "score", path, "-l", labels, "--quiet"]
+    npy = scoring(arguments, folder, rows, "cosine")
+    seconds_of(score)
+    triples = [(seconds_of(score), seconds_of(npy), timed(lambda: polars.read_parquet(path))[0]) for _ in range(3)]
+    ours, plain, read = (statistics.median(values) for values in zip(*triples))
+    ratio = ours / (plain + read)
+    print(f"Parquet, {rows:,} rows: {ours:.2f} s; .npy {plain:.2f} s and polars.read_parquet {read:.2f} s, ratio {ratio:.2f}")
+    path.unlink()
+
+
+def rankme(arguments, folder, rows=100_000, dimensions=768):
+    """rankme against a float32 Gram matrix with eigenvalues by NumPy."""
+    embeddings, labels = made(rows, dimensions, 100)
+    paths = [folder / "rankme.npy", folder / "rankme-labels.npy"]
+    for path, values in zip(paths, (embeddings, labels)):
+        np.save(path, values)
+    command = [arguments.embq, "score", paths[0], "-l", paths[1], "--metrics", "rankme", "--quiet"]
+    seconds_of(command)
+    by_numpy = lambda: np.linalg.eigvalsh(embeddings.T @ embeddings)
+    pairs = [(seconds_of(command), timed(by_numpy)[0]) for _ in range(3)]
+    ours, theirs = (statistics.median(values) for values in zip(*pairs))
+    print(f"rankme of {rows:,} x {dimensions}: {ours:.2f} s, NumPy {theirs:.2f} s, ratio {ours / theirs:.2f}", flush=True)
+
+
 def gradient(arguments, folder, rows):
     embeddings, labels = files(folder, rows)
     inputs = [embeddings, "-l", labels, "--format", "json"]
@@ -143,6 +217,20 @@ def main():
         for rows in (20_000, 100_000):
             if arguments.only in (None, rows):
                 gradient(arguments, folder, rows)
+        uncertain = [case for case in UNCERTAIN if arguments.only in (None, case[0])]
+        if uncertain:
+            print("| rows x dimensions, classes | command | score | command | ratio | own bytes a row |")
+            print("|---|---|---|---|---|---|", flush=True)
+        for rows, dimensions, classes in uncertain:
+            embeddings, labels = made(rows, dimensions, classes)
+            for path, values in zip(files(folder, rows), (embeddings, labels)):
+                np.save(path, values)
+            del embeddings, values
+            uncertainty(arguments, folder, rows, dimensions, classes)
+        if arguments.only in (None, 1_000_000):
+            parquet(arguments, folder, 1_000_000)
+        if arguments.only in (None, 100_000):
+            rankme(arguments, folder)
     for name, command in [("digits", ["score", *DIGITS, "--quiet"]), ("--version", ["--version"])]:
         seconds = statistics.median(seconds_of([arguments.embq, *command]) for _ in range(31))
         print(f"{name}: {1000 * seconds:.1f} ms")

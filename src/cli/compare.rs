@@ -169,6 +169,7 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     let bars = arguments.run.start();
     let started = Instant::now();
     let mut found = plan.compare(&bars)?;
+    bars.finish();
     found.timing = arguments.run.timing(0.0, started.elapsed().as_secs_f64());
     let checks = found.pairs().flat_map(|pair| {
         plan.gates.iter().map(move |gate| {
@@ -280,7 +281,7 @@ impl Plan {
             metrics: self.metrics.clone(),
             intervals: true,
             class_intervals: Some(0),
-            class_terms: true,
+            terms: true,
             ..measure.settings()
         }
     }

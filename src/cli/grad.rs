@@ -139,8 +139,16 @@ pub(crate) fn run(arguments: GradArguments) -> Result<Outcome> {
 
     let run = Run { arguments: &arguments, outputs, read_seconds };
     match arguments.measure.precision.unwrap_or(precision) {
-        Precision::F32 => run.finish(|| differentiate::<f32>(&dataset, &settings, classifier.as_ref(), &bars)),
-        Precision::F64 => run.finish(|| differentiate::<f64>(&dataset, &settings, classifier.as_ref(), &bars)),
+        Precision::F32 => run.finish(|| {
+            let found = differentiate::<f32>(&dataset, &settings, classifier.as_ref(), &bars);
+            bars.finish();
+            found
+        }),
+        Precision::F64 => run.finish(|| {
+            let found = differentiate::<f64>(&dataset, &settings, classifier.as_ref(), &bars);
+            bars.finish();
+            found
+        }),
     }
 }
 

@@ -9,6 +9,9 @@ use crate::cli::wording;
 use crate::report::visible;
 use embq_core::error::Error;
 
+/// Work of more than this many seconds is announced.
+pub(crate) const LONG: f64 = 10.0;
+
 const fn mark(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(colour))).bold()
 }

@@ -65,6 +65,7 @@ pub(crate) fn run(arguments: ReportArguments, line: &CommandLine) -> Result<Outc
         [only] => one(&arguments, only, line, &bars)?,
         several => compared(&arguments, several, line, &bars)?,
     };
+    bars.finish();
     output.write(|writer| Ok(writer.write_all(page.as_bytes())?))?.publish()?;
     if !arguments.run.quiet {
         message::note(&format!("wrote {} ({} kB)", output.shown(), page.len().div_ceil(1000)));

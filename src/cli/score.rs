@@ -208,6 +208,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut tables = Vec::new();
     for dataset in &datasets {
         if !arguments.run.quiet {
+            bars.clear();
             announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
@@ -235,6 +236,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     }
     let gates = all_gates(&results);
     gate_report.write(&mut outputs, &gates)?;
+    bars.finish();
     outputs.print(|format| {
         let mut text = format.render(&results, &view)?;
         for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
@@ -420,14 +422,11 @@ fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
     }
 }
 
-/// Pairwise work that takes longer than this many seconds is announced.
-const LONG: f64 = 10.0;
-
 /// Announces pairwise work that will take long, with faster alternatives.
 fn announce_long_work(dataset: &Dataset, settings: &Settings) {
     let estimate = settings.estimate(dataset);
     let rows = dataset.len();
-    if let Some(seconds) = estimate.class_distances.filter(|&seconds| seconds > LONG) {
+    if let Some(seconds) = estimate.class_distances.filter(|&seconds| seconds > message::LONG) {
         let megabytes = estimate.class_distance_bytes / 1e6 + 100.0;
         message::note(&format!(
             "{} distances of {rows} rows will take about {seconds:.0} s and {megabytes:.0} MB; \
@@ -435,7 +434,7 @@ fn announce_long_work(dataset: &Dataset, settings: &Settings) {
             settings.distance
         ));
     }
-    if estimate.pair_seconds > LONG {
+    if estimate.pair_seconds > message::LONG {
         message::note(&format!(
             "{} look at all pairs of {rows} rows, which will take about {:.0} s",
             estimate.pairs.join(", "),

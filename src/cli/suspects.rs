@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::cli::Outcome;
 use crate::cli::arguments::{
     InputArguments, NameArguments, OutputArguments, RowArguments, RunArguments, at_least, distance, limit, precision,
 };
 use crate::cli::named_rows::NamedRows;
 use crate::cli::outputs::Outputs;
+use crate::cli::{Outcome, message};
 use crate::report::{ClassLimit, suspects};
 use embq_core::data::{Dataset, DatasetOptions, Precision};
 use embq_core::distance::Distance;
 use embq_core::error::Result;
-use embq_core::suspects::{NEIGHBOURS, find_suspects};
+use embq_core::suspects::{NEIGHBOURS, estimated_seconds, find_suspects};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -65,13 +65,21 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let NamedRows { loaded, labels, names } =
         NamedRows::load(&input.embeddings, &input.labels, None, names, &input.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
-    let dataset =
-        Dataset::join(loaded.embeddings.for_distance(arguments.distance)?, &labels, arguments.distance, &options)?;
+    let dataset = Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?;
+    let seconds = estimated_seconds(&dataset);
+    if seconds > message::LONG && !arguments.run.quiet {
+        bars.clear();
+        message::note(&format!(
+            "the nearest neighbours of {} rows are searched among all pairs, which will take about {seconds:.0} s",
+            dataset.len()
+        ));
+    }
     let read_seconds = started.elapsed().as_secs_f64();
     let started = Instant::now();
     let mut list = find_suspects(&dataset, arguments.precision, arguments.neighbours, &names, &bars)?;
     list.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
 
+    bars.finish();
     let render = |format| suspects::render(&list, format, arguments.limit);
     outputs.write_results(render)?;
     outputs.print(render)?;

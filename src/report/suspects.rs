@@ -32,10 +32,14 @@ fn found(list: &SuspectList) -> String {
     if list.suspects.is_empty() {
         return "no row lies closer to another class, and no neighbours vote for another label".to_owned();
     }
-    let (lie, first) =
-        if list.suspects.len() == 1 { ("lies", "") } else { ("lie", "; the first are the most likely mislabelled") };
+    let lie = if list.suspects.len() == 1 { "lies" } else { "lie" };
+    let likely = match list.likely {
+        0 => "none is likely mislabelled".to_owned(),
+        1 => "the first is likely mislabelled".to_owned(),
+        likely => format!("the first {} are likely mislabelled", count(likely)),
+    };
     format!(
-        "{} of {} rows {lie} closer to another class or among its rows{first}",
+        "{} of {} rows {lie} closer to another class or among its rows; {likely}",
         count(list.suspects.len()),
         count(list.rows)
     )
@@ -121,6 +125,7 @@ fn csv(list: &SuspectList) -> Result<String> {
             "silhouette",
             "neighbours_suggested",
             "neighbours_own",
+            "likely",
         ];
         header.extend(has_ids.then_some("id"));
         header.extend(has_texts.then_some("text"));
@@ -130,6 +135,7 @@ fn csv(list: &SuspectList) -> Result<String> {
             let numbers = [row.suspicion, row.silhouette, row.neighbours_suggested, row.neighbours_own].map(exact);
             let mut record: Vec<&str> = places.iter().chain([&row.label, &row.suggested]).map(String::as_str).collect();
             record.extend(numbers.iter().map(String::as_str));
+            record.push(if rank < list.likely { "true" } else { "false" });
             record.extend(has_ids.then(|| row.id.as_deref().unwrap_or_default()));
             record.extend(has_texts.then(|| row.text.as_deref().unwrap_or_default()));
             write(&record)?;

@@ -84,9 +84,11 @@ fn suspects_are_listed_in_every_form() {
     assert_eq!((&first["row"], &first["id"]), (&2.into(), &"r2".into()));
     assert_eq!((&first["label"], &first["suggested"]), (&"a".into(), &"b".into()));
     assert_eq!(first["neighbours_suggested"], 1.0);
+    assert_eq!(list["likely"], 1);
     run("-q -o out.csv -o out.md --text names.csv:text");
     let csv = folder.read("out.csv");
     assert!(csv.starts_with("rank,row,label,suggested,suspicion,silhouette,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().contains(",true,"), "{csv}");
     assert!(csv.contains("1,2,a,b,") && csv.contains("\"<b>, \"\"odd\"\"\""), "{csv}");
     assert!(folder.read("out.md").contains("&lt;b&gt;"));
     let schema: serde_json::Value = serde_json::from_str(&folder.embq(["schema", "suspects"]).success()).unwrap();
@@ -111,6 +113,11 @@ fn flipped_labels_come_first() {
     let found = changed.iter().filter(|row| first.contains(row)).count();
     assert!(found >= 18, "{found} of 20");
     let right = |row: &serde_json::Value| row["suggested"] == digits[row["row"].as_u64().unwrap() as usize].as_str();
+    // The cut-off keeps nearly all of them, and little else.
+    let likely = list["likely"].as_u64().unwrap() as usize;
+    let found = list["suspects"].as_array().unwrap()[..likely].iter();
+    let found = found.filter(|row| changed.contains(&(row["row"].as_u64().unwrap() as usize))).count();
+    assert!(found >= 18 && likely <= 40, "{found} of {likely}");
     let suggested = list["suspects"].as_array().unwrap()[..20].iter().filter(|row| right(row)).count();
     assert!(suggested >= 17, "{suggested} of 20");
 }

@@ -43,7 +43,7 @@ pub(crate) fn compare(
     manner: Manner,
 ) -> PyResult<Compared> {
     let settings = measure.settings(&wanted, false, false).map_err(|error| exception(&error))?;
-    let settings = Settings { intervals: true, class_intervals: Some(0), class_terms: true, matrix: false, ..settings };
+    let settings = Settings { intervals: true, class_intervals: Some(0), terms: true, matrix: false, ..settings };
     let plan = Plan {
         checkpoints: checkpoints.iter().map(GivenRows::rows).collect::<PyResult<_>>()?,
         names,

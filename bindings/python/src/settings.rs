@@ -125,7 +125,7 @@ impl Measure {
             matrix: wanted.matrix,
             intervals: wanted.intervals,
             class_intervals: (!wanted.class_intervals).then_some(20),
-            class_terms: false,
+            terms: false,
             hash: wanted.hash,
         };
         // Rows are kept if they are compared with classes anyway.

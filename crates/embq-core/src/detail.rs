@@ -120,7 +120,7 @@ pub fn detail<'a>(
     let projection = components.as_ref().map(|found| projection(dataset, &classes, found)).transpose()?;
     let spectrum = components.map(|found| found.spectrum);
     let neighbours = if dataset.len() <= NEIGHBOUR_ROWS { NEIGHBOURS } else { 0 };
-    let mut suspects = suspects_of(dataset, scores, neighbours, progress)?;
+    let mut suspects = suspects_of(dataset, scores, neighbours, progress)?.rows;
     suspects.truncate(MAX_SUSPECTS);
     Ok(Detail { evaluation, scores, classes, numbers, names, map, confused, projection, spectrum, suspects })
 }

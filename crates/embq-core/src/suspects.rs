@@ -11,7 +11,7 @@ use crate::evaluation::{
 };
 use crate::kernels::nearest_neighbours;
 use crate::metrics::Selection;
-use crate::metrics::suspects::{LabelledNeighbour, Rows, Suspect, suspects};
+use crate::metrics::suspects::{LabelledNeighbour, Rows, Suspect, Suspects, suspects};
 use crate::progress::Progress;
 
 /// The default number of nearest neighbours that vote.
@@ -59,7 +59,11 @@ pub struct SuspectList {
     pub settings: SuspectSettings,
     /// The number of rows examined.
     pub rows: usize,
-    /// The rows that are closer to another class, or whose neighbours vote for another; most suspicious first.
+    /// How many of the first suspects are likely mislabelled: as many as there are rows that lie closer to another class and
+    /// have more than half of their neighbours in that class.
+    #[serde(default)]
+    pub likely: usize,
+    /// The rows that lie closer to another class, or whose neighbours vote for another; most suspicious first.
     pub suspects: Vec<SuspectRow>,
     pub warnings: Vec<String>,
     /// Omitted with `--no-timing`.
@@ -76,7 +80,7 @@ pub(crate) fn suspects_of(
     scores: &RowScores,
     k: usize,
     progress: &dyn Progress,
-) -> Result<Vec<Suspect>> {
+) -> Result<Suspects> {
     let codes = dataset.labels().codes();
     let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
     let mut neighbours = Vec::new();
@@ -96,8 +100,14 @@ pub(crate) fn suspects_of(
     }))
 }
 
-/// Finds the rows that are most likely mislabelled, by the labels of their `k` nearest neighbours and their
-/// silhouettes.
+/// Seconds that [`find_suspects`] will take for the comparison of all pairs of rows, on as many threads as there are now.
+pub fn estimated_seconds(dataset: &Dataset) -> f64 {
+    let metrics = Selection::parse(["silhouette", "knn_accuracy"]).unwrap_or_else(|_| Selection::usual());
+    let estimate = Settings { distance: dataset.distance(), metrics, ..Settings::default() }.estimate(dataset);
+    estimate.pair_seconds + estimate.class_distances.unwrap_or(0.0)
+}
+
+/// Finds the rows that are most likely mislabelled, by the labels of their `k` nearest neighbours and their silhouettes.
 ///
 /// # Errors
 /// Those of [`evaluate`].
@@ -115,7 +125,7 @@ pub fn find_suspects(
         ..Settings::default()
     };
     let Scored { evaluation, rows: scores, .. } = evaluate(dataset, &settings, progress)?;
-    let found = suspects_of(dataset, &scores, k, progress)?;
+    let Suspects { rows: found, likely } = suspects_of(dataset, &scores, k, progress)?;
     let label = |class: u32| evaluation.classes[class as usize].label.clone();
     let codes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
     let as_row = |suspect: Suspect| {
@@ -145,6 +155,7 @@ pub fn find_suspects(
             neighbours: k.min(dataset.len() - 1),
         },
         rows: codes.len(),
+        likely,
         suspects: found.into_iter().map(as_row).collect(),
         warnings: evaluation.warnings,
         timing: None,

@@ -4,16 +4,21 @@
 //! Scores of rows are not independent: a row also moves the mean distances of others. Its influence value holds both, and
 //! has the same mean as the scores.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Dataset;
+use crate::data::{Dataset, Precision};
 use crate::error::{Cure, Error, Result};
-use crate::kernels::{ClassDistanceKernel, DistanceLoss, Influence, Nearest};
+use crate::kernels::{
+    ClassDistanceKernel, DistanceLoss, Influence, InfluencedScore, Nearest, TakesInfluence, TwoSlopes, smallest,
+};
 use crate::losses::SoftSilhouette;
 use crate::progress::Progress;
-use crate::statistics::{Strata, bootstrap_intervals, normal_interval};
+use crate::statistics::{Strata, TOGETHER, bootstrap_intervals, normal_interval, redrawn_variance};
 
 /// Rows times classes up to which every class has an interval by default, each of which costs a pass over all rows, and
 /// a comparison keeps the terms of the rows in it.
@@ -31,58 +36,63 @@ enum Score<'a> {
     NearestOfClass(&'a [Option<Nearest>]),
 }
 
-/// A score, and the number of rows of each class.
+/// A score, the precision of its exponentials, and the number of rows of each class.
 struct RowValue<'a> {
     score: Score<'a>,
+    precision: Precision,
     counts: &'a [usize],
+}
+
+impl InfluencedScore for RowValue<'_> {
+    #[inline(always)]
+    fn two_slopes(&self, own: usize, distances: &[f64], nearest: usize) -> Option<TwoSlopes> {
+        let alone = self.counts[own] == 1;
+        Some(match &self.score {
+            Score::Silhouette => {
+                let (a, b) = (distances[own], distances[nearest]);
+                let largest = a.max(b);
+                if alone || largest <= 0.0 {
+                    return Some(TwoSlopes::default());
+                }
+                // b / a - 1 where a is the larger, 1 - a / b where b is.
+                let (by_a, by_b) = if a > b { (-b / (a * a), 1.0 / a) } else { (-1.0 / b, a / (b * b)) };
+                TwoSlopes { score: (b - a) / largest, own: by_a, other: (nearest, by_b) }
+            }
+            Score::Own => {
+                TwoSlopes { score: distances[own], own: f64::from(u8::from(!alone)), other: TwoSlopes::default().other }
+            }
+            Score::NearestOther => TwoSlopes { score: distances[nearest], own: 0.0, other: (nearest, 1.0) },
+            Score::NearestOfClass(classes) => match classes.get(own).copied().flatten() {
+                Some(Nearest { class, .. }) => {
+                    let class = class as usize;
+                    TwoSlopes { score: distances[class], own: 0.0, other: (class, 1.0) }
+                }
+                None => TwoSlopes::default(),
+            },
+            Score::SoftSilhouette(_) => return None,
+        })
+    }
+
+    fn has_two_slopes(&self) -> bool {
+        !matches!(self.score, Score::SoftSilhouette(_))
+    }
 }
 
 impl DistanceLoss for RowValue<'_> {
     #[inline(always)]
     fn differentiate(&self, own: usize, distances: &[f64], slopes: &mut [f64]) -> f64 {
-        let alone = self.counts[own] == 1;
         if let Score::SoftSilhouette(loss) = &self.score {
-            let loss = loss.differentiate_row(self.counts, own, distances, slopes);
+            let loss = loss.differentiate_row(self.precision, self.counts, own, distances, slopes);
             slopes.iter_mut().for_each(|slope| *slope = -*slope);
             return -loss;
         }
         slopes.fill(0.0);
-        let nearest = || {
-            let mut nearest = None;
-            for (class, &distance) in distances.iter().enumerate().filter(|&(class, _)| class != own) {
-                Nearest::update(&mut nearest, class, distance);
-            }
-            nearest.map_or((own, 0.0), |nearest| (nearest.class as usize, nearest.distance))
-        };
-        match &self.score {
-            Score::Silhouette => {
-                let (a, (other, b)) = (distances[own], nearest());
-                let largest = a.max(b);
-                if alone || largest <= 0.0 {
-                    return 0.0;
-                }
-                // b / a - 1 where a is the larger, 1 - a / b where b is.
-                (slopes[own], slopes[other]) = if a > b { (-b / (a * a), 1.0 / a) } else { (-1.0 / b, a / (b * b)) };
-                (b - a) / largest
-            }
-            Score::Own => {
-                slopes[own] = f64::from(u8::from(!alone));
-                distances[own]
-            }
-            Score::NearestOther => {
-                let (other, distance) = nearest();
-                slopes[other] = 1.0;
-                distance
-            }
-            Score::NearestOfClass(nearest) => match nearest.get(own).copied().flatten() {
-                Some(Nearest { class, .. }) => {
-                    slopes[class as usize] = 1.0;
-                    distances[class as usize]
-                }
-                None => 0.0,
-            },
-            Score::SoftSilhouette(_) => 0.0,
-        }
+        let nearest = smallest(distances, Some(own)).map_or(own, |(class, _)| class);
+        let TwoSlopes { score, own: by_own, other: (other, by_other) } =
+            self.two_slopes(own, distances, nearest).unwrap_or_default();
+        slopes[own] += by_own;
+        slopes[other] += by_other;
+        score
     }
 
     fn resolution(&self) -> f64 {
@@ -140,8 +150,8 @@ pub(crate) struct UncertaintyOptions {
     /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
     /// `None` is all of them, however many.
     pub(crate) class_intervals: Option<usize>,
-    /// Whether the terms of the rows in the silhouettes of the classes are kept.
-    pub(crate) class_terms: bool,
+    /// Whether the terms of the rows are kept.
+    pub(crate) terms: bool,
     pub(crate) seed: u64,
 }
 
@@ -154,9 +164,9 @@ pub(crate) struct Uncertainty {
     pub(crate) standard_errors: IndexMap<String, f64>,
     /// Of the hard and the soft silhouette of each class.
     pub(crate) classes: Vec<[Option<ClassUncertainty>; 2]>,
-    /// For each metric that has an interval a term for each row; the metric is their sum.
+    /// For each metric that has an interval a term for each row, where they are kept; the metric is their sum.
     pub(crate) terms: IndexMap<String, Vec<f64>>,
-    /// The same for the hard and the soft silhouette of each class, where they are kept.
+    /// The same for the hard and the soft silhouette of each class.
     pub(crate) class_terms: Vec<[Vec<f32>; 2]>,
     pub(crate) rows: RowInfluence,
 }
@@ -187,20 +197,44 @@ impl Uncertainty {
             let values = estimates.by_class.iter().find(|(known, _)| *known == id).map(|(_, values)| &values[..]);
             move |class: usize| values?.get(class).copied().flatten()
         });
-        let mut errors: Vec<Option<[f64; 2]>> = vec![None; classes];
-        let mut class_terms = Vec::new();
-        if options.class_terms && dataset.len() * classes <= MANY_CLASS_TERMS {
-            class_terms = vec![<[Vec<f32>; 2]>::default(); classes];
-        }
+        let keeps = options.terms && dataset.len() * classes <= MANY_CLASS_TERMS;
         let (chosen, warning) = classes_with_intervals(dataset, options.class_intervals, &values[0]);
         warnings.extend(warning);
-        let Influences { terms, rows } =
-            Influences::new(dataset, kernel, soft, estimates.nearest, &chosen, &mut |kind, class, terms| {
-                errors[class].get_or_insert_default()[kind] = strata.standard_error(terms);
+        let mut takers: Vec<Vec<ClassMean<'_>>> = SILHOUETTES
+            .iter()
+            .map(|_| chosen.iter().map(|&class| ClassMean::new(dataset, class, keeps)).collect())
+            .collect();
+        let influences = influences(dataset, kernel, soft, estimates.nearest, &chosen, &mut takers)?;
+        let mut errors: Vec<Option<[f64; 2]>> = vec![None; classes];
+        let mut class_terms = vec![<[Vec<f32>; 2]>::default(); if keeps { classes } else { 0 }];
+        for (kind, takers) in takers.into_iter().enumerate() {
+            for (&class, taker) in chosen.iter().zip(takers) {
+                errors[class].get_or_insert_default()[kind] = taker.variance.sqrt();
                 if let Some(kept) = class_terms.get_mut(class) {
-                    kept[kind] = terms.iter().map(|&term| term as f32).collect();
+                    kept[kind] = taker.terms;
                 }
-            })?;
+            }
+        }
+        let sums = sums(dataset, &influences);
+        let known = estimates.overall.iter().filter_map(|(name, value)| Some((name, (*value)?, sums.get(&**name)?)));
+        let known: Vec<(&String, f64, &Sum<'_>)> = known.collect();
+        let (mut intervals, mut standard_errors, mut terms) = (IndexMap::new(), IndexMap::new(), IndexMap::new());
+        // Few at a time: terms take more memory than what they are computed from.
+        for known in known.chunks(TOGETHER) {
+            let of_rows: Vec<Vec<f64>> = known.iter().map(|(_, _, sum)| sum.terms(dataset.len())).collect();
+            let slices: Vec<&[f64]> = of_rows.iter().map(Vec::as_slice).collect();
+            let found = bootstrap_intervals(&slices, &strata, options.seed, progress)?;
+            let errors: Vec<f64> = slices.par_iter().map(|terms| strata.standard_error(terms)).collect();
+            for (((&(name, value, _), interval), error), of_rows) in known.iter().zip(found).zip(errors).zip(of_rows) {
+                intervals.insert(name.clone(), interval.map(|end| value + end));
+                standard_errors.insert(name.clone(), error);
+                if options.terms {
+                    terms.insert(name.clone(), of_rows);
+                }
+            }
+        }
+        drop(sums);
+        let rows = RowInfluence::new(dataset, influences);
         let deviations = [&rows.silhouette, &rows.soft_silhouette].map(|influence| strata.deviations(influence));
         let of_class = |class: usize| {
             [0, 1].map(|kind| {
@@ -214,7 +248,6 @@ impl Uncertainty {
             })
         };
         let classes = (0..classes).map(of_class).collect();
-        let (intervals, standard_errors) = overall(estimates.overall, &terms, &strata, options.seed, progress)?;
         Ok(Uncertainty { intervals, standard_errors, classes, terms, class_terms, rows })
     }
 }
@@ -243,133 +276,125 @@ fn classes_with_intervals(
     (classes, Some(warning))
 }
 
-/// An interval of each metric that has one, and its standard error.
-type Overall = (IndexMap<String, [f64; 2]>, IndexMap<String, f64>);
-
-/// Intervals and standard errors of the numbers of the whole input.
-fn overall(
-    values: &IndexMap<String, Option<f64>>,
-    terms: &IndexMap<String, Vec<f64>>,
-    strata: &Strata<'_>,
-    seed: u64,
-    progress: &dyn Progress,
-) -> Result<Overall> {
-    let known = values.iter().filter_map(|(name, value)| Some((name, (*value)?, terms.get(name)?)));
-    let (names, terms): (Vec<(&String, f64)>, Vec<&[f64]>) =
-        known.map(|(name, value, terms)| ((name, value), terms.as_slice())).unzip();
-    let intervals = bootstrap_intervals(&terms, strata, seed, progress)?.into_iter();
-    let around =
-        |(&(name, value), interval): (&(&String, f64), [f64; 2])| (name.clone(), interval.map(|end| value + end));
-    let error = |(&(name, _), terms): (&(&String, f64), &&[f64])| (name.clone(), strata.standard_error(terms));
-    Ok((names.iter().zip(intervals).map(around).collect(), names.iter().zip(&terms).map(error).collect()))
-}
-
-/// Takes the terms of all rows whose sum is the mean silhouette of a class: 0 for the hard, 1 for the soft one.
-type ClassTerms<'t> = &'t mut dyn FnMut(usize, usize, &[f64]);
-
-/// The means that have an influence value.
-struct Influences {
-    /// For each metric a term for each row; the metric is their sum.
-    terms: IndexMap<String, Vec<f64>>,
-    rows: RowInfluence,
-}
-
-impl Influences {
-    /// The influence of every row. `with` takes the terms of the silhouettes of `classes`.
-    fn new(
-        dataset: &Dataset,
-        kernel: &ClassDistanceKernel<'_>,
-        soft: &SoftSilhouette,
-        nearest: &[Option<Nearest>],
-        classes: &[usize],
-        with: ClassTerms<'_>,
-    ) -> Result<Self> {
-        let counts = dataset.labels().counts();
-        let value = |score| RowValue { score, counts };
-        let rows = Rows { dataset };
-        let mut terms = IndexMap::new();
-        if !classes.is_empty() {
-            let silhouettes = [value(Score::Silhouette), value(Score::SoftSilhouette(soft))];
-            kernel.class_influence(&silhouettes, classes, &mut |score, class, influence| {
-                with(score, class, &rows.terms(influence, dataset.class_weights()[class]));
-            })?;
-        }
-        let mut scores = vec![
-            value(Score::Silhouette),
-            value(Score::SoftSilhouette(soft)),
-            value(Score::Own),
-            value(Score::NearestOther),
-        ];
-        if !nearest.is_empty() {
-            scores.push(value(Score::NearestOfClass(nearest)));
-        }
-        let mut influences = kernel.influence(&scores)?;
-        let distances = influences.split_off(2.min(influences.len()));
-        let classes = counts.len() as f64;
-        let total: f64 = dataset.class_weights().iter().sum();
-        let mut add = |name: &str, of_rows: Vec<f64>| terms.insert(name.to_owned(), of_rows);
-        for (name, influence) in SILHOUETTES.into_iter().zip(&influences) {
-            add(name, rows.terms(&influence.overall, total));
-            add(&format!("{name}_macro"), rows.terms(&influence.by_class, classes));
-        }
-        let losses: Vec<f64> = influences[1].overall.iter().map(|influence| 1.0 - influence).collect();
-        add("soft_silhouette_loss", rows.terms(&losses, total));
-
-        let with_others = |class: &usize| counts[*class] > 1;
-        let several = (0..counts.len()).filter(with_others).map(|class| dataset.class_weights()[class]);
-        let (several, several_total) = (several.clone().count() as f64, several.sum::<f64>());
-        let mut within = None;
-        if several > 0.0 {
-            let [overall, by_class] =
-                [rows.terms(&distances[0].overall, several_total), rows.terms(&distances[0].by_class, several)];
-            add("mean_a", overall.clone());
-            add("intra_mean", overall.clone());
-            add("intra_mean_macro", by_class.clone());
-            within = Some([overall, by_class]);
-        }
-        add("mean_b", rows.terms(&distances[1].overall, total));
-        if let Some(separation) = distances.get(2) {
-            let apart = [rows.terms(&separation.overall, total), rows.terms(&separation.by_class, classes)];
-            // The margins are over other classes than the separations where some have a single row.
-            if let Some(within) = within.filter(|_| several == classes) {
-                add("margin", difference(&apart[0], &within[0]));
-                add("margin_macro", difference(&apart[1], &within[1]));
-            }
-            let [overall, by_class] = apart;
-            add("separation", overall);
-            add("separation_macro", by_class);
-        }
-        let [hard, soft]: [Influence; 2] = influences.try_into().unwrap_or_default();
-        let rows = RowInfluence {
-            silhouette: hard.overall,
-            silhouette_macro: rows.of_class_means(hard.by_class),
-            soft_silhouette: soft.overall,
-            soft_silhouette_macro: rows.of_class_means(soft.by_class),
-        };
-        Ok(Influences { terms, rows })
-    }
-}
-
-fn difference(left: &[f64], right: &[f64]) -> Vec<f64> {
-    left.iter().zip(right).map(|(left, right)| left - right).collect()
-}
-
-/// The rows of a data set and their weights.
-struct Rows<'a> {
+/// What chance does to the mean of a score over a class, from the influence of all rows on it.
+struct ClassMean<'a> {
     dataset: &'a Dataset<'a>,
+    class: usize,
+    variance: f64,
+    /// Of all rows, where they are kept.
+    terms: Vec<f32>,
 }
 
-impl Rows<'_> {
-    /// The terms of a sum by weights over `divisor`.
-    fn terms(&self, influence: &[f64], divisor: f64) -> Vec<f64> {
-        influence.iter().enumerate().map(|(row, value)| self.dataset.weight(row) * value / divisor).collect()
+impl<'a> ClassMean<'a> {
+    fn new(dataset: &'a Dataset<'a>, class: usize, keeps: bool) -> Self {
+        ClassMean { dataset, class, variance: 0.0, terms: vec![0.0; if keeps { dataset.len() } else { 0 }] }
     }
+}
 
-    /// From the influence on the sum of class means to the scale of a row's score.
-    fn of_class_means(&self, mut influence: Vec<f64>) -> Vec<f64> {
-        for (value, &class) in influence.iter_mut().zip(self.dataset.labels().codes()) {
-            *value *= self.dataset.class_weights()[class as usize];
+impl TakesInfluence for ClassMean<'_> {
+    fn take(&mut self, rows: &[usize], influence: &[f64]) {
+        let divisor = self.dataset.class_weights()[self.class];
+        let weights: Vec<f64> = rows.iter().map(|&row| self.dataset.weight(row)).collect();
+        let terms: Vec<f64> = influence.iter().zip(&weights).map(|(value, weight)| weight * value / divisor).collect();
+        self.variance += redrawn_variance(&terms, &weights);
+        if !self.terms.is_empty() {
+            rows.iter().zip(terms).for_each(|(&row, term)| self.terms[row] = term as f32);
         }
-        influence
     }
+}
+
+/// The influence of every row on the means of the scores: silhouettes, mean distances, and separations where `nearest` is
+/// known. `takers` take that on the silhouettes of `classes`.
+fn influences(
+    dataset: &Dataset,
+    kernel: &ClassDistanceKernel<'_>,
+    soft: &SoftSilhouette,
+    nearest: &[Option<Nearest>],
+    classes: &[usize],
+    takers: &mut [Vec<ClassMean<'_>>],
+) -> Result<Vec<Influence>> {
+    let value = |score| RowValue { score, precision: kernel.slope_precision(), counts: dataset.labels().counts() };
+    let mut scores = vec![
+        value(Score::Silhouette),
+        value(Score::SoftSilhouette(soft)),
+        value(Score::Own),
+        value(Score::NearestOther),
+    ];
+    if !nearest.is_empty() {
+        scores.push(value(Score::NearestOfClass(nearest)));
+    }
+    kernel.influence(&scores, classes, takers)
+}
+
+/// A metric as a sum over rows.
+struct Sum<'a>(Box<dyn Fn(usize) -> f64 + Sync + 'a>);
+
+impl Sum<'_> {
+    /// The term of each row.
+    fn terms(&self, rows: usize) -> Vec<f64> {
+        (0..rows).into_par_iter().map(&self.0).collect()
+    }
+}
+
+/// The metrics that are means of scores, from the influence on these means.
+fn sums<'a>(dataset: &'a Dataset, influences: &'a [Influence]) -> HashMap<&'static str, Sum<'a>> {
+    let counts = dataset.labels().counts();
+    let classes = counts.len() as f64;
+    let total: f64 = dataset.class_weights().iter().sum();
+    let with_others = |class: &usize| counts[*class] > 1;
+    let several = (0..counts.len()).filter(with_others).map(|class| dataset.class_weights()[class]);
+    let (several, several_total) = (several.clone().count() as f64, several.sum::<f64>());
+
+    let term = move |values: &'a [f64], divisor: f64| move |row: usize| dataset.weight(row) * values[row] / divisor;
+    let mut sums = HashMap::new();
+    let [hard, soft, own, nearest_other, ..] = influences else { return sums };
+    let mut add = |name: &'static str, term: Box<dyn Fn(usize) -> f64 + Sync + 'a>| {
+        sums.insert(name, Sum(term));
+    };
+    add("silhouette", Box::new(term(&hard.overall, total)));
+    add("silhouette_macro", Box::new(term(&hard.by_class, classes)));
+    add("soft_silhouette", Box::new(term(&soft.overall, total)));
+    add("soft_silhouette_macro", Box::new(term(&soft.by_class, classes)));
+    let loss = move |row: usize| dataset.weight(row) * (1.0 - soft.overall[row]) / total;
+    add("soft_silhouette_loss", Box::new(loss));
+    let [within, within_macro] = [term(&own.overall, several_total), term(&own.by_class, several)];
+    if several > 0.0 {
+        add("mean_a", Box::new(within));
+        add("intra_mean", Box::new(within));
+        add("intra_mean_macro", Box::new(within_macro));
+    }
+    add("mean_b", Box::new(term(&nearest_other.overall, total)));
+    if let Some(apart) = influences.get(4) {
+        let [apart, apart_macro] = [term(&apart.overall, total), term(&apart.by_class, classes)];
+        // The margins are over other classes than the separations where some have a single row.
+        if several == classes {
+            add("margin", Box::new(move |row| apart(row) - within(row)));
+            add("margin_macro", Box::new(move |row| apart_macro(row) - within_macro(row)));
+        }
+        add("separation", Box::new(apart));
+        add("separation_macro", Box::new(apart_macro));
+    }
+    sums
+}
+
+impl RowInfluence {
+    fn new(dataset: &Dataset, influences: Vec<Influence>) -> Self {
+        let mut silhouettes = influences.into_iter();
+        let mut next = || silhouettes.next().unwrap_or_default();
+        let (hard, soft) = (next(), next());
+        RowInfluence {
+            silhouette: hard.overall,
+            silhouette_macro: of_class_means(dataset, hard.by_class),
+            soft_silhouette: soft.overall,
+            soft_silhouette_macro: of_class_means(dataset, soft.by_class),
+        }
+    }
+}
+
+/// From the influence on the sum of class means to the scale of a row's score.
+fn of_class_means(dataset: &Dataset, mut influence: Vec<f64>) -> Vec<f64> {
+    for (value, &class) in influence.iter_mut().zip(dataset.labels().codes()) {
+        *value *= dataset.class_weights()[class as usize];
+    }
+    influence
 }

@@ -26,7 +26,7 @@ fn rows(dimensions: usize) -> (Array2<f64>, Vec<i64>) {
 }
 
 fn with_intervals(settings: Settings) -> Settings {
-    Settings { intervals: true, ..settings }
+    Settings { intervals: true, terms: true, ..settings }
 }
 
 /// For each row, the change of metrics with the logarithm of its weight.

@@ -353,9 +353,9 @@ pub struct Scored {
     pub rows: RowScores,
     /// K x K mean distances between classes (diagonal: within the class, NaN-free: `None` where undefined).
     pub matrix: Option<Array2<Option<f64>>>,
-    /// Where intervals are computed: for each metric that has one a term for each row, whose sum the metric is.
+    /// For each metric that has an interval a term for each row, whose sum the metric is; where the settings keep them.
     pub terms: IndexMap<String, Vec<f64>>,
-    /// The same for the hard and the soft silhouette of each class, where the settings keep them and memory allows it.
+    /// The same for the hard and the soft silhouette of each class, where memory allows it.
     pub class_terms: Vec<[Vec<f32>; 2]>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
-use crate::kernels::ManhattanCost;
+use crate::kernels::{ManhattanCost, product_speed};
 use crate::losses::SoftSilhouette;
 use crate::metrics::{METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS};
 use crate::uncertainty::UncertaintyOptions;
@@ -35,8 +35,8 @@ pub struct Settings {
     /// How many classes have intervals of their own where rows times classes are many: those of the lowest silhouette.
     /// `None` is all of them, however many.
     pub class_intervals: Option<usize>,
-    /// Whether the terms of the rows in the silhouettes of the classes are kept, for a comparison.
-    pub class_terms: bool,
+    /// Whether the terms of the rows in the metrics that have intervals are kept, for a comparison.
+    pub terms: bool,
     /// Whether the result has the content hash of the embeddings, which costs a read.
     pub hash: bool,
 }
@@ -82,7 +82,7 @@ impl Settings {
 
     /// Which uncertainties are found.
     pub(super) fn uncertainty(&self) -> UncertaintyOptions {
-        UncertaintyOptions { class_intervals: self.class_intervals, class_terms: self.class_terms, seed: self.seed }
+        UncertaintyOptions { class_intervals: self.class_intervals, terms: self.terms, seed: self.seed }
     }
 
     /// What of it the metrics see.
@@ -120,7 +120,7 @@ impl Default for Settings {
             matrix: false,
             intervals: false,
             class_intervals: Some(20),
-            class_terms: false,
+            terms: false,
             hash: false,
         }
     }
@@ -139,26 +139,38 @@ pub struct Estimate {
     pub pair_seconds: f64,
 }
 
+/// What a pair takes besides the product of its rows, in dimensions more: for mean distances, for neighbours, for numbers
+/// of all pairs, and for sums of exponentials.
+const DISTANCE_COST: f64 = 120.0;
+const NEIGHBOUR_COST: f64 = 400.0;
+const PAIR_COST: f64 = 400.0;
+const PAIR_SUM_COST: f64 = 1100.0;
+
+/// The speed of differences, which Manhattan distances are made of, as a share of that of products.
+const DIFFERENCES: f64 = 0.4;
+
 impl Settings {
-    /// What an evaluation of a data set will take, on as many threads as there are now.
+    /// What an evaluation of a data set will take on this machine, on as many threads as there are now.
     pub fn estimate(&self, dataset: &Dataset) -> Estimate {
-        // Elements of a pair that one thread gets through in a second, by AVX2.
-        let speed = if self.distance == Distance::Manhattan { 8e9 } else { 2e10 };
+        let precision = self.precision.unwrap_or(dataset.embeddings().element_type().precision());
+        let share = if self.distance == Distance::Manhattan { DIFFERENCES } else { 1.0 };
+        let share = if precision == Precision::F64 { 0.5 * share } else { share };
         let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
-        let threads = rayon::current_num_threads() as f64;
+        let speed = product_speed() * rayon::current_num_threads() as f64;
         let scored = dataset.scored();
-        let seconds = |pairs: f64| pairs * dimensions / (speed * threads);
-        let each_once = seconds(rows * rows / 2.0);
-        let of_scored = if scored.is_subsample() { seconds(scored.len() as f64 * rows) } else { each_once };
+        let seconds = |pairs: f64, more: f64| pairs * (dimensions / share + more) / speed;
+        let each_once = |more: f64| seconds(rows * rows / 2.0, more);
+        let of_scored = |more: f64| {
+            if scored.is_subsample() { seconds(scored.len() as f64 * rows, more) } else { each_once(more) }
+        };
         let mut estimate = Estimate { class_distance_bytes: 8.0 * rows * dimensions, ..Estimate::default() };
         if self.compares_with_classes() {
             estimate.class_distances = match self.distance {
                 Distance::Cosine | Distance::SqEuclidean | Distance::Hamming | Distance::Precomputed => None,
-                Distance::Euclidean => Some(of_scored),
+                Distance::Euclidean => Some(of_scored(DISTANCE_COST)),
                 Distance::Manhattan => {
-                    let precision = self.precision.unwrap_or(dataset.embeddings().element_type().precision());
                     let cost = ManhattanCost::of(dataset, precision);
-                    Some(of_scored * (cost.sorting / cost.pairs).min(1.0))
+                    Some(of_scored(DISTANCE_COST) * (cost.sorting / cost.pairs).min(1.0))
                 }
             };
         }
@@ -169,10 +181,10 @@ impl Settings {
         for metric in METRICS.iter().filter(|metric| metrics.contains(metric.id)) {
             for need in metric.needs {
                 let (name, seconds) = match need {
-                    Need::Pairs => (metric.id, each_once),
-                    Need::SampledPairs if self.sample.is_none() => (metric.id, each_once),
-                    Need::PairSums => (metric.id, 2.0 * each_once),
-                    Need::Neighbours => (metric.family.name, of_scored),
+                    Need::Pairs => (metric.id, each_once(PAIR_COST)),
+                    Need::SampledPairs if self.sample.is_none() => (metric.id, each_once(PAIR_COST)),
+                    Need::PairSums => (metric.id, each_once(PAIR_SUM_COST)),
+                    Need::Neighbours => (metric.family.name, of_scored(NEIGHBOUR_COST)),
                     _ => continue,
                 };
                 if !estimate.pairs.contains(&name) {
@@ -204,10 +216,12 @@ mod tests {
             let metrics = Selection::parse(metrics.iter().copied()).unwrap();
             Settings { distance, metrics, sample, rows: false, ..Settings::default() }.estimate(&dataset(distance))
         };
-        // 200 pairs of 3 numbers, 2e10 a second on each thread.
-        let once = 600.0 / (2e10 * rayon::current_num_threads() as f64);
+        // 200 pairs of 3 numbers in float64.
+        let speed = product_speed() * rayon::current_num_threads() as f64;
+        let once = |more: f64| 200.0 * (6.0 + more) / speed;
         let silhouettes = estimate(Distance::Euclidean, &["silhouette"], None);
-        assert_eq!((silhouettes.class_distances, silhouettes.class_distance_bytes), (Some(once), 480.0));
+        assert_eq!(silhouettes.class_distances, Some(once(DISTANCE_COST)));
+        assert_eq!(silhouettes.class_distance_bytes, 480.0);
         assert_eq!(silhouettes.pairs, [""; 0]);
         assert_eq!(estimate(Distance::Cosine, &["silhouette"], None).class_distances, None);
         assert_eq!(estimate(Distance::Euclidean, &["spectrum"], None).class_distances, None);
@@ -215,10 +229,11 @@ mod tests {
         let pairs = ["dunn", "recall", "mrr", "uniformity", "supcon", "near_duplicate_share"];
         let of_pairs = estimate(Distance::Cosine, &pairs, None);
         assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "uniformity", "supcon", "health"]);
-        assert!((of_pairs.pair_seconds - 6.0 * once).abs() < 1e-20);
+        let searched = once(PAIR_COST) + once(PAIR_SUM_COST) + 2.0 * once(NEIGHBOUR_COST);
+        assert!((of_pairs.pair_seconds - searched - once(PAIR_COST)).abs() < 1e-9 * searched);
         let sampled = estimate(Distance::Cosine, &pairs, Some(5));
         assert!(!sampled.pairs.contains(&"uniformity"));
-        assert!((sampled.pair_seconds - 5.0 * once).abs() < 1e-20);
+        assert!((sampled.pair_seconds - searched).abs() < 1e-9 * searched);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::closed_form::{ClosedDistance, ClosedForm};
-use crate::kernels::influence::{ClassInfluence, Influence};
+use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence};
 use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::precomputed::Precomputed;
 use crate::kernels::sorted_dimensions::SortedDimensions;
@@ -101,26 +101,31 @@ impl<'a> ClassDistanceKernel<'a> {
         on_route!(&self.route, kernel => kernel.pass(fold, wanted))
     }
 
-    /// The influence of every row on the means of scores that depend on rows only through their mean distances. All
-    /// rows are scored.
-    ///
-    /// # Errors
-    /// Errors from reading rows.
-    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        on_route!(&self.route, kernel => kernel.influence(scores))
+    /// The precision of exponentials in the slopes of scores that is as good as that of the distances.
+    pub(crate) fn slope_precision(&self) -> Precision {
+        match &self.route {
+            Route::ClosedF32(_) => Precision::F32,
+            // Their passes over pairs take so long that exponentials cost nothing.
+            Route::ClosedF64(_)
+            | Route::PairsF32(_)
+            | Route::PairsF64(_)
+            | Route::Sorted(_)
+            | Route::Precomputed(_) => Precision::F64,
+        }
     }
 
-    /// The influence of every row on the means over single classes, which are passed to `with`.
+    /// The influence of every row on the means of scores. That on the means over single classes goes to `takers`: for each
+    /// of the first scores one for each of `classes`. All rows are scored.
     ///
     /// # Errors
-    /// Errors from reading rows.
-    pub(crate) fn class_influence<L: DistanceLoss>(
+    /// What reading rows reports.
+    pub(crate) fn influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
-        scores: &[L],
+        scores: &[S],
         classes: &[usize],
-        with: ClassInfluence<'_>,
-    ) -> Result<()> {
-        on_route!(&self.route, kernel => kernel.class_influence(scores, classes, with))
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
+        on_route!(&self.route, kernel => kernel.influence(scores, classes, takers))
     }
 }
 

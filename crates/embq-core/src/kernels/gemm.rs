@@ -4,12 +4,32 @@
 //! different rows, [`Packed`] lays it out once so that the crate only copies it.
 
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use gemm::Parallelism;
 
 use crate::kernels::Real;
 
-/// Rows per panel of [`Packed`]: the number that the widest microkernel takes.
+/// Multiplications a second of a float32 product on one thread, by a small product that is timed once.
+pub(crate) fn product_speed() -> f64 {
+    const SIZE: usize = 256;
+    static SPEED: OnceLock<f64> = OnceLock::new();
+    *SPEED.get_or_init(|| {
+        let factor = vec![0.5_f32; SIZE * SIZE];
+        let mut out = vec![0.0; SIZE * SIZE];
+        let mut seconds = || {
+            let started = Instant::now();
+            multiply(&factor, &factor, SIZE, &mut out);
+            started.elapsed().as_secs_f64()
+        };
+        // The first warms the caches.
+        let least = [seconds(), seconds(), seconds()].into_iter().fold(f64::INFINITY, f64::min);
+        SIZE.pow(3) as f64 / least.max(1e-9)
+    })
+}
+
+/// Rows that lie together in [`Packed`]: what the widest microkernel takes.
 pub(crate) const PANEL: usize = 64;
 
 /// Rows laid out as the microkernel reads the right factor of a product: in panels, with the values of a panel's rows

@@ -11,12 +11,38 @@
 //! without s_j where j is no anchor. Every D_ic is a mean over the rows of c, so that the weighted mean of the second part
 //! over a class is 0: a route only has to find sum_i H_ic d_ij up to a constant for each class, which is taken away here.
 
+use rayon::prelude::*;
+
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::kernels::{DistanceLoss, RowFold};
+use crate::kernels::{DistanceLoss, RowFold, sort_by_class};
 
-/// Influence values of all rows on single classes that are held at once, for each score.
-const VALUES: usize = 1 << 24;
+/// Influence values on single classes that are held at once, for each score.
+pub(crate) const VALUES: usize = 1 << 24;
+
+/// A score of rows on whose means the influence of rows is computed.
+pub(crate) trait InfluencedScore: DistanceLoss {
+    /// The score of a row of class `own` and its derivatives, if it depends on the distances to the own class and to one
+    /// other only; `nearest` is the other class at the smallest distance.
+    fn two_slopes(&self, own: usize, distances: &[f64], nearest: usize) -> Option<TwoSlopes>;
+
+    /// Whether it does.
+    fn has_two_slopes(&self) -> bool;
+}
+
+/// A score with its derivatives by the mean distance to the own class and by that to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct TwoSlopes {
+    pub(crate) score: f64,
+    pub(crate) own: f64,
+    pub(crate) other: (usize, f64),
+}
+
+/// Takes the influence of the rows of a class, one class after the other, on the sum of a score over the rows of some
+/// class by their weights.
+pub(crate) trait TakesInfluence: Send {
+    fn take(&mut self, rows: &[usize], influence: &[f64]);
+}
 
 /// Rows whose scores are summed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,10 +84,6 @@ pub(crate) struct Influence {
     pub(crate) by_class: Vec<f64>,
 }
 
-/// Takes the influence of every row on the sum over the rows of a class by their weights: the number of the score, the
-/// class, and the values.
-pub(crate) type ClassInfluence<'s> = &'s mut dyn FnMut(usize, usize, &[f64]);
-
 /// What a route finds for one score.
 pub(crate) struct Sums {
     /// s_j and H_jc D_jc with c the class of j, of the anchors.
@@ -101,38 +123,40 @@ impl Sums {
     }
 }
 
-/// Asks a route for all anchors.
-pub(crate) fn influence(
+/// The influence of all rows on means of scores, from a route that finds the sums of groups of anchors for the first so
+/// many scores. `takers` take that on single classes: for each of the first scores one for each of `classes`, of which at
+/// most `at_once` are asked for together, and so few that what is known of the rows keeps to a few hundred bytes each.
+pub(crate) fn influence<A: TakesInfluence>(
     dataset: &Dataset,
-    sums: impl FnOnce(&[Anchors]) -> Result<Vec<Sums>>,
+    scores: usize,
+    classes: &[usize],
+    takers: &mut [Vec<A>],
+    at_once: usize,
+    mut sums: impl FnMut(usize, &[Anchors]) -> Result<Vec<Sums>>,
 ) -> Result<Vec<Influence>> {
+    let labels = dataset.labels();
+    let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+    let at_once = at_once.min(VALUES / dataset.len()).max(1);
+    let with_classes = if classes.is_empty() { 0 } else { takers.len() };
+    for (panel, classes) in classes.chunks(at_once).enumerate().filter(|_| with_classes > 0) {
+        let groups: Vec<Anchors> = classes.iter().copied().map(Anchors::Class).collect();
+        for (takers, sums) in takers.iter_mut().zip(sums(with_classes, &groups)?) {
+            let takers = &mut takers[panel * at_once..][..classes.len()];
+            takers.par_iter_mut().zip(sums.influence(dataset, &groups)).for_each(|(taker, values)| {
+                for ends in starts.windows(2) {
+                    let rows = &order[ends[0]..ends[1]];
+                    let influence: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
+                    taker.take(rows, &influence);
+                }
+            });
+        }
+    }
     let groups = [Anchors::All, Anchors::EachClass];
     let of_score = |sums: Sums| {
         let mut values = sums.influence(dataset, &groups).into_iter();
         Influence { overall: values.next().unwrap_or_default(), by_class: values.next().unwrap_or_default() }
     };
-    Ok(sums(&groups)?.into_iter().map(of_score).collect())
-}
-
-/// Asks a route for single classes, at most `at_once` of them at a time, and for so few that what is known of the rows
-/// keeps to a few hundred bytes each.
-pub(crate) fn class_influence(
-    dataset: &Dataset,
-    classes: &[usize],
-    at_once: usize,
-    mut sums: impl FnMut(&[Anchors]) -> Result<Vec<Sums>>,
-    with: ClassInfluence<'_>,
-) -> Result<()> {
-    let at_once = at_once.min(VALUES / dataset.len()).max(1);
-    for panel in classes.chunks(at_once) {
-        let groups: Vec<Anchors> = panel.iter().copied().map(Anchors::Class).collect();
-        for (score, sums) in sums(&groups)?.into_iter().enumerate() {
-            for (&class, values) in panel.iter().zip(sums.influence(dataset, &groups)) {
-                with(score, class, &values);
-            }
-        }
-    }
-    Ok(())
+    Ok(sums(scores, &groups)?.into_iter().map(of_score).collect())
 }
 
 /// The derivatives of the score of a row by its mean distances: most scores depend on few of them.

@@ -83,7 +83,6 @@ impl<T: Real> BoundedPairs<'_, T> {
         let rows = self.gallery_rows();
         let held: usize = queries.iter().map(|&query| 2 * wanted(query) + SPARE).sum();
         let each_pair_once = self.is_symmetric() && queries.iter().copied().eq(0..rows) && held <= HELD;
-        self.progress.begin("neighbours", queries.len() as u64);
         let blocks: Vec<Vec<R>> = if each_pair_once {
             let lists = self.candidates_of_all(queries.iter().map(list_of).collect())?;
             let blocks = queries.par_chunks(TILE).zip(lists);
@@ -93,6 +92,7 @@ impl<T: Real> BoundedPairs<'_, T> {
                 })
                 .collect::<Result<_>>()?
         } else {
+            self.progress.begin("neighbours", queries.len() as u64);
             queries
                 .par_chunks(TILE)
                 .map_init(Workspace::default, |workspace, queries| {
@@ -122,6 +122,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         let count = blocks.len();
         let tiles: Vec<(usize, usize)> =
             (0..count).flat_map(|block| (block..count).map(move |other| (block, other))).collect();
+        self.progress.begin("neighbours", tiles.len() as u64);
         let range = |block: usize| block * TILE..((block + 1) * TILE).min(rows);
         let lists_of = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
         tiles.par_iter().try_for_each_init(Vec::new, |values, &(block, other)| {
@@ -133,10 +134,7 @@ impl<T: Real> BoundedPairs<'_, T> {
             if other != block {
                 vectorized(CollectColumns { pairs: self, tile: &tile, lists: &mut lists_of(other) });
             }
-            if other + 1 == count {
-                self.progress.advance(queries.len() as u64);
-            }
-            self.progress.check()
+            self.progress.step(1)
         })?;
         Ok(blocks.into_iter().map(|lists| lists.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
     }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, Precision};
 use crate::error::Result;
-use crate::kernels::influence::{ClassInfluence, Influence};
+use crate::kernels::influence::{Influence, TakesInfluence};
 use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
@@ -90,30 +90,17 @@ impl<'a> SortedDimensions<'a> {
         }
     }
 
-    /// The influence of every row, by pairs: the influence of a row on others depends on all of them.
-    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
-        match self.precision {
-            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores),
-            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores),
-        }
-    }
-
-    /// The influence on the means over single classes.
-    pub(crate) fn class_influence<L: DistanceLoss>(
+    /// The influence of every row by pairs: what a row gives to others depends on all of them.
+    pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
         classes: &[usize],
-        with: ClassInfluence<'_>,
-    ) -> Result<()> {
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
         let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
-            Precision::F32 => {
-                PairTiles::<f32>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
-            }
-            Precision::F64 => {
-                PairTiles::<f64>::new(dataset, distance, progress)?.class_influence(scores, classes, with)
-            }
+            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores, classes, takers),
+            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores, classes, takers),
         }
     }
 

@@ -83,11 +83,18 @@ impl SoftSilhouette {
         self.of_dataset(&dataset(embeddings, labels, self.distance)?, &NoProgress)
     }
 
-    /// The negative score of a row of class `own` with these mean distances to all classes, which have `counts` rows;
-    /// its derivatives with respect to them are written to `slopes`.
+    /// The negative score of a row of class `own` with these mean distances to all classes, of which there are `counts`
+    /// rows; `slopes` takes its derivatives by them. Exponentials are of this precision.
     #[inline(always)]
-    pub(crate) fn differentiate_row(&self, counts: &[usize], own: usize, distances: &[f64], slopes: &mut [f64]) -> f64 {
-        Anchors { loss: self, precision: Precision::F64, counts }.differentiate(own, distances, slopes)
+    pub(crate) fn differentiate_row(
+        &self,
+        precision: Precision,
+        counts: &[usize],
+        own: usize,
+        distances: &[f64],
+        slopes: &mut [f64],
+    ) -> f64 {
+        Anchors { loss: self, precision, counts }.differentiate(own, distances, slopes)
     }
 
     /// Like [`SoftSilhouette::loss_and_gradient`], for a data set made for the distance of this loss. If every row is

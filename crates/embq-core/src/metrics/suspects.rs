@@ -29,7 +29,18 @@ pub struct Suspect {
     pub own: Option<f64>,
 }
 
-/// The rows, column by column.
+/// Rows whose surroundings speak against their labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Suspects {
+    /// Most suspicious first.
+    pub rows: Vec<Suspect>,
+    /// How many of the first are likely mislabelled: as many as there are rows of which both witnesses say the same, that
+    /// is, rows of negative silhouette with more than half of their neighbours in the class that they lie closest to. 0
+    /// where no neighbours were looked for.
+    pub likely: usize,
+}
+
+/// What is known of the rows, column by column.
 pub struct Rows<'a> {
     /// The class of each row.
     pub classes: &'a [u32],
@@ -44,11 +55,11 @@ pub struct Rows<'a> {
 /// The rows that are closer to another class, or whose neighbours vote for another, most suspicious first, with ties in
 /// row order.
 ///
-/// The votes of k neighbours have weights exp(-(d_j - d_1) / (d_k - d_1)): the last counts e times less than the first.
-/// The vote against a label is the largest sum of another class less that of its own, as a share of all. The margin is
-/// half the mean silhouette of the row's class less its own silhouette: in a class that is difficult as a whole, a low
-/// silhouette means less.
-pub fn suspects(rows: &Rows<'_>) -> Vec<Suspect> {
+/// The votes of k neighbours weigh exp(-(d_j - d_1) / (d_k - d_1)): the last counts e times less than the first. The
+/// vote against a label is the largest sum of another class less that of its own, as a share of all. The margin is half
+/// the mean silhouette of the row's class less its own silhouette: in a class that is hard as a whole, a low silhouette
+/// says less.
+pub fn suspects(rows: &Rows<'_>) -> Suspects {
     let count = rows.classes.len();
     let k = rows.neighbours.len() / count.max(1);
     let classes = rows.classes.iter().chain(rows.nearest_other).max().map_or(0, |&last| last as usize + 1);
@@ -76,7 +87,12 @@ pub fn suspects(rows: &Rows<'_>) -> Vec<Suspect> {
         })
         .collect();
     suspects.sort_by(|left, right| right.suspicion.total_cmp(&left.suspicion).then(left.row.cmp(&right.row)));
-    suspects
+    let agree = |suspect: &&Suspect| {
+        rows.silhouettes[suspect.row] < 0.0
+            && suspect.suggested == rows.nearest_other[suspect.row]
+            && suspect.agreement.is_some_and(|share| share > 0.5)
+    };
+    Suspects { likely: suspects.iter().filter(agree).count(), rows: suspects }
 }
 
 /// The vote of a row's neighbours.
@@ -173,9 +189,30 @@ mod tests {
             nearest_other: &[1, 1, 1, 0, 0, 0],
             neighbours: &lists,
         };
-        let found = suspects(&rows);
+        let Suspects { rows: found, likely } = suspects(&rows);
         assert_eq!(found.iter().map(|suspect| suspect.row).collect::<Vec<_>>(), [2, 1]);
         assert_eq!((found[0].suggested, found[0].agreement, found[0].own), (1, Some(1.0), Some(0.0)));
+        // Row 1 has a negative silhouette alone.
+        assert_eq!(likely, 1);
+    }
+
+    #[test]
+    fn a_row_is_likely_mislabelled_where_most_neighbours_are_of_the_nearest_class() {
+        let of = |votes: &[(u32, f64)], silhouette: f64| {
+            let others = [(0, 1.0), (0, 2.0), (0, 3.0), (0, 4.0)];
+            suspects(&Rows {
+                classes: &[0, 0],
+                silhouettes: &[silhouette, 0.5],
+                nearest_other: &[1, 1],
+                neighbours: &neighbours(&[votes, &others].concat()),
+            })
+            .likely
+        };
+        assert_eq!(of(&[(1, 1.0), (1, 2.0), (1, 3.0), (0, 4.0)], -0.1), 1);
+        // No negative silhouette, another class, half of the neighbours.
+        assert_eq!(of(&[(1, 1.0), (1, 2.0), (1, 3.0), (0, 4.0)], 0.1), 0);
+        assert_eq!(of(&[(2, 1.0), (2, 2.0), (2, 3.0), (0, 4.0)], -0.1), 0);
+        assert_eq!(of(&[(1, 1.0), (1, 2.0), (0, 3.0), (0, 4.0)], -0.1), 0);
     }
 
     #[test]
@@ -186,6 +223,6 @@ mod tests {
             nearest_other: &[1, 1, 0, 0],
             neighbours: &neighbours(&[(0, 0.0), (0, 0.0), (1, 0.0), (1, 0.0)]),
         };
-        assert!(suspects(&rows).is_empty());
+        assert_eq!(suspects(&rows), Suspects::default());
     }
 }

@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use crate::statistics::{DRAWS, LEVEL, MANY_ROWS, Strata, normal_interval};
 
 /// Statistics that are drawn together.
-const TOGETHER: usize = 8;
+pub const TOGETHER: usize = 8;
 
 /// Skewness and kurtosis of a sum up to which the expansion of its percentiles is taken.
 const NEARLY_NORMAL: f64 = 0.1;

@@ -10,11 +10,13 @@ mod normal;
 mod sign_flip;
 mod strata;
 
+pub(crate) use bootstrap::TOGETHER;
 pub use bootstrap::bootstrap_intervals;
 pub use holm::holm;
 pub use normal::{normal_interval, normal_p_value};
 pub use sign_flip::sign_flip_p_value;
 pub use strata::Strata;
+pub(crate) use strata::redrawn_variance;
 
 /// How sure intervals are.
 pub const LEVEL: f64 = 0.95;

@@ -27,46 +27,47 @@ impl<'a> Strata<'a> {
         self.starts.windows(2).map(|ends| &self.order[ends[0]..ends[1]])
     }
 
+    /// Calls `with` for each class, with the terms of its rows and their weights.
+    fn for_each_class(&self, terms: &[f64], mut with: impl FnMut(&[f64], &[f64])) {
+        let (mut of_rows, mut weights) = (Vec::new(), Vec::new());
+        for rows in self.classes() {
+            of_rows.clear();
+            of_rows.extend(rows.iter().map(|&row| terms[row]));
+            weights.clear();
+            weights.extend(rows.iter().map(|&row| self.weights.map_or(1.0, |weights| weights[row])));
+            with(&of_rows, &weights);
+        }
+    }
+
     /// The terms less what a row of its class and weight has on average, in the order of classes: what chance adds to the
     /// sum of the terms for every time that a row is drawn.
     pub(super) fn centred(&self, terms: &[f64]) -> Vec<f64> {
-        let mut centred = Vec::with_capacity(terms.len());
-        for rows in self.classes() {
-            let weight = |row: usize| self.weights.map_or(1.0, |weights| weights[row]);
-            let total: f64 = rows.iter().map(|&row| terms[row]).sum();
-            let rate = total / rows.iter().map(|&row| weight(row)).sum::<f64>();
-            centred.extend(rows.iter().map(|&row| terms[row] - rate * weight(row)));
-        }
-        centred
+        let mut all = Vec::with_capacity(terms.len());
+        self.for_each_class(terms, |terms, weights| all.extend(centred(terms, weights)));
+        all
     }
 
     /// The standard error of the sum of the terms.
     pub fn standard_error(&self, terms: &[f64]) -> f64 {
-        let centred = self.centred(terms);
-        let variance = |ends: &[usize]| {
-            let rows = &centred[ends[0]..ends[1]];
-            let squares: f64 = rows.iter().map(|value| value * value).sum();
-            // The only row of a class has nothing to vary with.
-            if rows.len() > 1 { squares * rows.len() as f64 / (rows.len() - 1) as f64 } else { 0.0 }
-        };
-        self.starts.windows(2).map(variance).sum::<f64>().sqrt()
+        let mut variance = 0.0;
+        self.for_each_class(terms, |terms, weights| variance += redrawn_variance(terms, weights));
+        variance.sqrt()
     }
 
     /// Variance, skewness and excess kurtosis of the sum of the terms where the rows of each class are drawn again, as many
     /// as it has: sums of as many independent draws have the sums of their cumulants. The skewness and kurtosis of a sum
     /// that does not vary are 0.
     pub(super) fn redrawn_moments(&self, terms: &[f64]) -> [f64; 3] {
-        let centred = self.centred(terms);
         let mut cumulants = [0.0; 3];
-        for ends in self.starts.windows(2) {
-            let rows = &centred[ends[0]..ends[1]];
-            if rows.len() < 2 {
-                continue;
+        self.for_each_class(terms, |terms, weights| {
+            if terms.len() < 2 {
+                return;
             }
-            let count = rows.len() as f64;
-            let mean = rows.iter().sum::<f64>() / count;
+            let count = terms.len() as f64;
+            let centred = centred(terms, weights);
+            let mean = centred.clone().sum::<f64>() / count;
             let mut sums = [0.0; 3];
-            for value in rows {
+            for value in centred {
                 let (value, square) = (value - mean, (value - mean).powi(2));
                 sums[0] += square;
                 sums[1] += square * value;
@@ -75,7 +76,7 @@ impl<'a> Strata<'a> {
             cumulants[0] += sums[0];
             cumulants[1] += sums[1];
             cumulants[2] += sums[2] - 3.0 * sums[0] * (sums[0] / count);
-        }
+        });
         let [variance, third, fourth] = cumulants;
         if variance <= 0.0 {
             return [0.0; 3];
@@ -95,6 +96,20 @@ impl<'a> Strata<'a> {
         };
         self.classes().map(deviation).collect()
     }
+}
+
+/// The terms of the rows of a class less what a row of its weight has on average.
+fn centred<'t>(terms: &'t [f64], weights: &'t [f64]) -> impl Iterator<Item = f64> + Clone + 't {
+    let rate = terms.iter().sum::<f64>() / weights.iter().sum::<f64>();
+    terms.iter().zip(weights).map(move |(term, weight)| term - rate * weight)
+}
+
+/// The variance of the sum of the terms of the rows of a class, given their weights, where rows are drawn again.
+pub(crate) fn redrawn_variance(terms: &[f64], weights: &[f64]) -> f64 {
+    let squares: f64 = centred(terms, weights).map(|value| value * value).sum();
+    let rows = terms.len() as f64;
+    // The only row of a class has nothing to vary with.
+    if terms.len() > 1 { squares * rows / (rows - 1.0) } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub fn settings(distance: Distance) -> Settings {
     Settings {
         distance,
         intervals: true,
+        terms: true,
         metrics: Selection::parse(["silhouette", "soft_silhouette"]).expect("known metrics"),
         ..Default::default()
     }

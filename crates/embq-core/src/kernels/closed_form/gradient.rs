@@ -130,8 +130,8 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
-/// Products of rows and means computed before they are used.
-const PRODUCTS: usize = 1 << 17;
+/// How many products of rows and means are computed before they are used.
+pub(super) const PRODUCTS: usize = 1 << 17;
 
 /// The assumed error of an entry, in units in the last place of the summed magnitudes: rows, means and weights are
 /// rounded, so are the sums, and the distances that the weights come from have errors of a few more. By this count, a
@@ -256,7 +256,7 @@ fn transposed<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
 
 /// A number, or 0 if it is so small that products with it would be slow and contribute nothing.
 #[inline(always)]
-fn without_subnormal<T: Real>(value: f64) -> T {
+pub(super) fn without_subnormal<T: Real>(value: f64) -> T {
     if value.abs() < T::UNDERFLOW { T::default() } else { T::from_f64(value) }
 }
 

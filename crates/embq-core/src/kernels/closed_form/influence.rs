@@ -1,5 +1,9 @@
 //! Influence by class means, without looking at pairs: the sum over anchors of H_ic |x_i - x_j|^2 is, up to a constant for
 //! the class c of row j, h_c |x_j - mu_c|^2 - 2 (x_j - mu_c) . U_c, with h_c = sum_i H_ic and U_c = sum_i H_ic (x_i - mu_c).
+//!
+//! Two passes over the rows, by class: one for the anchors' distances, which gives h and U for every score and group of
+//! anchors, and one for what the rows owe to these. A score that depends on two classes gives two vectors a row to the sums
+//! U; for one that depends on all, they are a product of matrices.
 
 use std::ops::Range;
 
@@ -7,170 +11,204 @@ use rayon::prelude::*;
 
 use crate::data::Precision;
 use crate::error::Result;
-use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuffers, panels};
-use crate::kernels::dense::RowScale;
+use crate::kernels::closed_form::gradient::{PRODUCTS, without_subnormal};
+use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, BlockRows, ClosedForm, PanelBuffers};
+use crate::kernels::dense::{RowScale, lane_sum_2, smallest};
 use crate::kernels::gemm::{multiply_transposed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
-use crate::kernels::influence::{
-    Anchors, ClassInfluence, Influence, Sums, class_influence, influence, shares_by_class,
-};
+use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence, VALUES};
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{DistanceLoss, Real, sort_by_class};
+use crate::kernels::workspaces::Workspaces;
+use crate::kernels::{Real, sort_by_class};
 
-/// Numbers that the groups of one panel may take.
-const HELD: usize = 1 << 24;
+/// Numbers that the sums of the classes of one panel may take.
+const HELD: usize = 1 << 23;
 
-/// What the anchors of a group do to the rows of a class, of centred and scaled rows.
-#[derive(Clone, Default)]
-struct Pull {
-    /// h_c.
-    slope: f64,
-    /// sum_i H_ic x_i; empty where no anchor depends on the class.
-    vector: Vec<f64>,
-}
+/// Influence values that are computed before they are handed over.
+const RUN: usize = 1 << 22;
 
-/// The same of a block of anchors, of the classes that it depends on.
-struct BlockPull<T> {
-    /// In order.
-    classes: Vec<usize>,
-    slopes: Vec<f64>,
-    /// Classes x dimensions.
-    vectors: Vec<T>,
-    scores: Vec<f64>,
-    own: Vec<f64>,
-    /// Whether the rounding of `vectors` can be seen in the influence of rows.
-    is_coarse: bool,
-}
+/// Classes of fewer rows share blocks of anchors: for as few, adding what a block gives takes longer than computing it for
+/// each group.
+const FEW_ROWS: usize = 64;
 
 /// An error of influence values that is seen, as a share of the distances, times their slopes, that they are sums of.
 const SEEN: f64 = 2e-6;
 
-/// Rows of one class, by their places in the order of classes.
-struct Block {
-    class: usize,
-    places: Range<usize>,
-}
+/// The groups of all anchors: all of them by their weights, and each class over its weight.
+const ALL: usize = 0;
+const EACH_CLASS: usize = 1;
 
 impl<T: Real> ClosedForm<'_, T> {
-    /// The influence of all rows on means of scores. Rows are read by class, not in order.
+    /// The influence of all rows on means of scores, and on those over single classes. Rows are read by class, not in
+    /// order.
     ///
     /// # Errors
     /// What reading rows reports.
-    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let mut sums = self.accurate_sums(scores);
-        influence(self.dataset, |groups| sums(groups))
-    }
-
-    /// The influence of all rows on the means of scores over single classes.
-    ///
-    /// # Errors
-    /// What reading rows reports.
-    pub(crate) fn class_influence<L: DistanceLoss>(
+    pub(crate) fn influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
-        scores: &[L],
+        scores: &[S],
         classes: &[usize],
-        with: ClassInfluence<'_>,
-    ) -> Result<()> {
-        let at_once = HELD / (self.sums.dimensions() * self.sums.classes());
-        class_influence(self.dataset, classes, at_once, self.accurate_sums(scores), with)
-    }
-
-    /// The sums of groups of anchors: by products of this type while these are accurate enough, and then by float64.
-    fn accurate_sums<L: DistanceLoss>(&self, scores: &[L]) -> impl FnMut(&[Anchors]) -> Result<Vec<Sums>> {
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
         let labels = self.dataset.labels();
-        let sorted = sort_by_class(labels.codes(), labels.counts());
+        let (order, starts) = sort_by_class(labels.codes(), labels.counts());
+        let largest = labels.counts().iter().copied().max().unwrap_or(0);
+        let held = HELD / (self.sums.dimensions() * self.sums.classes());
+        let at_once = held.min(VALUES / largest.max(1)).max(1);
         let mut wide: Option<ClosedForm<'_, f64>> = None;
-        move |groups| {
-            if wide.is_none()
-                && let Some(sums) = self.group_sums(scores, groups, &sorted)?
-            {
-                return Ok(sums);
+        let mut found = Vec::new();
+        let with_classes = takers.len();
+        let panels = classes.len().div_ceil(at_once).max(1);
+        for panel in 0..panels {
+            let places = panel * at_once..classes.len().min((panel + 1) * at_once);
+            let mut takers: Vec<&mut [A]> = takers.iter_mut().map(|takers| &mut takers[places.clone()]).collect();
+            // The first panel also serves the means over all rows.
+            let scores = if panel == 0 { scores } else { &scores[..with_classes] };
+            let wanted = Wanted { all: panel == 0, classes: &classes[places], order: &order, starts: &starts };
+            if wide.is_none() {
+                if let Some(influence) = self.panel_influence(scores, &wanted, &mut takers)? {
+                    found.extend(influence);
+                    continue;
+                }
+                wide = Some(ClosedForm::new(self.dataset, self.distance, self.progress)?);
             }
-            let wide = match &mut wide {
-                Some(wide) => wide,
-                None => wide.insert(ClosedForm::new(self.dataset, self.distance, self.progress)?),
-            };
-            Ok(wide.group_sums(scores, groups, &sorted)?.unwrap_or_default())
+            if let Some(wide) = &wide {
+                found.extend(wide.panel_influence(scores, &wanted, &mut takers)?.unwrap_or_default());
+            }
         }
+        Ok(found)
     }
 
-    /// `None` where float32 products leave too little of the sums.
-    fn group_sums<L: DistanceLoss>(
+    /// `None`, before anything is taken, where float32 products leave too little of the sums.
+    fn panel_influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
-        scores: &[L],
-        groups: &[Anchors],
-        (order, starts): &(Vec<usize>, Vec<usize>),
-    ) -> Result<Option<Vec<Sums>>> {
-        let (n, d, classes) = (self.dataset.len(), self.sums.dimensions(), self.sums.classes());
-        let shares = shares_by_class(groups, self.dataset.class_weights());
-        let blocks_of = |class: usize| {
-            let end = starts[class + 1];
-            let starts = (starts[class]..end).step_by(BLOCK_ROWS);
-            starts.map(move |start| Block { class, places: start..(start + BLOCK_ROWS).min(end) })
-        };
-        let anchors: Vec<Block> = (0..classes).filter(|&class| !shares[class].is_empty()).flat_map(blocks_of).collect();
-        let mut sums: Vec<Sums> = scores.iter().map(|_| Sums::new(n, groups.len())).collect();
-        let mut pulls = vec![vec![vec![Pull::default(); groups.len()]; classes]; scores.len()];
-        self.progress.begin("influence on others", n as u64);
-        for blocks in anchors.chunks(blocks_at_once(scores.len() * classes * d)) {
-            let parts: Vec<Vec<BlockPull<T>>> = blocks
+        scores: &[S],
+        wanted: &Wanted<'_>,
+        takers: &mut [&mut [A]],
+    ) -> Result<Option<Vec<Influence>>> {
+        let n = self.dataset.len();
+        // Until a row's influence is known, its score and its own term take their places.
+        let influence = |_| Influence { overall: vec![0.0; n], by_class: vec![0.0; n] };
+        let mut found: Vec<Influence> = scores.iter().map(influence).collect();
+        let Some(pulls) = self.pulls(scores, wanted, takers.len(), &mut found)? else { return Ok(None) };
+        self.progress.begin("influence of rows", n as u64);
+        let series: usize = pulls.iter().map(Vec::len).sum();
+        let workspaces = Workspaces::default();
+        for classes in wanted.runs(series) {
+            let blocks: Vec<Block> = classes.clone().flat_map(|class| wanted.blocks_of(class)).collect();
+            let parts: Vec<Vec<f64>> = blocks
                 .par_iter()
-                .map_init(Workspace::default, |workspace, block| {
-                    let rows = &order[block.places.clone()];
-                    vectorized(AnchorTask { kernel: self, scores, class: block.class, rows, workspace })
+                .map(|block| {
+                    let rows = &wanted.order[block.places.clone()];
+                    let class = self.dataset.labels().codes()[rows[0]] as usize;
+                    let pulls: Vec<Pull<'_>> = pulls.iter().flatten().map(|pulls| pulls.on(class)).collect();
+                    workspaces
+                        .with(|workspace| vectorized(RowTask { kernel: self, pulls: &pulls, class, rows, workspace }))
                 })
                 .collect::<Result<_>>()?;
-            if T::PRECISION == Precision::F32 && parts.iter().flatten().any(|part| part.is_coarse) {
+            // What is known of a series of the run, in the order of classes.
+            let values = |series: usize| -> Vec<f64> {
+                let of_block = |(block, part): (&Block, &Vec<f64>)| {
+                    let rows = block.places.len();
+                    part[series * rows..(series + 1) * rows].to_vec()
+                };
+                blocks.iter().zip(&parts).flat_map(of_block).collect()
+            };
+            let mut first = 0;
+            for (score, pulls) in pulls.iter().enumerate() {
+                let finish = Finish { kernel: self, wanted, classes: classes.clone(), held: &found[score] };
+                let groups = wanted.groups();
+                if let Some(takers) = takers.get_mut(score) {
+                    takers.par_iter_mut().zip(wanted.classes).enumerate().for_each(|(place, (taker, &class))| {
+                        let share = |other: usize| f64::from(u8::from(other == class));
+                        let mut values = values(first + groups + place);
+                        finish.each(share, &mut values, |rows, influence| taker.take(rows, influence));
+                    });
+                }
+                if wanted.all {
+                    let class_weights = self.dataset.class_weights();
+                    let mut of_group = [Vec::new(), Vec::new()];
+                    of_group.par_iter_mut().enumerate().for_each(|(group, found)| {
+                        let share = |class: usize| if group == ALL { 1.0 } else { 1.0 / class_weights[class] };
+                        *found = values(first + group);
+                        finish.each(share, found, |_, _| {});
+                    });
+                    let places = wanted.starts[classes.start]..wanted.starts[classes.end];
+                    let [overall, by_class] = of_group;
+                    for ((&row, overall), by_class) in wanted.order[places].iter().zip(overall).zip(by_class) {
+                        found[score].overall[row] = overall;
+                        found[score].by_class[row] = by_class;
+                    }
+                }
+                first += pulls.len();
+            }
+            self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
+        }
+        self.progress.end();
+        Ok(Some(if wanted.all { found } else { Vec::new() }))
+    }
+
+    /// What all anchors do to the classes, for each score and group: that of all rows, by weights and by class, and then
+    /// the wanted classes, for the first scores. `found` takes the scores of the anchors and their own terms.
+    fn pulls<S: InfluencedScore>(
+        &self,
+        scores: &[S],
+        wanted: &Wanted<'_>,
+        with_classes: usize,
+        found: &mut [Influence],
+    ) -> Result<Option<Vec<Vec<Pulls>>>> {
+        let (d, classes) = (self.sums.dimensions(), self.sums.classes());
+        let mut pulls: Vec<Vec<Pulls>> = scores
+            .iter()
+            .enumerate()
+            .map(|(place, score)| {
+                let groups = wanted.groups() + if place < with_classes { wanted.classes.len() } else { 0 };
+                (0..groups).map(|_| Pulls::new(d, classes, !score.has_two_slopes())).collect()
+            })
+            .collect();
+        let anchors = wanted.anchors(self.dataset.class_weights());
+        let rows: usize = anchors.iter().map(|block| block.places.len()).sum();
+        self.progress.begin("influence on others", rows as u64);
+        let workspaces = Workspaces::default();
+        let of_all = scores.iter().filter(|score| !score.has_two_slopes()).count();
+        let size = of_all * classes * d + 2 * (scores.len() - of_all) * BLOCK_ROWS * d;
+        for blocks in anchors.chunks(blocks_at_once(2 * size)) {
+            let parts: Vec<BlockPull<T>> = blocks
+                .par_iter()
+                .map(|block| {
+                    let rows = &wanted.order[block.places.clone()];
+                    workspaces.with(|workspace| vectorized(AnchorTask { kernel: self, scores, block, rows, workspace }))
+                })
+                .collect::<Result<_>>()?;
+            if parts.iter().any(|part| part.is_coarse) {
                 self.progress.end();
                 return Ok(None);
             }
-            for (score, (pulls, sums)) in pulls.iter_mut().zip(&mut sums).enumerate() {
-                pulls.par_iter_mut().enumerate().for_each(|(class, pulls)| {
-                    for (block, parts) in blocks.iter().zip(&parts) {
-                        parts[score].add_to(class, &shares[block.class], pulls, d);
-                    }
+            for (score, (pulls, found)) in pulls.iter_mut().zip(&mut *found).enumerate() {
+                pulls.par_iter_mut().enumerate().for_each(|(group, pulls)| {
+                    let of_group = blocks.iter().zip(&parts).flat_map(|(block, part)| {
+                        let variants = block.variants.iter().zip(&part.pulls[score]);
+                        variants.filter_map(move |(variant, pull)| Some((variant.share_of(group)?, pull)))
+                    });
+                    pulls.add(of_group);
                 });
-                for (block, parts) in blocks.iter().zip(&parts) {
-                    let part = &parts[score];
-                    for ((&row, score), own) in order[block.places.clone()].iter().zip(&part.scores).zip(&part.own) {
-                        sums.scores[row] = *score;
-                        sums.own[row] = *own;
+                for (block, part) in blocks.iter().zip(&parts) {
+                    for (&row, &[score, own]) in wanted.order[block.places.clone()].iter().zip(&part.rows[score]) {
+                        found.overall[row] = score;
+                        found.by_class[row] = own;
                     }
                 }
             }
             self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
         }
         self.progress.end();
-        self.progress.begin("influence of rows", n as u64);
-        let blocks: Vec<Block> = (0..classes).flat_map(blocks_of).collect();
-        for blocks in blocks.chunks(blocks_at_once(scores.len() * groups.len() * BLOCK_ROWS)) {
-            let parts: Vec<Vec<f64>> = blocks
-                .par_iter()
-                .map_init(Workspace::default, |workspace, block| {
-                    let rows = &order[block.places.clone()];
-                    let pulls: Vec<&Pull> = pulls.iter().flat_map(|pulls| &pulls[block.class]).collect();
-                    vectorized(RowTask { kernel: self, pulls: &pulls, class: block.class, rows, workspace })
-                })
-                .collect::<Result<_>>()?;
-            for (block, parts) in blocks.iter().zip(parts) {
-                let rows = &order[block.places.clone()];
-                let targets = sums.iter_mut().flat_map(|sums| &mut sums.values);
-                for (target, part) in targets.zip(parts.chunks_exact(rows.len())) {
-                    for (&row, value) in rows.iter().zip(part) {
-                        target[row] = *value;
-                    }
-                }
-                self.progress.step(rows.len() as u64)?;
-            }
-        }
-        self.progress.end();
-        Ok(Some(sums))
+        pulls.par_iter_mut().flatten().for_each(|pulls| pulls.lay_by_class(d));
+        Ok(Some(pulls))
     }
 
     /// Reads rows, one after the other, as they are stored.
     #[inline(always)]
-    fn read_rows(&self, rows: &[usize], workspace: &mut Workspace<T>) -> Result<()> {
-        let Workspace { buffer, source, .. } = workspace;
+    fn read_rows(&self, rows: &[usize], buffer: &mut Vec<T>, source: &mut Vec<T>) -> Result<()> {
         source.clear();
         for &row in rows {
             source.extend_from_slice(self.dataset.rows::<T>(row..row + 1, buffer)?);
@@ -179,20 +217,233 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
-impl<T: Real> BlockPull<T> {
-    /// Adds what the block does to a class to the groups that its rows are anchors of.
-    fn add_to(&self, class: usize, shares: &[(usize, f64)], pulls: &mut [Pull], d: usize) {
-        let Ok(position) = self.classes.binary_search(&class) else { return };
-        let vector = &self.vectors[position * d..(position + 1) * d];
-        for &(group, share) in shares {
-            let pull = &mut pulls[group];
-            pull.slope += share * self.slopes[position];
-            pull.vector.resize(d, 0.0);
-            for (sum, value) in pull.vector.iter_mut().zip(vector) {
-                *sum += share * value.to_f64();
+/// Which means one round of both passes serves, and the rows by class.
+struct Wanted<'w> {
+    /// Those over all rows.
+    all: bool,
+    /// Those over these classes.
+    classes: &'w [usize],
+    order: &'w [usize],
+    starts: &'w [usize],
+}
+
+/// Rows by their places in the order of classes, and what they are anchors of.
+struct Block {
+    places: Range<usize>,
+    variants: Vec<Variant>,
+}
+
+/// Anchors of a block as some groups count them.
+struct Variant {
+    /// What the weight of a row is multiplied by, for each class from the first of the block on; empty for 1.
+    factors: Vec<f64>,
+    first_class: usize,
+    /// Groups, and their shares in what comes out.
+    shares: Vec<(usize, f64)>,
+}
+
+impl Variant {
+    #[inline(always)]
+    fn factor(&self, class: usize) -> f64 {
+        self.factors.get(class - self.first_class).copied().unwrap_or(1.0)
+    }
+
+    fn share_of(&self, group: usize) -> Option<f64> {
+        self.shares.iter().find(|(known, _)| *known == group).map(|&(_, share)| share)
+    }
+}
+
+impl Wanted<'_> {
+    /// Groups of all anchors.
+    fn groups(&self) -> usize {
+        if self.all { 2 } else { 0 }
+    }
+
+    /// The rows of a class in blocks.
+    fn blocks_of(&self, class: usize) -> impl Iterator<Item = Block> {
+        let end = self.starts[class + 1];
+        let blocks = (self.starts[class]..end).step_by(BLOCK_ROWS);
+        blocks.map(move |start| Block { places: start..(start + BLOCK_ROWS).min(end), variants: Vec::new() })
+    }
+
+    /// All anchors in blocks: those of one class, or where classes are small of several, of which no single one is wanted.
+    fn anchors(&self, class_weights: &[f64]) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut small: Option<Range<usize>> = None;
+        let several = |classes: Range<usize>| Block {
+            places: self.starts[classes.start]..self.starts[classes.end],
+            variants: vec![
+                Variant { factors: Vec::new(), first_class: classes.start, shares: vec![(ALL, 1.0)] },
+                Variant {
+                    factors: class_weights[classes.clone()].iter().map(|weight| 1.0 / weight).collect(),
+                    first_class: classes.start,
+                    shares: vec![(EACH_CLASS, 1.0)],
+                },
+            ],
+        };
+        for (class, weight) in class_weights.iter().enumerate() {
+            let rows = self.starts[class + 1] - self.starts[class];
+            let place = self.classes.iter().position(|&wanted| wanted == class);
+            if self.all && place.is_none() && rows < FEW_ROWS {
+                let fits = |small: &Range<usize>| self.starts[class + 1] - self.starts[small.start] <= BLOCK_ROWS;
+                small = match small {
+                    Some(small) if fits(&small) => Some(small.start..class + 1),
+                    full => {
+                        blocks.extend(full.map(several));
+                        Some(class..class + 1)
+                    }
+                };
+                continue;
+            }
+            blocks.extend(small.take().map(several));
+            let mut shares = Vec::new();
+            if self.all {
+                shares.extend([(ALL, 1.0), (EACH_CLASS, 1.0 / weight)]);
+            }
+            shares.extend(place.map(|place| (self.groups() + place, 1.0)));
+            if !shares.is_empty() {
+                blocks.extend(self.blocks_of(class).map(|block| {
+                    let variant = Variant { factors: Vec::new(), first_class: class, shares: shares.clone() };
+                    Block { variants: vec![variant], ..block }
+                }));
             }
         }
+        blocks.extend(small.map(several));
+        blocks
     }
+
+    /// The classes in runs with about as many influence values of so many series as are held.
+    fn runs(&self, series: usize) -> Vec<Range<usize>> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for class in 0..self.starts.len() - 1 {
+            match runs.last_mut() {
+                Some(run) if (self.starts[class + 1] - self.starts[run.start]) * series <= RUN => run.end = class + 1,
+                _ => runs.push(class..class + 1),
+            }
+        }
+        runs
+    }
+}
+
+/// From sums of anchors to influence values.
+struct Finish<'f, 'a, T> {
+    kernel: &'f ClosedForm<'a, T>,
+    wanted: &'f Wanted<'f>,
+    classes: Range<usize>,
+    /// Scores and own terms.
+    held: &'f Influence,
+}
+
+impl<T: Real> Finish<'_, '_, T> {
+    /// Turns the sums of the classes, in order, into influence values on a group that has a share of each class, and hands
+    /// them over class by class.
+    fn each(&self, share: impl Fn(usize) -> f64, values: &mut [f64], mut with: impl FnMut(&[usize], &[f64])) {
+        let dataset = self.kernel.dataset;
+        let mut rest = values;
+        for class in self.classes.clone() {
+            let rows = &self.wanted.order[self.wanted.starts[class]..self.wanted.starts[class + 1]];
+            let (values, others) = rest.split_at_mut(rows.len());
+            rest = others;
+            let share = share(class);
+            let mut mean = 0.0;
+            for (value, &row) in values.iter_mut().zip(rows) {
+                // The row is no member of the class that its own distance is a mean over.
+                *value += share * self.held.by_class[row];
+                mean += dataset.weight(row) * *value;
+            }
+            mean /= dataset.class_weights()[class];
+            for (value, &row) in values.iter_mut().zip(rows) {
+                *value += share * self.held.overall[row] - mean;
+            }
+            with(rows, values);
+        }
+    }
+}
+
+/// What the anchors of a group do to all classes, of centred and scaled rows.
+struct Pulls {
+    /// h_c.
+    slopes: Vec<f64>,
+    /// sum_i H_ic x_i, as classes x dimensions, but for sums of products as dimensions x classes until all are there.
+    vectors: Vec<f64>,
+    by_dimension: bool,
+}
+
+/// That on one class.
+#[derive(Clone, Copy)]
+struct Pull<'p> {
+    slope: f64,
+    vector: &'p [f64],
+}
+
+impl Pulls {
+    fn new(d: usize, classes: usize, by_dimension: bool) -> Self {
+        Pulls { slopes: vec![0.0; classes], vectors: vec![0.0; classes * d], by_dimension }
+    }
+
+    /// Adds shares of what blocks give, in order.
+    fn add<'b, T: Real>(&mut self, parts: impl Iterator<Item = (f64, &'b SumPart<T>)> + Clone + Sync) {
+        /// Sums that stay in the first cache while all blocks are added.
+        const PIECE: usize = 2048;
+        let classes = self.slopes.len();
+        if !self.by_dimension {
+            let d = self.vectors.len() / classes;
+            for (share, part) in parts {
+                let SumPart::Few { classes, slopes, vectors } = part else { continue };
+                for ((&class, slope), vector) in classes.iter().zip(slopes).zip(vectors.chunks_exact(d)) {
+                    self.slopes[class as usize] += share * slope;
+                    let sums = &mut self.vectors[class as usize * d..][..d];
+                    sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += share * value);
+                }
+            }
+            return;
+        }
+        for (share, part) in parts.clone() {
+            if let SumPart::All { slopes, .. } = part {
+                self.slopes.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += share * slope);
+            }
+        }
+        self.vectors.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
+            for (share, part) in parts.clone() {
+                if let SumPart::All { vectors, .. } = part {
+                    let vectors = &vectors[piece * PIECE..][..sums.len()];
+                    sums.iter_mut().zip(vectors).for_each(|(sum, value)| *sum += share * value.to_f64());
+                }
+            }
+        });
+    }
+
+    fn lay_by_class(&mut self, d: usize) {
+        if self.by_dimension {
+            let classes = self.slopes.len();
+            let by_class = |place: usize| self.vectors[place % d * classes + place / d];
+            self.vectors = (0..classes * d).map(by_class).collect();
+            self.by_dimension = false;
+        }
+    }
+
+    fn on(&self, class: usize) -> Pull<'_> {
+        let d = self.vectors.len() / self.slopes.len();
+        Pull { slope: self.slopes[class], vector: &self.vectors[class * d..(class + 1) * d] }
+    }
+}
+
+/// The sums of a score over a block of anchors.
+enum SumPart<T> {
+    /// Of all classes, as dimensions x classes.
+    All { slopes: Vec<f64>, vectors: Vec<T> },
+    /// Of some, as classes x dimensions.
+    Few { classes: Vec<u32>, slopes: Vec<f64>, vectors: Vec<f64> },
+}
+
+/// What a block of anchors gives.
+struct BlockPull<T> {
+    /// For each score and variant.
+    pulls: Vec<Vec<SumPart<T>>>,
+    /// For each score the scores of the rows and H_ic D_ic with c the own class.
+    rows: Vec<Vec<[f64; 2]>>,
+    /// Whether the rounding of sums can be seen in the influence of rows.
+    is_coarse: bool,
 }
 
 #[derive(Default)]
@@ -205,111 +456,207 @@ struct Workspace<T> {
     exact: Vec<f64>,
     centred: Vec<T>,
     squares: Vec<f64>,
-    distances: Vec<f64>,
     slopes: Vec<f64>,
+    lengths: Vec<f64>,
     weights: Vec<T>,
-    chosen: Vec<T>,
+    places: Vec<u32>,
+    products: Vec<T>,
 }
 
-/// What a block of anchors of one class does to all classes.
-struct AnchorTask<'t, 'a, T, L> {
+/// What a block of anchors does to all classes.
+struct AnchorTask<'t, 'a, T, S> {
     kernel: &'t ClosedForm<'a, T>,
-    scores: &'t [L],
-    class: usize,
+    scores: &'t [S],
+    block: &'t Block,
     rows: &'t [usize],
     workspace: &'t mut Workspace<T>,
 }
 
-impl<T: Real, L: DistanceLoss> Vectorized for AnchorTask<'_, '_, T, L> {
-    type Output = Result<Vec<BlockPull<T>>>;
+/// A row's weight on a class: H_ic of centred and scaled rows.
+struct Entry {
+    position: usize,
+    class: usize,
+    weight: f64,
+}
+
+impl<T: Real, S: InfluencedScore> Vectorized for AnchorTask<'_, '_, T, S> {
+    type Output = Result<BlockPull<T>>;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
-        let AnchorTask { kernel, scores, class: own, rows, workspace } = self;
+        let AnchorTask { kernel, scores, block: anchors, rows, workspace } = self;
         let (n, d, classes) = (rows.len(), kernel.sums.dimensions(), kernel.sums.classes());
-        kernel.read_rows(rows, workspace)?;
-        let Workspace { source, block, buffers, own_squares, distances, slopes, weights, chosen, .. } = workspace;
+        let Workspace { buffer, source, block, buffers, own_squares, slopes, lengths, weights, places, .. } = workspace;
+        kernel.read_rows(rows, buffer, source)?;
         let mut block = block.fill(kernel, source, rows.iter().copied());
         let widened = scores.iter().any(|score| kernel.is_too_coarse_for(score.resolution(), block.squares));
         if widened {
             block = kernel.with_exact_own_squares(block, own_squares);
         }
-        distances.resize(n * classes, 0.0);
-        for panel in panels(classes) {
-            let mut panel_rows = kernel.panel(&block, panel.clone(), widened, buffers);
-            while let Some(row) = panel_rows.next() {
-                distances[row * classes..][panel.clone()].copy_from_slice(panel_rows.distances());
-            }
-        }
-        slopes.resize(classes, 0.0);
-        weights.resize(n * classes, T::default());
         let common = kernel.half() / (kernel.centre.scale * kernel.centre.scale);
-        let mut pulls = Vec::with_capacity(scores.len());
-        for score in scores {
-            let (mut row_scores, mut own_terms) = (Vec::with_capacity(n), Vec::with_capacity(n));
-            let mut class_slopes = vec![0.0; classes];
-            // The lengths of rows and their distances to classes, times the slopes: the first are what the vectors are
-            // rounded in, the second what the influence of rows is made of.
-            let (mut lengths, mut pulled) = (vec![0.0; classes], 0.0);
-            for (((&row, distances), weights), square) in rows
-                .iter()
-                .zip(distances.chunks_exact(classes))
-                .zip(weights.chunks_exact_mut(classes))
-                .zip(block.squares)
-            {
-                row_scores.push(score.differentiate(own, distances, slopes));
+        let of_class: Vec<f64> = kernel.dataset.class_weights().iter().map(|weight| common / weight).collect();
+        slopes.resize(classes, 0.0);
+        let of_all = scores.iter().filter(|score| !score.has_two_slopes()).count();
+        weights.resize(of_all * n * classes, T::default());
+        let mut entries: Vec<Vec<Entry>> = scores.iter().map(|_| Vec::new()).collect();
+        let mut row_scores = vec![vec![[0.0; 2]; n]; scores.len()];
+        // Distances times the weights on them, by score and row.
+        let mut pulled = vec![vec![0.0; n]; scores.len()];
+        let step = (PRODUCTS / classes).max(16);
+        for first in (0..n).step_by(step) {
+            let piece = block.part(first..(first + step).min(n), d);
+            let mut panel_rows = kernel.panel(&piece, 0..classes, widened, buffers);
+            while let Some(place) = panel_rows.next() {
+                let distances = panel_rows.distances();
+                let (position, (row, own)) = (first + place, piece.members[place]);
                 let weight = kernel.dataset.weight(row);
                 let others = kernel.dataset.weight_of_others(row);
-                let own_slope = if others > 0.0 { slopes[own] * weight / others } else { 0.0 };
-                own_terms.push(own_slope * distances[own]);
-                for ((slope, class_weight), target) in
-                    slopes.iter().zip(kernel.dataset.class_weights()).zip(weights.iter_mut())
-                {
-                    *target = T::from_f64(slope * (weight / class_weight) * common);
+                let of_own = if others > 0.0 { weight / others } else { 0.0 };
+                let nearest = smallest(distances, Some(own)).map_or(own, |(class, _)| class);
+                let mut dense = 0;
+                for (score, row_score) in scores.iter().enumerate() {
+                    let (value, own_slope);
+                    if let Some(found) = row_score.two_slopes(own, distances, nearest) {
+                        (value, own_slope) = (found.score, found.own * of_own);
+                        let (other, slope) = found.other;
+                        let pairs = [(own, own_slope * common), (other, slope * weight * of_class[other])];
+                        for (class, weight) in pairs.into_iter().filter(|(_, weight)| *weight != 0.0) {
+                            pulled[score][position] += weight.abs() * distances[class];
+                            entries[score].push(Entry { position, class, weight });
+                        }
+                    } else {
+                        value = row_score.differentiate(own, distances, slopes);
+                        own_slope = slopes[own] * of_own;
+                        let target = &mut weights[(dense * n + position) * classes..][..classes];
+                        dense += 1;
+                        for ((slope, of_class), target) in slopes.iter().zip(&of_class).zip(&mut *target) {
+                            *target = without_subnormal(slope * weight * of_class);
+                        }
+                        target[own] = without_subnormal(own_slope * common);
+                        if T::PRECISION == Precision::F32 {
+                            pulled[score][position] =
+                                lane_sum_2(target, distances, |weight, distance| weight.to_f64().abs() * distance);
+                        }
+                    }
+                    row_scores[score][position] = [value, own_slope * distances[own]];
                 }
-                weights[own] = T::from_f64(own_slope * common);
-                let length = square.sqrt();
-                let sums = class_slopes.iter_mut().zip(&mut lengths);
-                for (((sum, lengths), weight), distance) in sums.zip(weights.iter()).zip(distances) {
-                    let weight = weight.to_f64();
-                    *sum += weight;
-                    *lengths += weight.abs() * length;
-                    pulled += weight.abs() * distance;
-                }
             }
-            let used: Vec<usize> =
-                (0..classes).filter(|&class| class_slopes[class] != 0.0 || lengths[class] > 0.0).collect();
-            // A row of class c takes 2 |x_j - mu_c| times the error of a vector; centred, scaled squares are 1/common of
-            // the distances.
-            let widest = lengths.iter().zip(&kernel.sums.variance).fold(0.0, |widest: f64, (length, variance)| {
-                widest.max(length * variance.sqrt() * kernel.centre.scale)
-            });
-            let is_coarse = T::EPSILON * widest > SEEN * pulled / common;
-            chosen.clear();
-            for weights in weights.chunks_exact(classes) {
-                chosen.extend(used.iter().map(|&class| weights[class]));
-            }
-            let mut vectors = vec![T::default(); used.len() * d];
-            if !used.is_empty() {
-                transposed_multiply(chosen, block.centred, n, &mut vectors);
-            }
-            pulls.push(BlockPull {
-                slopes: used.iter().map(|&class| class_slopes[class]).collect(),
-                classes: used,
-                vectors,
-                scores: row_scores,
-                own: own_terms,
-                is_coarse,
-            });
         }
-        Ok(pulls)
+        let mut is_coarse = false;
+        let mut pulls: Vec<Vec<SumPart<T>>> = scores.iter().map(|_| Vec::new()).collect();
+        let mut dense = weights.chunks_exact_mut((n * classes).max(1));
+        for (score, pulls) in pulls.iter_mut().enumerate() {
+            let mut weights = if scores[score].has_two_slopes() { None } else { dense.next() };
+            for variant in &anchors.variants {
+                lengths.clear();
+                let part = match &mut weights {
+                    Some(weights) => all_classes(&block, weights, variant, lengths, d),
+                    None => few_classes(&block, &entries[score], variant, places, lengths, classes, d),
+                };
+                if T::PRECISION == Precision::F32 {
+                    let factors = block.members.iter().map(|&(_, own)| variant.factor(own));
+                    let pulled: f64 = pulled[score].iter().zip(factors).map(|(pulled, factor)| pulled * factor).sum();
+                    is_coarse |= part.is_coarse(kernel, lengths, pulled / common);
+                }
+                pulls.push(part);
+            }
+        }
+        Ok(BlockPull { pulls, rows: row_scores, is_coarse })
+    }
+}
+
+/// The sums of a score by its weights on all classes, which take the factors of the variant; `lengths` takes the lengths of
+/// rows times their weights on each class.
+#[inline(always)]
+fn all_classes<T: Real>(
+    block: &BlockRows<'_, T>,
+    weights: &mut [T],
+    variant: &Variant,
+    lengths: &mut Vec<f64>,
+    d: usize,
+) -> SumPart<T> {
+    let n = block.squares.len();
+    let classes = weights.len() / n;
+    let mut slopes = vec![0.0; classes];
+    lengths.resize(classes, 0.0);
+    for ((weights, square), &(_, own)) in weights.chunks_exact_mut(classes).zip(block.squares).zip(block.members) {
+        let length = square.sqrt();
+        if !variant.factors.is_empty() {
+            let factor = variant.factor(own);
+            weights.iter_mut().for_each(|weight| *weight = without_subnormal(weight.to_f64() * factor));
+        }
+        for ((slope, lengths), weight) in slopes.iter_mut().zip(&mut *lengths).zip(&*weights) {
+            let weight = weight.to_f64();
+            *slope += weight;
+            *lengths += weight.abs() * length;
+        }
+    }
+    let mut vectors = vec![T::default(); classes * d];
+    // The larger factor on the right, where the crate takes it as it lies.
+    transposed_multiply(block.centred, weights, n, &mut vectors);
+    SumPart::All { slopes, vectors }
+}
+
+/// The same by weights on few classes; `places` is as long as there are classes, or empty, and left so that it can be used
+/// again.
+#[inline(always)]
+fn few_classes<T: Real>(
+    block: &BlockRows<'_, T>,
+    entries: &[Entry],
+    variant: &Variant,
+    places: &mut Vec<u32>,
+    lengths: &mut Vec<f64>,
+    all_classes: usize,
+    d: usize,
+) -> SumPart<T> {
+    places.resize(all_classes, u32::MAX);
+    let (mut classes, mut slopes, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+    for Entry { position, class, weight } in entries {
+        let weight = weight * variant.factor(block.members[*position].1);
+        if places[*class] == u32::MAX {
+            places[*class] = classes.len() as u32;
+            classes.push(*class as u32);
+            slopes.push(0.0);
+            lengths.push(0.0);
+            vectors.resize(classes.len() * d, 0.0);
+        }
+        let place = places[*class] as usize;
+        slopes[place] += weight;
+        lengths[place] += weight.abs() * block.squares[*position].sqrt();
+        let row = &block.centred[position * d..(position + 1) * d];
+        for (sum, value) in vectors[place * d..(place + 1) * d].iter_mut().zip(row) {
+            *sum += weight * value.to_f64();
+        }
+    }
+    classes.iter().for_each(|&class| places[class as usize] = u32::MAX);
+    SumPart::Few { classes, slopes, vectors }
+}
+
+impl<T: Real> SumPart<T> {
+    /// Whether the rounding of rows and sums can be seen in the influence of rows, given the lengths of the rows that are
+    /// summed for each class, times their weights, and the distances times the same weights.
+    fn is_coarse(&self, kernel: &ClosedForm<'_, T>, lengths: &[f64], pulled: f64) -> bool {
+        // A row of class c takes 2 |x_j - mu_c| times the error of a vector; centred, scaled squares are 1/common of the
+        // distances.
+        let deviation = |class: usize| kernel.sums.variance[class].sqrt() * kernel.centre.scale;
+        let widest = match self {
+            SumPart::All { .. } => {
+                let widths = lengths.iter().enumerate().map(|(class, length)| length * deviation(class));
+                widths.fold(0.0, f64::max)
+            }
+            SumPart::Few { classes, .. } => {
+                let widths = lengths.iter().zip(classes).map(|(length, &class)| length * deviation(class as usize));
+                widths.fold(0.0, f64::max)
+            }
+        };
+        T::EPSILON * widest > SEEN * pulled
     }
 }
 
 /// What the rows of a block, of one class, owe to the pulls on it: a row of the result for each pull.
 struct RowTask<'t, 'a, T> {
     kernel: &'t ClosedForm<'a, T>,
-    pulls: &'t [&'t Pull],
+    pulls: &'t [Pull<'t>],
     class: usize,
     rows: &'t [usize],
     workspace: &'t mut Workspace<T>,
@@ -323,8 +670,8 @@ impl<T: Real> Vectorized for RowTask<'_, '_, T> {
         let RowTask { kernel, pulls, class, rows, workspace } = self;
         let (n, d) = (rows.len(), kernel.sums.dimensions());
         let scale = kernel.centre.scale;
-        kernel.read_rows(rows, workspace)?;
-        let Workspace { source, exact, centred, squares, weights: directions, chosen: products, .. } = workspace;
+        let Workspace { buffer, source, exact, centred, squares, weights: directions, products, .. } = workspace;
+        kernel.read_rows(rows, buffer, source)?;
         // Around the mean of the class, by differences: what a tight class far from the centre needs.
         let mean: Vec<f64> = kernel.sums.mean_less(class, &kernel.centre.vector).collect();
         exact.resize(d, 0.0);
@@ -339,7 +686,8 @@ impl<T: Real> Vectorized for RowTask<'_, '_, T> {
                 *target = T::from_f64(((value - centre) - mean) * scale);
             }
         }
-        let active: Vec<usize> = (0..pulls.len()).filter(|&pull| !pulls[pull].vector.is_empty()).collect();
+        let does_nothing = |pull: &Pull<'_>| pull.slope == 0.0 && pull.vector.iter().all(|&value| value == 0.0);
+        let active: Vec<usize> = (0..pulls.len()).filter(|&pull| !does_nothing(&pulls[pull])).collect();
         let mut values = vec![0.0; pulls.len() * n];
         if active.is_empty() {
             return Ok(values);

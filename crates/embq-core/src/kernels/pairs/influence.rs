@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::influence::{
-    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, class_influence, influence, shares_by_class,
+    Anchors, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, shares_by_class,
 };
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
@@ -17,22 +17,19 @@ use crate::kernels::{DistanceLoss, Real, Wanted};
 const HELD: usize = 1 << 25;
 
 impl<T: Real> PairTiles<'_, T> {
-    /// The influence of all rows on means of scores. Stores the derivatives of scores with respect to mean distances.
-    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let slopes = self.slopes(scores)?;
-        influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
-    }
-
-    /// The influence of all rows on the means of scores over single classes.
-    pub(crate) fn class_influence<L: DistanceLoss>(
+    /// The influence of all rows on means of scores, and on those over single classes. Holds the derivatives of scores by
+    /// mean distances.
+    pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
         classes: &[usize],
-        with: ClassInfluence<'_>,
-    ) -> Result<()> {
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
-        let sums = |groups: &[Anchors]| self.group_sums(&slopes, scores.len(), groups);
-        class_influence(self.dataset, classes, HELD / self.order.len(), sums, with)
+        let at_once = HELD / self.order.len();
+        influence(self.dataset, scores.len(), classes, takers, at_once, |scores, groups| {
+            self.group_sums(&slopes, scores, groups)
+        })
     }
 
     /// The weighted derivatives of the scores of every row, in class order.
@@ -46,7 +43,7 @@ impl<T: Real> PairTiles<'_, T> {
         Ok(slopes)
     }
 
-    /// `slopes` are in class order.
+    /// The sums of the first so many scores; `slopes` are in the order of classes.
     fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {
         let n = self.order.len();
         let shares = shares_by_class(groups, self.class_weights);
@@ -64,7 +61,15 @@ impl<T: Real> PairTiles<'_, T> {
                 .par_iter()
                 .map_init(Workspace::default, |workspace, columns| {
                     let columns = columns.clone();
-                    vectorized(ColumnsTask { kernel: self, slopes, shares: &shares, series, columns, workspace })
+                    vectorized(ColumnsTask {
+                        kernel: self,
+                        slopes,
+                        shares: &shares,
+                        scores,
+                        groups: groups.len(),
+                        columns,
+                        workspace,
+                    })
                 })
                 .collect::<Result<_>>()?;
             for (columns, part) in batch.iter().zip(parts) {
@@ -88,8 +93,8 @@ struct ColumnsTask<'t, 'a, T> {
     slopes: &'t [Vec<RowSlopes>],
     /// For each class, the groups that its rows are anchors of.
     shares: &'t [Vec<(usize, f64)>],
-    /// Scores times groups.
-    series: usize,
+    scores: usize,
+    groups: usize,
     columns: Range<usize>,
     workspace: &'t mut Workspace<T>,
 }
@@ -99,11 +104,9 @@ impl<T: Real> Vectorized for ColumnsTask<'_, '_, T> {
 
     #[inline(always)]
     fn run(self) -> Result<Vec<f64>> {
-        let ColumnsTask { kernel, slopes, shares, series, columns, workspace } = self;
+        let ColumnsTask { kernel, slopes, shares, scores, groups, columns, workspace } = self;
         let width = columns.len();
-        let scores = slopes.first().map_or(0, Vec::len);
-        let groups = series / scores.max(1);
-        let mut values = vec![0.0; series * width];
+        let mut values = vec![0.0; scores * groups * width];
         let mut sums = vec![0.0; width];
         let classes = kernel.class_of[columns.start] as usize..kernel.class_of[columns.end - 1] as usize + 1;
         kernel.lay_out(&columns, &mut workspace.packed);
@@ -147,7 +150,7 @@ impl<T: Real> Vectorized for ColumnsTask<'_, '_, T> {
                 }
                 let distance = kernel.exact_distance(row, column);
                 let (class, column_class) = (kernel.class_of[row] as usize, kernel.class_of[column] as usize);
-                for (score, slopes) in slopes[row].iter().enumerate() {
+                for (score, slopes) in slopes[row].iter().take(scores).enumerate() {
                     let part = slopes.get(column_class) * distance;
                     for &(group, share) in &shares[class] {
                         values[(score * groups + group) * width + column - columns.start] += share * part;

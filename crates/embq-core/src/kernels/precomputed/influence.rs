@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::influence::{
-    Anchors, ClassInfluence, Influence, RowSlopes, SlopesFold, Sums, class_influence, influence, shares_by_class,
+    Anchors, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, shares_by_class,
 };
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, Wanted};
@@ -13,28 +13,22 @@ use crate::kernels::{DistanceLoss, Wanted};
 const HELD: usize = 1 << 25;
 
 impl Precomputed<'_> {
-    /// The influence of all rows on means of scores. Stores the derivatives of scores with respect to mean distances.
+    /// The influence of all rows on means of scores, and on those over single classes. Holds the derivatives of scores by
+    /// mean distances.
     ///
     /// # Errors
-    /// Errors from reading rows.
-    pub(crate) fn influence<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Influence>> {
-        let slopes = self.slopes(scores)?;
-        influence(self.dataset, |groups| self.group_sums(&slopes, scores.len(), groups))
-    }
-
-    /// The influence of all rows on the means of scores over single classes.
-    ///
-    /// # Errors
-    /// Errors from reading rows.
-    pub(crate) fn class_influence<L: DistanceLoss>(
+    /// What reading rows reports.
+    pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
         classes: &[usize],
-        with: ClassInfluence<'_>,
-    ) -> Result<()> {
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
-        let sums = |groups: &[Anchors]| self.group_sums(&slopes, scores.len(), groups);
-        class_influence(self.dataset, classes, HELD / self.dataset.len(), sums, with)
+        let at_once = HELD / self.dataset.len();
+        influence(self.dataset, scores.len(), classes, takers, at_once, |scores, groups| {
+            self.group_sums(&slopes, scores, groups)
+        })
     }
 
     /// The weighted derivatives of the scores of every row.
@@ -47,6 +41,7 @@ impl Precomputed<'_> {
         Ok(slopes)
     }
 
+    /// The sums of the first so many scores.
     fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {
         let n = self.dataset.len();
         let codes = self.dataset.labels().codes();
@@ -70,7 +65,7 @@ impl Precomputed<'_> {
                     let mut values = vec![0.0; scores * groups.len()];
                     for (anchor, slopes) in slopes.iter().enumerate().filter(|&(anchor, _)| anchor != row) {
                         let distance = distances[self.dataset.source_row(anchor)];
-                        for (score, slopes) in slopes.iter().enumerate() {
+                        for (score, slopes) in slopes.iter().take(scores).enumerate() {
                             let part = slopes.get(class) * distance;
                             for &(group, share) in &shares[codes[anchor] as usize] {
                                 values[score * groups.len() + group] += share * part;
