@@ -65,7 +65,8 @@ pub(crate) fn run(arguments: SuspectsArguments) -> Result<Outcome> {
     let NamedRows { loaded, labels, names } =
         NamedRows::load(&input.embeddings, &input.labels, None, names, &input.reading)?;
     let options = DatasetOptions { choice: arguments.rows.choice(), ..DatasetOptions::default() };
-    let dataset = Dataset::join(loaded.embeddings, &labels, arguments.distance, &options)?;
+    let embeddings = loaded.embeddings.for_distance(arguments.distance)?;
+    let dataset = Dataset::join(embeddings, &labels, arguments.distance, &options)?;
     let seconds = estimated_seconds(&dataset);
     if seconds > message::LONG && !arguments.run.quiet {
         bars.clear();
