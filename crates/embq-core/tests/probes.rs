@@ -112,7 +112,9 @@ fn logistic_regression_reaches_the_objective_of_scikit_learn() {
                 let data = dataset(&matrix, &labels);
                 let fits = fit_logistic(&data, &folds, 3, &LogisticOptions::default(), &NoProgress).unwrap();
                 for (fit, expected) in fits.iter().zip(expected["objectives"].as_array().unwrap()) {
-                    let apart = fit.objective / expected.as_f64().unwrap() - 1.0;
+                    // Of two digits next to nothing is left of the 250 that it is at the start.
+                    let expected = expected.as_f64().unwrap();
+                    let apart = (fit.objective - expected) / expected.max(1.0);
                     assert!(apart.abs() < 1e-6, "{set} {key}: {apart:e} after {} steps, {:e}", fit.steps, fit.gradient);
                 }
                 let right = (0..labels.len()).filter(|&row| {

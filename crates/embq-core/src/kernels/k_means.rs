@@ -782,6 +782,9 @@ impl<T: Real> Vectorized for Assign<'_, '_, T> {
             waiting.push(row);
             gathered.extend_from_slice(row_at(row));
         }
+        if waiting.is_empty() {
+            return Vec::new();
+        }
         let mut found = vec![Found::<T>::default(); waiting.len()];
         for first in (0..clusters).step_by(PANEL_CENTRES) {
             let panel = first..(first + PANEL_CENTRES).min(clusters);
@@ -959,7 +962,7 @@ mod tests {
 
     #[test]
     fn every_row_lies_nearest_to_its_centre() {
-        for (rows, d, clusters) in [(700, 5, 7), (300, 40, 20), (100, 3, 1), (40, 2, 40)] {
+        for (rows, d, clusters) in [(700, 5, 7), (300, 40, 20), (100, 3, 1), (40, 2, 40), (900, 3, 150)] {
             let values = values(rows, d, clusters);
             for precision in [Precision::F32, Precision::F64] {
                 let found = cluster(&values, clusters, precision);
