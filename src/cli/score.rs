@@ -1,10 +1,11 @@
 //! `embq score`: evaluates embeddings with labels.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 use crate::cli::arguments::{
     MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments, at_least, limit,
@@ -20,11 +21,12 @@ use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, evaluate_with};
-use embq_core::metrics::{Auxiliary, Metric, Need, Selection};
+use embq_core::metrics::{Auxiliary, Metric, Need, ProbeSettings, Selection, stratified_folds};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
 use embq_files::output::rows::{RowFormat, RowTable};
+use embq_files::output::{WriteResult, extension, unknown_extension, write_array};
 
 #[derive(Debug, Args)]
 #[command(mut_arg("output", |output| output.help(OUTPUT)))]
@@ -90,6 +92,19 @@ pub(crate) struct ScoreArguments {
     #[arg(long, visible_alias = "batch-labels", value_name = "LABELS", help_heading = "Measure")]
     batch: Option<String>,
 
+    /// Cluster of each row, for the clustering metrics: a file with one cluster per row, PATH:COLUMN, or a column of the
+    /// embeddings file; without it, rows are clustered by k-means
+    #[arg(long, value_name = "LABELS", help_heading = "Measure")]
+    clusters: Option<String>,
+
+    /// Penalty of the ridge probe on the squared length of its weights [default: 1]
+    #[arg(long, value_name = "ALPHA", value_parser = penalty, help_heading = "Measure")]
+    probe_alpha: Option<f64>,
+
+    /// Number of folds of the linear probe [default: 5]
+    #[arg(long, value_name = "FOLDS", value_parser = at_least(2), help_heading = "Measure")]
+    folds: Option<usize>,
+
     /// Estimate uniformity from the pairs of this many randomly sampled rows
     #[arg(long, value_name = "ROWS", value_parser = at_least(2), help_heading = "Measure")]
     sample: Option<usize>,
@@ -129,6 +144,10 @@ pub(crate) struct ScoreArguments {
     /// Write the mean distances between all pairs of classes: .csv .parquet .json .npy
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     matrix_out: Option<String>,
+
+    /// Write the fold of each row in the linear probe, -1 for rows that are left out: .npy .txt
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    folds_out: Option<String>,
 
     /// Number of classes to show, worst first
     #[arg(long, value_name = "N|all", default_value = "20", value_parser = limit, help_heading = "Output")]
@@ -179,6 +198,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut outputs = outputs(&arguments, &pages, &labels)?;
     let rows_format = arguments.rows_out.as_deref().map(RowFormat::of_file).transpose()?;
     let matrix_format = arguments.matrix_out.as_deref().map(MatrixFormat::of_file).transpose()?;
+    let folds_format = arguments.folds_out.as_deref().map(FoldFormat::of_file).transpose()?;
     let draws = arguments.plot.then_some("--plot").or((!pages.is_empty()).then_some("a page"));
     if let Some(what) = draws.filter(|_| !settings.compares_with_classes()) {
         return Err(Error::setting(format!("{what} draws silhouettes"), "add silhouette to --metrics"));
@@ -193,6 +213,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let options = DatasetOptions { choice, weights: input.weights, seed: settings.seed };
     let embeddings = Arc::new(input.embeddings.for_distance(settings.distance)?);
     let mut columns = input.labels;
+    let clusters = arguments.clusters.is_some().then(|| columns.pop()).flatten();
     let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
     let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = columns.iter().map(dataset).collect::<Result<_>>()?;
@@ -203,7 +224,8 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
         _ => Vec::new(),
     };
     let own_rows: &[Option<usize>] = if arguments.exclude_identical { &identical[..] } else { &[] };
-    let auxiliary = Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref() };
+    let auxiliary =
+        Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref(), clusters: clusters.as_ref() };
     let mut results = Vec::new();
     let mut tables = Vec::new();
     for dataset in &datasets {
@@ -233,6 +255,9 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
             let names = dataset.labels().names();
             outputs.write(arguments.matrix_out.as_ref(), |out| matrix::write(names, distances, format, out))?;
         }
+        if let Some(format) = folds_format {
+            outputs.write(arguments.folds_out.as_ref(), |out| format.write(&folds(dataset, &settings), out))?;
+        }
     }
     let gates = all_gates(&results);
     gate_report.write(&mut outputs, &gates)?;
@@ -250,17 +275,20 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
 }
 
 fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> Result<Outputs> {
-    let ScoreArguments { rows_out, matrix_out, gates, scored, gallery, gallery_labels, batch, .. } = arguments;
-    let others = [rows_out, matrix_out, &gates.junit].into_iter().flatten().chain(pages);
-    let beside = [&scored.row_weights, gallery, gallery_labels, batch].into_iter().flatten();
+    let ScoreArguments {
+        rows_out, matrix_out, folds_out, gates, scored, gallery, gallery_labels, batch, clusters, ..
+    } = arguments;
+    let others = [rows_out, matrix_out, folds_out, &gates.junit].into_iter().flatten().chain(pages);
+    let beside = [&scored.row_weights, gallery, gallery_labels, batch, clusters].into_iter().flatten();
     let inputs = arguments.embeddings.iter().chain(labels).chain(beside);
     Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
 }
 
-/// Reads the embeddings, their labellings followed by batches, and weights.
+/// Reads the embeddings, their labellings followed by batches and clusters, and weights.
 fn read(arguments: &ScoreArguments, labels: &[String], distance: Distance) -> Result<input::Loaded> {
     let embeddings = &arguments.embeddings[0];
-    let columns: Vec<&str> = labels.iter().chain(&arguments.batch).map(String::as_str).collect();
+    let columns = labels.iter().chain(&arguments.batch).chain(&arguments.clusters);
+    let columns: Vec<&str> = columns.map(String::as_str).collect();
     let weights = arguments.scored.row_weights.as_deref();
     input::load_with(embeddings, &columns, weights, &arguments.reading.options()).map_err(|error| match distance {
         Distance::Precomputed => mistakes::condensed(error),
@@ -326,7 +354,11 @@ fn labellings(arguments: &ScoreArguments, pages: &[String]) -> Result<Vec<String
     for spec in &arguments.labels_from {
         labels.extend(input::labels_from(spec)?);
     }
-    let tables = [("--rows-out", &arguments.rows_out), ("--matrix-out", &arguments.matrix_out)];
+    let tables = [
+        ("--rows-out", &arguments.rows_out),
+        ("--matrix-out", &arguments.matrix_out),
+        ("--folds-out", &arguments.folds_out),
+    ];
     let tables = tables.into_iter().filter(|(_, path)| path.is_some()).map(|(option, _)| option);
     if let Some(option) = pages.iter().map(String::as_str).chain(tables).next()
         && labels.len() > 1
@@ -393,6 +425,10 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
     let options = [
         (arguments.gallery.is_some(), Need::Neighbours, "--gallery", "add --metrics retrieval"),
         (arguments.batch.is_some(), Need::BatchLabels, "--batch", "add --metrics single_cell"),
+        (arguments.clusters.is_some(), Need::Clusters, "--clusters", "add --metrics clustering"),
+        (arguments.probe_alpha.is_some(), Need::Ridge, "--probe-alpha", "add --metrics ridge_probe_accuracy"),
+        (arguments.folds.is_some(), Need::Fits, "--folds", "add --metrics linear_probe_accuracy"),
+        (arguments.folds_out.is_some(), Need::Fits, "--folds-out", "add --metrics linear_probe_accuracy"),
         (arguments.sample.is_some(), Need::SampledPairs, "--sample", "add --metrics uniformity"),
     ];
     let is_unused = |(given, need, _, _): &(bool, Need, &str, &str)| *given && !metrics.needs(*need);
@@ -404,7 +440,9 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         metrics,
         ks,
         sample: arguments.sample,
+        probe: probe(arguments),
         batch_labels: arguments.batch.is_some(),
+        clusters: arguments.clusters.is_some(),
         rows: arguments.rows_out.is_some() || arguments.plot || !pages.is_empty(),
         matrix: arguments.matrix_out.is_some(),
         intervals: arguments.intervals,
@@ -412,6 +450,56 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         hash: arguments.hash,
         ..arguments.measure.settings()
     })
+}
+
+fn probe(arguments: &ScoreArguments) -> ProbeSettings {
+    let defaults = ProbeSettings::default();
+    ProbeSettings {
+        alpha: arguments.probe_alpha.unwrap_or(defaults.alpha),
+        folds: arguments.folds.unwrap_or(defaults.folds),
+    }
+}
+
+/// The fold of each row as stored; -1 for rows that take no part.
+fn folds(dataset: &Dataset, settings: &Settings) -> Vec<i64> {
+    let mut folds = vec![-1; dataset.embeddings().rows()];
+    let found = stratified_folds(dataset.labels().codes(), settings.probe.folds, settings.seed);
+    for (row, fold) in found.into_iter().enumerate() {
+        folds[dataset.source_row(row)] = i64::from(fold);
+    }
+    folds
+}
+
+/// A file format for folds.
+#[derive(Clone, Copy)]
+enum FoldFormat {
+    Npy,
+    /// One fold a line.
+    Text,
+}
+
+impl FoldFormat {
+    fn of_file(path: &str) -> Result<Self> {
+        match extension(path).as_deref() {
+            Some("npy") => Ok(FoldFormat::Npy),
+            Some("txt") => Ok(FoldFormat::Text),
+            _ => Err(unknown_extension(path, "folds can be written as .npy or .txt")),
+        }
+    }
+
+    fn write(self, folds: &[i64], out: &mut dyn Write) -> WriteResult {
+        match self {
+            FoldFormat::Npy => write_array(&ArrayView1::from(folds), out),
+            FoldFormat::Text => folds.iter().try_for_each(|fold| Ok(writeln!(out, "{fold}")?)),
+        }
+    }
+}
+
+fn penalty(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a penalty is a number above 0".to_owned()),
+    }
 }
 
 /// The number of classes with intervals if computing all of them would take long; `None` is all.
@@ -439,6 +527,13 @@ fn announce_long_work(dataset: &Dataset, settings: &Settings) {
             "{} look at all pairs of {rows} rows, which will take about {:.0} s",
             estimate.pairs.join(", "),
             estimate.pair_seconds
+        ));
+    }
+    if estimate.fit_seconds > LONG {
+        message::note(&format!(
+            "fits to {rows} rows ({}) will take about {:.0} s",
+            estimate.fits.join(", "),
+            estimate.fit_seconds
         ));
     }
 }

@@ -122,11 +122,89 @@ fn batches_inside_labels_come_from_a_file_or_a_column() {
 }
 
 #[test]
+fn a_ridge_probe_is_part_of_all_and_takes_its_penalty() {
+    let folder = Folder::new();
+    let [embeddings, labels] = ["digits/embeddings.npy", "digits/labels.npy"].map(fixture);
+    let run = |more: &str| folder.score(&format!("{embeddings} -l {labels} {more}"));
+    let json = run("--metrics ridge_probe_accuracy,ridge_probe_macro_f1 --format json").json();
+    // By scikit-learn: fixtures/golden/probes.json.
+    assert!((json["metrics"]["ridge_probe_accuracy"].as_f64().unwrap() - 0.9360044518642181).abs() < 1e-12);
+    assert_eq!(json["settings"]["probe_alpha"], 1.0);
+    let json = run("--metrics ridge_probe_accuracy --probe-alpha 100 --format json").json();
+    assert!((json["metrics"]["ridge_probe_accuracy"].as_f64().unwrap() - 0.9371174179187535).abs() < 1e-12);
+    assert_eq!(json["settings"]["probe_alpha"], 100.0);
+    assert_eq!(run("--metrics ridge_probe_macro_f1 --fail-if ridge_probe_macro_f1<0.95").code, Some(1));
+    for wrong in ["0", "-1", "nan", "much"] {
+        let run = run(&format!("--metrics ridge_probe_accuracy --probe-alpha={wrong}"));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{wrong}");
+        assert!(run.stderr.contains("a penalty is a number above 0"), "{}", run.stderr);
+    }
+    let table = run("--metrics ridge_probe_accuracy").success();
+    assert!(table.contains("ridge_probe_accuracy 0.9360"), "{table}");
+}
+
+#[test]
+fn logistic_probes_are_computed_by_name() {
+    let folder = Folder::with_set();
+    let run = |more: &str| folder.score(&format!("emb.npy -l labels.npy {more}"));
+    let json = run("--metrics linear_probe_accuracy,few_shot_accuracy@8 --folds 3 --format json").json();
+    assert_eq!(json["settings"]["folds"], 3);
+    let names: Vec<&String> = json["metrics"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["linear_probe_accuracy", "few_shot_accuracy@8"]);
+    folder.write("three.txt", "0\n2\n0\n1\n2\n1\n");
+    let line = "emb.npy -l three.txt --metrics linear_probe_accuracy --folds 2 --exclude 2 --folds-out";
+    folder.score(&format!("{line} folds.txt")).success();
+    let folds = folder.read("folds.txt");
+    let left_out: Vec<usize> = (0..6).filter(|&row| folds.lines().nth(row) == Some("-1")).collect();
+    assert_eq!((folds.lines().count(), left_out), (6, vec![1, 4]));
+    folder.score(&format!("{line} folds.npy")).success();
+    let array: ndarray::Array1<i64> = ndarray_npy::read_npy(folder.path("folds.npy")).unwrap();
+    assert_eq!(array.iter().map(|fold| format!("{fold}\n")).collect::<String>(), folds);
+    for wrong in ["--metrics linear_probe_accuracy --folds-out folds.csv", "--folds-out folds.txt"] {
+        assert_eq!(run(wrong).code, Some(2), "{wrong}");
+    }
+    assert_eq!(run("--metrics few_shot_accuracy@8 --fail-if few_shot_accuracy@8<0").code, Some(0));
+    assert_eq!(run("--metrics few_shot_accuracy@9").code, Some(2));
+    assert_eq!(run("--metrics linear_probe_accuracy --folds 1").code, Some(2));
+    let all = run("--metrics all --format json").json();
+    assert!(all["metrics"].get("linear_probe_accuracy").is_none() && all["settings"].get("folds").is_none());
+}
+
+#[test]
+fn clusters_are_found_or_given() {
+    let folder = Folder::with_set();
+    folder.write("clusters.txt", "a\na\nb\nb\nb\na\n");
+    let json = folder.score("emb.npy -l labels.npy --metrics clustering --format json").json();
+    assert_eq!(json["metrics"].as_object().unwrap().len(), 7);
+    assert!(json["settings"].get("clusters").is_none());
+    let line = "emb.npy -l labels.npy --metrics clustering --clusters clusters.txt";
+    let json = folder.score(&format!("{line} --format json")).json();
+    assert_eq!(json["settings"]["clusters"], "clusters.txt");
+    let json = folder.score("emb.npy -l labels.npy --metrics ari,purity --clusters labels.npy --format json").json();
+    assert_eq!((&json["metrics"]["ari"], &json["metrics"]["purity"]), (&1.0.into(), &1.0.into()));
+    // A column of the embeddings' own table, beside one of batches.
+    folder.write("table.csv", "x,y,kind,lab,group\n1,0,p,a,1\n2,1,p,b,1\n3,0,p,a,1\n0,1,q,b,2\n0,2,q,a,2\n1,3,q,b,2\n");
+    let run = folder.score("table.csv:x..y -l kind --batch lab --clusters group --metrics bras,ami --format json");
+    let json = run.json();
+    assert!(json["metrics"]["bras"].is_number());
+    assert_eq!(json["metrics"]["ami"], 1.0);
+    folder.write("short.txt", "a\nb\n");
+    let run = folder.score(&line.replace("clusters.txt", "short.txt"));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("row counts differ"), "{}", run.stderr);
+    let all = folder.score("emb.npy -l labels.npy --format json --metrics all").json();
+    assert!(all["metrics"]["ridge_probe_accuracy"].is_number() && all["metrics"].get("v_measure").is_none());
+}
+
+#[test]
 fn options_that_nothing_uses_are_refused() {
     let folder = Folder::with_set();
     folder.write("batch.txt", "a\na\nb\nb\nb\na\n");
     for (more, tip) in [
         ("--batch batch.txt", "add --metrics single_cell"),
+        ("--clusters batch.txt", "add --metrics clustering"),
+        ("--probe-alpha 2", "add --metrics ridge_probe_accuracy"),
+        ("--folds 3", "add --metrics linear_probe_accuracy"),
         ("--gallery emb.npy --gallery-labels labels.npy", "add --metrics retrieval"),
         ("--sample 4", "add --metrics uniformity"),
         ("--metrics bras", "add --batch"),

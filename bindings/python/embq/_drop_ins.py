@@ -42,6 +42,7 @@ def _evaluated(X: Any, labels: Any, metric: str, metrics: str, n_jobs: int | Non
             choice=choice_parameters(),
             weights=None,
             batch=None,
+            clusters=None,
             gallery=None,
             exclude_identical=False,
             manner=manner,

@@ -86,6 +86,7 @@ def score(
     choice: dict[str, Any],
     weights: _Weights,
     batch: _Labels | None,
+    clusters: _Labels | None,
     gallery: tuple[_Rows, _Labels] | None,
     exclude_identical: bool,
     manner: Manner,

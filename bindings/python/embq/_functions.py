@@ -80,12 +80,16 @@ def wanted_parameters(
     class_intervals: bool = False,
     matrix: bool = False,
     hash: bool = False,
+    probe_alpha: float = 1.0,
+    folds: int = 5,
 ) -> dict[str, Any]:
     """The parameters of what to compute, as the extension takes them."""
     return {
         "metrics": [part for name in names(metrics) for part in name.split(",")],
         "k": [int(k)] if not hasattr(k, "__iter__") else [int(number) for number in k],
         "sample": sample,
+        "probe_alpha": float(probe_alpha),
+        "folds": int(folds),
         "batch_size": batch_size,
         "intervals": bool(intervals),
         "class_intervals": bool(class_intervals),
@@ -135,8 +139,11 @@ def score(
     gallery: tuple[Any, Any] | None = None,
     exclude_identical: bool = False,
     batch: Any = None,
+    clusters: Any = None,
     batch_size: int | None = None,
     sample: int | None = None,
+    probe_alpha: float = 1.0,
+    folds: int = 5,
     intervals: bool = False,
     class_intervals: bool = False,
     matrix: bool = False,
@@ -191,10 +198,16 @@ def score(
         Whether to exclude a gallery row from the neighbours of a query if it is the query itself.
     batch : array-like of shape (n_samples,), default=None
         The batch of each row, for ``asw_batch`` and ``bras``.
+    clusters : array-like of shape (n_samples,), default=None
+        The cluster of each row, for the metrics of ``clustering``, instead of clusters by k-means.
     batch_size : int, default=None
         If given, also compute the loss in shuffled batches of this many rows, as in training.
     sample : int, default=None
-        The number of rows from which ``uniformity`` takes its pairs; all by default.
+        Rows from which ``uniformity`` takes its pairs; all by default.
+    probe_alpha : float, default=1.0
+        Penalty of the ridge probe, above 0.
+    folds : int, default=5
+        Folds of the linear probe.
     intervals : bool, default=False
         Whether to compute 95 % intervals of silhouettes and mean distances.
     class_intervals : bool, default=False
@@ -267,10 +280,11 @@ def score(
             _inputs.rows(X, "X"),
             _inputs.labels(y, "y"),
             measure=measure,
-            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash),
+            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds),
             choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
             weights=_inputs.weights(sample_weight),
             batch=None if batch is None else _inputs.labels(batch, "batch"),
+            clusters=None if clusters is None else _inputs.labels(clusters, "clusters"),
             gallery=None if gallery is None else _gallery(gallery),
             exclude_identical=exclude_identical,
             manner=manner,

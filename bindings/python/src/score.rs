@@ -18,7 +18,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 
 use crate::errors::{exception, input_error};
 use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, load};
-use crate::settings::{Choice, Measure, Wanted};
+use crate::settings::{Choice, Given, Measure, Wanted};
 use crate::work::{Manner, run};
 
 /// A result with the scores of its rows.
@@ -76,7 +76,7 @@ impl Evaluated {
 
 /// Scores embeddings.
 #[pyfunction]
-#[pyo3(signature = (rows, labels, *, measure, wanted, choice, weights, batch, gallery, exclude_identical, manner))]
+#[pyo3(signature = (rows, labels, *, measure, wanted, choice, weights, batch, clusters, gallery, exclude_identical, manner))]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn score(
     py: Python<'_>,
@@ -87,16 +87,19 @@ pub(crate) fn score(
     choice: Choice,
     weights: Option<GivenWeights<'_>>,
     batch: Option<GivenLabels<'_>>,
+    clusters: Option<GivenLabels<'_>>,
     gallery: Option<(GivenRows<'_>, GivenLabels<'_>)>,
     exclude_identical: bool,
     manner: Manner,
 ) -> PyResult<Evaluated> {
-    let settings = measure.settings(&wanted, batch.is_some(), gallery.is_some()).map_err(|error| exception(&error))?;
+    let given = Given { batch: batch.is_some(), clusters: clusters.is_some(), gallery: gallery.is_some() };
+    let settings = measure.settings(&wanted, given).map_err(|error| exception(&error))?;
     let input = Input {
         rows: rows.rows()?,
         labels: labels.source(),
         weights: weights.map(|weights| weights.weights()),
         batch: batch.map(|batch| batch.source()),
+        clusters: clusters.map(|clusters| clusters.source()),
         gallery: match &gallery {
             Some((rows, labels)) => Some((rows.rows()?, labels.source())),
             None => None,
@@ -113,6 +116,7 @@ struct Input {
     labels: LabelSource,
     weights: Option<Weights>,
     batch: Option<LabelSource>,
+    clusters: Option<LabelSource>,
     gallery: Option<(Rows, LabelSource)>,
     exclude_identical: bool,
     choice: Choice,
@@ -121,10 +125,12 @@ struct Input {
 impl Input {
     fn evaluate(self, settings: &Settings, progress: &dyn embq_core::progress::Progress) -> Result<Evaluated> {
         let started = Instant::now();
-        let columns = std::iter::once(self.labels).chain(self.batch).collect();
+        let (has_batch, has_clusters) = (self.batch.is_some(), self.clusters.is_some());
+        let columns = std::iter::once(self.labels).chain(self.batch).chain(self.clusters).collect();
         let Loaded { embeddings, labels: mut columns, weights } = load(self.rows, columns, self.weights)?;
-        let batch = if columns.len() > 1 { columns.pop() } else { None };
-        let column = columns.pop().ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
+        let clusters = if has_clusters { columns.pop() } else { None };
+        let batch = if has_batch { columns.pop() } else { None };
+        let column = columns.pop().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
         let gallery = match self.gallery {
             Some((rows, labels)) => {
                 let Loaded { embeddings, labels, .. } = load(rows, vec![labels], None)?;
@@ -142,7 +148,8 @@ impl Input {
         let identical =
             gallery.as_ref().map(|gallery| identical_rows(&dataset, gallery)).transpose()?.unwrap_or_default();
         let own_rows: &[Option<usize>] = if self.exclude_identical { &identical } else { &[] };
-        let auxiliary = Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batch.as_deref() };
+        let auxiliary =
+            Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batch.as_deref(), clusters: clusters.as_deref() };
         let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(&dataset, auxiliary, settings, progress)?;
         let found = identical.iter().flatten().count();
         if found > 0 && !self.exclude_identical {

@@ -4,7 +4,7 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Metric, Need, Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum};
 use pyo3::prelude::*;
 use serde::de::value::Error as NameError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
     metrics: Vec<String>,
     k: Vec<usize>,
     sample: Option<usize>,
+    probe_alpha: f64,
+    folds: usize,
     batch_size: Option<usize>,
     intervals: bool,
     class_intervals: bool,
@@ -102,10 +104,10 @@ impl Measure {
         self.precision.as_deref().map(|name| named("precision", name, &["f32", "f64"])).transpose()
     }
 
-    /// The complete settings; `batch_labels` and `gallery` are whether these are given.
-    pub(crate) fn settings(&self, wanted: &Wanted, batch_labels: bool, gallery: bool) -> Result<Settings> {
+    /// All of it, with what is computed.
+    pub(crate) fn settings(&self, wanted: &Wanted, given: Given) -> Result<Settings> {
         let metrics = wanted.selection()?;
-        wanted.check(&metrics, batch_labels, gallery)?;
+        wanted.check(&metrics, given)?;
         let mut ks = wanted.k.clone();
         ks.sort_unstable();
         ks.dedup();
@@ -120,7 +122,9 @@ impl Measure {
             metrics,
             ks,
             sample: wanted.sample,
-            batch_labels,
+            probe: ProbeSettings { alpha: wanted.probe_alpha, folds: wanted.folds },
+            batch_labels: given.batch,
+            clusters: given.clusters,
             rows: false,
             matrix: wanted.matrix,
             intervals: wanted.intervals,
@@ -133,15 +137,29 @@ impl Measure {
     }
 }
 
+/// What is given beside embeddings and labels.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Given {
+    pub(crate) batch: bool,
+    pub(crate) clusters: bool,
+    pub(crate) gallery: bool,
+}
+
 impl Wanted {
     pub(crate) fn selection(&self) -> Result<Selection> {
         Selection::parse(self.metrics.iter().map(|name| name.trim()))
     }
 
-    /// Checks that everything requested can be computed, and that every parameter has an effect.
-    fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
+    /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
+    fn check(&self, metrics: &Selection, given: Given) -> Result<()> {
         if metrics.all_need(Need::BatchSize) && self.batch_size.is_none() {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
+        }
+        if !(self.probe_alpha > 0.0 && self.probe_alpha.is_finite()) {
+            return Err(Error::setting(format!("probe_alpha is {}", self.probe_alpha), "a penalty is a number above 0"));
+        }
+        if self.folds < 2 {
+            return Err(Error::setting(format!("folds is {}", self.folds), "take at least 2"));
         }
         if let Some(0) = self.k.iter().min() {
             return Err(Error::setting("k: the number of neighbours is 0", "use at least 1"));
@@ -151,7 +169,7 @@ impl Wanted {
         }
         for name in self.metrics.iter().map(|name| name.trim()) {
             let Some(metric) = Metric::named(name) else { continue };
-            if metric.needs(Need::BatchLabels) && !batch_labels {
+            if metric.needs(Need::BatchLabels) && !given.batch {
                 return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
             }
             if name.contains('@') && !metric.names(&self.k).any(|known| known == name) {
@@ -159,8 +177,9 @@ impl Wanted {
             }
         }
         let unused = [
-            (gallery && !metrics.needs(Need::Neighbours), "gallery", "add metrics=\"retrieval\""),
-            (batch_labels && !metrics.needs(Need::BatchLabels), "batch", "add metrics=\"single_cell\""),
+            (given.gallery && !metrics.needs(Need::Neighbours), "gallery", "add metrics=\"retrieval\""),
+            (given.batch && !metrics.needs(Need::BatchLabels), "batch", "add metrics=\"single_cell\""),
+            (given.clusters && !metrics.needs(Need::Clusters), "clusters", "add metrics=\"clustering\""),
             (self.sample.is_some() && !metrics.needs(Need::SampledPairs), "sample", "add metrics=\"uniformity\""),
             (self.class_intervals && !self.intervals, "class_intervals", "add intervals=True"),
         ];

@@ -57,6 +57,20 @@ def test_batches(digits, program_json, same_numbers, tmp_path):
     same_numbers(embq.score(X, y, metrics="single_cell", batch=batch).to_dict(), expected)
 
 
+def test_clusters(digits, program_json, same_numbers, tmp_path):
+    X, y = digits
+    clusters = (y + (np.arange(len(y)) % 5 == 0)) % 10
+    np.save(tmp_path / "clusters.npy", clusters)
+    expected = program_json("score", *FILES, "--metrics", "clustering", "--clusters", tmp_path / "clusters.npy")
+    result = embq.score(X, y, metrics="clustering", clusters=clusters)
+    same_numbers(result.to_dict(), expected)
+    expected = program_json("score", *FILES, "--metrics", "ridge_probe_accuracy", "--probe-alpha", "30")
+    same_numbers(embq.score(X, y, metrics="ridge_probe_accuracy", probe_alpha=30).to_dict(), expected)
+    for parameters in ({"clusters": clusters}, {"metrics": "probe", "probe_alpha": 0}):
+        with pytest.raises(embq.InputError):
+            embq.score(X, y, **parameters)
+
+
 def test_a_gallery(digits, program_json, same_numbers, tmp_path):
     X, y = digits
     for name, part in (("q", slice(0, 300)), ("g", slice(200, None))):

@@ -220,6 +220,13 @@ pub fn mismatches(baseline: &Evaluation, candidate: &Evaluation) -> Vec<String> 
     differ("row weights", weights(&left.row_weights), weights(&right.row_weights));
     let size = |size: Option<usize>| size.map_or_else(|| "none".to_owned(), |size| size.to_string());
     differ("batch size", size(left.batch_size), size(right.batch_size));
+    // Of probes that both have.
+    if let (Some(left), Some(right)) = (left.probe_alpha, right.probe_alpha) {
+        differ("penalty of the ridge probe", left.to_string(), right.to_string());
+    }
+    if let (Some(left), Some(right)) = (left.folds, right.folds) {
+        differ("folds of the linear probe", left.to_string(), right.to_string());
+    }
     differ("rows", scored_rows(baseline).to_string(), scored_rows(candidate).to_string());
     if scored_rows(baseline) == scored_rows(candidate) && baseline.labels.blake3 != candidate.labels.blake3 {
         let classes = |result: &Evaluation| format!("{} ({} classes)", result.labels.name(), result.labels.classes);

@@ -20,6 +20,9 @@ pub use result::{
 };
 pub use settings::{Estimate, Settings};
 
+/// The metrics by folds.
+const LINEAR: [&str; 2] = ["linear_probe_accuracy", "linear_probe_macro_f1"];
+
 /// How many of the classes that a class is confused with the result names.
 const MAX_CONFUSIONS: usize = 5;
 
@@ -42,7 +45,7 @@ pub fn evaluate_with(
     settings: &Settings,
     progress: &dyn Progress,
 ) -> Result<Scored> {
-    let (metrics, left_out) = settings.metrics.for_rows(dataset.len());
+    let (metrics, left_out) = settings.metrics.for_size(dataset.len(), dataset.dimensions());
     let settings = &Settings { metrics, ..settings.clone() };
     check(dataset, auxiliary, settings)?;
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
@@ -71,13 +74,7 @@ pub fn evaluate_with(
 
     let mut rows = if settings.rows { RowScores::new(&scores) } else { RowScores::default() };
     let mut warnings = dataset.warnings().to_vec();
-    warnings.extend(left_out.into_iter().map(|metric| {
-        format!(
-            "{metric} is left out: with {} rows it is computed only if it is selected by name, because it compares all pairs \
-             of rows",
-            dataset.len()
-        )
-    }));
+    warnings.extend(left_out);
     let labels = dataset.labels();
     if labels.singletons() > 0 && compares_with_classes {
         warnings.push(format!(
@@ -117,11 +114,14 @@ pub fn evaluate_with(
             seed: settings.seed,
             precision,
             batch_size: settings.batch_size,
+            probe_alpha: settings.metrics.needs(Need::Ridge).then_some(settings.probe.alpha),
+            folds: LINEAR.iter().any(|id| settings.metrics.contains(id)).then_some(settings.probe.folds),
             ks: if measures.values.keys().any(at_k) { settings.ks.clone() } else { Vec::new() },
             sample: settings.sample.filter(|_| settings.metrics.needs(Need::SampledPairs)),
             gallery: auxiliary.gallery.map(|gallery| gallery.embeddings().origin().to_string()),
             exclude_identical: auxiliary.own_rows.iter().any(Option::is_some),
             batch_labels: auxiliary.batches.map(|batches| batches.origin().to_string()),
+            clusters: auxiliary.clusters.map(|clusters| clusters.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),
         },
@@ -148,16 +148,18 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
             return Err(Error::OtherDistance { made_for: distance, asked: settings.distance });
         }
     }
-    if let Some(batches) = auxiliary.batches
-        && batches.len() != dataset.embeddings().rows()
-    {
-        return Err(Error::RowCounts {
-            left: dataset.embeddings().origin().to_string(),
-            left_rows: dataset.embeddings().rows(),
-            right: batches.origin().to_string(),
-            right_rows: batches.len(),
-            what: "batch",
-        });
+    for (column, what) in [(auxiliary.batches, "batch"), (auxiliary.clusters, "cluster")] {
+        if let Some(column) = column
+            && column.len() != dataset.embeddings().rows()
+        {
+            return Err(Error::RowCounts {
+                left: dataset.embeddings().origin().to_string(),
+                left_rows: dataset.embeddings().rows(),
+                right: column.origin().to_string(),
+                right_rows: column.len(),
+                what,
+            });
+        }
     }
     Ok(())
 }

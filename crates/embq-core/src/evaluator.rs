@@ -36,13 +36,21 @@ pub struct Evaluator<'a> {
     gallery: Option<&'a Dataset<'a>>,
     exclude_identical: bool,
     batches: Option<LabelColumn>,
+    clusters: Option<LabelColumn>,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Evaluator<'a> {
     /// An evaluation with these settings.
     pub fn new(settings: &'a Settings) -> Self {
-        Evaluator { settings, gallery: None, exclude_identical: false, batches: None, progress: &NoProgress }
+        Evaluator {
+            settings,
+            gallery: None,
+            exclude_identical: false,
+            batches: None,
+            clusters: None,
+            progress: &NoProgress,
+        }
     }
 
     /// Searches for nearest neighbours among these rows instead of the rows of the data set.
@@ -63,7 +71,13 @@ impl<'a> Evaluator<'a> {
         self
     }
 
-    /// Receives progress reports and can stop the evaluation.
+    /// The cluster of each row, which metrics of clusterings compare with the labels instead of clustering the rows.
+    pub fn clusters(mut self, clusters: impl IntoIterator<Item: IntoLabel>) -> Self {
+        self.clusters = Some(LabelColumn::from_labels(clusters));
+        self
+    }
+
+    /// Reports progress, and is asked whether to stop.
     pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
         self
@@ -74,14 +88,19 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// Those of [`evaluate`]; a number of batches other than the number of rows; [`Error::Cancelled`].
     pub fn evaluate(&self, dataset: &Dataset) -> Result<Scored> {
-        let settings = checked(self.settings, self.batches.is_some())?;
+        let settings = checked(self.settings, self.batches.is_some(), self.clusters.is_some())?;
         let dataset = dataset.for_distance(settings.distance)?;
         let gallery = self.gallery.map(|gallery| gallery.for_distance(settings.distance)).transpose()?;
         let own_rows = match &gallery {
             Some(gallery) if self.exclude_identical => identical_rows(&dataset, gallery)?,
             _ => Vec::new(),
         };
-        let auxiliary = Auxiliary { gallery: gallery.as_deref(), own_rows: &own_rows, batches: self.batches.as_ref() };
+        let auxiliary = Auxiliary {
+            gallery: gallery.as_deref(),
+            own_rows: &own_rows,
+            batches: self.batches.as_ref(),
+            clusters: self.clusters.as_ref(),
+        };
         evaluate_with(&dataset, auxiliary, &settings, self.progress)
     }
 }
@@ -89,8 +108,8 @@ impl<'a> Evaluator<'a> {
 /// Validates the settings and sorts the numbers of neighbours.
 ///
 /// # Errors
-/// An invalid setting.
-fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
+/// A setting that has no meaning.
+fn checked(settings: &Settings, batch_labels: bool, clusters: bool) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
         && !Temperature::RANGE.contains(&temperature)
@@ -103,13 +122,19 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     if let Some(sample) = settings.sample.filter(|&sample| sample < 2) {
         return refuse(format!("a sample of {sample} rows has no pair"), "take at least 2 rows");
     }
+    if !(settings.probe.alpha > 0.0 && settings.probe.alpha.is_finite()) {
+        return refuse(format!("the penalty {} of the ridge probe is not above 0", settings.probe.alpha), "take 1");
+    }
+    if settings.probe.folds < 2 {
+        return refuse(format!("{} folds leave nothing to train on", settings.probe.folds), "take 5");
+    }
     if settings.ks.contains(&0) {
         return refuse("a number of nearest neighbours is 0".to_owned(), "take numbers of at least 1");
     }
     if settings.metrics.all_need(Need::BatchSize) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
-    let mut settings = Settings { batch_labels, ..settings.clone() };
+    let mut settings = Settings { batch_labels, clusters, ..settings.clone() };
     settings.ks.sort_unstable();
     settings.ks.dedup();
     Ok(settings)

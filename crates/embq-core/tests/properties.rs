@@ -10,7 +10,7 @@ use common::{GEOMETRIC, Matrix, SOFT_FORMS, score, score_column, settings, silho
 use embq_core::data::{Dataset, DatasetOptions, ElementType, Embeddings, Origin, RowBlocks, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Need, Scope, Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{METRICS, Need, ProbeSettings, Scope, Selection, SmoothMaximum, SoftMinimum};
 use embq_core::progress::NoProgress;
 use ndarray::{Array2, Axis, s};
 use proptest::prelude::*;
@@ -219,7 +219,8 @@ proptest! {
             prop_assert!((-1.0..=1.0).contains(value));
         }
         let classes = scored.evaluation.classes.len();
-        for metric in METRICS.iter().filter(|metric| !metric.needs(Need::BatchLabels)) {
+        let computed = METRICS.iter().filter(|metric| metric.is_in_all && !metric.needs(Need::BatchLabels));
+        for metric in computed {
             let (low, high) = bounds(metric.range, classes);
             // The mean of numbers on a bound may round to its other side.
             let slack = 1e-12 * classes as f64;
@@ -280,6 +281,28 @@ proptest! {
                 let (low, high) = (hard.soft_silhouette[row] - 1e-12, mean.soft_silhouette[row] + 1e-12);
                 let value = between.soft_silhouette[row];
                 prop_assert!((low..=high).contains(&value), "row {}: {} not in {} to {}", row, value, low, high);
+            }
+        }
+    }
+
+    #[test]
+    fn probes_follow_what_is_done_to_rows(data in data(), scale in 1e-3..1e3f64) {
+        let measure = |values: &Array2<f64>, alpha: f64| {
+            let metrics = Selection::parse(["ridge_probe_accuracy", "ridge_probe_macro_f1", "clustering"]).expect("names");
+            let probe = ProbeSettings { alpha, ..ProbeSettings::default() };
+            let settings = Settings { metrics, probe, ..settings(Distance::Euclidean) };
+            evaluated(values, &data.labels, &settings).evaluation.metrics
+        };
+        let expected = measure(&data.values, 0.5);
+        let turned = rotated(&data.values, &mut Random::new(data.seed ^ 3));
+        let scaled = &data.values * scale;
+        // The penalty goes along with the squares of the rows.
+        for (found, what) in
+            [(measure(&turned, 0.5), "turned"), (measure(&(turned + 10.0), 0.5), "moved"), (measure(&scaled, 0.5 * scale * scale), "scaled")]
+        {
+            for (name, value) in &expected {
+                let apart = found[name].zip(*value).map_or(f64::INFINITY, |(found, value)| (found - value).abs());
+                prop_assert!(apart < 1e-12, "{} of rows {}: {:?} and {:?}", name, what, found[name], value);
             }
         }
     }

@@ -143,6 +143,12 @@ pub struct SettingsUsed {
     pub precision: Precision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
+    /// The penalty of the ridge probe, where it is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_alpha: Option<f64>,
+    /// Folds of the linear probe, where it is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds: Option<usize>,
     /// The numbers of neighbours or components, where a metric is given at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ks: Vec<usize>,
@@ -158,6 +164,9 @@ pub struct SettingsUsed {
     /// The file of the batch of each row, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_labels: Option<String>,
+    /// The file of the cluster of each row, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<String>,
     /// The file of row weights, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_weights: Option<String>,

@@ -4,7 +4,9 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::kernels::{ManhattanCost, product_speed};
 use crate::losses::SoftSilhouette;
-use crate::metrics::{METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS};
+use crate::metrics::{
+    METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS,
+};
 use crate::uncertainty::UncertaintyOptions;
 
 /// How to evaluate.
@@ -24,8 +26,12 @@ pub struct Settings {
     pub ks: Vec<usize>,
     /// Rows that `uniformity` takes its pairs from; `None` is all.
     pub sample: Option<usize>,
+    /// How probes are fitted.
+    pub probe: ProbeSettings,
     /// Whether the batch of each row is known, so that metrics of batches inside labels are computed.
     pub batch_labels: bool,
+    /// Whether the cluster of each row is given, so that none are looked for.
+    pub clusters: bool,
     /// Whether the result has the scores of the rows, whatever the metrics.
     pub rows: bool,
     /// Whether the result has the K x K matrix of class distances.
@@ -64,10 +70,14 @@ impl Settings {
 
     /// Whether rows are read in any order.
     pub(super) fn needs_random_access(&self) -> bool {
-        let mut computed = self.metrics.iter().filter(|metric| self.provides_for(metric));
-        !self.distance.has_closed_form()
-            || self.intervals
-            || computed.any(|metric| metric.needs.iter().any(|need| need.is_random_access()))
+        let computed = self.metrics.iter().filter(|metric| self.provides_for(metric));
+        let mut needs = computed.flat_map(|metric| metric.needs).filter(|need| self.has_work(**need));
+        !self.distance.has_closed_form() || self.intervals || needs.any(|need| need.is_random_access())
+    }
+
+    /// Whether something is to be done for a need: clusters that are given are not looked for.
+    fn has_work(&self, need: Need) -> bool {
+        need != Need::Clusters || !self.clusters
     }
 
     /// The form of the soft silhouette, at the temperature that was found or given.
@@ -96,6 +106,7 @@ impl Settings {
             batch_size: self.batch_size,
             ks: &self.ks,
             sample: self.sample,
+            probe: self.probe,
             seed: self.seed,
             matrix: self.matrix,
         }
@@ -115,7 +126,9 @@ impl Default for Settings {
             metrics: Selection::usual(),
             ks: USUAL_KS.to_vec(),
             sample: None,
+            probe: ProbeSettings::default(),
             batch_labels: false,
+            clusters: false,
             rows: true,
             matrix: false,
             intervals: false,
@@ -126,7 +139,7 @@ impl Default for Settings {
     }
 }
 
-/// The work that grows with the square of the number of rows.
+/// The work that takes long: what grows with the square of the number of rows, and fits to the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Estimate {
     /// Seconds for the mean distances to classes, where these go over pairs of rows.
@@ -137,6 +150,10 @@ pub struct Estimate {
     pub pairs: Vec<&'static str>,
     /// Seconds for all of them.
     pub pair_seconds: f64,
+    /// Names of families that fit classifiers or clusters to the rows.
+    pub fits: Vec<&'static str>,
+    /// Seconds for all of them, with as many steps as usual.
+    pub fit_seconds: f64,
 }
 
 /// What a pair takes besides the product of its rows, in dimensions more: for mean distances, for neighbours, for numbers
@@ -148,6 +165,8 @@ const PAIR_SUM_COST: f64 = 1100.0;
 
 /// The speed of differences, which Manhattan distances are made of, as a share of that of products.
 const DIFFERENCES: f64 = 0.4;
+/// Steps that a fit of logistic regression and a start of k-means usually take.
+const USUAL_STEPS: [f64; 2] = [50.0, 25.0];
 
 impl Settings {
     /// What an evaluation of a data set will take on this machine, on as many threads as there are now.
@@ -177,9 +196,20 @@ impl Settings {
         if self.distance == Distance::Precomputed {
             return estimate;
         }
-        let (metrics, _) = self.metrics.for_rows(dataset.len());
+        let (metrics, _) = self.metrics.for_size(dataset.len(), dataset.dimensions());
+        let mut needed: Vec<Need> = Vec::new();
         for metric in METRICS.iter().filter(|metric| metrics.contains(metric.id)) {
             for need in metric.needs {
+                if let Some(seconds) = self.fit_seconds(*need, dataset).filter(|_| self.has_work(*need)) {
+                    if !needed.contains(need) {
+                        needed.push(*need);
+                        estimate.fit_seconds += seconds;
+                    }
+                    if !estimate.fits.contains(&metric.family.name) {
+                        estimate.fits.push(metric.family.name);
+                    }
+                    continue;
+                }
                 let (name, seconds) = match need {
                     Need::Pairs => (metric.id, each_once(PAIR_COST)),
                     Need::SampledPairs if self.sample.is_none() => (metric.id, each_once(PAIR_COST)),
@@ -194,6 +224,26 @@ impl Settings {
             }
         }
         estimate
+    }
+
+    /// Seconds for a fit to the rows; `None` for what is none.
+    fn fit_seconds(&self, need: Need, dataset: &Dataset) -> Option<f64> {
+        // Products of float64 numbers that one thread adds up in a second, by AVX2.
+        let speed = 1.5e10;
+        let (rows, dimensions) = (dataset.len() as f64, dataset.dimensions() as f64);
+        let (threads, classes) = (rayon::current_num_threads() as f64, dataset.labels().classes() as f64);
+        let [logistic, k_means] = USUAL_STEPS;
+        let pass = rows * dimensions / (speed * threads);
+        match need {
+            Need::Ridge => {
+                let side = rows.min(dimensions);
+                Some(1.2 * pass * side + pass * classes + side * side * side / speed)
+            }
+            Need::Fits => Some(2.0 * pass * classes * self.probe.folds as f64 * logistic),
+            // Ten starts, with 2 + log K candidates for each centre.
+            Need::Clusters => Some(0.5 * pass * classes * 10.0 * (2.0 + classes.ln() + k_means)),
+            _ => None,
+        }
     }
 }
 
@@ -231,6 +281,13 @@ mod tests {
         assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "uniformity", "supcon", "health"]);
         let searched = once(PAIR_COST) + once(PAIR_SUM_COST) + 2.0 * once(NEIGHBOUR_COST);
         assert!((of_pairs.pair_seconds - searched - once(PAIR_COST)).abs() < 1e-9 * searched);
+        assert!(of_pairs.fits.is_empty() && of_pairs.fit_seconds == 0.0);
+        let fits = |names: &[&str]| estimate(Distance::Cosine, names, None);
+        let both = fits(&["ridge_probe_accuracy", "linear_probe_accuracy", "linear_probe_macro_f1", "clustering"]);
+        assert_eq!(both.fits, ["probe", "clustering"]);
+        let each = ["ridge_probe_macro_f1", "linear_probe_accuracy", "ari"].map(|name| fits(&[name]).fit_seconds);
+        assert!(each.iter().all(|&seconds| seconds > 0.0));
+        assert!((both.fit_seconds / each.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         let sampled = estimate(Distance::Cosine, &pairs, Some(5));
         assert!(!sampled.pairs.contains(&"uniformity"));
         assert!((sampled.pair_seconds - searched).abs() < 1e-9 * searched);
@@ -248,6 +305,9 @@ mod tests {
         let closed = Settings { metrics: Selection::usual(), ..Settings::default() };
         assert!(!closed.needs_random_access());
         assert!(Settings { batch_size: Some(8), ..closed.clone() }.needs_random_access());
-        assert!(Settings { metrics: Selection::parse(["health"]).unwrap(), ..closed }.needs_random_access());
+        let of = |name: &str| Settings { metrics: Selection::parse([name]).unwrap(), ..closed.clone() };
+        assert!(of("health").needs_random_access() && of("ari").needs_random_access());
+        let given = Settings { clusters: true, ..of("ari") };
+        assert!(!given.needs_random_access() && given.estimate(&dataset(Distance::Cosine)).fits.is_empty());
     }
 }

@@ -94,13 +94,18 @@ impl<'a> ClassMeans<'a> {
     pub(crate) fn centred(&self) -> Array2<f64> {
         let (classes, d) = (self.sums.classes(), self.sums.dimensions());
         let origin: Vec<f64> = (0..d).map(self.sums.mean(0)).collect();
-        let mut means: Vec<f64> = (0..classes).flat_map(|class| self.sums.mean_less(class, &origin)).collect();
+        let mut means = self.less(&origin);
         for k in 0..d {
             let column = || means.iter().skip(k).step_by(d);
             let mean = column().sum::<f64>() / classes as f64;
             means.iter_mut().skip(k).step_by(d).for_each(|value| *value -= mean);
         }
         Array2::from_shape_vec((classes, d), means).unwrap_or_default()
+    }
+
+    /// K x d: the means less a vector.
+    pub(crate) fn less(&self, origin: &[f64]) -> Vec<f64> {
+        (0..self.sums.classes()).flat_map(|class| self.sums.mean_less(class, origin)).collect()
     }
 
     /// The squared distance of each row to the mean of its class.

@@ -23,6 +23,8 @@ const MEASURED: &[(&Family, Measure)] = &[
     (&metrics::collapse::FAMILY, metrics::collapse::measure),
     (&metrics::single_cell::FAMILY, metrics::single_cell::measure),
     (&metrics::health::FAMILY, metrics::health::measure),
+    (&metrics::probe::FAMILY, metrics::probe::measure),
+    (&metrics::clustering::FAMILY, metrics::clustering::measure),
 ];
 
 /// Every family, in the order of output.
@@ -93,6 +95,9 @@ impl Metric {
 
     /// The metric that appears in the overall results under a name, for any k.
     pub fn named(name: &str) -> Option<&'static Metric> {
+        if let Some(metric) = Metric::find(name).filter(|metric| metric.scope != Scope::AtK) {
+            return Some(metric);
+        }
         let (id, k) = match name.split_once('@') {
             Some((id, k)) => (id, Some(k.parse::<usize>().ok().filter(|k| *k > 0 && !name.contains('+'))?)),
             None => (name, None),
@@ -105,9 +110,9 @@ impl Metric {
 }
 
 impl Selection {
-    /// Every metric.
+    /// Every metric but those that take fits of many steps, as `all` in [`Selection::parse`].
     pub fn all() -> Self {
-        Selection::of_families(METRICS.iter())
+        Selection::of_families(METRICS.iter().filter(|metric| metric.is_in_all))
     }
 
     /// The metrics that are computed where none is named: the families whose cost is small beside reading the rows.
@@ -130,7 +135,8 @@ impl Selection {
                 |metric: &Metric| metric.id == name || Metric::named(name).is_some_and(|named| named.id == metric.id);
             let is_chosen = |metric: &&Metric| {
                 let usual = name == "usual" && metric.family.is_default;
-                name == "all" || usual || metric.family.name == name || is_named(metric)
+                let all = name == "all" && metric.is_in_all;
+                all || usual || metric.family.name == name || is_named(metric)
             };
             let mut chosen = METRICS.iter().filter(is_chosen).peekable();
             if chosen.peek().is_none() {
@@ -172,7 +178,7 @@ fn all_names() -> Vec<String> {
 mod tests {
     use super::*;
     use crate::metrics::Need;
-    use crate::metrics::metric::FEW_ROWS;
+    use crate::metrics::metric::{FEW_DIMENSIONS, FEW_ROWS};
 
     #[test]
     fn ids_are_unique() {
@@ -201,14 +207,27 @@ mod tests {
 
     #[test]
     fn metrics_of_all_pairs_are_computed_for_many_rows_only_by_name() {
-        let of = |names: &[&str], rows| Selection::parse(names.iter().copied()).unwrap().for_rows(rows);
+        let of = |names: &[&str], rows| Selection::parse(names.iter().copied()).unwrap().for_size(rows, 8);
         let (kept, left_out) = of(&["validity"], FEW_ROWS);
         assert!(kept.contains("dunn") && left_out.is_empty());
         let (kept, left_out) = of(&["validity"], FEW_ROWS + 1);
         assert!(!kept.contains("dunn") && kept.contains("davies_bouldin"));
-        assert_eq!(left_out, ["dunn"]);
+        assert!(left_out.len() == 1 && left_out[0].starts_with("dunn is left out: with 50001 rows"), "{left_out:?}");
         assert!(of(&["validity", "dunn"], FEW_ROWS + 1).0.contains("dunn"));
-        assert!(!Selection::all().for_rows(FEW_ROWS + 1).0.contains("dunn"));
+        assert!(!Selection::all().for_size(FEW_ROWS + 1, 8).0.contains("dunn"));
+    }
+
+    #[test]
+    fn large_matrices_are_factorised_only_by_name() {
+        let of = |names: &[&str], rows, d| Selection::parse(names.iter().copied()).unwrap().for_size(rows, d);
+        let wide = FEW_DIMENSIONS + 1;
+        for (rows, d) in [(wide, FEW_DIMENSIONS), (FEW_DIMENSIONS, wide)] {
+            assert!(of(&["all"], rows, d).0.contains("ridge_probe_accuracy"));
+        }
+        let (kept, left_out) = of(&["all"], wide, wide);
+        assert!(!kept.contains("ridge_probe_accuracy") && kept.contains("rankme"));
+        assert!(left_out.iter().any(|reason| reason.contains("4097 rows of 4097 dimensions")), "{left_out:?}");
+        assert!(of(&["ridge_probe_accuracy"], wide, wide).0.contains("ridge_probe_accuracy"));
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub enum Need {
     RowsByClassMeans,
     /// The covariance of the rows.
     Covariance,
+    /// Ridge regression on the classes, from the covariance of the rows or, where these are fewer than dimensions, from
+    /// their products.
+    Ridge,
+    /// Logistic regressions on the classes, each of some of the rows.
+    Fits,
     /// All pairs of rows, each once.
     Pairs,
     /// All pairs of the rows of `--sample`, or of all rows.
@@ -75,6 +80,8 @@ pub enum Need {
     BatchSize,
     /// The batch that each row comes from.
     BatchLabels,
+    /// A clustering of the rows: one that is given, or k-means.
+    Clusters,
 }
 
 impl Need {
@@ -90,6 +97,8 @@ impl Need {
             Need::ClassMeanPairs => "class_mean_pairs",
             Need::RowsByClassMeans => "rows_by_class_means",
             Need::Covariance => "covariance",
+            Need::Ridge => "ridge",
+            Need::Fits => "fits",
             Need::Pairs => "pairs",
             Need::SampledPairs => "sampled_pairs",
             Need::PairSums => "pair_sums",
@@ -97,6 +106,7 @@ impl Need {
             Need::AllRows => "all_rows",
             Need::BatchSize => "batch_size",
             Need::BatchLabels => "batch_labels",
+            Need::Clusters => "clusters",
         }
     }
 
@@ -104,7 +114,14 @@ impl Need {
     pub fn is_random_access(self) -> bool {
         matches!(
             self,
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours | Need::BatchSize | Need::BatchLabels
+            Need::Pairs
+                | Need::SampledPairs
+                | Need::PairSums
+                | Need::Neighbours
+                | Need::BatchSize
+                | Need::BatchLabels
+                | Need::Fits
+                | Need::Clusters
         )
     }
 
@@ -112,7 +129,15 @@ impl Need {
     pub fn is_mergeable(self) -> bool {
         !matches!(
             self,
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours | Need::AllRows | Need::BatchSize
+            Need::Pairs
+                | Need::SampledPairs
+                | Need::PairSums
+                | Need::Neighbours
+                | Need::AllRows
+                | Need::BatchSize
+                | Need::Ridge
+                | Need::Fits
+                | Need::Clusters
         )
     }
 
@@ -126,8 +151,9 @@ impl Need {
             Need::ClassMeanGram => (3, "O(N d + K d min(K, d))"),
             Need::ClassGeometry | Need::ClassMeanPairs => (4, "O(N d + K^2 d)"),
             Need::RowsByClassMeans | Need::BatchSize | Need::BatchLabels => (5, "O(N K d)"),
-            Need::Covariance => (6, "O(N d^2 + d^3)"),
+            Need::Covariance | Need::Ridge => (6, "O(N d^2 + d^3)"),
             Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours => (7, "O(N^2 d)"),
+            Need::Fits | Need::Clusters => (8, "O(N K d) a step"),
         })
     }
 }
@@ -153,6 +179,8 @@ pub struct Metric {
     pub needs: &'static [Need],
     /// Whether `--intervals` gives a 95 % interval of it.
     pub has_interval: bool,
+    /// Whether `all` selects it. Fits of many steps are selected by their own names or those of their families.
+    pub is_in_all: bool,
 }
 
 /// The entry of a metric that is one number for the whole input.
@@ -165,7 +193,18 @@ pub(super) const fn metric(
     source: &'static str,
     needs: &'static [Need],
 ) -> Metric {
-    Metric { id, title, family, scope: Scope::Overall, range, higher_is_better, source, needs, has_interval: false }
+    Metric {
+        id,
+        title,
+        family,
+        scope: Scope::Overall,
+        range,
+        higher_is_better,
+        source,
+        needs,
+        has_interval: false,
+        is_in_all: true,
+    }
 }
 
 pub(super) const UP: Option<bool> = Some(true);
@@ -191,6 +230,11 @@ impl Metric {
     /// The same, with an interval.
     pub(super) const fn with_interval(self) -> Self {
         Metric { has_interval: true, ..self }
+    }
+
+    /// The same, which `all` does not select.
+    pub(super) const fn not_in_all(self) -> Self {
+        Metric { is_in_all: false, ..self }
     }
 
     /// Whether it is made of this.
@@ -231,6 +275,10 @@ pub struct Selection {
 /// Rows up to which metrics of all pairs are computed as part of their family; with more they are computed by name only.
 pub(super) const FEW_ROWS: usize = 50_000;
 
+/// Dimensions, or rows if these are fewer, up to which metrics that factorise a matrix of them are computed as part of
+/// their family; with more they are computed by name only.
+pub(super) const FEW_DIMENSIONS: usize = 4096;
+
 impl Selection {
     /// Whether the metric of that id is selected.
     pub fn contains(&self, id: &str) -> bool {
@@ -242,14 +290,30 @@ impl Selection {
         self.metrics.values().copied()
     }
 
-    /// The metrics to compute for this many rows, and the ids of those that are left out because all pairs of so many rows
-    /// are compared only for a metric that is selected by its name.
-    pub(crate) fn for_rows(&self, rows: usize) -> (Selection, Vec<&'static str>) {
-        let is_left_out =
-            |metric: &Metric| rows > FEW_ROWS && metric.needs(Need::Pairs) && !self.named.contains(metric.id);
-        let left_out: Vec<_> = self.iter().filter(|metric| is_left_out(metric)).map(|metric| metric.id).collect();
+    /// The metrics to compute for data of this size, and why the others are left out: what takes long is computed only for
+    /// a metric that is selected by its name.
+    pub(crate) fn for_size(&self, rows: usize, dimensions: usize) -> (Selection, Vec<String>) {
+        let reason = |metric: &Metric| {
+            if self.named.contains(metric.id) {
+                None
+            } else if rows > FEW_ROWS && metric.needs(Need::Pairs) {
+                Some((format!("{rows} rows"), "compares all pairs of rows"))
+            } else if rows.min(dimensions) > FEW_DIMENSIONS && metric.needs(Need::Ridge) {
+                Some((format!("{rows} rows of {dimensions} dimensions"), "factorises a matrix of so many"))
+            } else {
+                None
+            }
+        };
+        let left_out = self.iter().filter_map(|metric| {
+            let (size, work) = reason(metric)?;
+            let id = metric.id;
+            Some(format!(
+                "{id} is left out: with {size} it is computed only if it is selected by name, because it {work}"
+            ))
+        });
+        let left_out = left_out.collect();
         let mut kept = self.clone();
-        kept.metrics.retain(|_, metric| !is_left_out(metric));
+        kept.metrics.retain(|_, metric| reason(metric).is_none());
         (kept, left_out)
     }
 

@@ -2,14 +2,17 @@
 //!
 //! Metrics turn the results of kernel passes into numbers; none reads embeddings itself.
 
+mod agreement;
 mod batch;
 mod class_order;
+mod clustering;
 mod collapse;
 mod contrastive;
 mod health;
 mod list;
 pub mod mean;
 mod metric;
+mod probe;
 pub mod projection;
 mod ranking;
 mod retrieval;
@@ -29,6 +32,7 @@ pub use class_order::class_order;
 pub(crate) use list::measure;
 pub use list::{FAMILIES, METRICS, USUAL_KS};
 pub use metric::{Family, Metric, Need, Scope, Selection};
+pub use probe::{ProbeSettings, stratified_folds};
 pub(crate) use row_score::{Competitors, Exponentials};
 pub use row_score::{RowScore, RowScoreFold};
 pub use shared::Auxiliary;

@@ -15,6 +15,7 @@ use crate::kernels::{
     PairsWanted, Wanted, covariance,
 };
 use crate::metrics::metric::{Family, Need, Selection};
+use crate::metrics::probe::ProbeSettings;
 use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
 use crate::metrics::row_means::{Means, RowMeans};
 use crate::metrics::row_score::{RowScore, RowScoreFold};
@@ -32,6 +33,8 @@ pub struct Auxiliary<'a> {
     pub own_rows: &'a [Option<usize>],
     /// The batch that each row of the embeddings, as stored, comes from.
     pub batches: Option<&'a LabelColumn>,
+    /// The cluster of each row of the embeddings, as stored, if the rows are not to be clustered.
+    pub clusters: Option<&'a LabelColumn>,
 }
 
 /// What is to be measured, and how.
@@ -48,6 +51,7 @@ pub(crate) struct Measuring<'a> {
     pub(crate) ks: &'a [usize],
     /// Rows that pairs are drawn from, if not all.
     pub(crate) sample: Option<usize>,
+    pub(crate) probe: ProbeSettings,
     pub(crate) seed: u64,
     /// Whether the K x K matrix of class distances is wanted.
     pub(crate) matrix: bool,
