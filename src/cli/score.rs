@@ -529,7 +529,7 @@ fn announce_long_work(dataset: &Dataset, settings: &Settings) {
             estimate.pair_seconds
         ));
     }
-    if estimate.fit_seconds > LONG {
+    if estimate.fit_seconds > message::LONG {
         message::note(&format!(
             "fits to {rows} rows ({}) will take about {:.0} s",
             estimate.fits.join(", "),
