@@ -86,7 +86,7 @@ impl Settings {
     }
 
     /// What of it the metrics see.
-    pub(super) fn measuring(&self, precision: Precision) -> Measuring<'_> {
+    pub(crate) fn measuring(&self, precision: Precision) -> Measuring<'_> {
         Measuring {
             selection: &self.metrics,
             precision,

@@ -12,7 +12,7 @@ use crate::kernels::Real;
 use crate::kernels::dense::{RowScale, squared_norm};
 
 /// Rows that are looked at, spread evenly over the data.
-const SAMPLE: usize = 255;
+pub(crate) const SAMPLE: usize = 255;
 
 /// What is subtracted from every row, and what the rest is multiplied by.
 pub(crate) struct Centre {
@@ -34,6 +34,14 @@ impl Sample {
     pub(crate) fn new(rows: usize, dimensions: usize, unit: bool) -> Self {
         let wanted = rows.min(SAMPLE);
         Sample { rows, wanted, dimensions, unit, values: vec![0.0; wanted * dimensions], taken: 0 }
+    }
+
+    /// The rows that are given, d numbers each.
+    pub(crate) fn of_rows(values: &[f64], dimensions: usize, unit: bool) -> Self {
+        let rows = values.len() / dimensions.max(1);
+        let mut sample = Sample::new(rows, dimensions, unit);
+        sample.take(0, values);
+        sample
     }
 
     /// The next row that the sample wants.
