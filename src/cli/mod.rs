@@ -6,10 +6,12 @@ mod compare;
 mod gates;
 mod grad;
 mod inspect;
+mod merge;
 mod message;
 mod mistakes;
 mod named_rows;
 mod outputs;
+mod partial;
 mod progress;
 mod report;
 mod score;
@@ -51,6 +53,10 @@ enum Command {
     Suspects(Box<suspects::SuspectsArguments>),
     /// Compare checkpoints with a baseline: what changed, and could it be chance?
     Compare(Box<compare::CompareArguments>),
+    /// Compute the state of a part of a set that lies in many files or on many machines
+    Partial(Box<partial::PartialArguments>),
+    /// Merge the states of parts: the result of all rows, as `embq score` gives it
+    Merge(Box<merge::MergeArguments>),
     /// Show what a file contains, and what of it can be embeddings or labels
     Inspect(inspect::InspectArguments),
     /// List all metrics: name, range, direction, cost and source
@@ -121,6 +127,8 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Report(report) => report::run(*report, line),
         Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Compare(compare) => compare::run(*compare),
+        Command::Partial(partial) => partial::run(*partial),
+        Command::Merge(merge) => merge::run(*merge),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),
