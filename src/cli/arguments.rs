@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::cli::combine::{Combine, combine_fields};
 use crate::cli::progress::Bars;
-use crate::report::{ClassLimit, Format};
+use crate::report::{ClassLimit, ClassOrder, Format, View};
 use embq_core::data::{Precision, RowChoice};
 use embq_core::distance::Distance;
+use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Settings, Temperature, Timing};
 use embq_core::metrics::{SmoothMaximum, SoftMinimum};
 use embq_files::input::{Header, ReadOptions};
@@ -194,6 +195,34 @@ pub(crate) struct OutputArguments {
     /// Write the result to a file; its extension selects the format: .json .md .csv .txt; can be given multiple times
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Vec<String>,
+}
+
+/// Which classes the table shows.
+#[derive(Debug, Args)]
+pub(crate) struct ClassArguments {
+    /// Number of classes to show, worst first
+    #[arg(long, value_name = "N|all", default_value = "20", value_parser = limit, help_heading = "Output")]
+    pub(crate) classes: ClassLimit,
+
+    /// Sort classes by a column: label, count, or a metric computed per class
+    #[arg(long, value_name = "COLUMN", help_heading = "Output")]
+    pub(crate) sort: Option<String>,
+}
+
+impl ClassArguments {
+    /// The classes to show of a result under these settings.
+    ///
+    /// # Errors
+    /// A column to sort by that there is not.
+    pub(crate) fn view(&self, settings: &Settings) -> Result<View> {
+        let order = self.sort.as_deref().map(ClassOrder::parse).transpose()?;
+        if let Some(ClassOrder::Metric(metric)) = &order
+            && !settings.computes(metric.id)
+        {
+            return Err(Error::setting(format!("--sort: {} is not computed", metric.id), "add it to --metrics"));
+        }
+        Ok(View { classes: self.classes, order })
+    }
 }
 
 /// How a command runs.

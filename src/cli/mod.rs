@@ -6,10 +6,12 @@ mod compare;
 mod gates;
 mod grad;
 mod inspect;
+mod merge;
 mod message;
 mod mistakes;
 mod named_rows;
 mod outputs;
+mod partial;
 mod progress;
 mod report;
 mod score;
@@ -54,6 +56,10 @@ enum Command {
     Compare(Box<compare::CompareArguments>),
     /// Score every checkpoint that appears in a folder, and stop early
     Watch(Box<watch::WatchArguments>),
+    /// Compute the state of a part of a set that lies in many files or on many machines
+    Partial(Box<partial::PartialArguments>),
+    /// Merge the states of parts: the result of all rows, as `embq score` gives it
+    Merge(Box<merge::MergeArguments>),
     /// Show what a file contains, and what of it can be embeddings or labels
     Inspect(inspect::InspectArguments),
     /// List all metrics: name, range, direction, cost and source
@@ -137,6 +143,8 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Compare(compare) => compare::run(*compare),
         Command::Watch(watch) => watch::run(&watch),
+        Command::Partial(partial) => partial::run(*partial),
+        Command::Merge(merge) => merge::run(*merge),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),

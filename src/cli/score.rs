@@ -8,14 +8,15 @@ use clap::Args;
 use ndarray::{Array2, ArrayView1};
 
 use crate::cli::arguments::{
-    MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments, at_least, limit,
+    ClassArguments, MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments,
+    at_least,
 };
 use crate::cli::gates::{self, GateArguments, GateReport};
 use crate::cli::outputs::Outputs;
 use crate::cli::progress::Bars;
 use crate::cli::{CommandLine, Outcome, message, mistakes};
 use crate::gate::Gate;
-use crate::report::{ClassLimit, ClassOrder, Format, View, html, is_page, plot};
+use crate::report::{ClassLimit, Format, html, is_page, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
@@ -149,13 +150,8 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     folds_out: Option<String>,
 
-    /// Number of classes to show, worst first
-    #[arg(long, value_name = "N|all", default_value = "20", value_parser = limit, help_heading = "Output")]
-    classes: ClassLimit,
-
-    /// Sort classes by a column: label, count, or a metric computed per class
-    #[arg(long, value_name = "COLUMN", help_heading = "Output")]
-    sort: Option<String>,
+    #[command(flatten)]
+    classes: ClassArguments,
 
     /// Draw a silhouette plot below the table
     #[arg(long, help_heading = "Output")]
@@ -203,7 +199,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     if let Some(what) = draws.filter(|_| !settings.compares_with_classes()) {
         return Err(Error::setting(format!("{what} draws silhouettes"), "add silhouette to --metrics"));
     }
-    let view = view(&arguments, &settings)?;
+    let view = arguments.classes.view(&settings)?;
     let bars = arguments.run.start();
 
     let started = Instant::now();
@@ -389,16 +385,6 @@ fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Data
     Dataset::join(loaded.embeddings, column, distance, &options).map(Some)
 }
 
-fn view(arguments: &ScoreArguments, settings: &Settings) -> Result<View> {
-    let order = arguments.sort.as_deref().map(ClassOrder::parse).transpose()?;
-    if let Some(ClassOrder::Metric(metric)) = &order
-        && !settings.computes(metric.id)
-    {
-        return Err(Error::setting(format!("--sort: {} is not computed", metric.id), "add it to --metrics"));
-    }
-    Ok(View { classes: arguments.classes, order })
-}
-
 fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) -> Result<Settings> {
     let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim())).map_err(|error| {
         let names = arguments.metrics.iter().map(|name| name.trim());
@@ -504,7 +490,7 @@ fn penalty(text: &str) -> std::result::Result<f64, String> {
 
 /// The number of classes with intervals if computing all of them would take long; `None` is all.
 fn shown_classes(arguments: &ScoreArguments) -> Option<usize> {
-    match arguments.classes {
+    match arguments.classes.classes {
         ClassLimit::Worst(limit) if !arguments.class_intervals => Some(limit),
         _ => None,
     }

@@ -20,6 +20,11 @@ pub(crate) fn problem(error: &Error) -> String {
 pub(crate) fn tip(error: &Error) -> Option<String> {
     let cure = error.cure()?;
     let tip = match &cure {
+        Cure::UseMetrics(metrics) if !metrics.is_empty() => {
+            let metrics = metrics.join(",");
+            return Some(format!("use --metrics {metrics}, or embq score with all files as one input, in quotes"));
+        }
+        Cure::UseMetrics(_) => "embq score takes all files as one input, such as 'parts/*.parquet' in quotes",
         Cure::DropInvalid => "repair these rows, or leave them out with --drop-invalid",
         Cure::DropZeroVectors => "leave these rows out with --drop-invalid, or use --distance euclidean",
         Cure::DropUnlabelled => "fill these labels, or leave these rows out with --drop-null-labels",

@@ -28,8 +28,9 @@ struct MetricEntry {
     needs: Vec<&'static str>,
     /// Whether `--intervals` gives an interval of it.
     has_interval: bool,
-    /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
-    is_mergeable: bool,
+    /// Which states of parts of the rows it follows from, by cosine or squared Euclidean distance: `moments`, or `scores`
+    /// of a second pass; null where it does not merge.
+    merges_from: Option<&'static str>,
 }
 
 impl From<&Metric> for MetricEntry {
@@ -46,7 +47,7 @@ impl From<&Metric> for MetricEntry {
             source: metric.source,
             needs: metric.needs.iter().map(|need| need.name()).collect(),
             has_interval: metric.has_interval,
-            is_mergeable: metric.is_mergeable(),
+            merges_from: metric.merges_from().map(|state| state.name()),
         }
     }
 }
@@ -63,13 +64,15 @@ pub fn table() -> String {
                 None => "",
             };
             let at = if metric.scope == Scope::AtK { "@k" } else { "" };
-            let name = format!("{}{at}", metric.id);
+            let merges = if metric.merges_from().is_some() { " +" } else { "" };
+            let name = format!("{}{at}{merges}", metric.id);
             let _ = writeln!(text, "  {name:<24}{:<12}{better:<18}{}", metric.range, metric.cost());
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }
     text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
+    text.push_str("Metrics with + merge: embq partial and embq merge compute them of parts.\n");
     text.push_str("--metrics takes names of metrics and families, usual (the first four families)\nand all. ");
     text.push_str("docs/metrics.md has the formulas.\n");
     text

@@ -11,6 +11,7 @@ mod grad;
 mod minutes;
 mod others;
 mod outputs;
+mod partial;
 mod practice;
 mod report;
 mod score;

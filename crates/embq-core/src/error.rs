@@ -192,10 +192,17 @@ pub enum Cure {
     DropGallery,
     /// Score all rows, or leave intervals out.
     ScoreAllRows,
+    /// Take these metrics, which merge, or evaluate all rows at once.
+    UseMetrics(Vec<String>),
 }
 
 impl fmt::Display for Cure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Cure::UseMetrics(metrics) = self
+            && !metrics.is_empty()
+        {
+            return write!(formatter, "take {}, or evaluate all rows at once", metrics.join(","));
+        }
         formatter.write_str(match self {
             Cure::Advice(advice) => advice,
             Cure::DropInvalid => "repair these rows, or leave them out",
@@ -209,6 +216,7 @@ impl fmt::Display for Cure {
             Cure::NameColumns => "name the class of each column",
             Cure::DropGallery => "leave out the gallery",
             Cure::ScoreAllRows => "score all rows, or leave out the intervals",
+            Cure::UseMetrics(_) => "evaluate all rows at once",
         })
     }
 }

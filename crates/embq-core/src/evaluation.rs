@@ -3,13 +3,14 @@
 mod result;
 mod settings;
 
+use indexmap::IndexMap;
 use ndarray::Array2;
 
 use crate::data::{Dataset, Precision};
 use crate::error::{Error, Result};
 use crate::kernels::{ClassDistances, ClassGeometry};
 use crate::metrics::mean::class_means;
-use crate::metrics::{Auxiliary, Measures, Metric, Need, RowScore, Scope, SharedWork, measure};
+use crate::metrics::{Auxiliary, Measures, Metric, Need, Scope, SharedWork, measure};
 use crate::progress::Progress;
 use crate::uncertainty::{PointEstimates, Uncertainty};
 
@@ -56,8 +57,7 @@ pub fn evaluate_with(
     let auxiliary = Auxiliary { gallery, ..auxiliary };
 
     let work = SharedWork::new(dataset, auxiliary, settings.measuring(precision), progress);
-    let compares_with_classes = settings.compares_with_classes();
-    if compares_with_classes {
+    if settings.compares_with_classes() {
         work.class_distances()?;
     } else if settings.temperature != Temperature::Auto {
         dataset.check_values_in(precision)?;
@@ -75,16 +75,7 @@ pub fn evaluate_with(
     let mut rows = if settings.rows { RowScores::new(&scores) } else { RowScores::default() };
     let mut warnings = dataset.warnings().to_vec();
     warnings.extend(left_out);
-    let labels = dataset.labels();
-    if labels.singletons() > 0 && compares_with_classes {
-        warnings.push(format!(
-            "{} of {} classes have a single row: such a row scores 0 and has no a",
-            labels.singletons(),
-            labels.classes()
-        ));
-    }
-    warnings.extend_from_slice(&measures.warnings);
-    let mut classes = classes(dataset, &measures);
+    warnings.extend(self::warnings(dataset, settings, &measures));
     let mut uncertainty = Uncertainty::default();
     if let Some(kernel) = kernel.filter(|_| settings.intervals) {
         let soft = settings.soft_silhouette(temperature);
@@ -93,12 +84,48 @@ pub fn evaluate_with(
         uncertainty =
             Uncertainty::new(dataset, &kernel, &soft, &estimates, settings.uncertainty(), &mut warnings, progress)?;
         rows.influence = Some(std::mem::take(&mut uncertainty.rows));
-        for (class, [hard, soft]) in classes.iter_mut().zip(&uncertainty.classes) {
-            (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);
-        }
     }
+    let mut evaluation = document(dataset, auxiliary, settings, temperature, precision, measures, warnings)?;
+    for (class, [hard, soft]) in evaluation.classes.iter_mut().zip(&uncertainty.classes) {
+        (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);
+    }
+    (evaluation.intervals, evaluation.standard_errors) = (uncertainty.intervals, uncertainty.standard_errors);
+    let own =
+        dataset.scored_members().zip(&scores).filter_map(|((code, weight), score)| Some((code, score.a?, weight)));
+    let matrix = geometry.matrix.map(|matrix| with_diagonal(&matrix, &class_means(dataset.labels().classes(), own)));
+    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms })
+}
+
+/// What a reader of the numbers should know, besides what the data set says.
+pub(crate) fn warnings(dataset: &Dataset, settings: &Settings, measures: &Measures<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let labels = dataset.labels();
+    if labels.singletons() > 0 && settings.compares_with_classes() {
+        warnings.push(format!(
+            "{} of {} classes have a single row: such a row scores 0 and has no a",
+            labels.singletons(),
+            labels.classes()
+        ));
+    }
+    warnings.extend_from_slice(&measures.warnings);
+    warnings
+}
+
+/// What was measured as plain data, at the temperature and in the precision that were used.
+///
+/// # Errors
+/// What reading rows for their hash reports.
+pub(crate) fn document(
+    dataset: &Dataset,
+    auxiliary: Auxiliary<'_>,
+    settings: &Settings,
+    temperature: f64,
+    precision: Precision,
+    measures: Measures<'_>,
+    warnings: Vec<String>,
+) -> Result<Evaluation> {
     let at_k = |name: &String| Metric::named(name).is_some_and(|metric| metric.scope == Scope::AtK);
-    let evaluation = Evaluation {
+    Ok(Evaluation {
         kind: Kind::Score,
         schema_version: SCHEMA_VERSION,
         embq_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -125,17 +152,15 @@ pub fn evaluate_with(
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),
         },
+        classes: classes(dataset, &measures),
         metrics: measures.values,
         undefined_classes: measures.undefined_classes,
-        intervals: uncertainty.intervals,
-        standard_errors: uncertainty.standard_errors,
-        classes,
+        intervals: IndexMap::new(),
+        standard_errors: IndexMap::new(),
         gates: Vec::new(),
         warnings,
         timing: None,
-    };
-    let matrix = geometry.matrix.map(|matrix| with_diagonal(&matrix, dataset, &scores));
-    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms })
+    })
 }
 
 /// Checks that settings and data go together.
@@ -203,10 +228,7 @@ fn classes(dataset: &Dataset, measures: &Measures<'_>) -> Vec<ClassEvaluation> {
 }
 
 /// The mean distances between classes, with those within a class on the diagonal.
-fn with_diagonal(matrix: &Array2<f64>, dataset: &Dataset, scores: &[RowScore]) -> Array2<Option<f64>> {
-    let rows = dataset.scored_members().zip(scores);
-    let own = rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)));
-    let within = class_means(dataset.labels().classes(), own);
+pub(crate) fn with_diagonal(matrix: &Array2<f64>, within: &[Option<f64>]) -> Array2<Option<f64>> {
     Array2::from_shape_fn(
         matrix.dim(),
         |(class, other)| {

@@ -109,7 +109,7 @@ impl<'a> Evaluator<'a> {
 ///
 /// # Errors
 /// A setting that has no meaning.
-fn checked(settings: &Settings, batch_labels: bool, clusters: bool) -> Result<Settings> {
+pub(crate) fn checked(settings: &Settings, batch_labels: bool, clusters: bool) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
         && !Temperature::RANGE.contains(&temperature)

@@ -92,6 +92,7 @@ pub mod evaluation;
 mod evaluator;
 pub mod losses;
 pub mod metrics;
+pub mod partial;
 pub mod progress;
 pub mod similarity;
 pub mod suspects;

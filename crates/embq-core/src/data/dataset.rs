@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::value_scan::invalid_rows;
 use crate::data::{
     DatasetBuilder, Element, EmbeddingRows, IntoLabel, Label, LabelColumn, LabelType, Labels, Origin, Precision,
-    SelectedRows, ValueScan, drawn_by_class,
+    RowWatch, SelectedRows, ValueScan, drawn_by_class,
 };
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
@@ -238,7 +238,27 @@ impl<'e> Dataset<'e> {
         distance: Distance,
         options: &DatasetOptions,
     ) -> Result<Self> {
-        let mut embeddings: Arc<EmbeddingRows<'e>> = embeddings.into();
+        Dataset::join_rows(embeddings.into(), column, distance, options, false)
+    }
+
+    /// As [`Dataset::join`], of a part of the rows: the classes that the options name may lie in other parts, and no row
+    /// may take part.
+    pub(crate) fn join_part(
+        embeddings: impl Into<Arc<EmbeddingRows<'e>>>,
+        column: &LabelColumn,
+        distance: Distance,
+        options: &DatasetOptions,
+    ) -> Result<Self> {
+        Dataset::join_rows(embeddings.into(), column, distance, options, true)
+    }
+
+    fn join_rows(
+        mut embeddings: Arc<EmbeddingRows<'e>>,
+        column: &LabelColumn,
+        distance: Distance,
+        options: &DatasetOptions,
+        is_part: bool,
+    ) -> Result<Self> {
         let bits = distance == Distance::Hamming;
         if bits {
             embeddings = Arc::new(embeddings.as_bits()?);
@@ -271,7 +291,7 @@ impl<'e> Dataset<'e> {
             });
         }
         let choice = &options.choice;
-        let (kept, excluded) = kept_rows(&embeddings, column, distance, choice)?;
+        let (kept, excluded) = kept_rows(&embeddings, column, distance, choice, is_part)?;
         let labels = match &kept {
             Some(kept) => Labels::from_column(column, kept.iter().copied())?,
             None => Labels::from_column(column, 0..rows)?,
@@ -288,7 +308,7 @@ impl<'e> Dataset<'e> {
             choice
                 .ignore_labels
                 .iter()
-                .filter(unknown)
+                .filter(|ignored| !is_part && unknown(ignored))
                 .map(|label| format!("no row of {} has the ignored label '{label}'", column.origin())),
         );
         let rows = SelectedRows::new(embeddings, kept);
@@ -320,7 +340,12 @@ impl<'e> Dataset<'e> {
     /// # Errors
     /// [`Error::TooFewClasses`] or [`Error::TooManyClasses`], which say which bound is broken.
     pub fn require_silhouette(&self) -> Result<()> {
-        let (rows, classes) = (self.len(), self.labels.classes());
+        self.require_silhouette_of(self.len())
+    }
+
+    /// The same for so many rows, of which these are a part.
+    pub(crate) fn require_silhouette_of(&self, rows: usize) -> Result<()> {
+        let classes = self.labels.classes();
         if classes < 2 {
             return Err(Error::TooFewClasses { name: self.label_origin.to_string(), classes, rows });
         }
@@ -414,6 +439,22 @@ impl<'e> Dataset<'e> {
             return Err(Error::OtherDistance { made_for, asked: distance });
         }
         Ok(Cow::Owned(Dataset { distance: computed, ..self.clone() }))
+    }
+
+    /// The same rows as a part of more, which have these classes: codes are those of the whole, and so are the numbers of
+    /// rows of classes. There are no weights.
+    ///
+    /// # Errors
+    /// The first label of the rows that is not among the names, which are in label order.
+    pub(crate) fn within(&self, names: &[Label], counts: &[usize]) -> std::result::Result<Self, Label> {
+        let labels = self.labels.within(names, counts)?;
+        Ok(Dataset { weights: Weights::new(None, &labels), labels, ..self.clone() })
+    }
+
+    /// The same rows, which the watch sees whenever a pass goes over them.
+    pub(crate) fn watched(self, watch: Arc<dyn RowWatch>) -> Self {
+        let scored = Scored { rows: self.scored.rows.watched(Arc::clone(&watch)), ..self.scored };
+        Dataset { rows: self.rows.watched(watch), scored, ..self }
     }
 
     /// The distance that the rows were checked for.
@@ -584,10 +625,11 @@ fn kept_rows(
     column: &LabelColumn,
     distance: Distance,
     choice: &RowChoice,
+    is_part: bool,
 ) -> Result<(Option<Vec<usize>>, Excluded)> {
     let names: Vec<String> = column.dictionary().iter().map(Label::to_string).collect();
     for (included, wanted) in [(true, &choice.include), (false, &choice.exclude)] {
-        if let Some(unknown) = wanted.iter().find(|wanted| !names.contains(wanted)) {
+        if let Some(unknown) = wanted.iter().find(|wanted| !is_part && !names.contains(wanted)) {
             return Err(Error::UnknownClass {
                 name: column.origin().to_string(),
                 label: unknown.clone(),
@@ -633,7 +675,7 @@ fn kept_rows(
         excluded.small_classes = counts.iter().filter(|&&count| (1..least).contains(&count)).count();
         excluded.small_class_rows = before - kept.len();
     }
-    if kept.is_empty() && excluded.rows() > 0 {
+    if kept.is_empty() && excluded.rows() > 0 && !is_part {
         return Err(Error::setting(
             format!("no row of {} takes part: all {} are left out", column.origin(), column.len()),
             Cure::CheckRowChoice,

@@ -417,6 +417,20 @@ impl Labels {
         Labels { codes: rows.iter().map(|&row| dense[self.codes[row] as usize]).collect(), names, counts }
     }
 
+    /// The labels of these rows as codes of more classes, of which some may have no row here.
+    ///
+    /// # Errors
+    /// The first label that is not among the names, which are in label order.
+    pub(crate) fn within(&self, names: &[Label], counts: &[usize]) -> Result<Self, Label> {
+        let code = |name: &Label| names.binary_search(name).map_err(|_| name.clone());
+        let codes: Vec<usize> = self.names.iter().map(code).collect::<Result<_, Label>>()?;
+        Ok(Labels {
+            codes: self.codes.iter().map(|&own| codes[own as usize] as u32).collect(),
+            names: names.to_vec(),
+            counts: counts.to_vec(),
+        })
+    }
+
     /// The class code of each row.
     pub fn codes(&self) -> &[u32] {
         &self.codes

@@ -1,5 +1,6 @@
 //! A choice of rows of the embeddings, read in order by passes, or in any order for pairs.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -22,18 +23,33 @@ const WINDOW_STEP: usize = 2048;
 /// Rows decoded at a time by one thread.
 const DECODED_ROWS: usize = 128;
 
+/// Sees the rows of passes as they come by, in order.
+pub(crate) trait RowWatch: fmt::Debug + Send + Sync {
+    /// Some rows of a pass in float32, of which the first is row `first`.
+    fn see_f32(&self, first: usize, rows: &[f32]);
+
+    /// The same in float64.
+    fn see_f64(&self, first: usize, rows: &[f64]);
+}
+
 /// Rows of embeddings in a fixed order: all of them, or those of a selection.
 #[derive(Clone, Debug)]
 pub struct SelectedRows<'e> {
     embeddings: Arc<EmbeddingRows<'e>>,
     /// Row numbers in the stored embeddings; `None` selects all rows.
     selection: Option<Arc<[usize]>>,
+    watch: Option<Arc<dyn RowWatch>>,
 }
 
 impl<'e> SelectedRows<'e> {
     /// All rows, or those in `selection`, whose numbers must be less than the number of rows.
     pub(crate) fn new(embeddings: Arc<EmbeddingRows<'e>>, selection: Option<Vec<usize>>) -> Self {
-        SelectedRows { embeddings, selection: selection.map(Arc::from) }
+        SelectedRows { embeddings, selection: selection.map(Arc::from), watch: None }
+    }
+
+    /// The same rows, which the watch sees whenever a pass goes over them.
+    pub(crate) fn watched(self, watch: Arc<dyn RowWatch>) -> Self {
+        SelectedRows { watch: Some(watch), ..self }
     }
 
     /// The embeddings that the rows are chosen from.
@@ -73,7 +89,11 @@ impl<'e> SelectedRows<'e> {
     /// Errors from the source of the rows.
     pub(crate) fn in_memory<T: Element>(&self) -> Result<SelectedRows<'static>> {
         let embeddings = self.embeddings.in_memory::<T>()?;
-        Ok(SelectedRows { embeddings: Arc::new(embeddings), selection: self.selection.clone() })
+        Ok(SelectedRows {
+            embeddings: Arc::new(embeddings),
+            selection: self.selection.clone(),
+            watch: self.watch.clone(),
+        })
     }
 
     /// The given rows as a contiguous block in row order: in place if they are stored so in memory, else copied to
@@ -122,6 +142,15 @@ impl<'e> SelectedRows<'e> {
     /// Errors from the source of the rows or from `each`.
     pub fn for_each_window<T: Element>(&self, mut each: impl FnMut(&Window<'_, T>) -> Result<()>) -> Result<()> {
         let windows = self.windows::<T>();
+        let mut buffer = Vec::new();
+        let mut each = |window: &Window<'_, T>| {
+            if let Some(watch) = &self.watch {
+                let (first, rows) = (window.range().start, window.rows(window.range(), &mut buffer)?);
+                T::as_f32(rows).into_iter().for_each(|rows| watch.see_f32(first, rows));
+                T::as_f64(rows).into_iter().for_each(|rows| watch.see_f64(first, rows));
+            }
+            each(window)
+        };
         if self.embeddings.blocks().is_random_access() {
             for (index, rows) in windows.iter().enumerate() {
                 if let Some(next) = windows.get(index + 1) {

@@ -343,7 +343,7 @@ pub struct RowScores {
 }
 
 impl RowScores {
-    pub(super) fn new(scores: &[RowScore]) -> Self {
+    pub(crate) fn new(scores: &[RowScore]) -> Self {
         RowScores {
             a: scores.iter().map(|score| score.a).collect(),
             b: scores.iter().map(|score| score.b).collect(),

@@ -96,7 +96,7 @@ impl Settings {
     }
 
     /// What of it the metrics see.
-    pub(super) fn measuring(&self, precision: Precision) -> Measuring<'_> {
+    pub(crate) fn measuring(&self, precision: Precision) -> Measuring<'_> {
         Measuring {
             selection: &self.metrics,
             precision,

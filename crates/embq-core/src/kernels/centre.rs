@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::dense::{RowScale, squared_norm};
 
-/// Rows in the sample, spread evenly over the data.
-const SAMPLE: usize = 255;
+/// Rows that are looked at, spread evenly over the data.
+pub(crate) const SAMPLE: usize = 255;
 
 /// The offset subtracted from every row, and the scale of the remainder.
 pub(crate) struct Centre {
@@ -36,7 +36,15 @@ impl Sample {
         Sample { rows, wanted, dimensions, unit, values: vec![0.0; wanted * dimensions], taken: 0 }
     }
 
-    /// The next row of the sample.
+    /// The rows that are given, d numbers each.
+    pub(crate) fn of_rows(values: &[f64], dimensions: usize, unit: bool) -> Self {
+        let rows = values.len() / dimensions.max(1);
+        let mut sample = Sample::new(rows, dimensions, unit);
+        sample.take(0, values);
+        sample
+    }
+
+    /// The next row that the sample wants.
     fn next(&self) -> Option<usize> {
         (self.taken < self.wanted).then(|| self.taken * self.rows / self.wanted)
     }

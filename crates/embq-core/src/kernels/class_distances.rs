@@ -5,6 +5,8 @@ use ndarray::Array2;
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
+use crate::kernels::centre::Centre;
+use crate::kernels::class_sums::ClassSums;
 use crate::kernels::closed_form::{ClosedDistance, ClosedForm};
 use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence};
 use crate::kernels::pairs::{PairDistance, PairTiles};
@@ -91,6 +93,27 @@ impl<'a> ClassDistanceKernel<'a> {
             Distance::Precomputed => Route::Precomputed(Precomputed::new(dataset, progress)?),
         };
         Ok(ClassDistanceKernel { route })
+    }
+
+    /// The kernel of a distance with a closed form for rows of classes whose sums are known; `None` for other distances.
+    pub(crate) fn of_classes(
+        dataset: &'a Dataset<'a>,
+        distance: Distance,
+        precision: Precision,
+        progress: &'a dyn Progress,
+        sums: ClassSums,
+        centre: Centre,
+    ) -> Option<Self> {
+        let distance = match distance {
+            Distance::Cosine => ClosedDistance::Cosine,
+            Distance::SqEuclidean | Distance::Hamming => ClosedDistance::SqEuclidean,
+            Distance::Euclidean | Distance::Manhattan | Distance::Precomputed => return None,
+        };
+        let route = match precision {
+            Precision::F32 => Route::ClosedF32(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),
+            Precision::F64 => Route::ClosedF64(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),
+        };
+        Some(ClassDistanceKernel { route })
     }
 
     /// One pass over all rows and classes.

@@ -58,9 +58,20 @@ impl<'a> ClassMeans<'a> {
             Precision::F32 => ClassSums::with_centre::<f32>(dataset, unit, progress)?,
             Precision::F64 => ClassSums::with_centre::<f64>(dataset, unit, progress)?,
         };
+        Ok(ClassMeans::of_classes(dataset, unit, progress, sums, centre))
+    }
+
+    /// The means of classes whose sums are known.
+    pub(crate) fn of_classes(
+        dataset: &'a Dataset<'a>,
+        unit: bool,
+        progress: &'a dyn Progress,
+        sums: ClassSums,
+        centre: Centre,
+    ) -> Self {
         let means: Vec<f64> = sums.centred_means(&centre);
         let squares = means.chunks_exact(sums.dimensions()).map(squared_norm).collect();
-        Ok(ClassMeans { dataset, unit, progress, sums, centre, means, squares })
+        ClassMeans { dataset, unit, progress, sums, centre, means, squares }
     }
 
     /// K.
@@ -81,7 +92,8 @@ impl<'a> ClassMeans<'a> {
     /// Whether all rows coincide; unit vectors up to their rounding.
     pub(crate) fn collapsed(&self) -> bool {
         let (between, within) = self.scatter();
-        let rounding = if self.unit { 2.0 * COSINE_ZERO * self.dataset.len() as f64 } else { 0.0 };
+        let rows: usize = self.dataset.labels().counts().iter().sum();
+        let rounding = if self.unit { 2.0 * COSINE_ZERO * rows as f64 } else { 0.0 };
         between + within <= rounding
     }
 

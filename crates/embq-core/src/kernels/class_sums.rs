@@ -38,7 +38,23 @@ pub(crate) struct ClassSums {
 }
 
 impl ClassSums {
-    /// Sums the rows, or their unit vectors, and computes their centre, in one pass that checks every value.
+    /// The classes of which these are known, of unit vectors or of rows as they are. The mean is the sum of reference and
+    /// offset, K x d each.
+    pub(crate) fn new(
+        dimensions: usize,
+        unit: bool,
+        weight: Vec<f64>,
+        reference: Vec<f64>,
+        offset: Vec<f64>,
+        mut variance: Vec<f64>,
+    ) -> Self {
+        for variance in &mut variance {
+            *variance = variance_or_zero(*variance, unit);
+        }
+        ClassSums { dimensions, reference, offset, variance, weight }
+    }
+
+    /// Sums the rows, or their unit vectors, and takes their centre, in one pass in which every value is checked.
     ///
     /// # Errors
     /// Errors from reading rows, and values that have no distance.
@@ -140,8 +156,7 @@ impl ClassSums {
             squares[class] /= self.weight[class];
             let offset = &self.offset[class * d..(class + 1) * d];
             let variance = (squares[class] - squared_norm(offset)).max(0.0);
-            // Twice the cosine distance that counts as 0.
-            self.variance[class] = if unit && variance <= 2.0 * COSINE_ZERO { 0.0 } else { variance };
+            self.variance[class] = variance_or_zero(variance, unit);
         }
         squares
     }
@@ -156,11 +171,11 @@ impl ClassSums {
         self.weight.len()
     }
 
-    fn reference(&self, class: usize) -> &[f64] {
+    pub(crate) fn reference(&self, class: usize) -> &[f64] {
         &self.reference[class * self.dimensions..(class + 1) * self.dimensions]
     }
 
-    fn offset(&self, class: usize) -> &[f64] {
+    pub(crate) fn offset(&self, class: usize) -> &[f64] {
         &self.offset[class * self.dimensions..(class + 1) * self.dimensions]
     }
 
@@ -295,8 +310,13 @@ impl ClassSums {
     }
 }
 
-/// The number of dimensions per task: at least a cache line of float32, and enough slices for many cores. Depends on d
-/// alone, because it determines the order in which squares are added.
+/// A variance; of unit vectors without its rounding, which is twice that of a cosine distance.
+fn variance_or_zero(variance: f64, unit: bool) -> f64 {
+    if unit && variance <= 2.0 * COSINE_ZERO { 0.0 } else { variance }
+}
+
+/// How many dimensions one task sums: at least a cache line of float32, and enough slices for many cores. A function of
+/// d alone, because the order in which squares are added depends on it.
 fn slice_width(d: usize) -> usize {
     d.div_ceil(16).next_multiple_of(16).min(256)
 }

@@ -82,6 +82,19 @@ impl<'a, T: Real> ClosedForm<'a, T> {
     pub(crate) fn new(dataset: &'a Dataset<'a>, distance: ClosedDistance, progress: &'a dyn Progress) -> Result<Self> {
         let unit = distance.is_of_unit_vectors();
         let (sums, centre) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
+        let dominant = dominant_distances::<T>(dataset, unit)?;
+        Ok(ClosedForm { dominant, ..ClosedForm::of_classes(dataset, distance, progress, sums, centre) })
+    }
+
+    /// The same with classes whose sums are known, and that have no weights.
+    pub(crate) fn of_classes(
+        dataset: &'a Dataset<'a>,
+        distance: ClosedDistance,
+        progress: &'a dyn Progress,
+        sums: ClassSums,
+        centre: Centre,
+    ) -> Self {
+        let unit = distance.is_of_unit_vectors();
         let d = sums.dimensions();
         let means: Vec<T> = sums.centred_means(&centre);
         let variances = || sums.variance.iter().map(|variance| variance * centre.scale * centre.scale);
@@ -95,7 +108,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             .zip(variances())
             .map(|(class, variance)| sums.centred_mean(class, &centre).map(squared).sum::<f64>() + variance)
             .collect();
-        Ok(ClosedForm {
+        ClosedForm {
             dataset,
             distance,
             unit,
@@ -108,21 +121,22 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             centre,
             lengths: unit.then(|| sums.mean_lengths()),
             sums,
-            dominant: dominant_distances::<T>(dataset, unit)?,
-        })
+            dominant: HashMap::new(),
+        }
     }
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
         let scored = self.dataset.scored();
         let rows = scored.len();
         let mut outputs = vec![F::Output::default(); rows];
-        let mut radius = vec![None; if wanted.geometry { rows } else { 0 }];
+        let radii = wanted.geometry || wanted.radii;
+        let mut radius = vec![None; if radii { rows } else { 0 }];
         let workspaces = Workspaces::default();
         self.progress.begin("distances to classes", rows as u64);
         scored.rows().for_each_window::<T>(|window| {
             let range = window.range();
-            // Every block gets its own part of the radii, which is empty if they are not requested.
-            let radius_blocks: Vec<&mut [Option<f64>]> = if wanted.geometry {
+            // Every block gets its own part of the radii, which is empty where they are not wanted.
+            let radius_blocks: Vec<&mut [Option<f64>]> = if radii {
                 radius[range.clone()].chunks_mut(BLOCK_ROWS).collect()
             } else {
                 (0..range.len().div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
@@ -137,8 +151,11 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             })
         })?;
         self.progress.end();
-        let geometry =
-            if wanted.geometry || wanted.matrix { self.geometry(radius, wanted) } else { ClassGeometry::default() };
+        let geometry = if wanted.geometry || wanted.matrix {
+            self.geometry(radius, wanted)
+        } else {
+            ClassGeometry { radius, ..ClassGeometry::default() }
+        };
         Ok(ClassDistances { rows: outputs, geometry })
     }
 

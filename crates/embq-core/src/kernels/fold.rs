@@ -36,6 +36,8 @@ pub trait DistanceLoss: Sync {
 pub struct Wanted {
     /// Radii, centroids, separations.
     pub geometry: bool,
+    /// Radii alone, of distances with a closed form.
+    pub radii: bool,
     /// The K x K matrix of mean distances between classes.
     pub matrix: bool,
 }

@@ -443,7 +443,7 @@ mod tests {
 
     fn check(options: &DatasetOptions) {
         let dataset = dataset(options);
-        let wanted = Wanted { geometry: true, matrix: true };
+        let wanted = Wanted { geometry: true, matrix: true, ..Wanted::default() };
         let sorted = SortedDimensions::new(&dataset, Precision::F64, &NoProgress).unwrap().pass(&All, wanted).unwrap();
         let pairs =
             PairTiles::<f64>::new(&dataset, PairDistance::Manhattan, &NoProgress).unwrap().pass(&All, wanted).unwrap();

@@ -3,14 +3,11 @@
 use ndarray::Array2;
 
 use crate::error::Result;
-use crate::kernels::{ClassMeans, Eigen};
-use crate::metrics::mean::class_means;
+use crate::kernels::ClassMeans;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
-use crate::metrics::validity::{NO_MEANS, coinciding, mean};
-
-/// Eigenvalues of the scatter between classes below this share of the largest are rounding errors.
-const RANK_SHARE: f64 = 1e-10;
+use crate::metrics::totals::mean_of_classes;
+use crate::metrics::validity::{NO_MEANS, NO_ROW, coinciding, mean};
 
 const SAME_MEANS: &str = "all class means coincide";
 
@@ -55,50 +52,11 @@ pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Res
 
 /// tr(pinv(S_B) S_W) / K, with all classes weighted equally.
 fn nc1(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
-    let Some(directions) = whitening(&means.centred())? else {
+    let Some(along) = work.squares_between()? else {
         return Ok(Err(SAME_MEANS.to_owned()));
     };
-    let along = means.squares_along(&directions)?;
-    let codes = work.dataset.labels().codes().iter();
-    let by_class = class_means(means.classes(), codes.zip(along).map(|(&code, along)| (code, along, 1.0)));
     let classes = means.classes() as f64;
-    Ok(mean(by_class.into_iter().flatten()).map(|trace| trace / classes))
-}
-
-/// The eigenvectors of S_B = M^T M / K, each divided by the square root of its eigenvalue; `None` if all eigenvalues
-/// are 0.
-fn whitening(centred: &Array2<f64>) -> Result<Option<Array2<f64>>> {
-    let (classes, d) = centred.dim();
-    let count = classes as f64;
-    let rank = (classes - 1).min(d);
-    let kept = |values: &[f64]| {
-        let least = values[0] * RANK_SHARE;
-        values.iter().take(rank).take_while(|&&value| value > least && value > 0.0).count()
-    };
-    // M M^T / K has the same eigenvalues; the smaller of the two is used.
-    let mut directions = if classes <= d {
-        let eigen = Eigen::of(&(centred.dot(&centred.t()) / count), rank)?;
-        let kept = kept(&eigen.values);
-        let mut directions = eigen.vectors.slice(ndarray::s![..kept, ..]).dot(centred);
-        for (mut direction, value) in directions.rows_mut().into_iter().zip(&eigen.values) {
-            direction.mapv_inplace(|element| element / (value * count.sqrt()));
-        }
-        directions
-    } else {
-        let eigen = Eigen::of(&(centred.t().dot(centred) / count), rank)?;
-        let kept = kept(&eigen.values);
-        let mut directions = eigen.vectors.slice(ndarray::s![..kept, ..]).to_owned();
-        for (mut direction, value) in directions.rows_mut().into_iter().zip(&eigen.values) {
-            direction.mapv_inplace(|element| element / value.sqrt());
-        }
-        directions
-    };
-    if directions.nrows() == 0 {
-        return Ok(None);
-    }
-    // In row order.
-    directions = directions.as_standard_layout().into_owned();
-    Ok(Some(directions))
+    Ok(mean_of_classes(along).map(|trace| trace / classes).ok_or_else(|| NO_ROW.to_owned()))
 }
 
 /// |G / |G|_F - (I - 11^T / K) / sqrt(K - 1)|_F, where G is the Gram matrix of the centred class means.
@@ -161,12 +119,7 @@ fn nc4(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measured> {
     if means.collapsed() {
         return Ok(Err(SAME_MEANS.to_owned()));
     }
-    let codes = work.dataset.labels().codes();
-    let rows = work.nearest_means()?.iter().zip(codes).map(|(row, &own)| {
-        let nearest = row.own.zip(row.other).is_none_or(|(distance, other)| (distance, own) <= other);
-        f64::from(u8::from(nearest))
-    });
-    Ok(mean(rows))
+    Ok(work.nearest_totals()?.nearest.value().ok_or_else(|| NO_ROW.to_owned()))
 }
 
 /// The same with each row left out of its class mean. Rows alone in their class have no such mean and do not count.
@@ -174,15 +127,7 @@ fn ncc_accuracy(work: &SharedWork<'_>, means: &ClassMeans<'_>) -> Result<Measure
     if means.collapsed() {
         return Ok(Err(SAME_MEANS.to_owned()));
     }
-    let labels = work.dataset.labels();
-    let rows = work.nearest_means()?.iter().zip(labels.codes()).filter_map(|(row, &own)| {
-        let count = labels.counts()[own as usize] as f64;
-        let (distance, other) = (row.own?, row.other?);
-        // Without the row, the mean is n / (n - 1) times as far from it.
-        let stretch = count / (count - 1.0);
-        (count > 1.0).then(|| f64::from(u8::from((distance * stretch * stretch, own) <= other)))
-    });
-    Ok(mean(rows).map_err(|_| "every class has a single row".to_owned()))
+    Ok(work.nearest_totals()?.left_out.value().ok_or_else(|| "every class has a single row".to_owned()))
 }
 
 /// The mean over pairs of classes of (V_c + V_c') / (2 |mu_c - mu_c'|^2) (Galanti, Gyorgy and Hutter 2022).
@@ -215,18 +160,5 @@ mod tests {
         assert!((nc2(&line).unwrap() - expected).abs() < 1e-15);
         assert!((equinorm(&line).unwrap() - (2.0f64 / 9.0).sqrt() / (2.0 / 3.0)).abs() < 1e-15);
         assert!(equiangular(&line).is_err() && nc2(&Array2::zeros((2, 2))).is_err());
-    }
-
-    #[test]
-    fn whitening_undoes_the_scatter_between_classes() {
-        for centred in [ndarray::array![[3.0, 0.0, 1.0], [-3.0, 0.0, -1.0]], ndarray::array![[2.0], [0.0], [-2.0]]] {
-            let count = centred.nrows() as f64;
-            let directions = whitening(&centred).unwrap().unwrap();
-            let along = centred.dot(&directions.t());
-            let scatter = along.t().dot(&along) / count;
-            assert_eq!(scatter.dim(), (1, 1));
-            assert!((scatter[[0, 0]] - 1.0).abs() < 1e-14);
-        }
-        assert!(whitening(&Array2::zeros((3, 4))).unwrap().is_none());
     }
 }

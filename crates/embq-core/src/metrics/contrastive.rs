@@ -8,7 +8,7 @@ use crate::metrics::validity::mean;
 
 const ALONE: &str = "every class has a single row";
 
-const OF_MEANS: &[Need] = &[Need::Labels, Need::ClassMeans];
+const OF_MEANS: &[Need] = &[Need::Labels, Need::UnitClassMeans];
 const OF_PAIRS: &[Need] = &[Need::SampledPairs];
 const OF_SUMS: &[Need] = &[Need::Labels, Need::ClassMeans, Need::PairSums];
 const WANG: &str = "Wang & Isola 2020";

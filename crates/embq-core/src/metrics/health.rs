@@ -11,7 +11,7 @@ use crate::metrics::metric::{DOWN, FROM_0, Family, Need, OURS, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
 
-const OF_EACH_ROW: &[Need] = &[];
+const OF_EACH_ROW: &[Need] = &[Need::EachRow];
 const OF_ALL_ROWS: &[Need] = &[Need::AllRows];
 const OF_NEIGHBOURS: &[Need] = &[Need::Neighbours];
 const SHARE: &str = "[0, 1]";

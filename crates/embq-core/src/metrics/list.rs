@@ -177,8 +177,8 @@ fn all_names() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Need;
     use crate::metrics::metric::{FEW_DIMENSIONS, FEW_ROWS};
+    use crate::metrics::{Need, StateKind};
 
     #[test]
     fn ids_are_unique() {
@@ -259,9 +259,16 @@ mod tests {
 
     #[test]
     fn what_looks_at_pairs_does_not_merge() {
-        let merges = |id| Metric::find(id).unwrap().is_mergeable();
-        assert!(["silhouette", "intra_mean", "nc1", "rankme", "alignment", "bras"].into_iter().all(merges));
-        assert!(!["dunn", "uniformity", "supcon", "recall", "hubness", "batch_loss"].into_iter().any(merges));
+        let merges = |id| Metric::find(id).unwrap().merges_from();
+        for id in ["silhouette", "intra_mean", "nc1", "asw_label", "davies_bouldin", "fisher_ratio"] {
+            assert_eq!(merges(id), Some(StateKind::Scores), "{id}");
+        }
+        for id in ["cdnv", "nc2", "calinski_harabasz"] {
+            assert_eq!(merges(id), Some(StateKind::Moments), "{id}");
+        }
+        for id in ["dunn", "uniformity", "supcon", "recall", "hubness", "batch_loss", "bras", "rankme", "norm_mean"] {
+            assert_eq!(merges(id), None, "{id}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Weighted means that do not lose accuracy with the number of terms.
 
 /// A weighted sum with Neumaier's compensation.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WeightedMean {
     sum: f64,
     compensation: f64,
@@ -11,12 +11,36 @@ pub struct WeightedMean {
 impl WeightedMean {
     /// Adds a value.
     pub fn add(&mut self, value: f64, weight: f64) {
-        let term = value * weight;
+        self.add_term(value * weight);
+        self.weight += weight;
+    }
+
+    fn add_term(&mut self, term: f64) {
         let sum = self.sum + term;
         self.compensation +=
             if self.sum.abs() >= term.abs() { (self.sum - sum) + term } else { (term - sum) + self.sum };
         self.sum = sum;
-        self.weight += weight;
+    }
+
+    /// Adds the values of another mean.
+    pub(crate) fn merge(&mut self, other: WeightedMean) {
+        self.add_term(other.sum);
+        self.compensation += other.compensation;
+        self.weight += other.weight;
+    }
+
+    /// The sum, what it lacks, and the sum of the weights.
+    pub(crate) fn parts(self) -> [f64; 3] {
+        [self.sum, self.compensation, self.weight]
+    }
+
+    pub(crate) fn from_parts([sum, compensation, weight]: [f64; 3]) -> Self {
+        WeightedMean { sum, compensation, weight }
+    }
+
+    /// The sum of the weights.
+    pub(crate) fn weight(&self) -> f64 {
+        self.weight
     }
 
     /// The mean; `None` if there are no values.
@@ -51,6 +75,20 @@ mod tests {
     fn small_terms_survive_large_ones() {
         assert_eq!(weighted_mean([(1e16, 1.0), (1.0, 1.0), (-1e16, 1.0), (1.0, 1.0)]), Some(0.5));
         assert_eq!(weighted_mean([]), None);
+    }
+
+    #[test]
+    fn parts_of_a_mean_merge() {
+        let of = |values: &[f64]| {
+            let mut mean = WeightedMean::default();
+            values.iter().for_each(|&value| mean.add(value, 0.1));
+            mean
+        };
+        let mut mean = of(&[1e16, 1.0]);
+        mean.merge(WeightedMean::default());
+        mean.merge(of(&[-1e16, 1.0]));
+        assert_eq!(mean.value(), of(&[1.0, 1.0, 0.0, 0.0]).value());
+        assert_eq!(WeightedMean::from_parts(mean.parts()), mean);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A group of metrics that are chosen, explained, computed and shown together.
 pub struct Family {
     /// The name used in `--metrics`.
@@ -53,12 +55,18 @@ pub enum Need {
     ClassGeometry,
     /// The means of the classes.
     ClassMeans,
+    /// The means of the classes of the rows scaled to length 1.
+    UnitClassMeans,
     /// The Gram matrix of the class means, on its smaller side.
     ClassMeanGram,
     /// Distances between all class means.
     ClassMeanPairs,
+    /// The distance of each row to the mean of its class.
+    RowsByOwnMeans,
     /// Products of all rows with all class means.
     RowsByClassMeans,
+    /// Each row by itself.
+    EachRow,
     /// The covariance of the rows.
     Covariance,
     /// Ridge regression on the classes, from the covariance of the rows or, where these are fewer than dimensions, from
@@ -93,9 +101,12 @@ impl Need {
             Need::ClassDistances => "class_distances",
             Need::ClassGeometry => "class_geometry",
             Need::ClassMeans => "class_means",
+            Need::UnitClassMeans => "unit_class_means",
             Need::ClassMeanGram => "class_mean_gram",
             Need::ClassMeanPairs => "class_mean_pairs",
+            Need::RowsByOwnMeans => "rows_by_own_means",
             Need::RowsByClassMeans => "rows_by_class_means",
+            Need::EachRow => "each_row",
             Need::Covariance => "covariance",
             Need::Ridge => "ridge",
             Need::Fits => "fits",
@@ -125,20 +136,33 @@ impl Need {
         )
     }
 
-    /// Whether it follows from sums over parts of the rows that are added up.
-    pub fn is_mergeable(self) -> bool {
-        !matches!(
-            self,
-            Need::Pairs
-                | Need::SampledPairs
-                | Need::PairSums
-                | Need::Neighbours
-                | Need::AllRows
-                | Need::BatchSize
-                | Need::Ridge
-                | Need::Fits
-                | Need::Clusters
-        )
+    /// Which state of the parts of a set holds it, or why none does.
+    ///
+    /// # Errors
+    /// The reason, to follow the name of a metric.
+    pub(crate) fn state(self) -> Result<StateKind, &'static str> {
+        match self {
+            Need::Labels
+            | Need::Classes
+            | Need::ClassMeans
+            | Need::ClassMeanGram
+            | Need::ClassMeanPairs
+            | Need::ClassGeometry => Ok(StateKind::Moments),
+            Need::ClassDistances | Need::RowsByOwnMeans | Need::RowsByClassMeans => Ok(StateKind::Scores),
+            Need::Pairs | Need::SampledPairs | Need::PairSums => Err("compares all pairs of rows"),
+            Need::Neighbours => Err("searches all rows for the nearest ones of each"),
+            Need::AllRows => Err("looks at all rows at once"),
+            Need::BatchSize => Err("shuffles all rows into batches"),
+            Need::BatchLabels => Err("is made of the batches inside each label, whose sums states do not hold yet"),
+            Need::Covariance => Err("is made of the covariance of the rows, which states do not hold yet"),
+            Need::UnitClassMeans => {
+                Err("is made of unit vectors under any distance, whose sums states do not hold yet")
+            }
+            Need::EachRow => Err("is made of single rows, whose sums states do not hold yet"),
+            Need::Ridge => Err("is made of products of the dimensions, which states do not hold yet"),
+            Need::Fits => Err("fits a classifier to all rows at once"),
+            Need::Clusters => Err("clusters all rows at once"),
+        }
     }
 
     /// The work it takes with N rows, K classes and d dimensions, and where that stands among the others; nothing for
@@ -147,7 +171,9 @@ impl Need {
         Some(match self {
             Need::Labels | Need::Classes => return None,
             Need::ClassDistances => (1, "O(N K)"),
-            Need::ClassMeans | Need::AllRows => (2, "O(N d)"),
+            Need::ClassMeans | Need::UnitClassMeans | Need::RowsByOwnMeans | Need::EachRow | Need::AllRows => {
+                (2, "O(N d)")
+            }
             Need::ClassMeanGram => (3, "O(N d + K d min(K, d))"),
             Need::ClassGeometry | Need::ClassMeanPairs => (4, "O(N d + K^2 d)"),
             Need::RowsByClassMeans | Need::BatchSize | Need::BatchLabels => (5, "O(N K d)"),
@@ -155,6 +181,26 @@ impl Need {
             Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours => (7, "O(N^2 d)"),
             Need::Fits | Need::Clusters => (8, "O(N K d) a step"),
         })
+    }
+}
+
+/// What a pass over a part of the rows leaves, to be merged with that of other parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateKind {
+    /// Counts, means and variances of the classes.
+    Moments,
+    /// Sums of the scores of rows, for which the moments of all rows are known.
+    Scores,
+}
+
+impl StateKind {
+    /// The name used in files and in `embq metrics --format json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            StateKind::Moments => "moments",
+            StateKind::Scores => "scores",
+        }
     }
 }
 
@@ -242,10 +288,18 @@ impl Metric {
         self.needs.contains(&need)
     }
 
-    /// Whether it follows from sums over parts of the rows, wherever these lie, under a distance whose means have a
-    /// closed form.
-    pub fn is_mergeable(&self) -> bool {
-        self.needs.iter().all(|need| need.is_mergeable())
+    /// Which [states](crate::partial) of the parts of a set it follows from, wherever these lie, under a distance whose
+    /// means have a closed form; `None` where it does not merge.
+    pub fn merges_from(&self) -> Option<StateKind> {
+        self.state().ok()
+    }
+
+    /// The same, or why it does not merge.
+    ///
+    /// # Errors
+    /// The reason, to follow the name of the metric.
+    pub(crate) fn state(&self) -> Result<StateKind, &'static str> {
+        self.needs.iter().try_fold(StateKind::Moments, |state, need| Ok(state.max(need.state()?)))
     }
 
     /// The work it takes with N rows, K classes and d dimensions, beyond the class distances themselves.

@@ -1,13 +1,11 @@
 //! Compactness and separation of classes.
 
-use crate::data::Dataset;
 use crate::error::Result;
 use crate::kernels::{ClassGeometry, Nearest};
-use crate::metrics::RowScore;
-use crate::metrics::mean::class_means;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, UP, metric};
 use crate::metrics::row_means::Means;
 use crate::metrics::shared::{Measures, SharedWork};
+use crate::metrics::totals::SpreadTotals;
 use crate::metrics::validity::{COLLAPSED, NO_MEANS};
 
 const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
@@ -43,9 +41,8 @@ const fn by_class(
 }
 
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
-    let distances = work.class_distances()?;
-    let geometry = &distances.geometry;
-    let classes = class_separations(work.dataset, &distances.rows, geometry);
+    let geometry = &work.class_distances()?.geometry;
+    let classes = class_separations(work.spread_totals()?, geometry);
     let single = "every class has a single row";
     let no_means = if work.is_precomputed() { NO_MEANS } else { "no class mean has a direction" };
     type OfClass = fn(&ClassSeparation) -> Option<f64>;
@@ -114,16 +111,14 @@ impl ClassSeparation {
 }
 
 /// The statistics of every class.
-fn class_separations(dataset: &Dataset, scores: &[RowScore], geometry: &ClassGeometry) -> Vec<ClassSeparation> {
-    let classes = dataset.labels().classes();
-    let ((intra_mean, a_std), (radius_mean, radius_max)) =
-        rayon::join(|| own_distances(dataset, scores), || radii(dataset, geometry));
-    (0..classes)
-        .map(|class| ClassSeparation {
-            intra_mean: intra_mean[class],
-            a_std: a_std[class],
-            radius_mean: radius_mean[class],
-            radius_max: radius_max[class],
+fn class_separations(spread: &SpreadTotals, geometry: &ClassGeometry) -> Vec<ClassSeparation> {
+    let classes = spread.own_distances.iter().zip(&spread.radius).zip(&spread.largest_radius).enumerate();
+    classes
+        .map(|(class, ((own, radius), &radius_max))| ClassSeparation {
+            intra_mean: own.mean.value(),
+            a_std: own.mean.value().map(|_| own.deviation),
+            radius_mean: radius.value(),
+            radius_max,
             variance: of_class(&geometry.variance, class),
             nearest: of_class(&geometry.nearest, class),
             centroid_separation: of_class(&geometry.centroid_separation, class),
@@ -136,50 +131,7 @@ fn of_class<T: Copy>(values: &[Option<T>], class: usize) -> Option<T> {
     values.get(class).copied().flatten()
 }
 
-/// Mean and standard deviation of a by class.
-fn own_distances(dataset: &Dataset, scores: &[RowScore]) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
-    let classes = dataset.labels().classes();
-    let a = || {
-        let rows = dataset.scored_members().zip(scores);
-        rows.filter_map(|((code, weight), score)| Some((code, score.a?, weight)))
-    };
-    let intra_mean = class_means(classes, a());
-    // Relative to the largest deviation of the class, so that squares neither overflow nor underflow.
-    let deviation = |code: u32, a: f64| intra_mean[code as usize].map_or(0.0, |mean| (a - mean).abs());
-    let mut largest: Vec<f64> = vec![0.0; classes];
-    for (code, a, _) in a() {
-        largest[code as usize] = largest[code as usize].max(deviation(code, a));
-    }
-    let relative_variance = class_means(
-        classes,
-        a().map(|(code, a, weight)| {
-            let largest = largest[code as usize];
-            let relative = if largest > 0.0 { deviation(code, a) / largest } else { 0.0 };
-            (code, relative * relative, weight)
-        }),
-    );
-    let a_std = relative_variance.iter().zip(&largest).map(|(variance, largest)| variance.map(|v| v.sqrt() * largest));
-    let a_std = a_std.collect();
-    (intra_mean, a_std)
-}
-
-/// Mean and largest radius by class.
-fn radii(dataset: &Dataset, geometry: &ClassGeometry) -> (Vec<Option<f64>>, Vec<Option<f64>>) {
-    let classes = dataset.labels().classes();
-    let radii = || {
-        let rows = dataset.scored_members().zip(&geometry.radius);
-        rows.filter_map(|((code, weight), radius)| Some((code, (*radius)?, weight)))
-    };
-    let mean = class_means(classes, radii());
-    let mut largest: Vec<Option<f64>> = vec![None; classes];
-    for (code, radius, _) in radii() {
-        let largest = &mut largest[code as usize];
-        *largest = Some(largest.map_or(radius, |largest| largest.max(radius)));
-    }
-    (mean, largest)
-}
-
-/// trace(S_B) / trace(S_W); undefined without class means, and if every row equals its class mean.
+/// trace(S_B) / trace(S_W); undefined without class means, and where every row lies on its class mean.
 fn fisher_ratio(geometry: &ClassGeometry) -> Option<f64> {
     let (between, within) = geometry.scatter?;
     quotient(between, within)

@@ -14,6 +14,7 @@ use crate::kernels::{
     BoundedPairs, ClassDistanceKernel, ClassDistances, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics,
     PairsWanted, Wanted, covariance,
 };
+use crate::metrics::mean::WeightedMean;
 use crate::metrics::metric::{Family, Need, Selection};
 use crate::metrics::probe::ProbeSettings;
 use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
@@ -21,6 +22,10 @@ use crate::metrics::row_means::{Means, RowMeans};
 use crate::metrics::row_score::{RowScore, RowScoreFold};
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum};
 use crate::metrics::temperature::{Temperature, find_temperature};
+use crate::metrics::totals::{
+    NearestTotals, ScoreTotals, SimplifiedTotals, SpreadTotals, Totals, means_of_classes, squares_between,
+};
+use crate::metrics::whitening::whitening;
 use crate::progress::Progress;
 
 /// Data beside the embeddings and labels that some metrics need.
@@ -72,13 +77,20 @@ pub(crate) struct SharedWork<'a> {
     pub(crate) auxiliary: Auxiliary<'a>,
     pub(crate) measuring: Measuring<'a>,
     pub(crate) progress: &'a dyn Progress,
+    /// Whether the rows are a part of those of the classes, so that nothing but sums over them is of use.
+    is_part: bool,
     kernel: OnceCell<ClassDistanceKernel<'a>>,
     temperature: OnceCell<f64>,
     class_distances: OnceCell<ClassDistances<RowScore>>,
+    score_totals: OnceCell<ScoreTotals>,
     row_means: OnceCell<RowMeans>,
+    spread_totals: OnceCell<SpreadTotals>,
     means: OnceCell<ClassMeans<'a>>,
     unit_means: OnceCell<Option<ClassMeans<'a>>>,
-    own_squares: OnceCell<Vec<f64>>,
+    radii: OnceCell<Vec<WeightedMean>>,
+    simplified_totals: OnceCell<SimplifiedTotals>,
+    nearest_totals: OnceCell<NearestTotals>,
+    squares_between: OnceCell<Option<Vec<WeightedMean>>>,
     nearest_means: OnceCell<Vec<NearestMeans>>,
     unit_nearest_means: OnceCell<Vec<NearestMeans>>,
     covariance: OnceCell<Covariance>,
@@ -109,13 +121,19 @@ impl<'a> SharedWork<'a> {
             auxiliary,
             measuring,
             progress,
+            is_part: false,
             kernel: OnceCell::new(),
             temperature: OnceCell::new(),
             class_distances: OnceCell::new(),
+            score_totals: OnceCell::new(),
             row_means: OnceCell::new(),
+            spread_totals: OnceCell::new(),
             means: OnceCell::new(),
             unit_means: OnceCell::new(),
-            own_squares: OnceCell::new(),
+            radii: OnceCell::new(),
+            simplified_totals: OnceCell::new(),
+            nearest_totals: OnceCell::new(),
+            squares_between: OnceCell::new(),
             nearest_means: OnceCell::new(),
             unit_nearest_means: OnceCell::new(),
             covariance: OnceCell::new(),
@@ -124,6 +142,65 @@ impl<'a> SharedWork<'a> {
             pairs: OnceCell::new(),
             unit_pairs: OnceCell::new(),
         }
+    }
+
+    /// The same with classes that are known from more than these rows, of which these are a part. Means are those of the
+    /// rows as they are and of their unit vectors, where selected metrics need them.
+    pub(crate) fn of_part(
+        self,
+        kernel: ClassDistanceKernel<'a>,
+        means: Option<ClassMeans<'a>>,
+        unit_means: Option<ClassMeans<'a>>,
+    ) -> Self {
+        SharedWork {
+            is_part: true,
+            kernel: OnceCell::from(kernel),
+            means: means.map_or_else(OnceCell::new, OnceCell::from),
+            unit_means: unit_means.map_or_else(OnceCell::new, |means| OnceCell::from(Some(means))),
+            ..self
+        }
+    }
+
+    /// The same with all that the rows add up to, so that no row is read.
+    pub(crate) fn of_totals(self, totals: Totals) -> Self {
+        let Totals { scores, spread, radii, simplified, nearest, along } = totals;
+        SharedWork {
+            is_part: false,
+            score_totals: scores.map_or_else(OnceCell::new, OnceCell::from),
+            spread_totals: spread.map_or_else(OnceCell::new, OnceCell::from),
+            radii: radii.map_or_else(OnceCell::new, OnceCell::from),
+            simplified_totals: simplified.map_or_else(OnceCell::new, OnceCell::from),
+            nearest_totals: nearest.map_or_else(OnceCell::new, OnceCell::from),
+            squares_between: along.map_or_else(OnceCell::new, |along| OnceCell::from(Some(along))),
+            ..self
+        }
+    }
+
+    /// What the rows add up to for the selected metrics.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn totals(&self) -> Result<Totals> {
+        let selected = |ids: &[&str]| ids.iter().any(|id| self.is_selected(id));
+        let (scores, spread) = if self.measuring.selection.needs(Need::ClassDistances) {
+            (Some(self.score_totals()?.clone()), Some(self.spread_totals()?.clone()))
+        } else {
+            (None, None)
+        };
+        let if_selected = |ids: &[&str]| selected(ids).then_some(());
+        Ok(Totals {
+            scores,
+            spread,
+            radii: if_selected(&["davies_bouldin"]).map(|()| self.radii().map(<[_]>::to_vec)).transpose()?,
+            simplified: if_selected(&["simplified_silhouette"])
+                .map(|()| self.simplified_totals().copied())
+                .transpose()?,
+            nearest: if_selected(&["nc4", "ncc_accuracy"]).map(|()| self.nearest_totals().copied()).transpose()?,
+            along: if_selected(&["nc1"])
+                .map(|()| self.squares_between().map(|along| along.map(<[_]>::to_vec)))
+                .transpose()?
+                .flatten(),
+        })
     }
 
     /// Whether the metric of that id is selected.
@@ -168,13 +245,28 @@ impl<'a> SharedWork<'a> {
         once(&self.class_distances, || {
             let fold = self.fold(self.dataset.labels().counts())?;
             let geometry = self.measuring.selection.needs(Need::ClassGeometry);
-            self.kernel()?.pass(&fold, Wanted { geometry, matrix: self.measuring.matrix })
+            let wanted = if self.is_part {
+                Wanted { radii: geometry, ..Wanted::default() }
+            } else {
+                Wanted { geometry, matrix: self.measuring.matrix, ..Wanted::default() }
+            };
+            self.kernel()?.pass(&fold, wanted)
         })
     }
 
     /// Means of the scores of the rows.
     pub(crate) fn row_means(&self) -> Result<&RowMeans> {
-        once(&self.row_means, || Ok(RowMeans::new(self.dataset, &self.class_distances()?.rows)))
+        once(&self.row_means, || Ok(self.score_totals()?.means()))
+    }
+
+    /// What the scores of the rows add up to.
+    pub(crate) fn score_totals(&self) -> Result<&ScoreTotals> {
+        once(&self.score_totals, || Ok(ScoreTotals::new(self.dataset, &self.class_distances()?.rows)))
+    }
+
+    /// How the rows of each class lie to one another and to their mean, by the distance of the data set.
+    pub(crate) fn spread_totals(&self) -> Result<&SpreadTotals> {
+        once(&self.spread_totals, || Ok(SpreadTotals::new(self.dataset, self.class_distances()?)))
     }
 
     /// The kernel and the class distances, where they were computed; all other work is let go of.
@@ -218,9 +310,38 @@ impl<'a> SharedWork<'a> {
         })
     }
 
-    /// The squared Euclidean distance of each row to the mean of its class: one pass.
-    pub(crate) fn own_squares(&self) -> Result<&[f64]> {
-        Ok(once(&self.own_squares, || self.means()?.own_squares())?)
+    /// By class the Euclidean distances of the rows to their mean: one pass.
+    pub(crate) fn radii(&self) -> Result<&[WeightedMean]> {
+        Ok(once(&self.radii, || {
+            let squares = self.means()?.own_squares()?;
+            Ok(means_of_classes(self.dataset, squares.into_iter().map(f64::sqrt)))
+        })?)
+    }
+
+    /// What the distances of the rows to the class means add up to as the simplified silhouette.
+    pub(crate) fn simplified_totals(&self) -> Result<&SimplifiedTotals> {
+        once(&self.simplified_totals, || {
+            let root = self.dataset.distance() == Distance::Euclidean;
+            Ok(SimplifiedTotals::new(self.nearest_means_by_distance()?, root))
+        })
+    }
+
+    /// How many rows are nearest to the mean of their own class.
+    pub(crate) fn nearest_totals(&self) -> Result<&NearestTotals> {
+        once(&self.nearest_totals, || Ok(NearestTotals::new(self.dataset, self.nearest_means()?)))
+    }
+
+    /// By class the squares of the rows along the directions between classes, each over the scatter along it; `None` where
+    /// all class means coincide: one pass.
+    pub(crate) fn squares_between(&self) -> Result<Option<&[WeightedMean]>> {
+        let along = once(&self.squares_between, || {
+            let means = self.means()?;
+            match whitening(&means.centred())? {
+                Some(directions) => squares_between(self.dataset, means, &directions).map(Some),
+                None => Ok(None),
+            }
+        })?;
+        Ok(along.as_deref())
     }
 
     /// The squared Euclidean distances of each row to the means: O(N K d).

@@ -3,7 +3,6 @@
 use crate::data::Labels;
 use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
-use crate::metrics::mean::weighted_mean;
 use crate::metrics::metric::{Family, Need, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::silhouette;
@@ -28,12 +27,16 @@ pub(super) static FAMILY: Family = Family {
 
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     measures.add("asw_label", || {
-        let members = work.dataset.scored_members().zip(&work.class_distances()?.rows);
-        if members.clone().all(|(_, score)| score.b == 0.0 && score.a.unwrap_or(0.0) == 0.0) {
+        let means = work.row_means()?;
+        // Sums of distances are 0 where all of them are.
+        if means.b.unwrap_or(0.0) == 0.0 && means.a.unwrap_or(0.0) == 0.0 {
             return Ok(Err("all rows coincide".to_owned()));
         }
-        let silhouette = weighted_mean(members.map(|((_, weight), score)| (score.silhouette, weight)));
-        Ok(silhouette.map(|silhouette| (silhouette + 1.0) / 2.0).ok_or_else(|| "no row takes part".to_owned()))
+        Ok(means
+            .silhouette
+            .over_rows
+            .map(|silhouette| (silhouette + 1.0) / 2.0)
+            .ok_or_else(|| "no row takes part".to_owned()))
     })?;
     if work.auxiliary.batches.is_none() || !(work.is_selected("asw_batch") || work.is_selected("bras")) {
         return Ok(());

@@ -1,21 +1,21 @@
 //! Cluster validity from class means, and from extreme distances of pairs.
 
-use crate::distance::Distance;
 use crate::error::Result;
-use crate::kernels::NearestMeans;
-use crate::metrics::mean::{class_means, weighted_mean};
+use crate::metrics::mean::weighted_mean;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
 use crate::metrics::shared::{Measured, Measures, Reason, SharedWork};
-use crate::metrics::silhouette::silhouette;
 
 /// The reason if rows have no coordinates.
 pub(crate) const NO_MEANS: &str = "precomputed distances have no class means";
 
-/// The reason if every class is a single point.
+/// What is said of a mean over no rows.
+pub(crate) const NO_ROW: &str = "no row has it";
+
+/// What is said where every class is a point.
 pub(crate) const COLLAPSED: &str = "every row lies on its class mean";
 
 const OF_MEANS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeans];
-const OF_MEAN_PAIRS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeanPairs];
+const OF_RADII: &[Need] = &[Need::Labels, Need::Classes, Need::ClassMeanPairs, Need::RowsByOwnMeans];
 const OF_ROWS: &[Need] = &[Need::Labels, Need::Classes, Need::RowsByClassMeans];
 const OF_PAIRS: &[Need] = &[Need::Labels, Need::Classes, Need::Pairs];
 const DAVIES: &str = "Davies & Bouldin 1979";
@@ -27,7 +27,7 @@ pub(super) static FAMILY: Family = Family {
     is_default: false,
     supports_weights: false,
     metrics: &[
-        metric(&FAMILY, "davies_bouldin", "spread over distance, worst pairs", FROM_0, DOWN, DAVIES, OF_MEAN_PAIRS),
+        metric(&FAMILY, "davies_bouldin", "spread over distance, worst pairs", FROM_0, DOWN, DAVIES, OF_RADII),
         metric(&FAMILY, "calinski_harabasz", "scatter between over within", FROM_0, UP, CALINSKI, OF_MEANS),
         metric(&FAMILY, "simplified_silhouette", "silhouette by class means", "[-1, 1]", UP, HRUSCHKA, OF_ROWS),
         metric(&FAMILY, "dunn", "least distance between over widest class", FROM_0, UP, "Dunn 1974", OF_PAIRS),
@@ -48,10 +48,7 @@ fn davies_bouldin(work: &SharedWork<'_>) -> Result<Measured> {
         return Ok(Err(NO_MEANS.to_owned()));
     }
     let means = work.means()?;
-    let codes = work.dataset.labels().codes().iter();
-    let radii =
-        class_means(means.classes(), codes.zip(work.own_squares()?).map(|(&code, own)| (code, own.sqrt(), 1.0)));
-    let radii: Vec<f64> = radii.into_iter().map(Option::unwrap_or_default).collect();
+    let radii: Vec<f64> = work.radii()?.iter().map(|mean| mean.value().unwrap_or_default()).collect();
     let worst = means.for_each_class(|class, squared| {
         let others = squared.iter().enumerate().filter(|&(other, _)| other != class);
         others.map(|(other, squared)| (radii[class] + radii[other]) / squared.sqrt()).fold(0.0, larger)
@@ -75,7 +72,7 @@ pub(crate) fn coinciding() -> Reason {
 
 /// The mean of at least one number.
 pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Measured {
-    weighted_mean(values.into_iter().map(|value| (value, 1.0))).ok_or_else(|| "no row has it".to_owned())
+    weighted_mean(values.into_iter().map(|value| (value, 1.0))).ok_or_else(|| NO_ROW.to_owned())
 }
 
 /// (trace(S_B) / (K - 1)) / (trace(S_W) / (N - K)) (Calinski and Harabasz 1974).
@@ -85,7 +82,8 @@ fn calinski_harabasz(work: &SharedWork<'_>) -> Result<Measured> {
     }
     let means = work.means()?;
     let (between, within) = means.scatter();
-    let (rows, classes) = (work.dataset.len() as f64, means.classes() as f64);
+    let rows: usize = work.dataset.labels().counts().iter().sum();
+    let (rows, classes) = (rows as f64, means.classes() as f64);
     if within == 0.0 {
         return Ok(Err(COLLAPSED.to_owned()));
     }
@@ -97,18 +95,14 @@ fn simplified_silhouette(work: &SharedWork<'_>) -> Result<Measured> {
     if work.is_precomputed() {
         return Ok(Err(NO_MEANS.to_owned()));
     }
-    let root = work.dataset.distance() == Distance::Euclidean;
-    let score = |row: &NearestMeans| {
-        let (a, b) = (row.own?, row.other?.0);
-        let (a, b) = if root { (a.sqrt(), b.sqrt()) } else { (a, b) };
-        Some(silhouette(a, b, a.max(b)))
-    };
-    let rows = work.nearest_means_by_distance()?;
-    if rows.iter().all(|row| row.own == Some(0.0) && row.other.is_none_or(|(distance, _)| distance == 0.0)) {
-        return Ok(Err("all rows coincide".to_owned()));
-    }
-    let scores: Option<Vec<f64>> = rows.iter().map(score).collect();
-    Ok(scores.map_or_else(|| Err("a class mean has no direction".to_owned()), mean))
+    let totals = work.simplified_totals()?;
+    Ok(if totals.coinciding == totals.rows {
+        Err("all rows coincide".to_owned())
+    } else if totals.undefined > 0 {
+        Err("a class mean has no direction".to_owned())
+    } else {
+        totals.silhouette.value().ok_or_else(|| NO_ROW.to_owned())
+    })
 }
 
 /// The smallest distance between two rows of different classes over the largest between two of the same class (Dunn

@@ -28,6 +28,7 @@ mod shards;
 mod source;
 mod sparse;
 mod spill;
+pub mod state;
 mod table;
 mod text;
 mod vector_text;

@@ -2,6 +2,7 @@
 
 pub mod matrix;
 pub mod rows;
+pub mod state;
 mod tables;
 
 use std::io::Write;

@@ -1,0 +1,84 @@
+//! A part of the rows, as it is read.
+
+use std::sync::Arc;
+
+use crate::data::{Dataset, DatasetOptions, EmbeddingRows, IntoLabel, LabelColumn, Precision, RowChoice};
+use crate::distance::Distance;
+use crate::error::{Error, Result};
+use crate::partial::content::RowHashes;
+use crate::partial::header::Part;
+
+/// Some of the rows of a set, with their labels.
+#[derive(Clone, Debug)]
+pub struct PartRows<'e> {
+    rows: Arc<EmbeddingRows<'e>>,
+    labels: LabelColumn,
+    id: Option<String>,
+}
+
+/// A part as a data set, which is hashed in its first pass.
+pub(crate) struct ReadPart<'e> {
+    pub(crate) dataset: Dataset<'e>,
+    pub(crate) hashes: Arc<RowHashes>,
+}
+
+impl<'e> PartRows<'e> {
+    /// N x d numbers, borrowed or given away, and N integers, strings or booleans.
+    pub fn new(rows: impl Into<EmbeddingRows<'e>>, labels: impl IntoIterator<Item: IntoLabel>) -> Self {
+        PartRows::of_column(rows.into(), LabelColumn::from_labels(labels))
+    }
+
+    /// Rows and labels as readers of files give them.
+    pub fn of_column(rows: impl Into<Arc<EmbeddingRows<'e>>>, labels: LabelColumn) -> Self {
+        PartRows { rows: rows.into(), labels, id: None }
+    }
+
+    /// What tells the part from the others, instead of what it holds: where several parts may hold the same rows.
+    pub fn named(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The rows as they are stored.
+    pub(crate) fn rows(&self) -> &EmbeddingRows<'e> {
+        &self.rows
+    }
+
+    /// The labels of all rows.
+    pub(crate) fn labels(&self) -> &LabelColumn {
+        &self.labels
+    }
+
+    /// # Errors
+    /// Another number of labels than rows, missing labels.
+    pub(crate) fn read(
+        &self,
+        distance: Distance,
+        choice: &RowChoice,
+        precision: Precision,
+        samples: bool,
+    ) -> Result<ReadPart<'e>> {
+        if choice.min_class_size.is_some() || choice.subsample.is_some() {
+            let problem = "small classes and subsamples depend on all rows, and a part does not know them";
+            return Err(Error::setting(problem, "leave out classes by name, and score all rows"));
+        }
+        let options = DatasetOptions { choice: choice.clone(), ..DatasetOptions::default() };
+        let dataset = Dataset::join_part(Arc::clone(&self.rows), &self.labels, distance, &options)?;
+        let hashes = Arc::new(RowHashes::new(&dataset, precision, samples));
+        Ok(ReadPart { dataset: dataset.watched(hashes.clone()), hashes })
+    }
+
+    /// The entry of the part in the header of its state.
+    pub(crate) fn entry(&self, dataset: &Dataset, content: String) -> Part {
+        let (rows, labels) = (self.rows.origin(), self.labels.origin());
+        Part {
+            id: self.id.clone().unwrap_or_else(|| content.clone()),
+            content,
+            path: rows.path.clone(),
+            labels_path: labels.path.clone(),
+            stored_rows: self.rows.rows() as u64,
+            rows: dataset.len() as u64,
+            labels_hash: dataset.labels().blake3(),
+        }
+    }
+}

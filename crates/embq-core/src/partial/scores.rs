@@ -1,0 +1,364 @@
+//! The second pass: sums of the scores of rows, for which the moments of all rows are known.
+
+use crate::data::{Dataset, Label, RowChoice};
+use crate::error::{Error, Result};
+use crate::evaluation::{self, RowScores, Scored, Settings};
+use crate::metrics::mean::WeightedMean;
+use crate::metrics::{
+    NearestTotals, Need, RowMean, ScoreTotals, SimplifiedTotals, Spread, SpreadTotals, StateKind, Totals, measure,
+};
+use crate::partial::header::{Header, Part, StateSettings};
+use crate::partial::moments::{Moments, unknown_label};
+use crate::partial::part::{PartRows, ReadPart};
+use crate::partial::table::{StateColumn, StateTable, label_of_text, malformed};
+use crate::progress::{NoProgress, Progress};
+
+/// Sums of the scores of the rows of a part, or of several parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    header: Header,
+    /// Those of the moments.
+    labels: Vec<Label>,
+    totals: Totals,
+}
+
+impl Scores {
+    /// The scores of a part whose rows are among those of the moments. With `keeps_rows` also those of each row, whose
+    /// classes are those of the moments.
+    ///
+    /// # Errors
+    /// A part that the moments are not of, values that have no distance, missing labels, and what reading rows reports.
+    pub fn of_part<'e>(
+        part: &PartRows<'e>,
+        moments: &Moments,
+        keeps_rows: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Option<(Dataset<'e>, RowScores)>)> {
+        moments.require_silhouette()?;
+        let settings = moments.settings().clone();
+        let choice: &RowChoice = &settings.rows;
+        let name = part.rows().origin().to_string();
+        let differing = [
+            ("dimensions", part.rows().dimensions().to_string(), settings.dimensions.to_string()),
+            ("element type", part.rows().element_type().to_string(), settings.dtype.to_string()),
+        ];
+        if let Some((what, own, wanted)) = differing.into_iter().find(|(_, own, wanted)| own != wanted) {
+            let problem =
+                format!("{name} differs from the parts that the moments are of in {what}: {own}, not {wanted}");
+            return Err(Error::setting(problem, "make the moments of all parts again"));
+        }
+        let ReadPart { dataset, hashes } = part.read(settings.distance, choice, settings.precision, false)?;
+        let dataset = dataset.within(&moments.labels, &moments.counts).map_err(|label| unknown_label(&label, &name))?;
+        let own = Settings { rows: keeps_rows, ..settings.settings() };
+        let work = moments.work(&dataset, own.measuring(settings.precision), progress)?;
+        let totals = work.totals()?;
+        let rows = if keeps_rows { Some(RowScores::new(&work.class_distances()?.rows)) } else { None };
+        drop(work);
+        let (content, _) = hashes.finish(&dataset)?;
+        let entry = part.entry(&dataset, content);
+        moments.header.require_part(&entry)?;
+        let mut header = Header::of_part(StateKind::Scores, settings, part, entry, dataset.excluded());
+        header.moments = Some(moments.checksum()?);
+        let scores = Scores { header, labels: moments.labels.clone(), totals };
+        Ok((scores, rows.map(|rows| (dataset, rows))))
+    }
+
+    /// Adds the rows of other parts.
+    ///
+    /// # Errors
+    /// Other settings or moments; a part that is in both.
+    pub fn merge(&mut self, other: Scores) -> Result<()> {
+        self.header.merge(other.header)?;
+        if self.labels != other.labels {
+            return Err(other_classes());
+        }
+        self.totals.merge(&other.totals);
+        Ok(())
+    }
+
+    /// The settings of all parts.
+    pub fn settings(&self) -> &StateSettings {
+        &self.header.settings
+    }
+
+    /// The parts, in the order of their ids.
+    pub fn parts(&self) -> &[Part] {
+        &self.header.parts
+    }
+
+    /// The labels of the classes of all parts, in label order.
+    pub fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// The evaluation of all rows, and with `matrix` the mean distances between their classes. It has no scores of rows.
+    ///
+    /// # Errors
+    /// Moments that the scores were not made with, and parts of which the scores are missing.
+    pub fn finish(&self, moments: &Moments, matrix: bool) -> Result<Scored> {
+        if self.header.moments != Some(moments.checksum()?) {
+            let problem = "the scores were made with other moments than these";
+            return Err(Error::setting(problem, "take the moments that the parts were scored with"));
+        }
+        if self.labels != moments.labels {
+            return Err(other_classes());
+        }
+        self.header.require_parts_of(&moments.header)?;
+        finished(moments, self.totals.clone(), matrix)
+    }
+
+    /// As a table: a row for each class, and one without a label for all rows.
+    ///
+    /// # Errors
+    /// None that scores can cause.
+    pub fn to_table(&self) -> Result<StateTable> {
+        let mut columns = Columns { classes: self.labels.len(), columns: Vec::new() };
+        let labels = self.labels.iter().map(|label| Some(label.to_string()));
+        columns.push("label", StateColumn::Text(labels.chain([None]).collect()));
+        let Totals { scores, spread, radii, simplified, nearest, along } = &self.totals;
+        if let Some(scores) = scores {
+            columns.mean("silhouette", &scores.silhouette.by_class, scores.silhouette.over_rows);
+            columns.mean("negative_share", &scores.negative_share.by_class, scores.negative_share.over_rows);
+            columns.mean("soft_silhouette", &scores.soft_silhouette.by_class, scores.soft_silhouette.over_rows);
+            columns.mean("b", &[], scores.b);
+            columns.mean("effective_competitors", &[], scores.effective_competitors);
+            let lists = |value: fn(&(u32, f64)) -> u64| {
+                let lists = scores.confusions.iter().map(|list| list.iter().map(value).collect());
+                StateColumn::Lists(lists.chain([Vec::new()]).collect())
+            };
+            columns.push("confused_with", lists(|&(class, _)| u64::from(class)));
+            // Without weights they are numbers of rows.
+            columns.push("confused_rows", lists(|&(_, weight)| weight as u64));
+            let own = spread.iter().flat_map(|spread| &spread.own_distances);
+            let means: Vec<WeightedMean> = own.clone().map(|own| own.mean).collect();
+            columns.mean("a", &means, scores.a);
+            columns.numbers("a_std", own.map(|own| own.deviation).collect());
+        }
+        if let Some(spread) = spread {
+            columns.mean("radius", &spread.radius, WeightedMean::default());
+            let largest = spread.largest_radius.iter().map(|radius| radius.unwrap_or(0.0));
+            columns.numbers("largest_radius", largest.collect());
+        }
+        if let Some(radii) = radii {
+            columns.mean("euclidean_radius", radii, WeightedMean::default());
+        }
+        if let Some(along) = along {
+            columns.mean("squares_between", along, WeightedMean::default());
+        }
+        if let Some(nearest) = nearest {
+            columns.mean("nearest_mean", &[], nearest.nearest);
+            columns.mean("nearest_mean_left_out", &[], nearest.left_out);
+        }
+        if let Some(simplified) = simplified {
+            columns.mean("simplified_silhouette", &[], simplified.silhouette);
+            for (name, count) in [
+                ("simplified_coinciding", simplified.coinciding),
+                ("simplified_undefined", simplified.undefined),
+                ("simplified_rows", simplified.rows),
+            ] {
+                let zeros = std::iter::repeat_n(0, self.labels.len());
+                columns.push(name, StateColumn::Integers(zeros.chain([count]).collect()));
+            }
+        }
+        StateTable::new(&self.header, columns.columns)
+    }
+
+    /// From a table.
+    ///
+    /// # Errors
+    /// A table that is not one of scores, or contradicts itself; `name` is what errors call it.
+    pub fn from_table(table: &StateTable, name: &str) -> Result<Self> {
+        let header: Header = table.header(StateKind::Scores, name)?;
+        let labels = table.texts("label", name)?;
+        let classes = labels.len().saturating_sub(1);
+        let labels: Vec<Label> = labels[..classes]
+            .iter()
+            .map(|text| label_of_text(text.as_deref()?, header.settings.label_type))
+            .collect::<Option<_>>()
+            .ok_or_else(|| malformed(name, "a label is not of the kind that its header names"))?;
+        let read = Reader { table, classes, name };
+        let settings = header.settings.settings();
+        let selected = |ids: &[&str]| ids.iter().any(|id| settings.metrics.contains(id));
+        let (mut scores, mut spread) = (None, None);
+        if settings.metrics.needs(Need::ClassDistances) {
+            let own = read.mean("a")?;
+            scores = Some(ScoreTotals {
+                silhouette: read.mean("silhouette")?,
+                negative_share: read.mean("negative_share")?,
+                soft_silhouette: read.mean("soft_silhouette")?,
+                a: own.over_rows,
+                b: read.mean("b")?.over_rows,
+                effective_competitors: read.mean("effective_competitors")?.over_rows,
+                confusions: read.confusions()?,
+            });
+            let radius = read.mean("radius")?.by_class;
+            let largest = table.numbers("largest_radius", name)?;
+            let largest = radius.iter().zip(largest).map(|(mean, &largest)| mean.value().map(|_| largest));
+            let own = own.by_class.into_iter().zip(table.numbers("a_std", name)?);
+            spread = Some(SpreadTotals {
+                largest_radius: largest.collect(),
+                radius,
+                own_distances: own.map(|(mean, &deviation)| Spread { mean, deviation }).collect(),
+            });
+        }
+        let last =
+            |column: &str| -> Result<u64> { Ok(table.integers(column, name)?.last().copied().unwrap_or_default()) };
+        let simplified = || -> Result<SimplifiedTotals> {
+            Ok(SimplifiedTotals {
+                silhouette: read.mean("simplified_silhouette")?.over_rows,
+                coinciding: last("simplified_coinciding")?,
+                undefined: last("simplified_undefined")?,
+                rows: last("simplified_rows")?,
+            })
+        };
+        let nearest = || -> Result<NearestTotals> {
+            Ok(NearestTotals {
+                nearest: read.mean("nearest_mean")?.over_rows,
+                left_out: read.mean("nearest_mean_left_out")?.over_rows,
+            })
+        };
+        let by_class = |column: &str| Ok(read.mean(column)?.by_class);
+        let has_between = table.columns().any(|(column, _)| column == "squares_between");
+        Ok(Scores {
+            totals: Totals {
+                scores,
+                spread,
+                radii: selected(&["davies_bouldin"]).then(|| by_class("euclidean_radius")).transpose()?,
+                simplified: selected(&["simplified_silhouette"]).then(simplified).transpose()?,
+                nearest: selected(&["nc4", "ncc_accuracy"]).then(nearest).transpose()?,
+                // Missing where all class means coincide.
+                along: has_between.then(|| by_class("squares_between")).transpose()?,
+            },
+            labels,
+            header,
+        })
+    }
+}
+
+impl Moments {
+    /// The evaluation of all rows, where every metric follows from moments alone. It has no scores of rows.
+    ///
+    /// # Errors
+    /// A metric that is made of the scores of rows.
+    pub fn finish(&self) -> Result<Scored> {
+        let settings = self.settings().settings();
+        if let Some(metric) = settings.metrics.iter().find(|metric| metric.merges_from() != Some(StateKind::Moments)) {
+            let problem = format!("{} is made of the scores of rows, not of moments alone", metric.id);
+            return Err(Error::setting(problem, "score all parts with the merged moments, and merge these scores"));
+        }
+        finished(self, Totals::default(), false)
+    }
+
+    /// The checksum of the table.
+    pub(crate) fn checksum(&self) -> Result<String> {
+        Ok(self.to_table()?.checksum())
+    }
+}
+
+/// Scores that cannot be of the moments that they name.
+fn other_classes() -> Error {
+    Error::setting("the scores are of other classes than their moments", "score all parts again")
+}
+
+/// The evaluation of rows with these moments and totals.
+fn finished(moments: &Moments, totals: Totals, matrix: bool) -> Result<Scored> {
+    let header = &moments.header;
+    let precision = header.settings.precision;
+    let settings = Settings { matrix, ..header.settings.settings() };
+    let whole = moments.whole()?;
+    moments.require_silhouette()?;
+    if matrix && totals.spread.is_none() {
+        let problem = "the distances between classes are measured with silhouettes, which the scores do not hold";
+        return Err(Error::setting(problem, "add silhouette to the metrics of all parts"));
+    }
+    let within: Vec<Option<f64>> =
+        totals.spread.iter().flat_map(|spread| &spread.own_distances).map(|own| own.mean.value()).collect();
+    let work = moments.work(&whole, settings.measuring(precision), &NoProgress)?.of_totals(totals);
+    let measures = measure(&work)?;
+    let matrix = if matrix { work.class_distances()?.geometry.matrix.clone() } else { None };
+    let mut warnings = whole.labels().notes(whole.label_origin());
+    warnings.extend(header.require_named_labels(&moments.labels)?);
+    warnings.extend(evaluation::warnings(&whole, &settings, &measures));
+    let mut evaluation = evaluation::document(
+        &whole,
+        Default::default(),
+        &settings,
+        header.settings.temperature,
+        precision,
+        measures,
+        warnings,
+    )?;
+    for input in &mut evaluation.inputs {
+        input.rows = usize::try_from(header.stored_rows()).unwrap_or(usize::MAX);
+        input.dtype = header.settings.dtype.name().to_owned();
+    }
+    evaluation.labels.blake3 = header.labels_hash();
+    evaluation.excluded = header.excluded;
+    Ok(Scored {
+        evaluation,
+        rows: RowScores::default(),
+        matrix: matrix.map(|matrix| evaluation::with_diagonal(&matrix, &within)),
+        terms: Default::default(),
+        class_terms: Vec::new(),
+    })
+}
+
+/// The columns of a table on the way.
+struct Columns {
+    classes: usize,
+    columns: Vec<(&'static str, StateColumn)>,
+}
+
+impl Columns {
+    fn push(&mut self, name: &'static str, column: StateColumn) {
+        self.columns.push((name, column));
+    }
+
+    /// The means of classes, none of which is 0 of weight 0, and that of all rows.
+    fn mean(&mut self, name: &'static str, by_class: &[WeightedMean], over_rows: WeightedMean) {
+        let none = std::iter::repeat_n(WeightedMean::default(), self.classes - by_class.len());
+        let means = by_class.iter().copied().chain(none).chain([over_rows]);
+        self.push(name, StateColumn::Vectors { width: 3, values: means.flat_map(WeightedMean::parts).collect() });
+    }
+
+    /// A number for each class.
+    fn numbers(&mut self, name: &'static str, mut by_class: Vec<f64>) {
+        by_class.resize(self.classes + 1, 0.0);
+        self.push(name, StateColumn::Numbers(by_class));
+    }
+}
+
+/// Reads the columns of a table.
+struct Reader<'t> {
+    table: &'t StateTable,
+    classes: usize,
+    name: &'t str,
+}
+
+impl Reader<'_> {
+    fn mean(&self, column: &str) -> Result<RowMean> {
+        let (triples, _) = self.table.vectors(column, 3, self.name)?.as_chunks::<3>();
+        if triples.iter().any(|[_, _, weight]| *weight < 0.0) {
+            return Err(malformed(self.name, &format!("column '{column}' holds a negative weight")));
+        }
+        let mut by_class: Vec<WeightedMean> = triples.iter().copied().map(WeightedMean::from_parts).collect();
+        let over_rows = by_class.pop().unwrap_or_default();
+        Ok(RowMean { over_rows, by_class })
+    }
+
+    fn confusions(&self) -> Result<Vec<Vec<(u32, f64)>>> {
+        let classes = self.table.lists("confused_with", self.name)?;
+        let rows = self.table.lists("confused_rows", self.name)?;
+        let is_sound = |(classes, rows): (&Vec<u64>, &Vec<u64>)| {
+            classes.len() == rows.len()
+                && classes.is_sorted_by(|left, right| left < right)
+                && classes.last().is_none_or(|&last| last < self.classes as u64)
+        };
+        if !classes.iter().zip(rows).all(is_sound) {
+            return Err(malformed(self.name, "its confusions contradict its classes"));
+        }
+        let pair = |(&class, &rows): (&u64, &u64)| (class as u32, rows as f64);
+        let lists = classes.iter().zip(rows).take(self.classes);
+        Ok(lists.map(|(classes, rows)| classes.iter().zip(rows).map(pair).collect()).collect())
+    }
+}
