@@ -30,6 +30,8 @@ struct MetricEntry {
     has_interval: bool,
     /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
     is_mergeable: bool,
+    /// Whether `all` selects it.
+    is_in_all: bool,
 }
 
 impl From<&Metric> for MetricEntry {
@@ -47,6 +49,7 @@ impl From<&Metric> for MetricEntry {
             needs: metric.needs.iter().map(|need| need.name()).collect(),
             has_interval: metric.has_interval,
             is_mergeable: metric.is_mergeable(),
+            is_in_all: metric.is_in_all,
         }
     }
 }
@@ -71,6 +74,7 @@ pub fn table() -> String {
     text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
     text.push_str("--metrics takes names of metrics and families, usual (the first four families)\nand all. ");
+    text.push_str("What takes a fit of many steps is not part of all: the linear probe, few-shot\naccuracy, clustering. ");
     text.push_str("docs/metrics.md has the formulas.\n");
     text
 }
