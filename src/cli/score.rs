@@ -61,7 +61,8 @@ pub(crate) struct ScoreArguments {
     #[command(flatten)]
     measure: MeasureArguments,
 
-    /// Metrics or families to compute (see `embq metrics`), or `all`; `usual` is the silhouettes and separation
+    /// Metrics or families to compute (see `embq metrics`), or `all` but those that take fits of many steps; `usual` is
+    /// the silhouettes and separation
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "usual", help_heading = "Measure")]
     metrics: Vec<String>,
 

@@ -28,9 +28,10 @@ struct MetricEntry {
     needs: Vec<&'static str>,
     /// Whether `--intervals` gives an interval of it.
     has_interval: bool,
-    /// Which states of parts of the rows it follows from, by cosine or squared Euclidean distance: `moments`, or `scores`
-    /// of a second pass; null where it does not merge.
-    merges_from: Option<&'static str>,
+    /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
+    is_mergeable: bool,
+    /// Whether `all` selects it.
+    is_in_all: bool,
 }
 
 impl From<&Metric> for MetricEntry {
@@ -47,7 +48,8 @@ impl From<&Metric> for MetricEntry {
             source: metric.source,
             needs: metric.needs.iter().map(|need| need.name()).collect(),
             has_interval: metric.has_interval,
-            merges_from: metric.merges_from().map(|state| state.name()),
+            is_mergeable: metric.is_mergeable(),
+            is_in_all: metric.is_in_all,
         }
     }
 }
@@ -74,6 +76,9 @@ pub fn table() -> String {
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
     text.push_str("Metrics with + merge: embq partial and embq merge compute them of parts.\n");
     text.push_str("--metrics takes names of metrics and families, usual (the first four families)\nand all. ");
+    text.push_str(
+        "What takes a fit of many steps is not part of all: the linear probe, few-shot\naccuracy, clustering. ",
+    );
     text.push_str("docs/metrics.md has the formulas.\n");
     text
 }

@@ -809,12 +809,12 @@ impl<T: Real> Vectorized for Assign<'_, '_, T> {
             } else {
                 nearest_by_differences(row_at(row), &centres.rounded)
             };
-            above[row] = bound_above(squared_distance(row_at(row), centre_at(nearest)));
             below[row] = second.max(0.0).sqrt() as f32 * BELOW;
-            let nearest = nearest as u32;
-            if own[row] != nearest {
-                changes.push((row, own[row], nearest));
-                own[row] = nearest;
+            // The bound above the distance to a centre that stays the nearest is tight already.
+            if own[row] != nearest as u32 {
+                above[row] = bound_above(squared_distance(row_at(row), centre_at(nearest)));
+                changes.push((row, own[row], nearest as u32));
+                own[row] = nearest as u32;
             }
         }
         changes
