@@ -90,9 +90,9 @@ pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
                 let problem = format!("--moments {path}: the states are moments themselves");
                 return Err(Error::setting(problem, "leave out --moments, or merge the scores that were made with it"));
             }
-            Merged::Moments(fold(paths(), Moments::from_table, Moments::merge)?)
+            Merged::Moments(Box::new(fold(paths(), Moments::from_table, Moments::merge)?))
         }
-        StateKind::Scores => Merged::Scores(fold(paths(), Scores::from_table, Scores::merge)?),
+        StateKind::Scores => Merged::Scores(Box::new(fold(paths(), Scores::from_table, Scores::merge)?)),
     };
     let read_seconds = started.elapsed().as_secs_f64();
     if !state_outputs.is_empty() {
@@ -126,8 +126,8 @@ pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
 
 /// All states in one.
 enum Merged {
-    Moments(Moments),
-    Scores(Scores),
+    Moments(Box<Moments>),
+    Scores(Box<Scores>),
 }
 
 impl Merged {

@@ -28,8 +28,9 @@ struct MetricEntry {
     needs: Vec<&'static str>,
     /// Whether `--intervals` gives an interval of it.
     has_interval: bool,
-    /// Whether it follows from sums over parts of the rows, by cosine or squared Euclidean distance.
-    is_mergeable: bool,
+    /// Which states of parts of the rows it follows from, by cosine or squared Euclidean distance: `moments`, or `scores`
+    /// of a second pass; null where it does not merge.
+    merges_from: Option<&'static str>,
     /// Whether `all` selects it.
     is_in_all: bool,
 }
@@ -48,7 +49,7 @@ impl From<&Metric> for MetricEntry {
             source: metric.source,
             needs: metric.needs.iter().map(|need| need.name()).collect(),
             has_interval: metric.has_interval,
-            is_mergeable: metric.is_mergeable(),
+            merges_from: metric.merges_from().map(|state| state.name()),
             is_in_all: metric.is_in_all,
         }
     }
