@@ -345,15 +345,19 @@ impl<T: Real> Finish<'_, '_, T> {
             let (values, others) = rest.split_at_mut(rows.len());
             rest = others;
             let share = share(class);
-            let mut mean = 0.0;
-            for (value, &row) in values.iter_mut().zip(rows) {
-                // The row is no member of the class that its own distance is a mean over.
-                *value += share * self.held.by_class[row];
-                mean += dataset.weight(row) * *value;
+            if share != 0.0 {
+                for (value, &row) in values.iter_mut().zip(rows) {
+                    // The row is no member of the class that its own distance is a mean over.
+                    *value += share * self.held.by_class[row];
+                }
             }
-            mean /= dataset.class_weights()[class];
-            for (value, &row) in values.iter_mut().zip(rows) {
-                *value += share * self.held.overall[row] - mean;
+            let weighted = values.iter().zip(rows).map(|(value, &row)| dataset.weight(row) * value);
+            let mean = weighted.sum::<f64>() / dataset.class_weights()[class];
+            values.iter_mut().for_each(|value| *value -= mean);
+            if share != 0.0 {
+                for (value, &row) in values.iter_mut().zip(rows) {
+                    *value += share * self.held.overall[row];
+                }
             }
             with(rows, values);
         }
