@@ -5,6 +5,7 @@
 //! tiles, which never hold N x K numbers.
 
 mod all_pairs;
+mod balls;
 mod between_classes;
 mod bounded_pairs;
 mod by_class;
@@ -26,6 +27,7 @@ mod influence;
 mod neighbours;
 mod pair_geometry;
 mod pairs;
+mod pooled_pairs;
 mod precomputed;
 mod real;
 mod rounding;
@@ -34,6 +36,7 @@ mod vectorized;
 mod workspaces;
 
 pub(crate) use all_pairs::{PairStatistics, PairsWanted};
+pub(crate) use balls::Balls;
 pub(crate) use bounded_pairs::{BoundedPairs, Neighbour};
 pub(crate) use by_class::sort_by_class;
 pub use class_distances::{ClassDistanceKernel, gradient};
@@ -44,10 +47,11 @@ pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
 pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, RowFold, Wanted};
-pub(crate) use gemm::{Packed, multiply, multiply_packed, transposed_multiply};
+pub(crate) use gemm::{Packed, multiply, multiply_columns, multiply_packed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::Influence;
 pub use neighbours::{Neighbours, nearest_neighbours};
+pub(crate) use pooled_pairs::{Divisions, KernelSums, PairKernel, PooledPairs, Split};
 pub use real::Real;
 pub(crate) use rounding::Rounding;
 pub use sorted_dimensions::ManhattanCost;
