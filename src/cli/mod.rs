@@ -3,6 +3,7 @@
 mod arguments;
 mod combine;
 mod compare;
+mod drift;
 mod gates;
 mod grad;
 mod inspect;
@@ -51,6 +52,8 @@ enum Command {
     Suspects(Box<suspects::SuspectsArguments>),
     /// Compare checkpoints with a baseline: what changed, and could it be chance?
     Compare(Box<compare::CompareArguments>),
+    /// Measure how far one set of embeddings has moved from another
+    Drift(Box<drift::DriftArguments>),
     /// Show what a file contains, and what of it can be embeddings or labels
     Inspect(inspect::InspectArguments),
     /// List all metrics: name, range, direction, cost and source
@@ -133,6 +136,7 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Report(report) => report::run(*report, line),
         Command::Suspects(suspects) => suspects::run(*suspects),
         Command::Compare(compare) => compare::run(*compare),
+        Command::Drift(drift) => drift::run(*drift),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),

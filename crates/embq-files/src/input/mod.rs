@@ -28,6 +28,7 @@ mod shards;
 mod source;
 mod sparse;
 mod spill;
+mod statistics;
 mod table;
 mod text;
 mod vector_text;
@@ -45,6 +46,7 @@ use joins::Joins;
 use shards::Opened;
 pub use source::{Header, checkpoints_in, sort_naturally};
 use source::{Location, Source};
+pub use statistics::{Statistics, statistics};
 use table::Table;
 
 /// Every format, in the order in which their contents are looked for.
