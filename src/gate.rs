@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthStr;
 
+use embq_core::drift::{CLASS_NUMBERS, DRIFT_METRICS};
 use embq_core::error::{Error, Result, choices, closest};
 use embq_core::evaluation::{GateComparison, GateOutcome};
 use embq_core::metrics::{METRICS, Metric, Scope, USUAL_KS};
@@ -82,13 +83,54 @@ enum Value {
     Quantity(Quantity),
 }
 
+/// The names that an expression can use.
+pub struct Vocabulary {
+    /// Of the whole input.
+    names: Vec<String>,
+    /// Of classes.
+    by_class: Vec<String>,
+    /// Where a user finds them.
+    listed: String,
+}
+
+impl Vocabulary {
+    /// The metrics of `embq score` and `embq compare`.
+    pub fn metrics() -> Self {
+        Vocabulary { names: names(), by_class: names_by_class(), listed: "embq metrics lists the names".to_owned() }
+    }
+
+    /// The numbers of `embq drift`.
+    pub fn drift() -> Self {
+        let names: Vec<String> = DRIFT_METRICS.iter().map(|metric| metric.id.to_owned()).collect();
+        let listed = choices(None, &names);
+        Vocabulary { names, by_class: CLASS_NUMBERS.map(str::to_owned).to_vec(), listed }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        // A metric at k has a name for every k.
+        self.names.iter().any(|known| known == name)
+            || Metric::named(name).is_some_and(|metric| {
+                metric.scope == Scope::AtK
+                    && self.names.iter().any(|known| known.starts_with(&format!("{}@", metric.id)))
+            })
+    }
+}
+
 impl Gate {
-    /// Reads an expression.
+    /// Reads an expression over the metrics of `embq score`.
     ///
     /// # Errors
     /// A syntax error or unknown name, with a mark under its position.
     pub fn parse(expression: &str) -> Result<Self> {
-        let mut parser = Parser { expression, tokens: lexer::tokens(expression)?, place: 0 };
+        Gate::parse_with(expression, &Vocabulary::metrics())
+    }
+
+    /// Reads an expression over other numbers.
+    ///
+    /// # Errors
+    /// As [`Gate::parse`].
+    pub fn parse_with(expression: &str, vocabulary: &Vocabulary) -> Result<Self> {
+        let mut parser = Parser { expression, tokens: lexer::tokens(expression)?, place: 0, vocabulary };
         let condition = parser.any()?;
         parser.end()?;
         Ok(Gate { expression: expression.trim().to_owned(), condition })
@@ -205,6 +247,7 @@ struct Parser<'e> {
     expression: &'e str,
     tokens: Vec<Spanned<'e>>,
     place: usize,
+    vocabulary: &'e Vocabulary,
 }
 
 impl<'e> Parser<'e> {
@@ -307,8 +350,8 @@ impl<'e> Parser<'e> {
         let right = self.value()?;
         if let (Value::Number(_), Value::Number(_)) = (&left, &right) {
             let end = self.tokens[..self.place].last().map_or(start, |(_, range)| range.end);
-            let tip = "compare a metric with a number; embq metrics lists the names";
-            return Err(self.wrong(start..end, "the comparison contains no metric", tip));
+            let tip = format!("compare a metric with a number; {}", self.vocabulary.listed);
+            return Err(self.wrong(start..end, "the comparison contains no metric", &tip));
         }
         Ok(Condition::Compare(left, operator, right))
     }
@@ -407,16 +450,18 @@ impl<'e> Parser<'e> {
                 None => "a number or a metric is missing".to_owned(),
                 Some(_) => format!("expected a number or a metric, found {}", self.found()),
             };
-            return Err(self.wrong(self.here(), &problem, "embq metrics lists the names"));
+            return Err(self.wrong(self.here(), &problem, &self.vocabulary.listed));
         };
-        let names = if by_class { names_by_class() } else { names() };
-        let known = if by_class { names.iter().any(|name| name == word) } else { Metric::named(word).is_some() };
-        if !known {
-            let tip = match closest(word, names.iter().map(String::as_str)) {
-                Some(name) => format!("did you mean '{name}'? embq metrics lists the names"),
-                None => "embq metrics lists the names".to_owned(),
+        let Vocabulary { names, by_class: names_by_class, listed } = self.vocabulary;
+        let is_known =
+            if by_class { names_by_class.iter().any(|name| name == word) } else { self.vocabulary.holds(word) };
+        if !is_known {
+            let close = closest(word, if by_class { names_by_class } else { names }.iter().map(String::as_str));
+            let tip = match close {
+                Some(name) => format!("did you mean '{name}'? {listed}"),
+                None => listed.clone(),
             };
-            let by_class = by_class && self::names().iter().any(|name| name == word);
+            let by_class = by_class && names.iter().any(|name| name == word);
             let problem =
                 if by_class { format!("'{word}' is not given by class") } else { format!("unknown metric '{word}'") };
             return Err(self.wrong(self.here(), &problem, &tip));

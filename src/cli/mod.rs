@@ -3,6 +3,7 @@
 mod arguments;
 mod combine;
 mod compare;
+mod drift;
 mod gates;
 mod grad;
 mod inspect;
@@ -60,6 +61,8 @@ enum Command {
     Partial(Box<partial::PartialArguments>),
     /// Merge the states of parts: the result of all rows, as `embq score` gives it
     Merge(Box<merge::MergeArguments>),
+    /// Measure how far one set of embeddings has moved from another
+    Drift(Box<drift::DriftArguments>),
     /// Show what a file contains, and what of it can be embeddings or labels
     Inspect(inspect::InspectArguments),
     /// List all metrics: name, range, direction, cost and source
@@ -145,6 +148,7 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Watch(watch) => watch::run(&watch),
         Command::Partial(partial) => partial::run(*partial),
         Command::Merge(merge) => merge::run(*merge),
+        Command::Drift(drift) => drift::run(*drift),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),
         Command::Metrics { format: ListFormat::Json } => print(metric_list::json()?.as_bytes()),

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use embq_core::comparison::Comparison;
+use embq_core::drift::DriftResult;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, EvaluationSet, Kind, SCHEMA_VERSION};
 use embq_core::objective::ObjectiveResult;
@@ -29,6 +30,7 @@ pub enum SchemaOf {
     Compare,
     Grad,
     Suspects,
+    Drift,
 }
 
 /// What `embq score` writes.
@@ -50,6 +52,7 @@ pub fn schema(of: SchemaOf) -> Result<String> {
         SchemaOf::Compare => schema_of::<Comparison>("compare"),
         SchemaOf::Grad => schema_of::<ObjectiveResult>("grad"),
         SchemaOf::Suspects => schema_of::<SuspectList>("suspects"),
+        SchemaOf::Drift => schema_of::<DriftResult>("drift"),
     }
 }
 

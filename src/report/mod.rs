@@ -6,6 +6,7 @@ mod blocks;
 pub mod comparison;
 mod csv;
 mod document;
+pub mod drift;
 pub mod gradient;
 pub mod html;
 pub mod inspection;

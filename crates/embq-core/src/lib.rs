@@ -87,6 +87,7 @@
 pub mod comparison;
 pub mod data;
 pub mod distance;
+pub mod drift;
 pub mod error;
 pub mod evaluation;
 mod evaluator;

@@ -25,6 +25,8 @@ pub enum Kind {
     Suspects,
     /// Candidates against a baseline.
     Compare,
+    /// One set of rows against another.
+    Drift,
     /// Several results.
     Set,
 }

@@ -96,10 +96,28 @@ impl Centre {
     /// # Errors
     /// Errors from reading rows.
     pub(crate) fn of_rows<T: Real>(dataset: &Dataset, unit: bool) -> Result<Self> {
-        let mut sample = Sample::new(dataset.len(), dataset.dimensions(), unit);
+        Centre::of::<T>(&[dataset], unit)
+    }
+
+    /// The common centre of several sets, whose rows can be read in any order.
+    ///
+    /// # Errors
+    /// What reading rows reports.
+    pub(crate) fn of_sets<T: Real>(sets: &[&Dataset]) -> Result<Self> {
+        Centre::of::<T>(sets, false)
+    }
+
+    fn of<T: Real>(sets: &[&Dataset], unit: bool) -> Result<Self> {
+        let rows = sets.iter().map(|set| set.len()).sum();
+        let dimensions = sets.first().map_or(1, |set| set.dimensions());
+        let mut sample = Sample::new(rows, dimensions, unit);
         let mut buffer = Vec::new();
-        while let Some(row) = sample.next() {
-            sample.take(row, dataset.rows::<T>(row..row + 1, &mut buffer)?);
+        let mut start = 0;
+        for set in sets {
+            while let Some(row) = sample.next().filter(|row| row - start < set.len()) {
+                sample.take(row, set.rows::<T>(row - start..row - start + 1, &mut buffer)?);
+            }
+            start += set.len();
         }
         Ok(sample.centre())
     }

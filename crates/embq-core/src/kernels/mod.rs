@@ -5,6 +5,7 @@
 //! and for pair tiles, which never store N x K numbers.
 
 mod all_pairs;
+mod balls;
 mod between_classes;
 mod bounded_pairs;
 mod by_class;
@@ -29,6 +30,7 @@ mod logistic;
 mod neighbours;
 mod pair_geometry;
 mod pairs;
+mod pooled_pairs;
 mod precomputed;
 mod real;
 mod ridge;
@@ -38,6 +40,7 @@ mod vectorized;
 mod workspaces;
 
 pub(crate) use all_pairs::{PairStatistics, PairsWanted};
+pub(crate) use balls::Balls;
 pub(crate) use bounded_pairs::{BoundedPairs, Neighbour};
 pub(crate) use by_class::sort_by_class;
 pub(crate) use centre::{SAMPLE, Sample};
@@ -51,13 +54,14 @@ pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
 pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, RowFold, Wanted};
-pub(crate) use gemm::{Packed, multiply, multiply_packed, product_speed, transposed_multiply};
+pub(crate) use gemm::{Packed, multiply, multiply_columns, multiply_packed, product_speed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{Influence, InfluencedScore, TakesInfluence, TwoSlopes};
 pub use k_means::{KMeans, KMeansOptions, k_means};
 pub(crate) use logistic::predict_logistic;
 pub use logistic::{LogisticFit, LogisticOptions, fit_logistic};
 pub use neighbours::{Neighbours, nearest_neighbours};
+pub(crate) use pooled_pairs::{Divisions, KernelSums, PairKernel, PooledPairs, Split};
 pub use real::Real;
 pub(crate) use ridge::{Predicted, predict_by_dimensions, predict_by_rows};
 pub(crate) use rounding::Rounding;

@@ -29,6 +29,7 @@ mod source;
 mod sparse;
 mod spill;
 pub mod state;
+mod statistics;
 mod table;
 mod text;
 mod vector_text;
@@ -46,6 +47,7 @@ use joins::Joins;
 use shards::Opened;
 pub use source::{Header, checkpoints_in, sort_naturally};
 use source::{Location, Source};
+pub use statistics::{Statistics, statistics};
 use table::Table;
 
 /// Every format, in the order in which their contents are tried.
