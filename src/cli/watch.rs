@@ -233,6 +233,7 @@ impl<'a> Watch<'a> {
             metrics: self.metrics.clone(),
             intervals: true,
             class_intervals: Some(0),
+            terms: true,
             temperature: temperature.map_or(settings.temperature, Temperature::Value),
             ..settings
         }

@@ -76,11 +76,9 @@ pub fn table() -> String {
     text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
     text.push_str("Metrics with + merge: embq partial and embq merge compute them of parts.\n");
-    text.push_str("--metrics takes names of metrics and families, usual (the first four families)\nand all. ");
-    text.push_str(
-        "What takes a fit of many steps is not part of all: the linear probe, few-shot\naccuracy, clustering. ",
-    );
-    text.push_str("docs/metrics.md has the formulas.\n");
+    text.push_str("--metrics takes names of metrics and families, usual (the first four families)\n");
+    text.push_str("and all, which leaves out what takes a fit of many steps: the linear probe,\n");
+    text.push_str("few-shot accuracy, clustering. docs/metrics.md has the formulas.\n");
     text
 }
 

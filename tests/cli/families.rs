@@ -150,7 +150,7 @@ fn logistic_probes_are_computed_by_name() {
     let json = run("--metrics linear_probe_accuracy,few_shot_accuracy@8 --folds 3 --format json").json();
     assert_eq!(json["settings"]["folds"], 3);
     let names: Vec<&String> = json["metrics"].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["linear_probe_accuracy", "few_shot_accuracy@8"]);
+    assert_eq!(names, ["few_shot_accuracy@8", "linear_probe_accuracy"]);
     folder.write("three.txt", "0\n2\n0\n1\n2\n1\n");
     let line = "emb.npy -l three.txt --metrics linear_probe_accuracy --folds 2 --exclude 2 --folds-out";
     folder.score(&format!("{line} folds.txt")).success();

@@ -171,7 +171,7 @@ fn gates_and_outputs_are_those_of_score() {
         folder.line(&format!("{MERGED} --fail-if silhouette<0.9 -o r.json -o r.md -o r.csv --junit gates.xml -q"));
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
     assert!(run.stderr.contains("gate failed: silhouette<0.9 (silhouette is 0.26"), "{}", run.stderr);
-    assert!(folder.read("r.md").contains("parts/*.npy") && folder.read("gates.xml").contains("failure"));
+    assert!(folder.read("r.md").contains(r"parts/\*.npy") && folder.read("gates.xml").contains("failure"));
     let result: Value = serde_json::from_str(&folder.read("r.json")).unwrap();
     assert_eq!((&result["kind"], &result["gates"][0]["failed"]), (&"score".into(), &true.into()));
     // A result that is stored can be compared.

@@ -6,19 +6,16 @@
 //! w = w_1 - w_0 and w_0 = -w_1 the penalty |w|^2 / 2 is |W|^2.
 //!
 //! Found by L-BFGS (Nocedal 1980). The inverse of a matrix near the Hessian starts its approximation: for every class that
-//! of the weights by themselves, p (1 - p) X^T X + I / C, with the mean of p (1 - p) over rows and classes, which is taken anew
-//! where it has changed much. So directions of little variance, of which embeddings have many, take no more steps than
-//! others. Own code and not that of a crate because value and gradient come
+//! of the weights by themselves, p (1 - p) X^T X + I / C, with the p of the start. So directions of little variance, of which
+//! embeddings have many, take no more steps than others. Own code and not that of a crate because value and gradient come
 //! from one pass over the rows, which all fits share: a general optimiser asks for one after the other, and for one fit.
 //!
 //! The rows are centred, which changes the intercepts alone; products and sums are float64, added up in a fixed order.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
@@ -41,11 +38,6 @@ const HELD: usize = 1 << 27;
 
 /// Dimensions up to which the Hessian of a class is factorised.
 const FACTORISED: usize = 4096;
-
-/// The mean of p (1 - p) changes by this factor before the Hessian is factorised anew, and that takes at most as long as so
-/// many passes over the rows.
-const CHANGED: f64 = 4.0;
-const PASSES: usize = 10;
 
 /// A step has to gain this share of what the slope promises.
 const GAIN: f64 = 1e-4;
@@ -172,43 +164,13 @@ struct Problem<'a> {
     offsets: Vec<Vec<f64>>,
     /// For each fit the factor of |W|^2 / 2.
     penalties: Vec<f64>,
-    /// Of the rows, where it is factorised.
-    covariance: Option<Array2<f64>>,
-    variance: Vec<f64>,
+    start: Start,
 }
 
-/// A matrix near the Hessian of the weights of a class and of its intercept.
-struct NearHessian {
-    /// The mean of p (1 - p).
-    share: f64,
-    weights: Curvature,
-    intercept: f64,
-}
-
-enum Curvature {
+/// A matrix near the Hessian of the weights of a class.
+enum Start {
     Factor(Llt<f64>),
     Diagonal(Vec<f64>),
-}
-
-impl NearHessian {
-    /// Its inverse times a vector: K x d weights, then K intercepts.
-    fn solve(&self, vector: &[f64], classes: usize) -> Vec<f64> {
-        let mut result = vector.to_vec();
-        let d = result.len() / classes - 1;
-        let (weights, intercepts) = result.split_at_mut(classes * d);
-        match &self.weights {
-            Curvature::Factor(factor) => {
-                factor.solve_in_place(faer::MatMut::from_column_major_slice_mut(weights, d, classes));
-            }
-            Curvature::Diagonal(diagonal) => {
-                for weights in weights.chunks_exact_mut(d) {
-                    weights.iter_mut().zip(diagonal).for_each(|(value, curvature)| *value /= curvature);
-                }
-            }
-        }
-        intercepts.iter_mut().for_each(|value| *value /= self.intercept);
-        result
-    }
 }
 
 impl<'a> Problem<'a> {
@@ -220,6 +182,7 @@ impl<'a> Problem<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let (n, d, codes) = (dataset.len(), dataset.dimensions(), dataset.labels().codes());
+        let classes = dataset.labels().classes();
         let mut counts = vec![dataset.labels().counts().to_vec(); fits];
         for (&code, &fold) in codes.iter().zip(folds) {
             if let Some(counts) = counts.get_mut(fold as usize) {
@@ -235,47 +198,30 @@ impl<'a> Problem<'a> {
             (if of_two { 2.0 } else { 1.0 }) / options.c
         };
         let penalties = counts.iter().map(penalty).collect();
-        let (mean, variance, covariance) = if d <= n.min(FACTORISED) {
+        let share = (1.0 / classes as f64) * (1.0 - 1.0 / classes as f64);
+        let (mean, start) = if d <= n.min(FACTORISED) {
             let found = covariance(dataset, progress)?;
-            (found.mean, found.matrix.diag().to_vec(), Some(found.matrix))
+            let curvature = Mat::from_fn(d, d, |row, column| {
+                found.matrix[[row, column]] * n as f64 * share + if row == column { 1.0 / options.c } else { 0.0 }
+            });
+            let start = match Llt::new(curvature.as_ref(), Side::Lower) {
+                Ok(factor) => Start::Factor(factor),
+                // Rows of which the squares are beyond float64.
+                Err(_) => Start::Diagonal(vec![1.0; d]),
+            };
+            (found.mean, start)
         } else {
             let (mean, variance) = moments(dataset)?;
-            (mean, variance, None)
+            let curvature = variance.iter().map(|variance| variance * n as f64 * share + 1.0 / options.c);
+            (mean, Start::Diagonal(curvature.collect()))
         };
-        Ok(Problem { dataset, folds, options, progress, mean, offsets, penalties, covariance, variance })
-    }
-
-    fn near_hessian(&self, share: f64) -> NearHessian {
-        let (rows, d, penalty) = (self.dataset.len() as f64, self.dataset.dimensions(), 1.0 / self.options.c);
-        let factor = self.covariance.as_ref().and_then(|covariance| {
-            let curvature = Mat::from_fn(d, d, |row, column| {
-                covariance[[row, column]] * rows * share + if row == column { penalty } else { 0.0 }
-            });
-            // Not of rows whose squares are beyond float64.
-            Llt::new(curvature.as_ref(), Side::Lower).ok()
-        });
-        let weights = match factor {
-            Some(factor) => Curvature::Factor(factor),
-            None => Curvature::Diagonal(self.variance.iter().map(|value| value * rows * share + penalty).collect()),
-        };
-        NearHessian { share, weights, intercept: rows * share }
-    }
-
-    /// Whether a factorisation is cheap beside passes over the rows.
-    fn is_quick_to_factorise(&self) -> bool {
-        let (rows, d) = (self.dataset.len() as f64, self.dataset.dimensions() as f64);
-        let pass = 2.0 * rows * d * self.dataset.labels().classes() as f64;
-        d * d * d / 3.0 <= PASSES as f64 * pass
+        Ok(Problem { dataset, folds, options, progress, mean, offsets, penalties, start })
     }
 
     /// Fits some of the folds together.
     fn solve(&self, numbers: Vec<usize>) -> Result<Vec<LogisticFit>> {
         let (classes, d) = (self.dataset.labels().classes(), self.dataset.dimensions());
         let mut searches: Vec<Search> = numbers.iter().map(|&fit| Search::new(fit, classes * (d + 1))).collect();
-        // Where all weights are 0, all classes are as likely.
-        let share = (1.0 / classes as f64) * (1.0 - 1.0 / classes as f64);
-        let first = Rc::new(self.near_hessian(share));
-        let mut near: Vec<Rc<NearHessian>> = vec![first; searches.len()];
         loop {
             let active: Vec<usize> = (0..searches.len()).filter(|&at| !searches[at].done).collect();
             if active.is_empty() {
@@ -285,12 +231,8 @@ impl<'a> Problem<'a> {
                 active.iter().map(|&at| (searches[at].fit, &searches[at].trial[..])).collect();
             let values = self.values(&points)?;
             let mut finished = 0;
-            for (&at, Value { objective, gradient, share }) in active.iter().zip(values) {
-                let ratio = share / near[at].share;
-                if !(1.0 / CHANGED..CHANGED).contains(&ratio) && share > 0.0 && self.is_quick_to_factorise() {
-                    near[at] = Rc::new(self.near_hessian(share));
-                }
-                searches[at].advance(objective, gradient, &self.options, |vector| near[at].solve(vector, classes));
+            for (&at, (value, gradient)) in active.iter().zip(values) {
+                searches[at].advance(value, gradient, &self.options, |vector| self.precondition(vector));
                 finished += u64::from(searches[at].done);
             }
             self.progress.step(finished)?;
@@ -313,15 +255,37 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The objectives of some fits, each at a point: K x d weights, then K intercepts.
-    fn values(&self, points: &[(usize, &[f64])]) -> Result<Vec<Value>> {
+    /// The inverse of the matrix near the Hessian times a vector.
+    fn precondition(&self, vector: &[f64]) -> Vec<f64> {
+        let (classes, d) = (self.dataset.labels().classes(), self.dataset.dimensions());
+        let share = (1.0 / classes as f64) * (1.0 - 1.0 / classes as f64);
+        let mut result = vector.to_vec();
+        let (weights, intercepts) = result.split_at_mut(classes * d);
+        match &self.start {
+            Start::Factor(factor) => {
+                let columns = faer::MatMut::from_column_major_slice_mut(weights, d, classes);
+                factor.solve_in_place(columns);
+            }
+            Start::Diagonal(diagonal) => {
+                for weights in weights.chunks_exact_mut(d) {
+                    weights.iter_mut().zip(diagonal).for_each(|(value, curvature)| *value /= curvature);
+                }
+            }
+        }
+        let curvature = self.dataset.len() as f64 * share;
+        intercepts.iter_mut().for_each(|value| *value /= curvature);
+        result
+    }
+
+    /// Value and gradient of the objectives of some fits, each at a point: K x d weights, then K intercepts.
+    fn values(&self, points: &[(usize, &[f64])]) -> Result<Vec<(f64, Vec<f64>)>> {
         match self.dataset.embeddings().element_type().precision() {
             Precision::F32 => self.values_of::<f32>(points),
             Precision::F64 => self.values_of::<f64>(points),
         }
     }
 
-    fn values_of<T: Element>(&self, points: &[(usize, &[f64])]) -> Result<Vec<Value>> {
+    fn values_of<T: Element>(&self, points: &[(usize, &[f64])]) -> Result<Vec<(f64, Vec<f64>)>> {
         let (classes, d) = (self.dataset.labels().classes(), self.dataset.dimensions());
         let columns = points.len() * classes;
         let stacked: Vec<f64> = points.iter().flat_map(|(_, point)| &point[..classes * d]).copied().collect();
@@ -334,7 +298,7 @@ impl<'a> Problem<'a> {
             .collect();
         let fits: Vec<u32> = points.iter().map(|&(fit, _)| fit as u32).collect();
         let codes = self.dataset.labels().codes();
-        let (mut losses, mut shares) = (vec![0.0; points.len()], vec![0.0; points.len()]);
+        let mut losses = vec![0.0; points.len()];
         let mut gradients = vec![0.0; columns * d];
         let mut of_intercepts = vec![0.0; columns];
         self.dataset.selected().for_each_window::<T>(|window| {
@@ -359,7 +323,6 @@ impl<'a> Problem<'a> {
                 },
                 |_, part: Part| {
                     losses.iter_mut().zip(part.losses).for_each(|(sum, value)| *sum += value);
-                    shares.iter_mut().zip(part.shares).for_each(|(sum, value)| *sum += value);
                     of_intercepts.iter_mut().zip(part.intercepts).for_each(|(sum, value)| *sum += value);
                     let parts = gradients.par_chunks_mut(1 << 14).zip(part.gradients.par_chunks(1 << 14));
                     parts.for_each(|(sums, values)| sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value));
@@ -372,22 +335,10 @@ impl<'a> Problem<'a> {
             let mut gradient = gradients[at * classes * d..(at + 1) * classes * d].to_vec();
             gradient.iter_mut().zip(weights).for_each(|(value, weight)| *value += penalty * weight);
             gradient.extend_from_slice(&of_intercepts[at * classes..(at + 1) * classes]);
-            Value {
-                objective: losses[at] + 0.5 * penalty * dot(weights, weights),
-                gradient,
-                share: shares[at] / (self.dataset.len() * classes) as f64,
-            }
+            (losses[at] + 0.5 * penalty * dot(weights, weights), gradient)
         });
         Ok(of_point.collect())
     }
-}
-
-/// The objective of a fit at a point.
-struct Value {
-    objective: f64,
-    gradient: Vec<f64>,
-    /// The mean of p (1 - p) over rows and classes.
-    share: f64,
 }
 
 /// Mean and variance of each dimension.
@@ -430,8 +381,6 @@ struct Workspace {
 /// What a block of rows adds to the objectives, and to their derivatives.
 struct Part {
     losses: Vec<f64>,
-    /// Sums of p (1 - p).
-    shares: Vec<f64>,
     gradients: Vec<f64>,
     intercepts: Vec<f64>,
 }
@@ -466,16 +415,11 @@ impl<T: Element> Vectorized for Residuals<'_, T> {
         }
         residuals.resize(rows * columns, 0.0);
         multiply_packed(centred, packed, 0..columns, residuals);
-        let mut part = Part {
-            losses: vec![0.0; fits.len()],
-            shares: vec![0.0; fits.len()],
-            gradients: vec![0.0; columns * d],
-            intercepts: vec![0.0; columns],
-        };
+        let mut part =
+            Part { losses: vec![0.0; fits.len()], gradients: vec![0.0; columns * d], intercepts: vec![0.0; columns] };
         for ((row, &code), fold) in residuals.chunks_exact_mut(columns).zip(codes).zip(folds) {
             let of_fit = row.chunks_exact_mut(classes).zip(intercepts.chunks_exact(classes));
-            let sums = part.losses.iter_mut().zip(&mut part.shares);
-            for (((logits, intercepts), fit), (loss, share)) in of_fit.zip(fits).zip(sums) {
+            for (((logits, intercepts), fit), loss) in of_fit.zip(fits).zip(&mut part.losses) {
                 if fit == fold {
                     logits.fill(0.0);
                     continue;
@@ -486,15 +430,13 @@ impl<T: Element> Vectorized for Residuals<'_, T> {
                     largest = if *logit > largest { *logit } else { largest };
                 }
                 let own = logits[code as usize] - largest;
-                let (mut sum, mut squares) = (0.0, 0.0);
+                let mut sum = 0.0;
                 for logit in logits.iter_mut() {
                     *logit = exp_and_exp_m1(*logit - largest).0;
                     sum += *logit;
-                    squares += *logit * *logit;
                 }
                 *loss += sum.ln() - own;
                 let inverse = 1.0 / sum;
-                *share += (1.0 - squares * inverse * inverse).max(0.0);
                 logits.iter_mut().for_each(|value| *value *= inverse);
                 logits[code as usize] -= 1.0;
             }
@@ -638,6 +580,8 @@ fn length(vector: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
     use crate::data::{DatasetOptions, Embeddings, LabelColumn, Origin};
     use crate::distance::Distance;
@@ -667,12 +611,12 @@ mod tests {
         let problem = problem(&dataset, &folds, 2);
         let point: Vec<f64> = (0..15).map(|at| ((at * 7 % 11) as f64 - 5.0) / 10.0).collect();
         for fit in 0..2 {
-            let gradient = problem.values(&[(fit, &point)]).unwrap().remove(0).gradient;
+            let (_, gradient) = problem.values(&[(fit, &point)]).unwrap().remove(0);
             for at in 0..point.len() {
                 let value = |apart: f64| {
                     let mut moved = point.clone();
                     moved[at] += apart;
-                    problem.values(&[(fit, &moved)]).unwrap()[0].objective
+                    problem.values(&[(fit, &moved)]).unwrap()[0].0
                 };
                 let numeric = (value(1e-5) - value(-1e-5)) / 2e-5;
                 assert!((gradient[at] - numeric).abs() < 1e-7, "{at}: {} {numeric}", gradient[at]);
