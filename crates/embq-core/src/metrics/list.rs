@@ -71,7 +71,7 @@ pub const USUAL_KS: [usize; 3] = [1, 5, 10];
 /// Computes the selected metrics.
 ///
 /// # Errors
-/// What reading rows reports, and eigenvalues that cannot be found.
+/// Errors from reading rows, and eigenvalues that cannot be found.
 pub(crate) fn measure<'a>(work: &SharedWork<'a>) -> Result<Measures<'a>> {
     let mut measures = Measures::new(work);
     for (family, measure) in MEASURED {
