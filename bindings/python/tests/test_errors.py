@@ -33,7 +33,7 @@ def changed(row, column, value):
         (lambda: embq.score(X, Y, metrics="silhuette"), "unknown metric 'silhuette'\n  tip: did you mean 'silhouette'"),
         (lambda: embq.score(X, Y, metrics="bras"), "metrics: bras needs the batch of each row\n  tip: add batch="),
         (lambda: embq.score(X, Y, metrics="knn_accuracy@7"), "knn_accuracy@7 is not among k"),
-        (lambda: embq.score(X, Y, k=0), "k: 0 neighbours"),
+        (lambda: embq.score(X, Y, k=0), "k: the number of neighbours is 0"),
         (lambda: embq.score(X, Y, sample=5), "sample: nothing that is computed uses it"),
         (lambda: embq.score(X, Y, batch=Y), "batch: nothing that is computed uses it"),
         (lambda: embq.score(X, Y, gallery=X, metrics="retrieval"), r"gallery=\(X_gallery, y_gallery\)"),
