@@ -38,8 +38,7 @@ pub(crate) fn silhouette_loss<'py>(
     let options = choice.options(measure.random_state);
     let (loss, gradient) = run(py, &manner, move |watch| {
         let Loaded { embeddings, labels, .. } = load(rows, columns, None)?;
-        let column =
-            labels.first().ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
+        let column = labels.first().ok_or_else(|| Error::setting("there are no labels", "give one label per row"))?;
         let usual = |element_type: ElementType| element_type.precision();
         let precision = precision.unwrap_or(usual(embeddings.element_type()));
         let dataset = Dataset::join(embeddings, column, settings.distance, &options)?;

@@ -156,7 +156,10 @@ impl Wanted {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
         }
         if !(self.probe_alpha > 0.0 && self.probe_alpha.is_finite()) {
-            return Err(Error::setting(format!("probe_alpha is {}", self.probe_alpha), "a penalty is a number above 0"));
+            return Err(Error::setting(
+                format!("probe_alpha is {}", self.probe_alpha),
+                "a penalty is a number above 0",
+            ));
         }
         if self.folds < 2 {
             return Err(Error::setting(format!("folds is {}", self.folds), "take at least 2"));
