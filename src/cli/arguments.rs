@@ -13,7 +13,7 @@ use embq_core::data::{Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Settings, Temperature, Timing};
-use embq_core::metrics::{SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Selection, SmoothMaximum, SoftMinimum};
 use embq_files::input::{Header, ReadOptions};
 
 /// One input with one labelling.
@@ -323,6 +323,17 @@ pub(crate) fn temperature(text: &str) -> Result<Temperature, String> {
     match text.parse::<f64>() {
         Ok(value) if Temperature::RANGE.contains(&value) => Ok(Temperature::Value(value)),
         _ => Err("a temperature is a number from 1e-6 to 1e6, or auto".to_owned()),
+    }
+}
+
+/// The metrics of `--metrics`; the usual ones where none is named.
+///
+/// # Errors
+/// An unknown name.
+pub(crate) fn selection(names: &[String]) -> embq_core::error::Result<Selection> {
+    match names {
+        [] => Ok(Selection::usual()),
+        names => Selection::parse(names.iter().map(|name| name.trim())),
     }
 }
 

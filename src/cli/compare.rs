@@ -12,7 +12,9 @@ use clap::{Args, ValueEnum};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-use crate::cli::arguments::{MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, header, limit};
+use crate::cli::arguments::{
+    MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, header, limit, selection,
+};
 use crate::cli::combine::{Combine, combine_fields};
 use crate::cli::gates::{self, GateArguments, GateReport};
 use crate::cli::outputs::{Outputs, print};
@@ -262,10 +264,7 @@ impl Plan {
             ));
         }
 
-        let metrics = match &options.metrics[..] {
-            [] => Selection::usual(),
-            names => Selection::parse(names.iter().map(|name| name.trim()))?,
-        };
+        let metrics = selection(&options.metrics)?;
         let select = selected(arguments)?;
         let mut plan = Plan { inputs, names, options, header: arguments.header, metrics, gates: Vec::new(), select };
         plan.gates = gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true)?;

@@ -92,9 +92,6 @@ pub(crate) struct DriftArguments {
     run: RunArguments,
 }
 
-/// Comparisons of pairs that take longer than this many seconds are announced.
-const LONG: f64 = 10.0;
-
 pub(crate) fn run(arguments: DriftArguments) -> Result<Outcome> {
     let settings = settings(&arguments)?;
     let gates = gates(&arguments.fail_if, &settings)?;
@@ -111,7 +108,7 @@ pub(crate) fn run(arguments: DriftArguments) -> Result<Outcome> {
     let current = read(&arguments.current, labels.map(|[_, current]| current), &choice, &options)?;
     let read_seconds = started.elapsed().as_secs_f64();
     let seconds = settings.pair_seconds(&reference, &current);
-    if seconds > LONG && !arguments.run.quiet {
+    if seconds > message::LONG && !arguments.run.quiet {
         message::note(&format!(
             "comparing all pairs of rows will take about {seconds:.0} s; --subset 5000 takes some rows of each set"
         ));

@@ -2,13 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::arguments::{InputArguments, MeasureArguments, OutputArguments, RowArguments, RunArguments};
+use crate::cli::arguments::{InputArguments, MeasureArguments, OutputArguments, RowArguments, RunArguments, selection};
 use crate::cli::outputs::Outputs;
 use crate::cli::{Outcome, message};
 use crate::report::Format;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::Settings;
-use embq_core::metrics::Selection;
 use embq_core::partial::{Moments, PartRows, Scores, StateTable};
 use embq_files::input;
 use embq_files::output::rows::{RowFormat, RowTable};
@@ -129,9 +128,7 @@ fn settings(arguments: &PartialArguments) -> Result<Settings> {
         }
         return Ok(Settings::default());
     }
-    let names = arguments.metrics.iter().map(|name| name.trim());
-    let metrics = if arguments.metrics.is_empty() { Selection::usual() } else { Selection::parse(names)? };
-    Ok(Settings { metrics, ..arguments.measure.settings() })
+    Ok(Settings { metrics: selection(&arguments.metrics)?, ..arguments.measure.settings() })
 }
 
 /// An option that was given, of those that the moments decide.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::cli::arguments::{MeasureArguments, ReadArguments, RowArguments, RunArguments};
+use crate::cli::arguments::{MeasureArguments, ReadArguments, RowArguments, RunArguments, at_least, selection};
 use crate::cli::compare::checkpoints;
 use crate::cli::gates;
 use crate::cli::outputs::{print, print_styled};
@@ -65,7 +64,7 @@ pub(crate) struct WatchArguments {
     by: String,
 
     /// Stop with exit code 1 after this many checkpoints without a new best
-    #[arg(long, value_name = "N", value_parser = super::arguments::at_least(1), help_heading = "Stopping")]
+    #[arg(long, value_name = "N", value_parser = at_least(1), help_heading = "Stopping")]
     patience: Option<usize>,
 
     /// Stop with exit code 1 if this is true for a checkpoint; differences are to the best before it. Can be given
@@ -118,14 +117,14 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// `None` for what has gone in the meantime.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        if !metadata.is_dir() {
-            return Some(Stamp { bytes: metadata.len(), written: metadata.modified().ok()? });
-        }
-        let within = fs::read_dir(path).ok()?.filter_map(|entry| Stamp::of(&entry.ok()?.path()));
-        within.reduce(|all, one| Stamp { bytes: all.bytes + one.bytes, written: all.written.max(one.written) })
+    /// Of the files of a checkpoint; `None` if they have gone in the meantime.
+    fn of(checkpoint: &str) -> Option<Self> {
+        let of_file = |path: String| {
+            let metadata = fs::metadata(path).ok()?;
+            Some(Stamp { bytes: metadata.len(), written: metadata.modified().ok()? })
+        };
+        let files = input::paths_of(checkpoint).into_iter().filter_map(of_file);
+        files.reduce(|all, one| Stamp { bytes: all.bytes + one.bytes, written: all.written.max(one.written) })
     }
 }
 
@@ -196,26 +195,20 @@ struct Document<'a> {
 
 impl<'a> Watch<'a> {
     fn new(arguments: &'a WatchArguments) -> Result<Self> {
-        let metrics = match &arguments.metrics[..] {
-            [] => Selection::usual(),
-            names => Selection::parse(names.iter().map(|name| name.trim()))?,
-        };
+        let metrics = selection(&arguments.metrics)?;
         let Some(higher_is_better) = higher_is_better(&arguments.by) else {
-            let names: Vec<String> = METRICS
-                .iter()
-                .filter(|metric| metric.higher_is_better.is_some())
-                .flat_map(|metric| metric.names(&USUAL_KS))
-                .collect();
+            let ranked = METRICS.iter().filter(|metric| metric.higher_is_better.is_some());
+            let names: Vec<String> = ranked.flat_map(|metric| metric.names(&USUAL_KS)).collect();
             let problem = match Metric::named(&arguments.by) {
                 Some(_) => format!("--by: of {} neither more nor less is better", arguments.by),
                 None => format!("--by: unknown metric '{}'", arguments.by),
             };
             return Err(Error::setting(problem, choices(Some(&arguments.by), &names)));
         };
-        if !Path::new(folder_of(&arguments.folder)).is_dir() {
+        if let Ok(None) = input::checkpoints_in(&arguments.folder, &[]) {
             return Err(Error::setting(
                 format!("{}: there is no such folder", arguments.folder),
-                format!("create it first: mkdir -p {}", folder_of(&arguments.folder)),
+                format!("create it first: mkdir -p {}", arguments.folder),
             ));
         }
         let mut watch = Watch { arguments, metrics, gates: Vec::new(), higher_is_better };
@@ -297,7 +290,7 @@ impl<'a> Watch<'a> {
 
     /// Whether a checkpoint has not changed for a while and is still to be scored.
     fn is_ready(&self, path: &str, seen: &mut BTreeMap<String, Seen>, is_first_look: bool) -> bool {
-        let Some(stamp) = Stamp::of(&PathBuf::from(file_of(path))) else { return false };
+        let Some(stamp) = Stamp::of(path) else { return false };
         match seen.get_mut(path) {
             Some(known) if known.stamp == stamp => {
                 known.state == State::Waiting && known.since.elapsed() >= self.arguments.every
@@ -422,16 +415,4 @@ impl<'a> Watch<'a> {
         }
         Ok(if has_failed { Outcome::GateFailed } else { Outcome::Success })
     }
-}
-
-/// The folder of `FOLDER` or `FOLDER:SELECTOR`.
-fn folder_of(spec: &str) -> &str {
-    let splits = spec.rmatch_indices(':').map(|(colon, _)| &spec[..colon]);
-    std::iter::once(spec).chain(splits).find(|path| Path::new(path).is_dir()).unwrap_or(spec)
-}
-
-/// The file of `FILE` or `FILE:SELECTOR`.
-fn file_of(spec: &str) -> &str {
-    let splits = spec.rmatch_indices(':').map(|(colon, _)| &spec[..colon]);
-    std::iter::once(spec).chain(splits).find(|path| Path::new(path).exists()).unwrap_or(spec)
 }

@@ -32,6 +32,15 @@ impl Run {
         self.stdout
     }
 
+    /// Asserts an error that has these words in it, and no result.
+    #[track_caller]
+    pub fn refused(self, words: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(2), ""), "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no '{word}' in:\n{}", self.stderr);
+        }
+    }
+
     #[track_caller]
     pub fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.success()).unwrap()

@@ -37,7 +37,7 @@ use ndarray::Array2;
 
 use crate::data::{
     Dataset, DatasetOptions, EmbeddingRows, Excluded, Label, LabelColumn, LabelType, Origin, Precision, RowChoice,
-    shuffled,
+    drawn,
 };
 use crate::distance::Distance;
 use crate::error::{Error, Result, choices};
@@ -178,9 +178,9 @@ impl DriftSettings {
         };
         let d = reference.dimensions() as f64;
         let all = first + second;
-        let kernels = [KID, MMD, ENERGY].into_iter().any(|id| self.computes(id));
+        let kernels = self.computes_any(&[KID, MMD, ENERGY]);
         let tests = [MMD, ENERGY].into_iter().filter(|id| self.computes(id)).count();
-        let balls = [PRECISION, RECALL, DENSITY, COVERAGE].into_iter().any(|id| self.computes(id));
+        let balls = self.computes_any(&[PRECISION, RECALL, DENSITY, COVERAGE]);
         let of_kernels = if kernels { 0.5 * all * all * (d + (tests * self.permutations) as f64) } else { 0.0 };
         let of_balls = if balls { 0.5 * all * all * d } else { 0.0 };
         (of_kernels + of_balls) / (RATE * rayon::current_num_threads() as f64)
@@ -191,6 +191,10 @@ impl DriftSettings {
         let chosen = |id: &str| self.metrics.as_ref().is_none_or(|metrics| metrics.contains(id));
         // The smallest p-value needs a test.
         if id == P_VALUE { self.permutations > 0 && (chosen(MMD) || chosen(ENERGY)) } else { chosen(id) }
+    }
+
+    fn computes_any(&self, ids: &[&str]) -> bool {
+        ids.iter().any(|id| self.computes(id))
     }
 }
 
@@ -331,21 +335,6 @@ impl<'e> DriftSet<'e> {
     }
 }
 
-/// Which numbers are computed.
-struct Selected<'s> {
-    settings: &'s DriftSettings,
-}
-
-impl Selected<'_> {
-    fn wants(&self, id: &str) -> bool {
-        self.settings.computes(id)
-    }
-
-    fn wants_any(&self, ids: &[&str]) -> bool {
-        ids.iter().any(|id| self.wants(id))
-    }
-}
-
 /// What has been found so far.
 #[derive(Default)]
 struct Found {
@@ -383,43 +372,33 @@ pub fn drift(
     let widest =
         [reference, current].into_iter().filter_map(of_rows).max_by_key(|precision| *precision == Precision::F64);
     let precision = settings.precision.or(widest).unwrap_or(Precision::F64);
-    let selected = Selected { settings };
     let (found, classes) = match precision {
-        Precision::F32 => compare::<f32>(reference, current, &selected, progress)?,
-        Precision::F64 => compare::<f64>(reference, current, &selected, progress)?,
+        Precision::F32 => compare::<f32>(reference, current, settings, progress)?,
+        Precision::F64 => compare::<f64>(reference, current, settings, progress)?,
     };
     Ok(finish(descriptions, reference, (settings, precision), found, classes))
-}
-
-/// The rows of a set in a form that can be read in any order.
-fn in_any_order<'d>(set: &'d DriftSet<'_>, precision: Precision) -> Result<Option<std::borrow::Cow<'d, Dataset<'d>>>> {
-    Ok(match set.rows() {
-        Some(rows) if !rows.embeddings().blocks().is_random_access() => {
-            Some(std::borrow::Cow::Owned(rows.in_memory(precision)?))
-        }
-        Some(rows) => Some(std::borrow::Cow::Borrowed(rows)),
-        None => None,
-    })
 }
 
 fn compare<T: Real>(
     reference: &DriftSet<'_>,
     current: &DriftSet<'_>,
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     progress: &dyn Progress,
 ) -> Result<(Found, Vec<ClassDrift>)> {
-    let rows = [in_any_order(reference, T::PRECISION)?, in_any_order(current, T::PRECISION)?];
+    let sets = [reference, current].map(|set| set.rows().map(|rows| rows.in_any_order(T::PRECISION)).transpose());
+    let [first, second] = sets;
+    let rows = [first?, second?];
     for set in rows.iter().flatten() {
         set.check_values_for::<T>(Distance::Euclidean)?;
     }
     let rows = [rows[0].as_deref(), rows[1].as_deref()];
     let mut found = Found::default();
-    of_moments([reference, current], rows, selected, &mut found, progress)?;
-    of_pairs::<T>(rows, selected, &mut found, progress)?;
+    of_moments([reference, current], rows, settings, &mut found, progress)?;
+    of_pairs::<T>(rows, settings, &mut found, progress)?;
     let mut classes = Vec::new();
     if let ([Some(first), Some(second)], true) = (rows, reference.has_labels() && current.has_labels()) {
-        classes = classes::class_drift::<T>([first, second], selected, progress)?;
-        if selected.wants(PSI) {
+        classes = classes::class_drift::<T>([first, second], settings, progress)?;
+        if settings.computes(PSI) {
             found.add(PSI, Ok(classes.iter().filter_map(|class| class.psi).sum()));
         }
     }
@@ -447,11 +426,11 @@ const NO_ROWS: &str = "a file of statistics has no rows";
 fn of_moments(
     sets: [&DriftSet<'_>; 2],
     rows: [Option<&Dataset<'_>>; 2],
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     found: &mut Found,
     progress: &dyn Progress,
 ) -> Result<()> {
-    if selected.wants(NORM_SHIFT) {
+    if settings.computes(NORM_SHIFT) {
         found.add(
             NORM_SHIFT,
             match rows {
@@ -463,31 +442,34 @@ fn of_moments(
         );
     }
     let ids = [FRECHET_DISTANCE, MEAN_SHIFT, DOMAIN_AUC];
-    if !selected.wants_any(&ids) {
+    if !settings.computes_any(&ids) {
         return Ok(());
     }
     if let Some(few) = rows.into_iter().flatten().find(|rows| rows.len() < 2) {
         let reason = format!("{} has a single row", few.embeddings().origin());
-        ids.into_iter().filter(|id| selected.wants(id)).for_each(|id| found.add(id, Err(reason.clone())));
+        ids.into_iter().filter(|id| settings.computes(id)).for_each(|id| found.add(id, Err(reason.clone())));
         return Ok(());
     }
-    let seed = selected.settings.seed;
+    let seed = settings.seed;
     let moments = |set: usize| -> Result<SetMoments<'_>> {
-        Ok(match (rows[set], &sets[set].0) {
-            (Some(rows), _) => SetMoments::Blocks(BlockMoments::new(rows, seed.wrapping_add(set as u64), progress)?),
-            (None, Content::Statistics(statistics)) => SetMoments::Given(&statistics.moments),
-            (None, Content::Rows { dataset, .. }) => SetMoments::Blocks(BlockMoments::new(dataset, seed, progress)?),
+        Ok(match &sets[set].0 {
+            Content::Statistics(statistics) => SetMoments::Given(&statistics.moments),
+            Content::Rows { dataset, .. } => {
+                // Read in any order, because blocks take rows from everywhere.
+                let rows = rows[set].unwrap_or(dataset);
+                SetMoments::Blocks(BlockMoments::new(rows, seed.wrapping_add(set as u64), progress)?)
+            }
         })
     };
     let both = [moments(0)?, moments(1)?];
     let [first, second] = [both[0].all(), both[1].all()];
-    if selected.wants(FRECHET_DISTANCE) {
-        frechet_of(&both, [&first, &second], rows, selected, found, progress)?;
+    if settings.computes(FRECHET_DISTANCE) {
+        frechet_of(&both, [&first, &second], rows, settings, found, progress)?;
     }
-    if selected.wants(MEAN_SHIFT) {
+    if settings.computes(MEAN_SHIFT) {
         found.add(MEAN_SHIFT, shift::mean_shift(&first.mean, &second.mean, first.variance()));
     }
-    if selected.wants(DOMAIN_AUC) {
+    if settings.computes(DOMAIN_AUC) {
         let measured = match rows {
             [Some(left), Some(right)] => {
                 let reference = domain::Sample { dataset: left, moments: &first };
@@ -505,12 +487,12 @@ fn frechet_of(
     both: &[SetMoments<'_>; 2],
     [first, second]: [&Moments; 2],
     rows: [Option<&Dataset<'_>>; 2],
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     found: &mut Found,
     progress: &dyn Progress,
 ) -> Result<()> {
     let d = first.mean.len();
-    let intervals = selected.settings.intervals.unwrap_or(d <= FEW_DIMENSIONS);
+    let intervals = settings.intervals.unwrap_or(d <= FEW_DIMENSIONS);
     let enough = rows.into_iter().flatten().all(|rows| frechet::has_interval(rows.len()));
     progress.check()?;
     let value = match both {
@@ -521,7 +503,7 @@ fn frechet_of(
         }
         _ => frechet::frechet_distance(first, second)?,
     };
-    if selected.settings.intervals.is_none() && !intervals && rows.iter().all(Option::is_some) {
+    if settings.intervals.is_none() && !intervals && rows.iter().all(Option::is_some) {
         found.notes.push(format!(
             "{FRECHET_DISTANCE} has no interval: with more than {FEW_DIMENSIONS} dimensions it is computed only if intervals \
              are selected"
@@ -537,14 +519,9 @@ fn frechet_of(
 }
 
 /// Some rows of a set drawn at random, in order; the set itself where it has no more.
-fn drawn<'e>(dataset: &Dataset<'e>, wanted: Option<usize>, seed: u64) -> Dataset<'e> {
+fn drawn_from<'e>(dataset: &Dataset<'e>, wanted: Option<usize>, seed: u64) -> Dataset<'e> {
     match wanted {
-        Some(wanted) if wanted < dataset.len() => {
-            let mut rows = shuffled(dataset.len(), seed);
-            rows.truncate(wanted);
-            rows.sort_unstable();
-            dataset.subset(&rows)
-        }
+        Some(wanted) if wanted < dataset.len() => dataset.subset(&drawn(dataset.len(), wanted, seed)),
         _ => dataset.clone(),
     }
 }
@@ -552,28 +529,27 @@ fn drawn<'e>(dataset: &Dataset<'e>, wanted: Option<usize>, seed: u64) -> Dataset
 /// Numbers of pairs of rows.
 fn of_pairs<T: Real>(
     rows: [Option<&Dataset<'_>>; 2],
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     found: &mut Found,
     progress: &dyn Progress,
 ) -> Result<()> {
     let of_kernels = [KID, MMD, ENERGY];
     let of_balls = [PRECISION, RECALL, DENSITY, COVERAGE];
-    let settings = selected.settings;
     let [Some(first), Some(second)] = rows else {
-        for id in of_kernels.into_iter().chain(of_balls).filter(|id| selected.wants(id)) {
+        for id in of_kernels.into_iter().chain(of_balls).filter(|id| settings.computes(id)) {
             found.add(id, Err(NO_ROWS.to_owned()));
         }
         return Ok(());
     };
     // Different draws: where the sets are row for row the same texts, equal ones would pair them.
-    let first = drawn(first, settings.subset, settings.seed);
-    let second = drawn(second, settings.subset, settings.seed.wrapping_add(1));
-    if selected.wants_any(&of_kernels) {
+    let first = drawn_from(first, settings.subset, settings.seed);
+    let second = drawn_from(second, settings.subset, settings.seed.wrapping_add(1));
+    if settings.computes_any(&of_kernels) {
         let pairs = PooledPairs::<T>::new(&first, &second, progress)?;
         let wanted = PassOptions {
-            kid: selected.wants(KID),
-            mmd: selected.wants(MMD),
-            energy: selected.wants(ENERGY),
+            kid: settings.computes(KID),
+            mmd: settings.computes(MMD),
+            energy: settings.computes(ENERGY),
             permutations: settings.permutations,
             seed: settings.seed,
         };
@@ -588,10 +564,10 @@ fn of_pairs<T: Real>(
             found.add(id, tested.map(|tested| tested.value));
         }
     }
-    if selected.wants_any(&of_balls) {
+    if settings.computes_any(&of_balls) {
         let measured = manifold::manifold::<T>(&first, &second, settings.neighbours, progress)?;
         for (id, measured) in of_balls.into_iter().zip(measured) {
-            if selected.wants(id) {
+            if settings.computes(id) {
                 found.add(id, measured);
             }
         }

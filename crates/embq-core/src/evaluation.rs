@@ -3,6 +3,8 @@
 mod result;
 mod settings;
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use ndarray::Array2;
 
@@ -50,11 +52,11 @@ pub fn evaluate_with(
     let settings = &Settings { metrics, ..settings.clone() };
     check(dataset, auxiliary, settings)?;
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
-    let mut in_memory = [None, None];
-    let [own_copy, gallery_copy] = &mut in_memory;
-    let dataset = in_any_order(dataset, settings.needs_random_access(), precision, own_copy)?;
-    let gallery = auxiliary.gallery.map(|gallery| in_any_order(gallery, true, precision, gallery_copy)).transpose()?;
-    let auxiliary = Auxiliary { gallery, ..auxiliary };
+    let readable =
+        if settings.needs_random_access() { dataset.in_any_order(precision)? } else { Cow::Borrowed(dataset) };
+    let dataset = &*readable;
+    let gallery = auxiliary.gallery.map(|gallery| gallery.in_any_order(precision)).transpose()?;
+    let auxiliary = Auxiliary { gallery: gallery.as_deref(), ..auxiliary };
 
     let work = SharedWork::new(dataset, auxiliary, settings.measuring(precision), progress);
     if settings.compares_with_classes() {
@@ -187,19 +189,6 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
         }
     }
     Ok(())
-}
-
-/// The data set, or its copy in memory if rows are needed in any order and their source has but one.
-fn in_any_order<'d>(
-    dataset: &'d Dataset<'d>,
-    needed: bool,
-    precision: Precision,
-    copy: &'d mut Option<Dataset<'static>>,
-) -> Result<&'d Dataset<'d>> {
-    if !needed || dataset.embeddings().blocks().is_random_access() {
-        return Ok(dataset);
-    }
-    Ok(copy.insert(dataset.in_memory(precision)?))
 }
 
 /// The classes with what was measured of each.

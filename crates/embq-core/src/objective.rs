@@ -231,13 +231,7 @@ pub fn differentiate<T: Real>(
     progress: &dyn Progress,
 ) -> Result<Differentiated<T>> {
     dataset.require_silhouette()?;
-    let in_memory;
-    let dataset = if dataset.embeddings().blocks().is_random_access() {
-        dataset
-    } else {
-        in_memory = dataset.in_memory(T::PRECISION)?;
-        &in_memory
-    };
+    let dataset = &*dataset.in_any_order(T::PRECISION)?;
     let columns = classifier.map(|named| columns_of(dataset, named)).transpose()?;
     let temperature = match settings.temperature {
         Temperature::Value(temperature) => temperature,

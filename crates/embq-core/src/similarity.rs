@@ -13,44 +13,14 @@ use ndarray::{Array2, ArrayView2};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Precision, shuffled};
+use crate::data::{Dataset, Precision, drawn};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::kernels::{BoundedPairs, Covariance, Eigen, Real, covariance, cross_products};
+use crate::kernels::{BoundedPairs, Covariance, Eigen, Real, covariance, cross_products, rounding_of};
 use crate::progress::Progress;
 
-/// A measure of similarity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measure {
-    /// The name in results and gates, without `@k` for neighbours.
-    pub id: &'static str,
-    pub title: &'static str,
-    pub range: &'static str,
-    /// Whether larger values mean more similar spaces.
-    pub higher_is_closer: bool,
-    pub source: &'static str,
-}
-
-const fn measure(
-    id: &'static str,
-    title: &'static str,
-    range: &'static str,
-    higher_is_closer: bool,
-    source: &'static str,
-) -> Measure {
-    Measure { id, title, range, higher_is_closer, source }
-}
-
-/// Every measure, in the order of output.
-pub const MEASURES: [Measure; 5] = [
-    measure("linear_cka", "linear centred kernel alignment", "[0, 1]", true, "Kornblith et al. 2019"),
-    measure("debiased_cka", "the same without its bias for few rows", "(-inf, 1]", true, "Nguyen et al. 2021"),
-    measure("procrustes", "distance after the best rotation and scaling", "[0, sqrt 2]", false, "Williams et al. 2021"),
-    measure("linear_regression_r2", "variance that the other space explains", "[0, 1]", true, "Kornblith et al. 2019"),
-    measure(NEIGHBOUR_OVERLAP, "shared nearest neighbours (Jaccard)", "[0, 1]", true, "ours"),
-];
-
-const NEIGHBOUR_OVERLAP: &str = "neighbour_overlap";
+/// The numbers that follow from the vectors themselves.
+const OF_VECTORS: [&str; 4] = ["linear_cka", "debiased_cka", "procrustes", "linear_regression_r2"];
 
 /// The numbers of neighbours to compare.
 pub const KS: [usize; 3] = [1, 5, 10];
@@ -60,11 +30,8 @@ const MOST_PAIRS: usize = 400_000_000;
 
 /// The names of all numbers.
 pub fn names() -> Vec<String> {
-    let of = |measure: &Measure| match measure.id {
-        NEIGHBOUR_OVERLAP => KS.map(|k| format!("{NEIGHBOUR_OVERLAP}@{k}")).to_vec(),
-        id => vec![id.to_owned()],
-    };
-    MEASURES.iter().flat_map(of).collect()
+    let of_neighbours = KS.map(|k| format!("neighbour_overlap@{k}"));
+    OF_VECTORS.map(str::to_owned).into_iter().chain(of_neighbours).collect()
 }
 
 /// The statistics of one space: its covariance, its principal axes and the neighbours of some rows.
@@ -100,14 +67,7 @@ impl Space {
         let axes = Eigen::of(&covariance.matrix, covariance.mean.len())?;
         let n = dataset.len();
         let asked = (MOST_PAIRS / n.max(1)).clamp(1, n);
-        let queries = if asked == n {
-            (0..n).collect()
-        } else {
-            let mut drawn = shuffled(n, seed);
-            drawn.truncate(asked);
-            drawn.sort_unstable();
-            drawn
-        };
+        let queries = if asked == n { (0..n).collect() } else { drawn(n, asked, seed) };
         let neighbours = match dataset.embeddings().element_type().precision() {
             Precision::F32 => neighbours::<f32>(dataset, &queries, progress)?,
             Precision::F64 => neighbours::<f64>(dataset, &queries, progress)?,
@@ -133,13 +93,7 @@ impl Space {
 }
 
 fn neighbours<T: Real>(dataset: &Dataset, queries: &[usize], progress: &dyn Progress) -> Result<Vec<Vec<u32>>> {
-    let in_memory;
-    let dataset = if dataset.embeddings().blocks().is_random_access() {
-        dataset
-    } else {
-        in_memory = dataset.in_memory(T::PRECISION)?;
-        &in_memory
-    };
+    let dataset = &*dataset.in_any_order(T::PRECISION)?;
     let most = KS.into_iter().max().unwrap_or(0).min(dataset.len().saturating_sub(1));
     let pairs = BoundedPairs::<T>::new(dataset, None, dataset.distance(), progress)?;
     pairs.nearest(queries, |_| most, |_, found| found.iter().map(|neighbour| neighbour.row).collect())
@@ -223,7 +177,7 @@ fn not_found() -> Error {
 fn explained(cross: ArrayView2<'_, f64>, space: &Space) -> f64 {
     let rows = space.covariance.rows as f64;
     let Eigen { values, vectors } = &space.axes;
-    let rounding = values.first().map_or(0.0, |largest| largest * values.len() as f64 * f64::EPSILON);
+    let rounding = rounding_of(values);
     let along = cross.dot(&vectors.t());
     let axes = values.iter().zip(along.columns()).filter(|(value, _)| **value > rounding);
     axes.map(|(value, along)| along.iter().map(|part| part * part).sum::<f64>() / (rows * value)).sum()

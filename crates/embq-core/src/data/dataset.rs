@@ -397,6 +397,17 @@ impl<'e> Dataset<'e> {
         Ok(self.with_rows(rows))
     }
 
+    /// The same data in a form whose rows can be read in any order: in memory, if their source has but one order.
+    ///
+    /// # Errors
+    /// Errors from reading rows.
+    pub(crate) fn in_any_order(&self, precision: Precision) -> Result<Cow<'_, Dataset<'e>>> {
+        if self.embeddings().blocks().is_random_access() {
+            return Ok(Cow::Borrowed(self));
+        }
+        Ok(Cow::Owned(self.in_memory(precision)?))
+    }
+
     /// The same data with the same rows from elsewhere.
     fn with_rows<'r>(&self, rows: SelectedRows<'r>) -> Dataset<'r> {
         let scored = match &self.scored.positions {

@@ -192,7 +192,7 @@ impl EmbeddingRows<'_> {
     }
 
     /// The rounding error of entries, relative to the largest.
-    fn rounding(&self) -> f64 {
+    pub(crate) fn rounding(&self) -> f64 {
         TOLERANCE
             * match self.element_type().size() {
                 2 => f64::from(half::f16::EPSILON.to_f32()),

@@ -19,7 +19,7 @@ pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scor
 pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
 pub(crate) use selected_rows::RowWatch;
-pub(crate) use shuffle::{drawn_by_class, shuffled};
+pub(crate) use shuffle::{drawn, drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;
 
 // For readers of files.

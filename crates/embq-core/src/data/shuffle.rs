@@ -16,6 +16,14 @@ pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     order
 }
 
+/// At most `wanted` of the numbers 0..n drawn at random, in order.
+pub(crate) fn drawn(n: usize, wanted: usize, seed: u64) -> Vec<usize> {
+    let mut drawn = shuffled(n, seed);
+    drawn.truncate(wanted);
+    drawn.sort_unstable();
+    drawn
+}
+
 /// A random sample of rows, in order, from each class in proportion to its size and at least one from each. `wanted` is
 /// at least the number of classes and at most the number of rows.
 pub(crate) fn drawn_by_class(codes: &[u32], counts: &[usize], wanted: usize, seed: u64) -> Vec<usize> {

@@ -9,9 +9,9 @@ use crate::drift::moments::{BlockMoments, Moments};
 use crate::drift::result::{ClassDrift, DriftTest, DriftVerdict};
 use crate::drift::shares::psi;
 use crate::drift::shift::{mean_and_variance, mean_shift};
-use crate::drift::{Selected, drawn};
+use crate::drift::{DriftSettings, drawn_from};
 use crate::error::Result;
-use crate::kernels::{PooledPairs, Real};
+use crate::kernels::{PooledPairs, Real, sort_by_class};
 use crate::progress::Progress;
 use crate::statistics::holm;
 
@@ -45,32 +45,26 @@ fn classes_of(sets: [&Dataset; 2]) -> Vec<Class> {
     classes
 }
 
-/// The rows of each class of a set, by code.
-fn rows_by_class(set: &Dataset) -> Vec<Vec<usize>> {
-    let mut rows: Vec<Vec<usize>> = set.labels().counts().iter().map(|&count| Vec::with_capacity(count)).collect();
-    for (row, &code) in set.labels().codes().iter().enumerate() {
-        rows[code as usize].push(row);
-    }
-    rows
-}
-
 /// What changed in each class.
 ///
 /// # Errors
 /// Errors from reading rows, and [`Error::Cancelled`](crate::Error::Cancelled).
 pub(super) fn class_drift<T: Real>(
     sets: [&Dataset; 2],
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     progress: &dyn Progress,
 ) -> Result<Vec<ClassDrift>> {
     let classes = classes_of(sets);
-    let rows = sets.map(rows_by_class);
+    let by_class = sets.map(|set| sort_by_class(set.labels().codes(), set.labels().counts()));
     let totals = sets.map(Dataset::len);
     let mut found = Vec::with_capacity(classes.len());
     let mut p_values = Vec::new();
     progress.begin("classes", classes.len() as u64);
     for (place, Class { label, codes }) in classes.into_iter().enumerate() {
-        let members = [0, 1].map(|set| codes[set].map_or(&[][..], |code| &rows[set][code as usize][..]));
+        let members = [0, 1].map(|set| {
+            let (order, starts) = &by_class[set];
+            codes[set].map_or(&[][..], |code| &order[starts[code as usize]..starts[code as usize + 1]])
+        });
         let [before, after] = members.map(<[usize]>::len);
         let mut class = ClassDrift {
             label,
@@ -83,7 +77,7 @@ pub(super) fn class_drift<T: Real>(
         };
         if before >= 2 && after >= 2 {
             let own = [sets[0].subset(members[0]), sets[1].subset(members[1])];
-            measure::<T>(&mut class, &own, selected, (place, &mut p_values), &Silent(progress))?;
+            measure::<T>(&mut class, &own, settings, (place, &mut p_values), &Silent(progress))?;
         }
         progress.step(1)?;
         found.push(class);
@@ -100,28 +94,24 @@ pub(super) fn class_drift<T: Real>(
 fn measure<T: Real>(
     class: &mut ClassDrift,
     sets: &[Dataset; 2],
-    selected: &Selected<'_>,
+    settings: &DriftSettings,
     (place, p_values): (usize, &mut Vec<(usize, f64)>),
     progress: &dyn Progress,
 ) -> Result<()> {
     let [(before, variance), (after, _)] = [mean_and_variance(&sets[0])?, mean_and_variance(&sets[1])?];
-    if selected.wants("mean_shift") {
+    if settings.computes("mean_shift") {
         class.mean_shift = mean_shift(&before, &after, variance).ok();
     }
     let dimensions = sets[0].dimensions();
-    if selected.wants("frechet_distance") && sets.iter().all(|set| set.len() > dimensions) {
-        let moments =
-            |set: &Dataset| -> Result<Moments> { Ok(BlockMoments::new(set, selected.settings.seed, progress)?.all()) };
+    if settings.computes("frechet_distance") && sets.iter().all(|set| set.len() > dimensions) {
+        let moments = |set: &Dataset| -> Result<Moments> { Ok(BlockMoments::new(set, settings.seed, progress)?.all()) };
         class.frechet_distance = Some(frechet_distance(&moments(&sets[0])?, &moments(&sets[1])?)?);
     }
-    if selected.wants("energy_distance") {
-        let seed = selected.settings.seed;
-        let [first, second] = [
-            drawn(&sets[0], selected.settings.subset, seed),
-            drawn(&sets[1], selected.settings.subset, seed.wrapping_add(1)),
-        ];
-        let wanted =
-            PassOptions { energy: true, permutations: selected.settings.permutations, seed, ..PassOptions::default() };
+    if settings.computes("energy_distance") {
+        let seed = settings.seed;
+        let [first, second] =
+            [drawn_from(&sets[0], settings.subset, seed), drawn_from(&sets[1], settings.subset, seed.wrapping_add(1))];
+        let wanted = PassOptions { energy: true, permutations: settings.permutations, seed, ..PassOptions::default() };
         let pairs = PooledPairs::<T>::new(&first, &second, progress)?;
         let found = discrepancies(&pairs, (first.len(), second.len()), wanted)?;
         if let Some(Ok(tested)) = found.energy {

@@ -1,6 +1,6 @@
 //! Numbers that compare all pairs of rows: within each set and between them.
 
-use crate::data::shuffled;
+use crate::data::drawn;
 use crate::drift::entry::{DOWN, DriftMetric, FROM_0, Measured, entry};
 use crate::error::Result;
 use crate::kernels::{Divisions, KernelSums, PairKernel, PooledPairs, Real, Split};
@@ -144,10 +144,7 @@ fn median_distance<T: Real>(pairs: &PooledPairs<'_, T>, seed: u64) -> Option<f64
     let rows = if pairs.len() <= MEDIAN_ROWS {
         (0..pairs.len()).collect()
     } else {
-        let mut rows = shuffled(pairs.len(), seed ^ MEDIAN_SEED);
-        rows.truncate(MEDIAN_ROWS);
-        rows.sort_unstable();
-        rows
+        drawn(pairs.len(), MEDIAN_ROWS, seed ^ MEDIAN_SEED)
     };
     median(&mut pairs.distances_among(&rows)).filter(|median| *median > 0.0)
 }

@@ -3,9 +3,7 @@
 //! Ridge regression on targets of 1 (current) and -1 (reference) with an intercept; each row gets the score of the fit
 //! without it, (f - h y) / (1 - h) with its leverage h (Allen 1974), so that one factorisation serves all fits.
 
-use faer::linalg::solvers::{Llt, Solve};
-use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Mat, Par, Side};
+use faer::Mat;
 use ndarray::Array2;
 use rayon::prelude::*;
 
@@ -13,7 +11,7 @@ use crate::data::{Dataset, Element, Precision};
 use crate::drift::entry::{DOWN, DriftMetric, Measured, SHARE, entry};
 use crate::drift::moments::{Moments, less};
 use crate::error::Result;
-use crate::kernels::{Vectorized, lane_sum, lane_sum_2, multiply_columns, vectorized};
+use crate::kernels::{LeverageWorkspace, RidgeMatrix, Vectorized, centre, lane_sum_2, penalty, vectorized};
 use crate::progress::Progress;
 
 pub(super) const DOMAIN_AUC: &str = "domain_auc";
@@ -31,9 +29,6 @@ const ALPHA: f64 = 1.0;
 
 /// Rows of a block.
 const BLOCK_ROWS: usize = 256;
-
-/// Dimensions of a tile of the inverse factor.
-const TILE: usize = 128;
 
 /// One of the sets with its moments.
 pub(super) struct Sample<'a> {
@@ -74,8 +69,7 @@ struct Fit {
     /// The mean of the targets.
     intercept: f64,
     weights: Vec<f64>,
-    /// The rows of the inverse of the Cholesky factor, `TILE` at a time: for each dimension that they reach, their values.
-    inverse: Vec<Vec<f64>>,
+    matrix: RidgeMatrix,
 }
 
 impl Fit {
@@ -90,27 +84,18 @@ impl Fit {
         if !trace.is_finite() {
             return Err("the squares of the rows are too large for a number".to_owned());
         }
-        // Nothing is known of directions with less variance than the rounding of the matrix.
-        let alpha = ALPHA.max(d as f64 * f64::EPSILON * trace);
-        let matrix = Mat::from_fn(d, d, |row, column| scatter[[row, column]] + if row == column { alpha } else { 0.0 });
-        let factor = Llt::new(matrix.as_ref(), Side::Lower)
-            .map_err(|_| "the covariance of the rows has no Cholesky factor".to_owned())?;
+        let matrix = RidgeMatrix::new(d, penalty(ALPHA, d, trace), |row, column| scatter[[row, column]])
+            .ok_or_else(|| "the covariance of the rows has no Cholesky factor".to_owned())?;
         // X^T y, as the centred rows sum to 0.
         let mut weights = Mat::from_fn(d, 1, |row, _| 2.0 * both * apart[row]);
-        factor.solve_in_place(&mut weights);
-        let mut inverse = Mat::zeros(d, d);
-        invert_lower_triangular(inverse.as_mut(), factor.L(), Par::Seq);
-        let tile = |first: usize| {
-            let end = (first + TILE).min(d);
-            (0..end).flat_map(|k| inverse.col_as_slice(k)[first..end].iter().copied()).collect()
-        };
+        matrix.solve(&mut weights);
         let mean = reference.moments.mean.iter().zip(&apart).map(|(mean, apart)| mean + second / rows * apart);
         Ok(Fit {
             rows,
             mean: mean.collect(),
             intercept: (second - first) / rows,
             weights: weights.col_as_slice(0).to_vec(),
-            inverse: (0..d).step_by(TILE).map(tile).collect(),
+            matrix,
         })
     }
 
@@ -152,8 +137,7 @@ fn scatter(reference: &Sample<'_>, current: &Sample<'_>, apart: &[f64], both: f6
 #[derive(Default)]
 struct Workspace {
     centred: Vec<f64>,
-    products: Vec<f64>,
-    leverages: Vec<f64>,
+    leverages: LeverageWorkspace,
 }
 
 /// The scores of a block of rows.
@@ -170,26 +154,11 @@ impl<T: Element> Vectorized for Score<'_, T> {
     #[inline(always)]
     fn run(self) -> Vec<f64> {
         let Score { fit, block, target, workspace } = self;
-        let Workspace { centred, products, leverages } = workspace;
+        let Workspace { centred, leverages } = workspace;
         let d = fit.mean.len();
-        let count = block.len() / d;
-        centred.resize(block.len(), 0.0);
-        for (row, centred) in block.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-            for ((target, value), mean) in centred.iter_mut().zip(row).zip(&fit.mean) {
-                *target = value.to_f64() - mean;
-            }
-        }
-        leverages.clear();
-        leverages.resize(count, 1.0 / fit.rows);
-        for (tile, first) in fit.inverse.iter().zip((0..d).step_by(TILE)) {
-            let (end, width) = ((first + TILE).min(d), TILE.min(d - first));
-            products.resize(count * width, 0.0);
-            multiply_columns(centred, d, 0..end, tile, products);
-            for (leverage, part) in leverages.iter_mut().zip(products.chunks_exact(width)) {
-                *leverage += lane_sum(part, |value| value * value);
-            }
-        }
-        let rows = centred.chunks_exact(d).zip(&*leverages);
+        centre(block, &fit.mean, centred);
+        fit.matrix.leverages(centred, d, fit.rows, leverages);
+        let rows = centred.chunks_exact(d).zip(&leverages.leverages);
         let score = |(row, leverage): (&[f64], &f64)| {
             let fitted = fit.intercept + lane_sum_2(row, &fit.weights, |value, weight| value * weight);
             (fitted - leverage * target) / (1.0 - leverage)

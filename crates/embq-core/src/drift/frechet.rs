@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::drift::entry::{DOWN, DriftMetric, FROM_0, entry};
 use crate::drift::moments::{BLOCKS, BlockMoments, Moments};
 use crate::error::{Error, Result};
-use crate::kernels::{Eigen, Packed, multiply_packed};
+use crate::kernels::{Eigen, Packed, multiply_packed, rounding_of};
 use crate::progress::Progress;
 
 pub(super) const FRECHET_DISTANCE: &str = "frechet_distance";
@@ -111,7 +111,7 @@ impl Root {
             return Ok(Root { dimensions: d, columns: (0..d).flat_map(column).collect() });
         }
         let Eigen { values, vectors } = Eigen::of(covariance, d)?;
-        let rounding = values.first().map_or(0.0, |largest| largest * d as f64 * f64::EPSILON);
+        let rounding = rounding_of(&values);
         let kept = values.iter().zip(vectors.rows()).take_while(|(value, _)| **value > rounding);
         let columns = kept.flat_map(|(value, vector)| {
             let length = value.sqrt();

@@ -137,7 +137,7 @@ impl Covariance {
 }
 
 /// The rounding error of the eigenvalues of a symmetric matrix, given in descending order.
-fn rounding_of(values: &[f64]) -> f64 {
+pub(crate) fn rounding_of(values: &[f64]) -> f64 {
     values.first().map_or(0.0, |largest| largest * values.len() as f64 * f64::EPSILON)
 }
 

@@ -47,13 +47,7 @@ pub fn nearest_neighbours(dataset: &Dataset, k: usize, progress: &dyn Progress) 
 }
 
 fn all_neighbours<T: Real>(dataset: &Dataset, k: usize, progress: &dyn Progress) -> Result<Neighbours> {
-    let in_memory;
-    let dataset = if dataset.embeddings().blocks().is_random_access() {
-        dataset
-    } else {
-        in_memory = dataset.in_memory(T::PRECISION)?;
-        &in_memory
-    };
+    let dataset = &*dataset.in_any_order(T::PRECISION)?;
     let rows = dataset.len();
     let k = k.min(rows.saturating_sub(1));
     let pairs = BoundedPairs::<T>::new(dataset, None, dataset.distance(), progress)?;

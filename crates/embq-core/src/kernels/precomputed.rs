@@ -16,9 +16,6 @@ const BLOCK_ROWS: usize = 64;
 /// The maximum size of the sums of one step.
 const BLOCK_SUMS: usize = 1 << 22;
 
-/// The tolerance for symmetry and the diagonal, in units in the last place of the largest entry.
-const TOLERANCE: f64 = 100.0;
-
 /// A line of NumPy that makes a matrix in a file symmetric.
 fn symmetric(name: &str) -> Option<String> {
     let output = format!("{}.symmetric.npy", name.strip_suffix(".npy")?);
@@ -47,12 +44,6 @@ impl<'a> Precomputed<'a> {
         let name = || self.dataset.embeddings().origin().to_string();
         let refuse =
             |problem: String| Error::NotADistanceMatrix { name: name(), problem, cure: Cure::GiveDistanceMatrix };
-        let stored = self.dataset.embeddings().element_type();
-        let epsilon = match stored.size() {
-            2 => f64::from(half::f16::EPSILON.to_f32()),
-            4 => f64::from(f32::EPSILON),
-            _ => f64::EPSILON,
-        };
         let columns: Vec<usize> = (0..n).map(|row| self.dataset.source_row(row)).collect();
         let starts: Vec<usize> = (0..n).step_by(BLOCK_ROWS).collect();
         let largest = starts
@@ -74,7 +65,7 @@ impl<'a> Precomputed<'a> {
                 Ok(largest)
             })
             .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
-        let tolerance = TOLERANCE * epsilon * largest;
+        let tolerance = self.dataset.embeddings().rounding() * largest;
         // Tiles above the diagonal with their mirror images, so that both are read in runs.
         starts.par_iter().try_for_each_init(
             || (Vec::new(), Vec::new()),

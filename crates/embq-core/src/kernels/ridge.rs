@@ -9,15 +9,14 @@
 //! small differences, and so both are taken from the inverse itself: with M = X X^T + alpha I on what is orthogonal to the
 //! vector of ones, the row left out misses its target by (M^-1 y)_i / (M^-1)_ii.
 
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
-use faer::linalg::triangular_inverse::invert_lower_triangular;
-use faer::{Mat, Par, Side};
+use faer::linalg::solvers::{DenseSolveCore, Llt};
+use faer::{Mat, Side};
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
 use crate::error::Result;
-use crate::kernels::dense::squared_norm;
-use crate::kernels::gemm::{Packed, multiply_columns, multiply_packed, multiply_transposed};
+use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
+use crate::kernels::ridge_matrix::{LeverageWorkspace, RidgeMatrix, centre, penalty};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassMeans, Covariance};
 use crate::progress::Progress;
@@ -25,7 +24,7 @@ use crate::progress::Progress;
 /// Rows of a block.
 const BLOCK_ROWS: usize = 256;
 
-/// Dimensions, or rows, of a side of a tile.
+/// Rows of a side of a tile of their products.
 const TILE: usize = 128;
 
 /// Classes of one product.
@@ -37,12 +36,11 @@ pub(crate) type Predicted = std::result::Result<Vec<u32>, &'static str>;
 const NO_VARIANCE: &str = "the rows do not vary";
 const TOO_LARGE: &str = "the squares of the rows are too large for a number";
 
-/// A penalty below the rounding of a matrix with this trace counts as that rounding: nothing is known of directions with
-/// less variance.
-fn penalty(alpha: f64, size: usize, trace: f64) -> std::result::Result<f64, &'static str> {
+/// The penalty for rows whose squared lengths, once they are centred, add up to the trace.
+fn penalty_of_rows(alpha: f64, size: usize, trace: f64) -> std::result::Result<f64, &'static str> {
     match trace {
         0.0 => Err(NO_VARIANCE),
-        trace if trace.is_finite() => Ok(alpha.max(size as f64 * f64::EPSILON * trace)),
+        trace if trace.is_finite() => Ok(penalty(alpha, size, trace)),
         _ => Err(TOO_LARGE),
     }
 }
@@ -76,9 +74,7 @@ struct Fit<'a> {
     intercepts: Vec<f64>,
     /// A^-1 X^T y of each class.
     weights: Packed<f64>,
-    /// The rows of the inverse of the Cholesky factor of A, `TILE` at a time: for each dimension that they reach, their
-    /// values.
-    inverse: Vec<Vec<f64>>,
+    matrix: RidgeMatrix,
 }
 
 impl<'a> Fit<'a> {
@@ -90,28 +86,20 @@ impl<'a> Fit<'a> {
     ) -> std::result::Result<Self, &'static str> {
         let (rows, d) = (dataset.len() as f64, dataset.dimensions());
         let counts = dataset.labels().counts();
-        let alpha = penalty(alpha, d, covariance.matrix.diag().sum() * rows)?;
-        let matrix = Mat::from_fn(d, d, |row, column| {
-            covariance.matrix[[row, column]] * rows + if row == column { alpha } else { 0.0 }
-        });
-        let factor = Llt::new(matrix.as_ref(), Side::Lower).map_err(|_| TOO_LARGE)?;
+        let alpha = penalty_of_rows(alpha, d, covariance.matrix.diag().sum() * rows)?;
+        let matrix =
+            RidgeMatrix::new(d, alpha, |row, column| covariance.matrix[[row, column]] * rows).ok_or(TOO_LARGE)?;
         // X^T y = 2 n_c (mu_c - mean), as the centred rows sum to 0.
         let apart = means.less(&covariance.mean);
         let mut weights = Mat::from_fn(d, counts.len(), |k, class| 2.0 * counts[class] as f64 * apart[class * d + k]);
-        factor.solve_in_place(&mut weights);
+        matrix.solve(&mut weights);
         let by_class: Vec<f64> =
             (0..counts.len()).flat_map(|class| weights.col_as_slice(class).iter().copied()).collect();
-        let mut inverse = Mat::zeros(d, d);
-        invert_lower_triangular(inverse.as_mut(), factor.L(), Par::Seq);
-        let inverse = (0..d).step_by(TILE).map(|first| {
-            let end = (first + TILE).min(d);
-            (0..end).flat_map(|k| inverse.col_as_slice(k)[first..end].iter().copied()).collect()
-        });
         Ok(Fit {
             mean: &covariance.mean,
             intercepts: counts.iter().map(|&count| 2.0 * count as f64 / rows - 1.0).collect(),
             weights: Packed::of(&by_class, d),
-            inverse: inverse.collect(),
+            matrix,
         })
     }
 
@@ -144,8 +132,7 @@ impl<'a> Fit<'a> {
 #[derive(Default)]
 struct Workspace {
     centred: Vec<f64>,
-    products: Vec<f64>,
-    leverages: Vec<f64>,
+    leverages: LeverageWorkspace,
     /// For each row the class in front so far, and by how much.
     best: Vec<(u32, f64)>,
 }
@@ -165,24 +152,11 @@ impl<T: Element> Vectorized for Predict<'_, '_, T> {
     #[inline(always)]
     fn run(self) -> Vec<u32> {
         let Predict { fit, block, codes, rows, workspace } = self;
-        let Workspace { centred, products, leverages, best } = workspace;
+        let Workspace { centred, leverages, best } = workspace;
         let (d, count) = (fit.mean.len(), codes.len());
-        centred.resize(block.len(), 0.0);
-        for (row, centred) in block.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-            for ((target, value), mean) in centred.iter_mut().zip(row).zip(fit.mean) {
-                *target = value.to_f64() - mean;
-            }
-        }
-        leverages.clear();
-        leverages.resize(count, 1.0 / rows as f64);
-        for (tile, first) in fit.inverse.iter().zip((0..d).step_by(TILE)) {
-            let (end, width) = ((first + TILE).min(d), TILE.min(d - first));
-            products.resize(count * width, 0.0);
-            multiply_columns(centred, d, 0..end, tile, products);
-            for (leverage, part) in leverages.iter_mut().zip(products.chunks_exact(width)) {
-                *leverage += squared_norm(part);
-            }
-        }
+        centre(block, fit.mean, centred);
+        fit.matrix.leverages(centred, d, rows as f64, leverages);
+        let LeverageWorkspace { products, leverages } = leverages;
         best.clear();
         best.resize(count, (0, f64::NEG_INFINITY));
         let classes = fit.intercepts.len();
@@ -273,7 +247,7 @@ fn predict_from_products(mut products: Mat<f64>, codes: &[u32], counts: &[usize]
     let n = codes.len();
     let rows = n as f64;
     let trace: f64 = (0..n).map(|row| products[(row, row)]).sum();
-    let alpha = penalty(alpha, n, trace)?;
+    let alpha = penalty_of_rows(alpha, n, trace)?;
     // What is added along the vector of ones, on which X X^T is 0, is large enough to leave next to nothing of the inverse
     // there.
     let along_ones = trace / rows;
@@ -435,7 +409,7 @@ mod tests {
         for found in both(&dataset(Array2::from_elem((6, 2), 0.1), &[0, 1, 0, 1, 0, 1]), 1.0) {
             assert_eq!(found, Err(NO_VARIANCE));
         }
-        assert_eq!(penalty(1.0, 2, f64::INFINITY), Err(TOO_LARGE));
+        assert_eq!(penalty_of_rows(1.0, 2, f64::INFINITY), Err(TOO_LARGE));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use indexmap::IndexMap;
 
-use crate::data::{Dataset, LabelColumn, Precision, shuffled};
+use crate::data::{Dataset, LabelColumn, Precision, drawn};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
@@ -425,9 +425,7 @@ impl<'a> SharedWork<'a> {
             if let Some(sample) = sampled
                 && self.is_selected("uniformity")
             {
-                let mut rows = shuffled(self.dataset.len(), self.measuring.seed);
-                rows.truncate(sample);
-                rows.sort_unstable();
+                let rows = drawn(self.dataset.len(), sample, self.measuring.seed);
                 let wanted = PairsWanted { potential: true, ..Default::default() };
                 let sampled = self.pair_statistics(&self.dataset.subset(&rows), Distance::Cosine, wanted)?;
                 statistics.potential = sampled.potential;
