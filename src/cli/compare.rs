@@ -348,21 +348,15 @@ impl Plan {
     /// How similar the checkpoints are, two of which are open at a time.
     fn similarities(&self, settings: &Settings, keys: Option<&[Label]>, bars: &Bars) -> Result<Similarities> {
         let count = self.inputs.len();
-        let mut spaces: Vec<Space> = Vec::with_capacity(count);
-        let mut found = Similarities::default();
-        for place in 0..count {
-            let path = &self.inputs[place].path;
+        for Input { path, .. } in &self.inputs {
             if stored::result(path)?.is_some() || stored::are_rows(path) {
                 return Err(Error::setting(
                     format!("--similarity: {path} is a stored result, which contains no embeddings"),
                     "name the embeddings that it is of",
                 ));
             }
-            let dataset = self.paired_dataset(place, settings, keys)?;
-            let space = Space::of(&dataset, settings.seed, bars)?;
-            found.neighbour_rows = space.queries();
-            spaces.push(space);
         }
+        let mut spaces: Vec<Space> = Vec::with_capacity(count);
         let mut values: IndexMap<String, Vec<Vec<Option<f64>>>> = IndexMap::new();
         let mut place_at = |row: usize, column: usize, numbers: Similarity| {
             for (name, value) in numbers {
@@ -371,17 +365,23 @@ impl Plan {
         };
         for row in 0..count {
             let first = self.paired_dataset(row, settings, keys)?;
+            // The first row of the matrices meets every checkpoint.
+            if row == 0 {
+                spaces.push(Space::of(&first, settings.seed, bars)?);
+            }
             place_at(row, row, spaces[row].with_itself());
             for column in row + 1..count {
                 let second = self.paired_dataset(column, settings, keys)?;
+                if row == 0 {
+                    spaces.push(Space::of(&second, settings.seed, bars)?);
+                }
                 self.check_same_rows((row, &first), (column, &second))?;
                 let [forth, back] = similarity((&first, &spaces[row]), (&second, &spaces[column]), bars)?;
                 place_at(row, column, forth);
                 place_at(column, row, back);
             }
         }
-        found.matrices = values;
-        Ok(found)
+        Ok(Similarities { matrices: values, neighbour_rows: spaces.first().map_or(0, Space::queries) })
     }
 
     /// The rows of a checkpoint, in the order of the ids if there are any.

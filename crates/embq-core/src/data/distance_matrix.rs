@@ -56,6 +56,11 @@ impl RowBlocks for Clamped<'_> {
     }
 }
 
+/// How many rows of an N x N matrix to hold while all others are read past them.
+pub(crate) fn held_rows(n: usize) -> usize {
+    (HELD_BYTES / (8 * n.max(1))).max(BLOCK_ROWS)
+}
+
 /// The result of a pass over a matrix.
 #[derive(Default)]
 struct Found {
@@ -140,7 +145,7 @@ impl EmbeddingRows<'_> {
             return self.in_memory::<T>()?.symmetric::<T>(tolerance);
         }
         let n = self.rows();
-        let held = (HELD_BYTES / (8 * n.max(1))).max(BLOCK_ROWS);
+        let held = held_rows(n);
         let starts: Vec<usize> = (0..n).step_by(held).collect();
         let apart = starts
             .par_iter()

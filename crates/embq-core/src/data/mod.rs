@@ -16,6 +16,7 @@ mod value_scan;
 
 pub use builder::DatasetBuilder;
 pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scored};
+pub(crate) use distance_matrix::held_rows;
 pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
 pub(crate) use selected_rows::RowWatch;

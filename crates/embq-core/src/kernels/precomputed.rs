@@ -4,7 +4,7 @@ mod influence;
 
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, held_rows};
 use crate::error::{Cure, Error, Result};
 use crate::kernels::between_classes::BetweenClasses;
 use crate::kernels::{ClassDistances, ClassGeometry, PassOptions, RowFold};
@@ -67,14 +67,16 @@ impl<'a> Precomputed<'a> {
             .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
         let tolerance = self.dataset.embeddings().rounding() * largest;
         // Tiles above the diagonal with their mirror images, so that both are read in runs.
+        let held = held_rows(n);
+        let starts: Vec<usize> = (0..n).step_by(held).collect();
         starts.par_iter().try_for_each_init(
             || (Vec::new(), Vec::new()),
             |(upper, lower), &start| {
-                self.progress.check()?;
-                let end = (start + BLOCK_ROWS).min(n);
+                let end = (start + held).min(n);
                 let d = self.dataset.dimensions();
                 let upper = self.dataset.rows::<f64>(start..end, upper)?;
                 for mirror in (start..n).step_by(BLOCK_ROWS) {
+                    self.progress.check()?;
                     let mirror_end = (mirror + BLOCK_ROWS).min(n);
                     let lower = self.dataset.rows::<f64>(mirror..mirror_end, lower)?;
                     for row in start..end {
