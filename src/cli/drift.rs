@@ -109,12 +109,14 @@ pub(crate) fn run(arguments: DriftArguments) -> Result<Outcome> {
     let read_seconds = started.elapsed().as_secs_f64();
     let seconds = settings.pair_seconds(&reference, &current);
     if seconds > message::LONG && !arguments.run.quiet {
+        bars.clear();
         message::note(&format!(
             "comparing all pairs of rows will take about {seconds:.0} s; --subset 5000 takes some rows of each set"
         ));
     }
     let started = Instant::now();
     let mut result = drift(&reference, &current, &settings, &bars)?;
+    bars.finish();
     result.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
     result.gates = gates.iter().map(|gate| gate.check(&result)).collect();
 

@@ -95,6 +95,7 @@ pub(crate) fn run(arguments: PartialArguments) -> Result<Outcome> {
             (scores.to_table()?, rows)
         }
     };
+    bars.finish();
     write_state(&mut outputs, output, &table)?;
     if let (Some(format), Some((dataset, rows))) = (rows_format, &rows) {
         outputs.write(rows_out.as_ref(), |out| RowTable::new(dataset, rows).write(format, out))?;

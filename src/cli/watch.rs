@@ -12,7 +12,6 @@ use crate::cli::arguments::{MeasureArguments, ReadArguments, RowArguments, RunAr
 use crate::cli::compare::checkpoints;
 use crate::cli::gates;
 use crate::cli::outputs::{print, print_styled};
-use crate::cli::progress::Bars;
 use crate::cli::{Outcome, message};
 use crate::gate::Gate;
 use crate::report::watch::{Line, heading, line};
@@ -23,6 +22,7 @@ use embq_core::data::{Dataset, DatasetOptions};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, GateOutcome, SCHEMA_VERSION, Settings, Temperature, evaluate};
 use embq_core::metrics::{METRICS, Metric, Selection, USUAL_KS};
+use embq_core::quantity::Quantity;
 use embq_files::input;
 
 #[derive(Debug, Args)]
@@ -104,9 +104,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn run(arguments: &WatchArguments) -> Result<Outcome> {
-    let watch = Watch::new(arguments)?;
-    let bars = arguments.run.start();
-    watch.run(&bars)
+    Watch::new(arguments)?.run()
 }
 
 /// A file or folder as it was last seen: its size and when it was written.
@@ -217,6 +215,10 @@ impl<'a> Watch<'a> {
             return Err(Error::setting(format!("--by: {} is not computed", arguments.by), "add it to --metrics"));
         }
         watch.gates = gates::parse(&arguments.fail_if, &settings, true)?;
+        let quantities = || watch.gates.iter().flat_map(Gate::quantities);
+        if let Some(quantity) = quantities().find(|quantity| matches!(quantity, Quantity::Similarity(_))) {
+            return Err(Error::setting(format!("--fail-if: {quantity} is not computed"), "embq compare computes it"));
+        }
         Ok(watch)
     }
 
@@ -232,7 +234,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn run(&self, bars: &Bars) -> Result<Outcome> {
+    fn run(&self) -> Result<Outcome> {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
         let mut course = Course::default();
         let mut last = Instant::now();
@@ -242,7 +244,7 @@ impl<'a> Watch<'a> {
                 if !self.is_ready(&path, &mut seen, is_first_look) {
                     continue;
                 }
-                let scored = self.score(&path, &mut course, bars);
+                let scored = self.score(&path, &mut course);
                 let Some(known) = seen.get_mut(&path) else { continue };
                 match scored {
                     Ok(outcome) => {
@@ -310,7 +312,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn score(&self, path: &str, course: &mut Course, bars: &Bars) -> Result<Outcome> {
+    fn score(&self, path: &str, course: &mut Course) -> Result<Outcome> {
+        // Bars of its own, because nothing is to be drawn while there is nothing to score.
+        let bars = self.arguments.run.start();
         let settings = self.settings(course.temperature);
         let started = Instant::now();
         let options = self.arguments;
@@ -324,7 +328,7 @@ impl<'a> Watch<'a> {
         let embeddings = loaded.embeddings.for_distance(settings.distance)?;
         let dataset = Dataset::join(embeddings, labels, settings.distance, &dataset_options)?;
         let read_seconds = started.elapsed().as_secs_f64();
-        let scored = evaluate(&dataset, &settings, bars)?;
+        let scored = evaluate(&dataset, &settings, &bars)?;
         let mut measured = Measured::new(&dataset, scored);
         measured.evaluation.timing = options.run.timing(read_seconds, started.elapsed().as_secs_f64() - read_seconds);
         let name = checkpoints::names(&[path]).remove(0);
@@ -337,7 +341,7 @@ impl<'a> Watch<'a> {
                         "checkpoints have the same rows and labels",
                     ));
                 }
-                let of_one = difference(&name, &best.measured, &measured, settings.seed, bars)?;
+                let of_one = difference(&name, &best.measured, &measured, settings.seed, &bars)?;
                 let pair = [(&best.name, &best.measured), (&name, &measured)]
                     .map(|(name, one)| Checkpoint { name: name.clone(), result: one.evaluation.clone() });
                 // The verdict of one candidate against one baseline.
@@ -346,6 +350,7 @@ impl<'a> Watch<'a> {
             None => None,
         };
         course.temperature = Some(measured.evaluation.settings.temperature);
+        bars.finish();
         self.report(&name, measured, compared.as_ref(), course)
     }
 

@@ -90,6 +90,10 @@ fn what_cannot_be_scored_is_reported_once() {
     assert_eq!(errors.matches("run/step-1.npy is left out until it changes").count(), 1, "{errors}");
     assert!(errors.contains("no checkpoint could be scored"), "{errors}");
 
+    let mut command = watch(&folder, "--fail-if");
+    let output = command.arg("similarity(linear_cka) < 0.9").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("similarity(linear_cka) is not computed"));
+
     let mut command = watch(&folder, "--by ratoi");
     let errors = String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned();
     assert!(errors.contains("unknown metric 'ratoi'"), "{errors}");
