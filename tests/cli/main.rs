@@ -14,3 +14,4 @@ mod outputs;
 mod practice;
 mod report;
 mod score;
+mod unlabelled;

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use crate::errors::{exception, not_a_result};
 use crate::input::{GivenLabels, GivenRows, GivenWeights, LabelSource, Loaded, Rows, Weights, load};
 use crate::score::ScoredRows;
-use crate::settings::{Choice, Measure, Wanted};
+use crate::settings::{Choice, Given, Measure, Wanted};
 use crate::work::{Manner, run};
 
 /// A comparison with the scores of the rows of each checkpoint.
@@ -42,7 +42,7 @@ pub(crate) fn compare(
     allow_mismatch: bool,
     manner: Manner,
 ) -> PyResult<Compared> {
-    let settings = measure.settings(&wanted, false, false).map_err(|error| exception(&error))?;
+    let settings = measure.settings(&wanted, Given { labels: true, batch: false, gallery: false }).map_err(|error| exception(&error))?;
     let settings = Settings { intervals: true, class_intervals: Some(0), class_terms: true, matrix: false, ..settings };
     let plan = Plan {
         checkpoints: checkpoints.iter().map(GivenRows::rows).collect::<PyResult<_>>()?,

@@ -4,7 +4,7 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Metric, Need, Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Levels, Metric, Need, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS};
 use pyo3::prelude::*;
 use serde::de::value::Error as NameError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -74,6 +74,14 @@ impl Choice {
     }
 }
 
+/// What is given beside the rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    pub(crate) labels: bool,
+    pub(crate) batch: bool,
+    pub(crate) gallery: bool,
+}
+
 impl Measure {
     pub(crate) fn distance(&self) -> Result<Distance> {
         self.metric.parse()
@@ -102,10 +110,10 @@ impl Measure {
         self.precision.as_deref().map(|name| named("precision", name, &["f32", "f64"])).transpose()
     }
 
-    /// All of it, with what is computed; `batch_labels` and `gallery` say what else is given.
-    pub(crate) fn settings(&self, wanted: &Wanted, batch_labels: bool, gallery: bool) -> Result<Settings> {
-        let metrics = wanted.selection()?;
-        wanted.check(&metrics, batch_labels, gallery)?;
+    /// All of it, with what is computed.
+    pub(crate) fn settings(&self, wanted: &Wanted, given: Given) -> Result<Settings> {
+        let metrics = wanted.selection(given.labels)?;
+        wanted.check(&metrics, given)?;
         let mut ks = wanted.k.clone();
         ks.sort_unstable();
         ks.dedup();
@@ -119,8 +127,10 @@ impl Measure {
             seed: self.random_state,
             metrics,
             ks,
+            fars: USUAL_FARS.to_vec(),
             sample: wanted.sample,
-            batch_labels,
+            batch_labels: given.batch,
+            pair_list: false,
             rows: false,
             matrix: wanted.matrix,
             intervals: wanted.intervals,
@@ -134,12 +144,15 @@ impl Measure {
 }
 
 impl Wanted {
-    pub(crate) fn selection(&self) -> Result<Selection> {
+    pub(crate) fn selection(&self, labels: bool) -> Result<Selection> {
+        if self.metrics.is_empty() {
+            return Ok(if labels { Selection::usual() } else { Selection::label_free() });
+        }
         Selection::parse(self.metrics.iter().map(|name| name.trim()))
     }
 
     /// Checks that all that was asked for can be computed, and that nothing was asked for in vain.
-    fn check(&self, metrics: &Selection, batch_labels: bool, gallery: bool) -> Result<()> {
+    fn check(&self, metrics: &Selection, given: Given) -> Result<()> {
         if metrics.all_need(Need::BatchSize) && self.batch_size.is_none() {
             return Err(Error::setting("metrics: metrics of batches need a batch size", "add batch_size="));
         }
@@ -151,16 +164,17 @@ impl Wanted {
         }
         for name in self.metrics.iter().map(|name| name.trim()) {
             let Some(metric) = Metric::named(name) else { continue };
-            if metric.needs(Need::BatchLabels) && !batch_labels {
+            if metric.needs(Need::BatchLabels) && !given.batch {
                 return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
             }
-            if name.contains('@') && !metric.names(&self.k).any(|known| known == name) {
+            let levels = Levels { ks: &self.k, fars: &USUAL_FARS };
+            if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
                 return Err(Error::setting(format!("metrics: {name} is not among k"), "add its number to k"));
             }
         }
         let unused = [
-            (gallery && !metrics.needs(Need::Neighbours), "gallery", "add metrics=\"retrieval\""),
-            (batch_labels && !metrics.needs(Need::BatchLabels), "batch", "add metrics=\"single_cell\""),
+            (given.gallery && !metrics.needs(Need::Neighbours), "gallery", "add metrics=\"retrieval\""),
+            (given.batch && !metrics.needs(Need::BatchLabels), "batch", "add metrics=\"single_cell\""),
             (self.sample.is_some() && !metrics.needs(Need::SampledPairs), "sample", "add metrics=\"uniformity\""),
             (self.class_intervals && !self.intervals, "class_intervals", "add intervals=True"),
         ];

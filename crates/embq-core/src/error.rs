@@ -192,6 +192,8 @@ pub enum Cure {
     DropGallery,
     /// Score all rows, or leave intervals out.
     ScoreAllRows,
+    /// Give a label for each row, or choose what needs none.
+    GiveLabels,
 }
 
 impl fmt::Display for Cure {
@@ -209,6 +211,7 @@ impl fmt::Display for Cure {
             Cure::NameColumns => "name the class of each column",
             Cure::DropGallery => "leave out the gallery",
             Cure::ScoreAllRows => "score all rows, or leave out the intervals",
+            Cure::GiveLabels => "give a label for each row, or choose metrics that need none",
         })
     }
 }

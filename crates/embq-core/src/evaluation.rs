@@ -5,15 +5,15 @@ mod settings;
 
 use ndarray::Array2;
 
-use crate::data::{Dataset, Precision};
-use crate::error::{Error, Result};
+use crate::data::{Dataset, Precision, Trial};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::{ClassDistances, ClassGeometry};
 use crate::metrics::mean::class_means;
 use crate::metrics::{Auxiliary, Measures, Metric, Need, RowScore, Scope, SharedWork, measure};
 use crate::progress::Progress;
 use crate::uncertainty::{PointEstimates, Uncertainty};
 
-pub use crate::metrics::Temperature;
+pub use crate::metrics::{PairCurves, Temperature};
 pub use result::{
     ClassEvaluation, Confusion, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription, Kind,
     LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
@@ -43,7 +43,8 @@ pub fn evaluate_with(
     progress: &dyn Progress,
 ) -> Result<Scored> {
     let (metrics, left_out) = settings.metrics.for_rows(dataset.len());
-    let settings = &Settings { metrics, ..settings.clone() };
+    let rows = settings.rows && dataset.has_labels();
+    let settings = &Settings { metrics, rows, ..settings.clone() };
     check(dataset, auxiliary, settings)?;
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
     let mut in_memory = [None, None];
@@ -60,7 +61,8 @@ pub fn evaluate_with(
         dataset.check_values_in(precision)?;
     }
     let temperature = work.temperature()?;
-    let measures = measure(&work)?;
+    let mut measures = measure(&work)?;
+    let pair_curves = measures.curves.take();
     let (kernel, distances) = work.into_class_distances();
     let (scores, mut geometry) = match distances {
         Some(ClassDistances { rows, geometry }) => (rows, geometry),
@@ -71,13 +73,15 @@ pub fn evaluate_with(
 
     let mut rows = if settings.rows { RowScores::new(&scores) } else { RowScores::default() };
     let mut warnings = dataset.warnings().to_vec();
-    warnings.extend(left_out.into_iter().map(|metric| {
-        format!(
-            "{metric} is left out: with {} rows it is computed only if it is selected by name, because it compares all pairs \
-             of rows",
+    if !left_out.is_empty() {
+        let (are, they, compare) =
+            if left_out.len() == 1 { ("is", "it is", "it compares") } else { ("are", "they are", "they compare") };
+        warnings.push(format!(
+            "{} {are} left out: with {} rows {they} computed only if selected by name, because {compare} all pairs of rows",
+            left_out.join(", "),
             dataset.len()
-        )
-    }));
+        ));
+    }
     let labels = dataset.labels();
     if labels.singletons() > 0 && compares_with_classes {
         warnings.push(format!(
@@ -87,7 +91,7 @@ pub fn evaluate_with(
         ));
     }
     warnings.extend_from_slice(&measures.warnings);
-    let mut classes = classes(dataset, &measures);
+    let mut classes = if dataset.has_labels() { classes(dataset, &measures) } else { Vec::new() };
     let mut uncertainty = Uncertainty::default();
     if let Some(kernel) = kernel.filter(|_| settings.intervals) {
         let soft = settings.soft_silhouette(temperature);
@@ -100,13 +104,16 @@ pub fn evaluate_with(
             (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);
         }
     }
-    let at_k = |name: &String| Metric::named(name).is_some_and(|metric| metric.scope == Scope::AtK);
+    let is_given_at = |scope: Scope| {
+        let mut names = measures.values.keys();
+        names.any(|name| Metric::named(name).is_some_and(|metric| metric.scope == scope))
+    };
     let evaluation = Evaluation {
         kind: Kind::Score,
         schema_version: SCHEMA_VERSION,
         embq_version: env!("CARGO_PKG_VERSION").to_owned(),
         inputs: vec![InputDescription::of(dataset, settings.hash.then_some(precision))?],
-        labels: LabelsDescription::of(dataset),
+        labels: dataset.has_labels().then(|| LabelsDescription::of(dataset)),
         excluded: dataset.excluded(),
         settings: SettingsUsed {
             distance: settings.distance,
@@ -117,10 +124,12 @@ pub fn evaluate_with(
             seed: settings.seed,
             precision,
             batch_size: settings.batch_size,
-            ks: if measures.values.keys().any(at_k) { settings.ks.clone() } else { Vec::new() },
+            ks: if is_given_at(Scope::AtK) { settings.ks.clone() } else { Vec::new() },
+            fars: if is_given_at(Scope::AtFar) { settings.fars.clone() } else { Vec::new() },
             sample: settings.sample.filter(|_| settings.metrics.needs(Need::SampledPairs)),
             gallery: auxiliary.gallery.map(|gallery| gallery.embeddings().origin().to_string()),
             exclude_identical: auxiliary.own_rows.iter().any(Option::is_some),
+            pairs: auxiliary.pairs.map(|pairs| pairs.origin.to_string()),
             batch_labels: auxiliary.batches.map(|batches| batches.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),
@@ -135,11 +144,19 @@ pub fn evaluate_with(
         timing: None,
     };
     let matrix = geometry.matrix.map(|matrix| with_diagonal(&matrix, dataset, &scores));
-    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms })
+    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms, pair_curves })
 }
 
 /// Checks that settings and data go together.
 fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Result<()> {
+    if !dataset.has_labels()
+        && let Some(what) = settings.need_labels(auxiliary.pairs.is_some())
+    {
+        return Err(Error::setting(
+            format!("{what} need the class of each row, and there are no labels"),
+            Cure::GiveLabels,
+        ));
+    }
     if settings.compares_with_classes() || settings.metrics.needs(Need::Classes) {
         dataset.require_silhouette()?;
     }
@@ -158,6 +175,18 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
             right_rows: batches.len(),
             what: "batch",
         });
+    }
+    if let Some(list) = auxiliary.pairs {
+        let rows = dataset.embeddings().rows();
+        let beyond = |(place, trial): (usize, &Trial)| Some((place, trial.rows.into_iter().find(|&row| row >= rows)?));
+        if let Some((place, row)) = list.trials.iter().enumerate().find_map(beyond) {
+            return Err(Error::Row {
+                name: list.origin.to_string(),
+                row: place,
+                problem: format!("it names row {row}, but {} has {rows} rows", dataset.embeddings().origin()),
+                tip: Some("rows are numbered from 0".to_owned()),
+            });
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The front door: a data set and settings to a result.
 
-use crate::data::{Dataset, IntoLabel, LabelColumn, identical_rows};
+use crate::data::{Dataset, IntoLabel, LabelColumn, PairList, identical_rows};
 use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, Temperature, evaluate_with};
 use crate::metrics::{Auxiliary, Need};
@@ -36,13 +36,21 @@ pub struct Evaluator<'a> {
     gallery: Option<&'a Dataset<'a>>,
     exclude_identical: bool,
     batches: Option<LabelColumn>,
+    pairs: Option<&'a PairList>,
     progress: &'a dyn Progress,
 }
 
 impl<'a> Evaluator<'a> {
     /// An evaluation under these settings.
     pub fn new(settings: &'a Settings) -> Self {
-        Evaluator { settings, gallery: None, exclude_identical: false, batches: None, progress: &NoProgress }
+        Evaluator {
+            settings,
+            gallery: None,
+            exclude_identical: false,
+            batches: None,
+            pairs: None,
+            progress: &NoProgress,
+        }
     }
 
     /// Looks for nearest neighbours among these rows instead of among the rows of the data set themselves.
@@ -63,6 +71,12 @@ impl<'a> Evaluator<'a> {
         self
     }
 
+    /// Verifies these pairs of rows instead of all pairs.
+    pub fn pairs(mut self, pairs: &'a PairList) -> Self {
+        self.pairs = Some(pairs);
+        self
+    }
+
     /// Reports progress, and is asked whether to stop.
     pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
@@ -74,23 +88,28 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// As [`evaluate`]; batches of another number than rows; [`Error::Cancelled`].
     pub fn evaluate(&self, dataset: &Dataset) -> Result<Scored> {
-        let settings = checked(self.settings, self.batches.is_some())?;
+        let settings = checked(self.settings, self.batches.is_some(), self.pairs.is_some())?;
         let dataset = dataset.for_distance(settings.distance)?;
         let gallery = self.gallery.map(|gallery| gallery.for_distance(settings.distance)).transpose()?;
         let own_rows = match &gallery {
             Some(gallery) if self.exclude_identical => identical_rows(&dataset, gallery)?,
             _ => Vec::new(),
         };
-        let auxiliary = Auxiliary { gallery: gallery.as_deref(), own_rows: &own_rows, batches: self.batches.as_ref() };
+        let auxiliary = Auxiliary {
+            gallery: gallery.as_deref(),
+            own_rows: &own_rows,
+            batches: self.batches.as_ref(),
+            pairs: self.pairs,
+        };
         evaluate_with(&dataset, auxiliary, &settings, self.progress)
     }
 }
 
-/// The settings with the numbers of neighbours in order.
+/// The settings with the numbers of neighbours and the false accept rates in order.
 ///
 /// # Errors
 /// A setting that has no meaning.
-fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
+fn checked(settings: &Settings, batch_labels: bool, pair_list: bool) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
         && !Temperature::RANGE.contains(&temperature)
@@ -106,12 +125,17 @@ fn checked(settings: &Settings, batch_labels: bool) -> Result<Settings> {
     if settings.ks.contains(&0) {
         return refuse("there are no 0 nearest neighbours".to_owned(), "take numbers of neighbours from 1 on");
     }
+    if let Some(far) = settings.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
+        return refuse(format!("{far} is no false accept rate"), "take rates above 0 and up to 1, such as 1e-3");
+    }
     if settings.metrics.all_need(Need::BatchSize) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
-    let mut settings = Settings { batch_labels, ..settings.clone() };
+    let mut settings = Settings { batch_labels, pair_list, ..settings.clone() };
     settings.ks.sort_unstable();
     settings.ks.dedup();
+    settings.fars.sort_unstable_by(|left, right| right.total_cmp(left));
+    settings.fars.dedup();
     Ok(settings)
 }
 

@@ -9,7 +9,7 @@ use common::{
 };
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings};
-use embq_core::metrics::{Scope, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Levels, SmoothMaximum, SoftMinimum};
 use ndarray::{Array2, array};
 use serde_json::Value;
 
@@ -439,10 +439,9 @@ fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
     for metric in embq_core::metrics::METRICS {
-        let at = if metric.scope == Scope::AtK { "@k" } else { "" };
-        let row = format!("| `{}{at}` |", metric.id);
+        let row = format!("| `{}{}` |", metric.id, metric.suffix());
         assert!(text.contains(&row), "no row for {} in docs/metrics.md", metric.id);
-        for name in metric.names(&[]) {
+        for name in metric.names(Levels { ks: &[], fars: &[] }) {
             assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
         }
     }

@@ -8,6 +8,7 @@ mod embeddings;
 mod identical;
 mod labels;
 mod mapped;
+mod pair_list;
 mod row_names;
 mod selected_rows;
 mod shards;
@@ -18,6 +19,7 @@ pub use builder::DatasetBuilder;
 pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scored};
 pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
+pub use pair_list::{PairList, Trial};
 pub(crate) use shuffle::{drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;
 

@@ -4,7 +4,7 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::kernels::ManhattanCost;
 use crate::losses::SoftSilhouette;
-use crate::metrics::{METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS};
+use crate::metrics::{Levels, METRICS, Measuring, Metric, Need, Selection, SmoothMaximum, SoftMinimum, Temperature};
 use crate::uncertainty::UncertaintyOptions;
 
 /// How to evaluate.
@@ -22,10 +22,14 @@ pub struct Settings {
     pub metrics: Selection,
     /// The numbers k of neighbours or components that some metrics are given at, ascending.
     pub ks: Vec<usize>,
+    /// The false accept rates that some metrics are given at, largest first.
+    pub fars: Vec<f64>,
     /// Rows that `uniformity` takes its pairs from; `None` is all.
     pub sample: Option<usize>,
     /// Whether the batch of each row is known, so that metrics of batches inside labels are computed.
     pub batch_labels: bool,
+    /// Whether there is a list of pairs, so that verification looks at these alone and needs no labels.
+    pub pair_list: bool,
     /// Whether the result has the scores of the rows, whatever the metrics.
     pub rows: bool,
     /// Whether the result has the K x K matrix of class distances.
@@ -46,15 +50,35 @@ impl Settings {
     pub fn computes(&self, name: &str) -> bool {
         Metric::named(name).is_some_and(|metric| {
             self.metrics.contains(metric.id)
-                && metric.names(&self.ks).any(|known| known == name)
+                && metric.names(self.levels()).any(|known| known == name)
                 && self.provides_for(metric)
         })
+    }
+
+    /// The numbers that some metrics are given at.
+    pub fn levels(&self) -> Levels<'_> {
+        Levels { ks: &self.ks, fars: &self.fars }
     }
 
     /// Whether what the metric needs beside rows and labels is there.
     fn provides_for(&self, metric: &Metric) -> bool {
         (self.batch_size.is_some() || !metric.needs(Need::BatchSize))
             && (self.batch_labels || !metric.needs(Need::BatchLabels))
+    }
+
+    /// What of it needs labels, if anything does.
+    pub(super) fn need_labels(&self, pair_list: bool) -> Option<String> {
+        let metrics: Vec<&str> =
+            self.metrics.iter().filter(|metric| metric.needs_labels(pair_list)).map(|metric| metric.id).collect();
+        match &metrics[..] {
+            [] if self.intervals => Some("intervals".to_owned()),
+            [] if self.matrix => Some("distances between classes".to_owned()),
+            [] if self.temperature == Temperature::Auto => Some("automatic temperatures".to_owned()),
+            [] => None,
+            [only] => Some(format!("metrics such as {only}")),
+            [first, second] => Some(format!("{first} and {second}")),
+            [first, second, ..] => Some(format!("{first}, {second} and others")),
+        }
     }
 
     /// Whether rows are compared with classes.
@@ -94,7 +118,7 @@ impl Settings {
             softmin: self.softmin,
             softmax: self.softmax,
             batch_size: self.batch_size,
-            ks: &self.ks,
+            levels: self.levels(),
             sample: self.sample,
             seed: self.seed,
             matrix: self.matrix,
@@ -113,9 +137,11 @@ impl Default for Settings {
             batch_size: None,
             seed: 0,
             metrics: Selection::usual(),
-            ks: USUAL_KS.to_vec(),
+            ks: Levels::USUAL.ks.to_vec(),
+            fars: Levels::USUAL.fars.to_vec(),
             sample: None,
             batch_labels: false,
+            pair_list: false,
             rows: true,
             matrix: false,
             intervals: false,
@@ -170,6 +196,7 @@ impl Settings {
             for need in metric.needs {
                 let (name, seconds) = match need {
                     Need::Pairs => (metric.id, each_once),
+                    Need::PairHistograms if !self.pair_list => (metric.family.name, each_once),
                     Need::SampledPairs if self.sample.is_none() => (metric.id, each_once),
                     Need::PairSums => (metric.id, 2.0 * each_once),
                     Need::Neighbours => (metric.family.name, of_scored),
@@ -212,20 +239,21 @@ mod tests {
         assert_eq!(estimate(Distance::Cosine, &["silhouette"], None).class_distances, None);
         assert_eq!(estimate(Distance::Euclidean, &["spectrum"], None).class_distances, None);
 
-        let pairs = ["dunn", "recall", "mrr", "uniformity", "supcon", "near_duplicate_share"];
+        let pairs = ["dunn", "recall", "mrr", "eer", "tar", "uniformity", "supcon", "near_duplicate_share"];
         let of_pairs = estimate(Distance::Cosine, &pairs, None);
-        assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "uniformity", "supcon", "health"]);
-        assert!((of_pairs.pair_seconds - 6.0 * once).abs() < 1e-20);
+        assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "verification", "uniformity", "supcon", "health"]);
+        assert!((of_pairs.pair_seconds - 7.0 * once).abs() < 1e-20);
         let sampled = estimate(Distance::Cosine, &pairs, Some(5));
         assert!(!sampled.pairs.contains(&"uniformity"));
-        assert!((sampled.pair_seconds - 5.0 * once).abs() < 1e-20);
+        assert!((sampled.pair_seconds - 6.0 * once).abs() < 1e-20);
     }
 
     #[test]
     fn a_metric_is_computed_where_its_inputs_are_there() {
         let settings = Settings { metrics: Selection::all(), ..Settings::default() };
         assert!(settings.computes("silhouette_macro") && settings.computes("recall@5"));
-        for absent in ["recall@7", "batch_loss", "bras", "nothing"] {
+        assert!(settings.computes("tar@1e-2"));
+        for absent in ["recall@7", "tar@1e-5", "batch_loss", "bras", "nothing"] {
             assert!(!settings.computes(absent), "{absent}");
         }
         let provided = Settings { batch_size: Some(8), batch_labels: true, ..settings };

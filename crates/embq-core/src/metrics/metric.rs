@@ -37,7 +37,29 @@ pub enum Scope {
     PerClass,
     /// One number for each k of `--k`, as `<id>@<k>`.
     AtK,
+    /// One number for each rate of `--far`, as `<id>@<rate>`, such as `tar@1e-3`.
+    AtFar,
 }
+
+/// What metrics that are not single numbers are given at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Levels<'a> {
+    /// Numbers of neighbours or components.
+    pub ks: &'a [usize],
+    /// False accept rates.
+    pub fars: &'a [f64],
+}
+
+impl Levels<'static> {
+    /// Those where none are named.
+    pub const USUAL: Levels<'static> = Levels { ks: &USUAL_KS, fars: &USUAL_FARS };
+}
+
+/// The numbers of neighbours or components where none are named.
+pub const USUAL_KS: [usize; 3] = [1, 5, 10];
+
+/// The false accept rates where none are named.
+pub const USUAL_FARS: [f64; 4] = [1e-1, 1e-2, 1e-3, 1e-4];
 
 /// What has to be there, or to be worked out, before a metric can be computed. What is computed at all, in which order
 /// rows have to be readable and how long it will take follows from these alone.
@@ -45,6 +67,8 @@ pub enum Scope {
 pub enum Need {
     /// The class of each row.
     Labels,
+    /// Which pairs of rows are of one class: labels, or a list of pairs.
+    PairLabels,
     /// At least two classes, and fewer than rows.
     Classes,
     /// The mean distances of the rows to the classes.
@@ -63,6 +87,8 @@ pub enum Need {
     Covariance,
     /// All pairs of rows, each once.
     Pairs,
+    /// The distances of all pairs of rows, each once, or those of a list of pairs.
+    PairHistograms,
     /// All pairs of the rows of `--sample`, or of all rows.
     SampledPairs,
     /// For each row a sum over all others.
@@ -82,6 +108,7 @@ impl Need {
     pub fn name(self) -> &'static str {
         match self {
             Need::Labels => "labels",
+            Need::PairLabels => "pair_labels",
             Need::Classes => "classes",
             Need::ClassDistances => "class_distances",
             Need::ClassGeometry => "class_geometry",
@@ -91,6 +118,7 @@ impl Need {
             Need::RowsByClassMeans => "rows_by_class_means",
             Need::Covariance => "covariance",
             Need::Pairs => "pairs",
+            Need::PairHistograms => "pair_histograms",
             Need::SampledPairs => "sampled_pairs",
             Need::PairSums => "pair_sums",
             Need::Neighbours => "neighbours",
@@ -104,7 +132,13 @@ impl Need {
     pub fn is_random_access(self) -> bool {
         matches!(
             self,
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours | Need::BatchSize | Need::BatchLabels
+            Need::Pairs
+                | Need::PairHistograms
+                | Need::SampledPairs
+                | Need::PairSums
+                | Need::Neighbours
+                | Need::BatchSize
+                | Need::BatchLabels
         )
     }
 
@@ -112,22 +146,40 @@ impl Need {
     pub fn is_mergeable(self) -> bool {
         !matches!(
             self,
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours | Need::AllRows | Need::BatchSize
+            Need::Pairs
+                | Need::PairHistograms
+                | Need::SampledPairs
+                | Need::PairSums
+                | Need::Neighbours
+                | Need::AllRows
+                | Need::BatchSize
         )
+    }
+
+    /// Whether all pairs of rows are compared, which is done for many rows only if a metric is selected by its name.
+    fn is_of_all_pairs(self) -> bool {
+        matches!(self, Need::Pairs | Need::PairHistograms)
+    }
+
+    /// Whether each row is compared with all others.
+    fn is_quadratic(self) -> bool {
+        matches!(self, Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums | Need::Neighbours)
     }
 
     /// The work it takes with N rows, K classes and d dimensions, and where that stands among the others; nothing for
     /// what is an input.
     fn cost(self) -> Option<(usize, &'static str)> {
         Some(match self {
-            Need::Labels | Need::Classes => return None,
+            Need::Labels | Need::PairLabels | Need::Classes => return None,
             Need::ClassDistances => (1, "O(N K)"),
             Need::ClassMeans | Need::AllRows => (2, "O(N d)"),
             Need::ClassMeanGram => (3, "O(N d + K d min(K, d))"),
             Need::ClassGeometry | Need::ClassMeanPairs => (4, "O(N d + K^2 d)"),
             Need::RowsByClassMeans | Need::BatchSize | Need::BatchLabels => (5, "O(N K d)"),
             Need::Covariance => (6, "O(N d^2 + d^3)"),
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours => (7, "O(N^2 d)"),
+            Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums | Need::Neighbours => {
+                (7, "O(N^2 d)")
+            }
         })
     }
 }
@@ -141,8 +193,10 @@ pub struct Metric {
     pub title: &'static str,
     /// The group it belongs to.
     pub family: &'static Family,
-    /// Overall, for each class or for each k.
+    /// Overall, for each class, for each k or for each false accept rate.
     pub scope: Scope,
+    /// The smallest k that it is defined at.
+    pub least_k: usize,
     /// The range of its values.
     pub range: &'static str,
     /// Whether higher is better; `None` where neither direction is.
@@ -165,7 +219,23 @@ pub(super) const fn metric(
     source: &'static str,
     needs: &'static [Need],
 ) -> Metric {
-    Metric { id, title, family, scope: Scope::Overall, range, higher_is_better, source, needs, has_interval: false }
+    Metric {
+        id,
+        title,
+        family,
+        scope: Scope::Overall,
+        least_k: 1,
+        range,
+        higher_is_better,
+        source,
+        needs,
+        has_interval: false,
+    }
+}
+
+/// The name of a metric at a false accept rate, such as `tar@1e-3`.
+pub(super) fn at_far(id: &str, far: f64) -> String {
+    format!("{id}@{far:e}")
 }
 
 pub(super) const UP: Option<bool> = Some(true);
@@ -188,6 +258,16 @@ impl Metric {
         Metric { scope: Scope::AtK, ..self }
     }
 
+    /// The same, defined from this k on.
+    pub(super) const fn from_k(self, least_k: usize) -> Self {
+        Metric { least_k, ..self }
+    }
+
+    /// The same, given at each false accept rate.
+    pub(super) const fn at_far(self) -> Self {
+        Metric { scope: Scope::AtFar, ..self }
+    }
+
     /// The same, with an interval.
     pub(super) const fn with_interval(self) -> Self {
         Metric { has_interval: true, ..self }
@@ -196,6 +276,21 @@ impl Metric {
     /// Whether it is made of this.
     pub fn needs(&self, need: Need) -> bool {
         self.needs.contains(&need)
+    }
+
+    /// Whether it needs the class of each row. Where there is a list of pairs, what looks at pairs does not.
+    pub fn needs_labels(&self, pair_list: bool) -> bool {
+        self.needs(Need::Labels) || (self.needs(Need::PairLabels) && !pair_list)
+    }
+
+    /// Whether it compares all pairs of rows.
+    pub(super) fn is_of_all_pairs(&self) -> bool {
+        self.needs.iter().any(|need| need.is_of_all_pairs())
+    }
+
+    /// Whether it compares each row with all others, in one way or another.
+    pub(super) fn is_quadratic(&self) -> bool {
+        self.needs.iter().any(|need| need.is_quadratic())
     }
 
     /// Whether it follows from sums over parts of the rows, wherever these lie, under a distance whose means have a
@@ -210,13 +305,25 @@ impl Metric {
     }
 
     /// The names under which it appears in the overall results: the id, and `<id>_macro` for those given by class; or
-    /// `<id>@<k>` for each k.
-    pub fn names(&self, ks: &[usize]) -> impl Iterator<Item = String> + use<> {
+    /// `<id>@<k>` for each k, or `<id>@<rate>` for each false accept rate.
+    pub fn names(&self, levels: Levels<'_>) -> impl Iterator<Item = String> + use<> {
         let id = self.id;
-        let ks = if self.scope == Scope::AtK { ks.to_vec() } else { Vec::new() };
-        let plain = (self.scope != Scope::AtK).then(|| id.to_owned());
-        let macro_name = (self.scope == Scope::PerClass).then(|| format!("{id}_macro"));
-        plain.into_iter().chain(macro_name).chain(ks.into_iter().map(move |k| format!("{id}@{k}")))
+        let names: Vec<String> = match self.scope {
+            Scope::Overall => vec![id.to_owned()],
+            Scope::PerClass => vec![id.to_owned(), format!("{id}_macro")],
+            Scope::AtK => levels.ks.iter().filter(|&&k| k >= self.least_k).map(|k| format!("{id}@{k}")).collect(),
+            Scope::AtFar => levels.fars.iter().map(|far| at_far(id, *far)).collect(),
+        };
+        names.into_iter()
+    }
+
+    /// How its name ends where it is given at several numbers: `@k` or `@far`.
+    pub fn suffix(&self) -> &'static str {
+        match self.scope {
+            Scope::Overall | Scope::PerClass => "",
+            Scope::AtK => "@k",
+            Scope::AtFar => "@far",
+        }
     }
 }
 
@@ -226,6 +333,8 @@ pub struct Selection {
     pub(super) metrics: BTreeMap<&'static str, &'static Metric>,
     /// Those that are selected by their own names and not only as part of a family.
     pub(super) named: BTreeSet<&'static str>,
+    /// Whether, with many rows, nothing that compares each of them with all others is computed unless it is named.
+    pub(super) is_thrifty: bool,
 }
 
 /// Rows up to which metrics of all pairs are computed as part of their family; with more they are computed by name only.
@@ -245,8 +354,10 @@ impl Selection {
     /// The metrics to compute for this many rows, and the ids of those that are left out because all pairs of so many rows
     /// are compared only for a metric that is selected by its name.
     pub(crate) fn for_rows(&self, rows: usize) -> (Selection, Vec<&'static str>) {
-        let is_left_out =
-            |metric: &Metric| rows > FEW_ROWS && metric.needs(Need::Pairs) && !self.named.contains(metric.id);
+        let is_left_out = |metric: &Metric| {
+            let grows = metric.is_of_all_pairs() || self.is_thrifty && metric.is_quadratic();
+            rows > FEW_ROWS && grows && !self.named.contains(metric.id)
+        };
         let left_out: Vec<_> = self.iter().filter(|metric| is_left_out(metric)).map(|metric| metric.id).collect();
         let mut kept = self.clone();
         kept.metrics.retain(|_, metric| !is_left_out(metric));
