@@ -15,4 +15,5 @@ mod partial;
 mod practice;
 mod report;
 mod score;
+mod unlabelled;
 mod watch;
