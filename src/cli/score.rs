@@ -610,7 +610,7 @@ fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &
         let own = input::own_labels(embeddings);
         if let Some(tip) = likely().filter(|_| !own.is_empty()) {
             return Err(Error::setting(
-                format!("{embeddings} has labels by the look of it ({}), and -l names none", own.join(", ")),
+                format!("{embeddings} seems to contain labels ({}), but there is no -l", own.join(", ")),
                 format!("{tip}; without labels: --metrics label_free"),
             ));
         }

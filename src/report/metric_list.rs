@@ -80,11 +80,11 @@ pub fn table() -> String {
     }
     text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
-    text.push_str("Metrics at far have one for each value of --far: NAME@1e-1, NAME@1e-2, and so on.\n");
+    text.push_str("Metrics at far have one for each value of --far: NAME@1e-1, NAME@1e-2, and more.\n");
     text.push_str("Metrics with + merge: embq partial and embq merge compute them of parts.\n");
     text.push_str("--metrics takes names of metrics and families, usual (the first four families),\n");
     text.push_str("label_free (what needs no labels) and all. What takes a fit of many steps is not\n");
-    text.push_str("part of all: the linear probe, few-shot accuracy, clustering. ");
+    text.push_str("part of all: the linear probe, few-shot accuracy, clustering.\n");
     text.push_str("docs/metrics.md has the formulas.\n");
     text
 }

@@ -111,7 +111,7 @@ fn labels_in_the_file_itself_were_probably_meant() {
     folder.write("table.csv", "id,f0,f1,f2,kind\na,1,0.1,3,x\nb,2,0.3,1,x\nc,1.5,0,1,y\nd,0.1,1,5,y\n");
     let run = folder.score("table.csv");
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
-    assert!(run.stderr.contains("table.csv has labels by the look of it (kind), and -l names none"), "{}", run.stderr);
+    assert!(run.stderr.contains("table.csv seems to contain labels (kind), but there is no -l"), "{}", run.stderr);
     assert!(
         run.stderr.contains("embq score table.csv -l kind; without labels: --metrics label_free"),
         "{}",
