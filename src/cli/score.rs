@@ -502,7 +502,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         return Err(Error::setting(format!("{option}: none of the selected metrics uses it"), tip));
     }
     let draws = arguments.plot || !pages.is_empty();
-    // A plot of pairs needs no silhouettes, unless these are asked for.
+    // A plot of pairs needs no silhouettes, unless these are selected.
     let verifies = metrics.needs(Need::PairHistograms) && !metrics.needs(Need::ClassDistances);
     let rows = arguments.rows_out.is_some() || draws && !verifies && arguments.has_labels();
     Ok(Settings {
@@ -574,7 +574,7 @@ fn penalty(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// Checks that nothing that is asked for needs labels, where there are none.
+/// Checks that without labels, nothing that needs them is requested.
 ///
 /// # Errors
 /// What needs them; where the embeddings' own file has labels by all that can be seen, that they were probably meant.

@@ -327,7 +327,7 @@ proptest! {
             _ => scale,
         };
         let mut scaled = verified(&(&data.values * scale), &data.labels);
-        let threshold = scaled.evaluation.metrics.get_mut("eer_threshold").expect("it was asked for");
+        let threshold = scaled.evaluation.metrics.get_mut("eer_threshold").expect("it is selected");
         *threshold = threshold.map(|threshold| threshold / factor);
         assert_same_metrics(&scaled, &before)?;
     }

@@ -436,13 +436,16 @@ impl Span {
 
     /// The width of a step, and how many there are.
     fn steps(self) -> (f64, usize) {
-        let ratio = self.most / self.least;
-        if !(ratio.is_finite() && ratio >= 1.0) {
+        if !(self.least > 0.0 && self.least.is_finite()) {
             return (0.0, 1);
         }
-        // A row is at most twice as far from another as the farthest is from a third: four times in squares.
-        let steps = (STEPS as f64 * ratio.min(4.0) * (1.0 + 1e-6)) as usize + 2;
-        (self.least / STEPS as f64, steps)
+        // Where both bounds are reached, rounding can make either the larger one. A row is at most twice as far from
+        // another as the farthest is from a third: four times in squares.
+        let ratio = (self.most / self.least).clamp(1.0, 4.0);
+        // The distance of the two rows, and halves and thirds of it, lie between the ends of a step, so that pairs that tie
+        // there are not told apart by rounding.
+        let to_least = STEPS as f64 + 0.5;
+        (self.least / to_least, (to_least * ratio * (1.0 + 1e-6)) as usize + 2)
     }
 }
 
@@ -513,4 +516,28 @@ fn mean<T: Real>(dataset: &Dataset, unit: bool) -> Result<Vec<f64>> {
         |_, sum| mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean += sum),
     )?;
     Ok(mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_cover_all_distances() {
+        for (least, most) in [(1.0, 1.5), (1.0 + f64::EPSILON, 1.0), (2e-3, 9.0), (3.0, f64::INFINITY)] {
+            let (step, steps) = Span { least, most }.steps();
+            assert!(step > 0.0 && step <= least / STEPS as f64, "{least} {most}");
+            assert!(step * steps as f64 > least.max(most.min(4.0 * least)), "{least} {most}");
+        }
+        assert_eq!(Span { least: 0.0, most: 0.0 }.steps(), (0.0, 1));
+    }
+
+    #[test]
+    fn the_largest_distance_and_simple_shares_of_it_are_inside_a_step() {
+        let (step, _) = Span { least: 0.7, most: 0.7 }.steps();
+        for share in [1.0, 0.5, 0.25, 0.75, 1.0 / 3.0, 2.0 / 3.0] {
+            let places = [1.0 - 1e-12, 1.0 + 1e-12].map(|rounded| (share * 0.7 * rounded / step) as usize);
+            assert_eq!(places[0], places[1], "{share}");
+        }
+    }
 }

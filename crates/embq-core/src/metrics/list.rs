@@ -280,7 +280,7 @@ mod tests {
             assert!(!label_free.contains(needs_labels), "{needs_labels}");
         }
         assert!(!Metric::find("pair_auc").unwrap().needs_labels(true));
-        // Where nobody asked for them, neighbours are looked for among a moderate number of rows only.
+        // Neighbours that nobody selected are searched among a moderate number of rows only.
         let (few, left_out) = Selection::label_free().for_size(FEW_ROWS, 8);
         assert!(few.contains("hubness") && left_out.is_empty());
         let (many, left_out) = Selection::label_free().for_size(FEW_ROWS + 1, 8);

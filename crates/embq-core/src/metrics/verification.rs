@@ -110,12 +110,16 @@ impl Pairs {
     fn of_all(work: &SharedWork<'_>) -> Result<Self> {
         let PairHistograms { step, counts: [same, different], moments } =
             PairHistograms::new(work.dataset, work.measuring.precision, work.progress)?;
-        // Bits that differ are counted exactly: what shares a step is equal.
-        let is_exact = work.dataset.is_of_bits();
+        // Shares of bits are multiples of 1 / d: what is in one step is equal, and known exactly.
+        let bits = work.dataset.is_of_bits().then_some(work.dataset.dimensions() as f64);
         let groups = same.into_iter().zip(different).enumerate().filter(|(_, (same, different))| same + different > 0);
         let groups = groups.map(|(place, (same, different))| {
             let start = place as f64 * step;
-            Group { distances: [start, if is_exact { start } else { start + step }], same, different }
+            let distances = match bits {
+                Some(bits) => [((start + 0.5 * step) * bits).round() / bits; 2],
+                None => [start, start + step],
+            };
+            Group { distances, same, different }
         });
         Ok(Pairs::new(groups.collect(), moments))
     }
