@@ -442,9 +442,9 @@ impl Span {
         // Where both bounds are reached, rounding can make either the larger one. A row is at most twice as far from
         // another as the farthest is from a third: four times in squares.
         let ratio = (self.most / self.least).clamp(1.0, 4.0);
-        // The distance of the two rows, and halves and thirds of it, lie between the ends of a step, so that pairs that tie
-        // there are not told apart by rounding.
-        let to_least = STEPS as f64 + 0.5;
+        // The 0.4 puts the distance of the two rows, and simple shares of it, between the ends of a step: pairs that tie there
+        // are not told apart by rounding.
+        let to_least = STEPS as f64 + 0.4;
         (self.least / to_least, (to_least * ratio * (1.0 + 1e-6)) as usize + 2)
     }
 }
@@ -535,7 +535,7 @@ mod tests {
     #[test]
     fn the_largest_distance_and_simple_shares_of_it_are_inside_a_step() {
         let (step, _) = Span { least: 0.7, most: 0.7 }.steps();
-        for share in [1.0, 0.5, 0.25, 0.75, 1.0 / 3.0, 2.0 / 3.0] {
+        for share in [1.0, 0.5, 0.25, 0.75, 1.0 / 3.0, 2.0 / 3.0, 0.2, 0.4, 0.6, 0.8] {
             let places = [1.0 - 1e-12, 1.0 + 1e-12].map(|rounded| (share * 0.7 * rounded / step) as usize);
             assert_eq!(places[0], places[1], "{share}");
         }
