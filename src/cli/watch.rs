@@ -23,7 +23,7 @@ use embq_core::comparison::{
 use embq_core::data::{Dataset, DatasetOptions};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, GateOutcome, SCHEMA_VERSION, Settings, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Metric, Selection, USUAL_KS};
+use embq_core::metrics::{Levels, METRICS, Metric, Selection};
 use embq_files::input;
 
 #[derive(Debug, Args)]
@@ -204,7 +204,7 @@ impl<'a> Watch<'a> {
             let names: Vec<String> = METRICS
                 .iter()
                 .filter(|metric| metric.higher_is_better.is_some())
-                .flat_map(|metric| metric.names(&USUAL_KS))
+                .flat_map(|metric| metric.names(Levels::USUAL))
                 .collect();
             let problem = match Metric::named(&arguments.by) {
                 Some(_) => format!("--by: of {} neither more nor less is better", arguments.by),
