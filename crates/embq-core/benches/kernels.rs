@@ -8,7 +8,7 @@ use divan::Bencher;
 use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumnBuilder, LabelType, Origin, Precision};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Settings, evaluate};
-use embq_core::kernels::{ClassDistanceKernel, Eigen, RowFold, Wanted, covariance, nearest_neighbours};
+use embq_core::kernels::{ClassDistanceKernel, Eigen, PassOptions, RowFold, covariance, nearest_neighbours};
 use embq_core::losses::{CenterLoss, CrossEntropy, SoftSilhouette, SupervisedContrastive};
 use embq_core::metrics::{RowScoreFold, Selection, SmoothMaximum, SoftMinimum};
 use embq_core::progress::NoProgress;
@@ -87,9 +87,9 @@ fn pass(bencher: Bencher, (distance, precision, classes): (Distance, Precision, 
     let kernel = ClassDistanceKernel::new(&dataset, distance, precision, &NoProgress).expect("a kernel");
     bencher.bench_local(|| {
         if scored {
-            kernel.pass(&fold, Wanted::default()).expect("a pass").rows.len()
+            kernel.pass(&fold, PassOptions::default()).expect("a pass").rows.len()
         } else {
-            kernel.pass(&Nothing, Wanted::default()).expect("a pass").rows.len()
+            kernel.pass(&Nothing, PassOptions::default()).expect("a pass").rows.len()
         }
     });
 }

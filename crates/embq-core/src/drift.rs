@@ -45,7 +45,7 @@ use crate::evaluation::{Kind, LabelsDescription, SCHEMA_VERSION};
 use crate::kernels::{PooledPairs, Real};
 use crate::progress::Progress;
 use crate::statistics::holm;
-use discrepancy::{Discrepancies, ENERGY, KID, MMD, Tested, Wanted, discrepancies};
+use discrepancy::{Discrepancies, ENERGY, KID, MMD, PassOptions, Tested, discrepancies};
 use domain::DOMAIN_AUC;
 use entry::{Measured, SHARE, entry};
 use frechet::FRECHET_DISTANCE;
@@ -570,7 +570,7 @@ fn of_pairs<T: Real>(
     let second = drawn(second, settings.subset, settings.seed.wrapping_add(1));
     if selected.wants_any(&of_kernels) {
         let pairs = PooledPairs::<T>::new(&first, &second, progress)?;
-        let wanted = Wanted {
+        let wanted = PassOptions {
             kid: selected.wants(KID),
             mmd: selected.wants(MMD),
             energy: selected.wants(ENERGY),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::data::Dataset;
-use crate::drift::discrepancy::{Wanted, discrepancies};
+use crate::drift::discrepancy::{PassOptions, discrepancies};
 use crate::drift::frechet::frechet_distance;
 use crate::drift::moments::{BlockMoments, Moments};
 use crate::drift::result::{ClassDrift, DriftTest, DriftVerdict};
@@ -57,7 +57,7 @@ fn rows_by_class(set: &Dataset) -> Vec<Vec<usize>> {
 /// What changed in each class.
 ///
 /// # Errors
-/// What reading rows reports, and [`Error::Cancelled`](crate::Error::Cancelled).
+/// Errors from reading rows, and [`Error::Cancelled`](crate::Error::Cancelled).
 pub(super) fn class_drift<T: Real>(
     sets: [&Dataset; 2],
     selected: &Selected<'_>,
@@ -120,7 +120,8 @@ fn measure<T: Real>(
             drawn(&sets[0], selected.settings.subset, seed),
             drawn(&sets[1], selected.settings.subset, seed.wrapping_add(1)),
         ];
-        let wanted = Wanted { energy: true, permutations: selected.settings.permutations, seed, ..Wanted::default() };
+        let wanted =
+            PassOptions { energy: true, permutations: selected.settings.permutations, seed, ..PassOptions::default() };
         let pairs = PooledPairs::<T>::new(&first, &second, progress)?;
         let found = discrepancies(&pairs, (first.len(), second.len()), wanted)?;
         if let Some(Ok(tested)) = found.energy {

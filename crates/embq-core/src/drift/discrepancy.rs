@@ -25,7 +25,7 @@ const MEDIAN_SEED: u64 = 0x6d65_6469_616e;
 
 /// What is wanted of the pairs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct PassOptions {
     pub kid: bool,
     pub mmd: bool,
     pub energy: bool,
@@ -58,7 +58,7 @@ pub(super) struct Discrepancies {
 pub(super) fn discrepancies<T: Real>(
     pairs: &PooledPairs<'_, T>,
     (first, second): (usize, usize),
-    wanted: Wanted,
+    wanted: PassOptions,
 ) -> Result<Discrepancies> {
     const FEW: &str = "it needs two rows in either set";
     let mut found = Discrepancies::default();
@@ -173,7 +173,7 @@ mod tests {
     fn found(first: &Array2<f64>, second: &Array2<f64>, permutations: usize) -> Discrepancies {
         let sets = [first, second].map(|rows| Dataset::new(rows.clone(), vec![0; rows.nrows()]).unwrap());
         let pairs = PooledPairs::<f64>::new(&sets[0], &sets[1], &NoProgress).unwrap();
-        let wanted = Wanted { kid: true, mmd: true, energy: true, permutations, seed: 3 };
+        let wanted = PassOptions { kid: true, mmd: true, energy: true, permutations, seed: 3 };
         discrepancies(&pairs, (first.nrows(), second.nrows()), wanted).unwrap()
     }
 

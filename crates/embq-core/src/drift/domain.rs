@@ -44,7 +44,7 @@ pub(super) struct Sample<'a> {
 /// The AUC of the scores that each row gets from a fit without it.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(super) fn domain_auc(reference: &Sample<'_>, current: &Sample<'_>, progress: &dyn Progress) -> Result<Measured> {
     let fit = match Fit::new(reference, current) {
         Ok(fit) => fit,

@@ -39,7 +39,7 @@ impl BlockMoments {
     /// Reads the rows once, block by block. They have to be readable in any order.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub fn new(dataset: &Dataset, seed: u64, progress: &dyn Progress) -> Result<Self> {
         let order = shuffled(dataset.len(), seed);
         let mut blocks: Vec<Covariance> = Vec::with_capacity(BLOCKS);

@@ -49,7 +49,7 @@ pub(super) fn norm_shift(reference: f64, current: f64) -> Measured {
 /// The mean length of the rows.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(super) fn mean_length(dataset: &Dataset, progress: &dyn Progress) -> Result<f64> {
     let sum = match dataset.embeddings().element_type().precision() {
         Precision::F32 => summed::<f32>(dataset, progress)?,
@@ -90,7 +90,7 @@ fn length<T: Element>(row: &[T]) -> f64 {
 /// The mean of some rows and the sum of the variances of all dimensions, divided by N - 1.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(super) fn mean_and_variance(dataset: &Dataset) -> Result<(Vec<f64>, f64)> {
     match dataset.embeddings().element_type().precision() {
         Precision::F32 => moments::<f32>(dataset),

@@ -28,7 +28,7 @@ impl<T: Real> BoundedPairs<'_, T> {
     /// Counts what lies inside balls with a radius for each row of the gallery and for each query.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn balls(&self, gallery_radii: &[f64], query_radii: &[f64]) -> Result<Balls> {
         let flags = || gallery_radii.iter().map(|_| AtomicBool::new(false)).collect::<Vec<_>>();
         let (met, inside) = (flags(), flags());

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::kernels::{Nearest, Wanted};
+use crate::kernels::{Nearest, PassOptions};
 
 /// Computes, for each class, the weighted mean over its rows of their mean distances to the other classes.
 pub(crate) struct BetweenClasses {
@@ -15,7 +15,7 @@ pub(crate) struct BetweenClasses {
 }
 
 impl BetweenClasses {
-    pub(crate) fn new(classes: usize, wanted: Wanted) -> Self {
+    pub(crate) fn new(classes: usize, wanted: PassOptions) -> Self {
         BetweenClasses {
             nearest: vec![None; classes],
             matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))),

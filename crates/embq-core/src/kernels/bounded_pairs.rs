@@ -150,7 +150,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
     /// Hands over the tiles of a block of queries with the rows of the gallery from `first` on, in order.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn for_each_tile(
         &self,
         queries: &[usize],
@@ -199,7 +199,7 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
     /// Exact distances of a query to some rows, in float64 by differences.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn distances(
         &self,
         query: usize,

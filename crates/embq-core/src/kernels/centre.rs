@@ -102,7 +102,7 @@ impl Centre {
     /// The common centre of several sets, whose rows can be read in any order.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn of_sets<T: Real>(sets: &[&Dataset]) -> Result<Self> {
         Centre::of::<T>(sets, false)
     }

@@ -12,7 +12,7 @@ use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence};
 use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::precomputed::Precomputed;
 use crate::kernels::sorted_dimensions::SortedDimensions;
-use crate::kernels::{ClassDistances, DistanceLoss, Real, RowFold, Wanted};
+use crate::kernels::{ClassDistances, DistanceLoss, PassOptions, Real, RowFold};
 use crate::progress::Progress;
 
 /// Mean distances of rows to classes, prepared for one or several passes.
@@ -120,7 +120,7 @@ impl<'a> ClassDistanceKernel<'a> {
     ///
     /// # Errors
     /// Errors from reading rows.
-    pub fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    pub fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         on_route!(&self.route, kernel => kernel.pass(fold, wanted))
     }
 
@@ -141,7 +141,7 @@ impl<'a> ClassDistanceKernel<'a> {
     /// of the first scores one for each of `classes`. All rows are scored.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
         scores: &[S],

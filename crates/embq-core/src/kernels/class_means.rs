@@ -52,7 +52,7 @@ impl<'a> ClassMeans<'a> {
     /// value is checked.
     ///
     /// # Errors
-    /// What reading rows reports, and values that have no distance.
+    /// Errors from reading rows, and values that have no distance.
     pub(crate) fn new(dataset: &'a Dataset<'a>, unit: bool, progress: &'a dyn Progress) -> Result<Self> {
         let (sums, centre) = match dataset.embeddings().element_type().precision() {
             Precision::F32 => ClassSums::with_centre::<f32>(dataset, unit, progress)?,
@@ -123,7 +123,7 @@ impl<'a> ClassMeans<'a> {
     /// The squared distance of each row to the mean of its class.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn own_squares(&self) -> Result<Vec<f64>> {
         let codes = self.dataset.labels().codes();
         self.for_each_block("distances to class means", |start, rows, ()| {
@@ -135,7 +135,7 @@ impl<'a> ClassMeans<'a> {
     /// them.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn squares_along(&self, directions: &Array2<f64>) -> Result<Vec<f64>> {
         let codes = self.dataset.labels().codes();
         let (count, d) = directions.dim();
@@ -157,7 +157,7 @@ impl<'a> ClassMeans<'a> {
     /// The distances of each row to the mean of its class and to the nearest other mean, as in [`ClassMeans::pass`].
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn nearest(&self, manhattan: bool) -> Result<Vec<NearestMeans>> {
         self.pass(&NearestFold, manhattan)
     }
@@ -167,7 +167,7 @@ impl<'a> ClassMeans<'a> {
     /// has no direction is infinitely far.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, manhattan: bool) -> Result<Vec<F::Output>> {
         let codes = self.dataset.labels().codes();
         let lengths = self.unit.then(|| self.sums.mean_lengths());

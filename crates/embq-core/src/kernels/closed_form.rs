@@ -27,7 +27,7 @@ use crate::kernels::dense::{COSINE_ZERO, RowScale, cosine_or_zero, minimum, squa
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
-use crate::kernels::{ClassDistances, ClassGeometry, Real, RowFold, Wanted};
+use crate::kernels::{ClassDistances, ClassGeometry, PassOptions, Real, RowFold};
 use crate::progress::Progress;
 
 /// Rows and classes per product.
@@ -125,7 +125,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         }
     }
 
-    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         let scored = self.dataset.scored();
         let rows = scored.len();
         let mut outputs = vec![F::Output::default(); rows];
@@ -277,7 +277,7 @@ impl<'a, T: Real> ClosedForm<'a, T> {
         if self.unit { cosine_or_zero(0.5 * squared) } else { squared }
     }
 
-    fn geometry(&self, radius: Vec<Option<f64>>, wanted: Wanted) -> ClassGeometry {
+    fn geometry(&self, radius: Vec<Option<f64>>, wanted: PassOptions) -> ClassGeometry {
         let centroids = Centroids::new(&self.sums, &self.means, self.centre.scale);
         ClassGeometry { radius, ..centroids.closed_form(self.lengths.as_deref(), wanted.matrix) }
     }

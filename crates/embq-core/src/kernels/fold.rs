@@ -33,7 +33,7 @@ pub trait DistanceLoss: Sync {
 
 /// The class statistics to compute in addition to the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PassOptions {
     /// Radii, centroids, separations.
     pub geometry: bool,
     /// Radii alone, of distances with a closed form.

@@ -79,7 +79,7 @@ pub struct KMeans {
 /// `options` say where rows at fewer places take part.
 ///
 /// # Errors
-/// What reading rows reports, which have to be readable in any order.
+/// Errors from reading rows, which have to be readable in any order.
 pub fn k_means(
     dataset: &Dataset,
     options: &KMeansOptions,

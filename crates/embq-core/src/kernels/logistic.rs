@@ -80,7 +80,7 @@ pub struct LogisticFit {
 /// number leaves the row out. A number past those of the fits is in all of them.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub fn fit_logistic(
     dataset: &Dataset,
     folds: &[u32],
@@ -104,7 +104,7 @@ pub fn fit_logistic(
 /// For each row the class that each of the fits gives it; of classes that are as likely the first.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn predict_logistic(
     dataset: &Dataset,
     fits: &[LogisticFit],

@@ -55,7 +55,7 @@ pub(crate) use cross_products::cross_products;
 pub(crate) use dense::{LANES, RowScale, lane_sum, lane_sum_2, smallest};
 pub use exponential::exp_and_exp_m1;
 pub(crate) use exponential::{rough_exponentials, rough_sums};
-pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, RowFold, Wanted};
+pub use fold::{ClassDistances, ClassGeometry, DistanceLoss, Nearest, PassOptions, RowFold};
 pub(crate) use gemm::{Packed, multiply, multiply_columns, multiply_packed, product_speed, transposed_multiply};
 pub(crate) use in_order::{blocks_at_once, for_each_block};
 pub(crate) use influence::{Influence, InfluencedScore, TakesInfluence, TwoSlopes};

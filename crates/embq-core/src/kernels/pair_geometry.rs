@@ -10,7 +10,7 @@ use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::RowScale;
 use crate::kernels::pairs::PairDistance;
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{ClassGeometry, Nearest, Real, Wanted};
+use crate::kernels::{ClassGeometry, Nearest, PassOptions, Real};
 use crate::progress::Progress;
 
 /// Rows per task.
@@ -25,7 +25,7 @@ pub(crate) fn pair_geometry<T: Real>(
     distance: PairDistance,
     progress: &dyn Progress,
     (nearest, matrix): (Vec<Option<Nearest>>, Option<Array2<f64>>),
-    wanted: Wanted,
+    wanted: PassOptions,
 ) -> Result<ClassGeometry> {
     let mut geometry = ClassGeometry { nearest, matrix, ..Default::default() };
     if !wanted.geometry {

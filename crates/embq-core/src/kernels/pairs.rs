@@ -24,7 +24,7 @@ use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, 
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{ClassDistances, Nearest, Real, RowFold, Wanted, sort_by_class};
+use crate::kernels::{ClassDistances, Nearest, PassOptions, Real, RowFold, sort_by_class};
 use crate::progress::Progress;
 
 /// Rows per side of a tile.
@@ -173,7 +173,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         })
     }
 
-    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         if self.dataset.scored().is_subsample() {
             return self.pass_over_subsample(fold, wanted);
         }
@@ -205,7 +205,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
     }
 
     /// The scored rows against all rows. No pair can be saved, because the result is not symmetric.
-    fn pass_over_subsample<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    fn pass_over_subsample<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         let (n, classes) = (self.dataset.len(), self.class_weights.len());
         let order = self.dataset.scored_by_class();
         let mut rows = vec![F::Output::default(); order.len()];
@@ -614,7 +614,7 @@ struct ClassPairs {
 }
 
 impl ClassPairs {
-    fn new(classes: usize, wanted: Wanted) -> Self {
+    fn new(classes: usize, wanted: PassOptions) -> Self {
         ClassPairs { nearest: vec![None; classes], matrix: wanted.matrix.then(|| Array2::zeros((classes, classes))) }
     }
 

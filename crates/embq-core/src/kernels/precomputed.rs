@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::data::Dataset;
 use crate::error::{Cure, Error, Result};
 use crate::kernels::between_classes::BetweenClasses;
-use crate::kernels::{ClassDistances, ClassGeometry, RowFold, Wanted};
+use crate::kernels::{ClassDistances, ClassGeometry, PassOptions, RowFold};
 use crate::progress::Progress;
 
 /// Rows per step.
@@ -110,7 +110,7 @@ impl<'a> Precomputed<'a> {
         )
     }
 
-    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         let (scored, classes) = (self.dataset.scored(), self.dataset.labels().classes());
         let codes = self.dataset.labels().codes();
         let order = self.dataset.scored_by_class();

@@ -50,7 +50,7 @@ fn penalty(alpha: f64, size: usize, trace: f64) -> std::result::Result<f64, &'st
 /// Predictions from the covariance of the rows and their class means: O(N d^2 + d^3), one pass over the rows.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn predict_by_dimensions(
     dataset: &Dataset,
     covariance: &Covariance,
@@ -209,7 +209,7 @@ impl<T: Element> Vectorized for Predict<'_, '_, T> {
 /// Predictions from the products of all rows: O(N^2 d + N^3), one pass over the rows, which are then held in memory.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn predict_by_rows(dataset: &Dataset, alpha: f64, progress: &dyn Progress) -> Result<Predicted> {
     let products = match dataset.embeddings().element_type().precision() {
         Precision::F32 => products_of_rows::<f32>(dataset, progress)?,

@@ -20,7 +20,7 @@ use crate::kernels::influence::{Influence, TakesInfluence};
 use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{ClassDistances, DistanceLoss, Nearest, Real, RowFold, Wanted};
+use crate::kernels::{ClassDistances, DistanceLoss, Nearest, PassOptions, Real, RowFold};
 use crate::progress::Progress;
 
 /// Classes whose sums of a row are adjacent.
@@ -83,7 +83,7 @@ impl<'a> SortedDimensions<'a> {
         Ok(SortedDimensions { dataset, precision, progress })
     }
 
-    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: Wanted) -> Result<ClassDistances<F::Output>> {
+    pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         match self.precision {
             Precision::F32 => self.pass_in::<f32, F>(fold, wanted),
             Precision::F64 => self.pass_in::<f64, F>(fold, wanted),
@@ -107,7 +107,7 @@ impl<'a> SortedDimensions<'a> {
     fn pass_in<T: Real + radsort::Key, F: RowFold>(
         &self,
         fold: &F,
-        wanted: Wanted,
+        wanted: PassOptions,
     ) -> Result<ClassDistances<F::Output>> {
         let (n, d, classes) = (self.dataset.len(), self.dataset.dimensions(), self.dataset.labels().classes());
         let (codes, scored) = (self.dataset.labels().codes(), self.dataset.scored());
@@ -325,7 +325,7 @@ struct Between<'a> {
 }
 
 impl<'a> Between<'a> {
-    fn new(dataset: &'a Dataset<'a>, wanted: Wanted) -> Self {
+    fn new(dataset: &'a Dataset<'a>, wanted: PassOptions) -> Self {
         let (classes, codes, scored) = (dataset.labels().classes(), dataset.labels().codes(), dataset.scored());
         let order: Vec<usize> = dataset.scored_by_class().into_iter().map(|index| scored.position(index)).collect();
         let starts = (0..=classes).map(|class| order.partition_point(|&row| (codes[row] as usize) < class)).collect();
@@ -443,7 +443,7 @@ mod tests {
 
     fn check(options: &DatasetOptions) {
         let dataset = dataset(options);
-        let wanted = Wanted { geometry: true, matrix: true, ..Wanted::default() };
+        let wanted = PassOptions { geometry: true, matrix: true, ..PassOptions::default() };
         let sorted = SortedDimensions::new(&dataset, Precision::F64, &NoProgress).unwrap().pass(&All, wanted).unwrap();
         let pairs =
             PairTiles::<f64>::new(&dataset, PairDistance::Manhattan, &NoProgress).unwrap().pass(&All, wanted).unwrap();
@@ -489,7 +489,7 @@ mod tests {
     fn rows_that_coincide_have_no_distance() {
         let dataset = dataset(&DatasetOptions::default());
         let kernel = SortedDimensions::new(&dataset, Precision::F64, &NoProgress).unwrap();
-        let rows = kernel.pass(&All, Wanted::default()).unwrap().rows;
+        let rows = kernel.pass(&All, PassOptions::default()).unwrap().rows;
         assert_eq!(rows[23][3], 0.0);
     }
 

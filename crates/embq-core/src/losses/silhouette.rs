@@ -6,7 +6,7 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    ClassDistanceKernel, DistanceLoss, Real, Wanted, exp_and_exp_m1, gradient, lane_sum, lane_sum_2,
+    ClassDistanceKernel, DistanceLoss, PassOptions, Real, exp_and_exp_m1, gradient, lane_sum, lane_sum_2,
     rough_exponentials, smallest,
 };
 use crate::losses::{LossAndGradient, checked_temperature, dataset};
@@ -65,7 +65,7 @@ impl SoftSilhouette {
             counts: dataset.labels().counts(),
         };
         let kernel = ClassDistanceKernel::new(&dataset, self.distance, T::PRECISION, &NoProgress)?;
-        let scores = kernel.pass(&fold, Wanted::default())?.rows;
+        let scores = kernel.pass(&fold, PassOptions::default())?.rows;
         Ok(1.0 - weighted_mean(scores.iter().map(|score| (score.soft_silhouette, 1.0))).unwrap_or(0.0))
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::data::{Dataset, shuffled};
 use crate::error::Result;
-use crate::kernels::{ClassDistanceKernel, Wanted};
+use crate::kernels::{ClassDistanceKernel, PassOptions};
 use crate::metrics::RowScoreFold;
 use crate::metrics::mean::weighted_mean;
 use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
@@ -89,7 +89,7 @@ fn batch_loss(work: &SharedWork<'_>, size: usize) -> Result<BatchLoss> {
 fn loss(batch: &Dataset, fold: RowScoreFold<'_>) -> Result<f64> {
     let fold = RowScoreFold { counts: batch.labels().counts(), ..fold };
     let kernel = ClassDistanceKernel::new(batch, batch.distance(), fold.precision, &NoProgress)?;
-    let scores = kernel.pass(&fold, Wanted::default())?.rows;
+    let scores = kernel.pass(&fold, PassOptions::default())?.rows;
     let rows = scores.iter().enumerate().map(|(row, score)| (score.soft_silhouette, batch.weight(row)));
     Ok(1.0 - weighted_mean(rows).unwrap_or(0.0))
 }

@@ -70,7 +70,7 @@ pub static METRICS: [Metric; COUNT] = {
 /// Computes the selected metrics.
 ///
 /// # Errors
-/// What reading rows reports, and eigenvalues that cannot be found.
+/// Errors from reading rows, and eigenvalues that cannot be found.
 pub(crate) fn measure<'a>(work: &SharedWork<'a>) -> Result<Measures<'a>> {
     let mut measures = Measures::new(work);
     for (family, measure) in MEASURED {

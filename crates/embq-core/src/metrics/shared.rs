@@ -12,7 +12,7 @@ use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
     BoundedPairs, ClassDistanceKernel, ClassDistances, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics,
-    PairsWanted, Wanted, covariance,
+    PairsWanted, PassOptions, covariance,
 };
 use crate::metrics::mean::WeightedMean;
 use crate::metrics::metric::{Family, Levels, Metric, Need, Selection, at_far};
@@ -182,7 +182,7 @@ impl<'a> SharedWork<'a> {
     /// What the rows add up to for the selected metrics.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn totals(&self) -> Result<Totals> {
         let selected = |ids: &[&str]| ids.iter().any(|id| self.is_selected(id));
         let (scores, spread) = if self.measuring.selection.needs(Need::ClassDistances) {
@@ -249,9 +249,9 @@ impl<'a> SharedWork<'a> {
             let fold = self.fold(self.dataset.labels().counts())?;
             let geometry = self.measuring.selection.needs(Need::ClassGeometry);
             let wanted = if self.is_part {
-                Wanted { radii: geometry, ..Wanted::default() }
+                PassOptions { radii: geometry, ..PassOptions::default() }
             } else {
-                Wanted { geometry, matrix: self.measuring.matrix, ..Wanted::default() }
+                PassOptions { geometry, matrix: self.measuring.matrix, ..PassOptions::default() }
             };
             self.kernel()?.pass(&fold, wanted)
         })
@@ -309,7 +309,9 @@ impl<'a> SharedWork<'a> {
         Ok(match self.dataset.distance() {
             Distance::Precomputed => false,
             Distance::Cosine => self.unit_means()?.is_some_and(ClassMeans::collapsed),
-            _ => self.means()?.collapsed(),
+            Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan | Distance::Hamming => {
+                self.means()?.collapsed()
+            }
         })
     }
 
@@ -360,7 +362,9 @@ impl<'a> SharedWork<'a> {
                 Some(means) => means.nearest(false),
                 None => Ok(Vec::new()),
             })?),
-            _ => Ok(once(&self.unit_nearest_means, || self.means()?.nearest(true))?),
+            Distance::Manhattan | Distance::Precomputed => {
+                Ok(once(&self.unit_nearest_means, || self.means()?.nearest(true))?)
+            }
         }
     }
 

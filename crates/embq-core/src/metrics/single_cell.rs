@@ -2,7 +2,7 @@
 
 use crate::data::Labels;
 use crate::error::Result;
-use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
+use crate::kernels::{ClassDistanceKernel, PassOptions, RowFold};
 use crate::metrics::metric::{Family, Need, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::silhouette;
@@ -99,7 +99,7 @@ fn mixing(work: &SharedWork<'_>) -> Result<Batches> {
         let fold = BatchFold { counts: &counts };
         let precision = work.measuring.precision;
         let scores = ClassDistanceKernel::new(&label, dataset.distance(), precision, &NoProgress)?
-            .pass(&fold, Wanted::default())?
+            .pass(&fold, PassOptions::default())?
             .rows;
         if scores.iter().all(|score| score.coincides) {
             found.collapsed += 1;

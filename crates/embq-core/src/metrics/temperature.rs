@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::{ClassDistanceKernel, RowFold, Wanted};
+use crate::kernels::{ClassDistanceKernel, PassOptions, RowFold};
 use crate::metrics::mean::weighted_mean;
 use crate::metrics::row_score::{Competitors, Exponentials, own_position};
 
@@ -47,7 +47,7 @@ pub(crate) fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'
         return Err(unsolved(&format!("needs at least 4 classes, found {classes}")));
     }
     let stride = (dataset.scored().len() * classes).div_ceil(KEPT_DISTANCES);
-    let kept = kernel.pass(&KeepDistances { stride }, Wanted::default())?.rows;
+    let kept = kernel.pass(&KeepDistances { stride }, PassOptions::default())?.rows;
     let weights = || dataset.scored_members().map(|(_, weight)| weight);
     let sample: Vec<(f64, Vec<f64>)> = weights().zip(kept).filter(|(_, distances)| !distances.is_empty()).collect();
     let mut all: Vec<f64> = sample.iter().flat_map(|(_, distances)| distances.iter().copied()).collect();
@@ -75,7 +75,7 @@ pub(crate) fn find_temperature(dataset: &Dataset, kernel: &ClassDistanceKernel<'
         return Ok(start);
     }
     let on_all = |temperature: f64| -> Result<f64> {
-        let effective = kernel.pass(&CountCompetitors { temperature }, Wanted::default())?.rows;
+        let effective = kernel.pass(&CountCompetitors { temperature }, PassOptions::default())?.rows;
         Ok(weighted_mean(effective.into_iter().zip(weights())).unwrap_or(1.0))
     };
     let near = solve(&on_all, (start / 1.1).max(lowest), (start * 1.1).min(highest))?;

@@ -370,7 +370,7 @@ impl Totals {
 /// class means coincide.
 ///
 /// # Errors
-/// What reading rows reports.
+/// Errors from reading rows.
 pub(crate) fn squares_between(dataset: &Dataset, means: &ClassMeans<'_>, directions: &Array2<f64>) -> Result<ByClass> {
     Ok(means_of_classes(dataset, means.squares_along(directions)?))
 }

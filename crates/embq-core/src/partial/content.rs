@@ -59,7 +59,7 @@ impl RowHashes {
     /// in their precision has.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn finish(&self, dataset: &Dataset) -> Result<(String, Sample)> {
         if self.found().rows < self.codes.len() {
             match self.precision {

@@ -43,7 +43,7 @@ impl<T: Real> ClosedForm<'_, T> {
     /// order.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
         scores: &[S],
@@ -64,7 +64,7 @@ impl<T: Real> ClosedForm<'_, T> {
             let mut takers: Vec<&mut [A]> = takers.iter_mut().map(|takers| &mut takers[places.clone()]).collect();
             // The first panel also serves the means over all rows.
             let scores = if panel == 0 { scores } else { &scores[..with_classes] };
-            let wanted = Wanted { all: panel == 0, classes: &classes[places], order: &order, starts: &starts };
+            let wanted = PassOptions { all: panel == 0, classes: &classes[places], order: &order, starts: &starts };
             if wide.is_none() {
                 if let Some(influence) = self.panel_influence(scores, &wanted, &mut takers)? {
                     found.extend(influence);
@@ -83,7 +83,7 @@ impl<T: Real> ClosedForm<'_, T> {
     fn panel_influence<S: InfluencedScore, A: TakesInfluence>(
         &self,
         scores: &[S],
-        wanted: &Wanted<'_>,
+        wanted: &PassOptions<'_>,
         takers: &mut [&mut [A]],
     ) -> Result<Option<Vec<Influence>>> {
         let n = self.dataset.len();
@@ -153,7 +153,7 @@ impl<T: Real> ClosedForm<'_, T> {
     fn pulls<S: InfluencedScore>(
         &self,
         scores: &[S],
-        wanted: &Wanted<'_>,
+        wanted: &PassOptions<'_>,
         with_classes: usize,
         found: &mut [Influence],
     ) -> Result<Option<Vec<Vec<Pulls>>>> {
@@ -218,7 +218,7 @@ impl<T: Real> ClosedForm<'_, T> {
 }
 
 /// Which means one round of both passes serves, and the rows by class.
-struct Wanted<'w> {
+struct PassOptions<'w> {
     /// Those over all rows.
     all: bool,
     /// Those over these classes.
@@ -253,7 +253,7 @@ impl Variant {
     }
 }
 
-impl Wanted<'_> {
+impl PassOptions<'_> {
     /// Groups of all anchors.
     fn groups(&self) -> usize {
         if self.all { 2 } else { 0 }
@@ -328,7 +328,7 @@ impl Wanted<'_> {
 /// From sums of anchors to influence values.
 struct Finish<'f, 'a, T> {
     kernel: &'f ClosedForm<'a, T>,
-    wanted: &'f Wanted<'f>,
+    wanted: &'f PassOptions<'f>,
     classes: Range<usize>,
     /// Scores and own terms.
     held: &'f Influence,

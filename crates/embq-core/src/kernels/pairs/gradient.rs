@@ -13,7 +13,7 @@ use crate::kernels::dense::{lane_sum, squared_distance};
 use crate::kernels::gemm::multiply;
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{DistanceLoss, Real, RowFold, Wanted};
+use crate::kernels::{DistanceLoss, PassOptions, Real, RowFold};
 
 /// Collects the mean distances of a row, then replaces them by the derivatives with respect to them.
 struct Slopes<'l, L> {
@@ -48,7 +48,7 @@ impl<T: Real> PairTiles<'_, T> {
     pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
         let (n, d, classes) = (self.order.len(), self.dataset.dimensions(), self.class_weights.len());
         let fold = Slopes { loss, classes };
-        let mut rows = self.pass(&fold, Wanted::default())?.rows;
+        let mut rows = self.pass(&fold, PassOptions::default())?.rows;
         let total = rows.iter().map(|(part, _)| part).sum();
         let mut slopes: Vec<Vec<f64>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row].1)).collect();
         slopes.par_iter_mut().zip(&self.class_of).for_each(|(slopes, &own)| {

@@ -11,7 +11,7 @@ use crate::kernels::influence::{
 };
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
-use crate::kernels::{DistanceLoss, Real, Wanted};
+use crate::kernels::{DistanceLoss, PassOptions, Real};
 
 /// The maximum size of the groups of one panel.
 const HELD: usize = 1 << 25;
@@ -35,7 +35,7 @@ impl<T: Real> PairTiles<'_, T> {
     /// The weighted derivatives of the scores of every row, in class order.
     fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.class_weights.len() };
-        let mut rows = self.pass(&fold, Wanted::default())?.rows;
+        let mut rows = self.pass(&fold, PassOptions::default())?.rows;
         let mut slopes: Vec<Vec<RowSlopes>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row])).collect();
         slopes.par_iter_mut().zip(&self.order).for_each(|(slopes, &row)| {
             slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));

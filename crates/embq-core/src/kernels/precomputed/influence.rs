@@ -7,7 +7,7 @@ use crate::kernels::influence::{
     Anchors, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, shares_by_class,
 };
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
-use crate::kernels::{DistanceLoss, Wanted};
+use crate::kernels::{DistanceLoss, PassOptions};
 
 /// The maximum size of the groups of one panel.
 const HELD: usize = 1 << 25;
@@ -17,7 +17,7 @@ impl Precomputed<'_> {
     /// mean distances.
     ///
     /// # Errors
-    /// What reading rows reports.
+    /// Errors from reading rows.
     pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
@@ -34,7 +34,7 @@ impl Precomputed<'_> {
     /// The weighted derivatives of the scores of every row.
     fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
         let fold = SlopesFold { scores, classes: self.dataset.labels().classes() };
-        let mut slopes = self.pass(&fold, Wanted::default())?.rows;
+        let mut slopes = self.pass(&fold, PassOptions::default())?.rows;
         slopes.par_iter_mut().enumerate().for_each(|(row, slopes)| {
             slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));
         });
