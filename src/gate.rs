@@ -20,7 +20,7 @@ use unicode_width::UnicodeWidthStr;
 use embq_core::drift::{CLASS_NUMBERS, DRIFT_METRICS};
 use embq_core::error::{Error, Result, choices, closest};
 use embq_core::evaluation::{GateComparison, GateOutcome};
-use embq_core::metrics::{METRICS, Metric, Scope, USUAL_KS};
+use embq_core::metrics::{Levels, METRICS, Metric, Scope};
 use embq_core::quantity::{Quantity, Subject, Target};
 use embq_core::similarity;
 use lexer::{Spanned, Token};
@@ -467,13 +467,13 @@ impl<'e> Parser<'e> {
             return Err(self.wrong(self.here(), &problem, &tip));
         }
         self.place += 1;
-        Ok(word.to_owned())
+        Ok(Metric::canonical(word))
     }
 }
 
 /// The names of the metrics of the whole input.
 fn names() -> Vec<String> {
-    METRICS.iter().flat_map(|metric| metric.names(&USUAL_KS)).collect()
+    METRICS.iter().flat_map(|metric| metric.names(Levels::USUAL)).collect()
 }
 
 /// The names of what classes have.
@@ -521,6 +521,7 @@ mod tests {
             ("-.5 > margin", false),
             ("silhouette == soft_silhouette", true),
             ("silhouette >= 0.25 and silhouette <= 0.25", true),
+            ("tar@1e-3 < 30% and tar@0.001<0.3", true),
             ("silhouette > 1 or mean_a > 1 or mean_b < 1", true),
             ("silhouette > 1 and mean_a > 1 or mean_b < 1", true),
             ("silhouette > 1 and (mean_a > 1 or mean_b < 1)", false),

@@ -316,6 +316,14 @@ pub(crate) fn at_least(smallest: u64) -> impl TypedValueParser<Value = usize> {
     clap::value_parser!(u64).range(smallest..).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
 }
 
+/// A rate above 0 and up to 1.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
+        _ => Err("a rate is a number above 0 and up to 1, such as 1e-3".to_owned()),
+    }
+}
+
 pub(crate) fn temperature(text: &str) -> Result<Temperature, String> {
     if text == "auto" {
         return Ok(Temperature::Auto);

@@ -27,7 +27,7 @@ use embq_core::comparison::{Checkpoint, Comparison, Measured, difference, higher
 use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Selection, USUAL_KS};
+use embq_core::metrics::{Levels, METRICS, Selection};
 use embq_core::quantity::Quantity;
 use embq_core::similarity::{Similarities, Similarity, Space, similarity};
 use embq_files::input::{self, Header, ReadOptions};
@@ -549,7 +549,7 @@ fn stored_measure(settings: &SettingsUsed) -> MeasureArguments {
 fn selected(arguments: &CompareArguments) -> Result<Option<String>> {
     let Some(Select::Best) = arguments.select else { return Ok(None) };
     let metric = arguments.by.clone().unwrap_or_else(|| "silhouette".to_owned());
-    let names: Vec<String> = METRICS.iter().flat_map(|metric| metric.names(&USUAL_KS)).collect();
+    let names: Vec<String> = METRICS.iter().flat_map(|metric| metric.names(Levels::USUAL)).collect();
     if !names.contains(&metric) {
         return Err(Error::setting(format!("--by: unknown metric '{metric}'"), choices(Some(&metric), &names)));
     }

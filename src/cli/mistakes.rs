@@ -231,8 +231,11 @@ fn no_command(arguments: &[String]) -> Option<Error> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         return Some(Error::setting(problem, command(&words)));
     }
-    let tip = no_labels(&words)?.tip()?;
-    Some(Error::setting(problem, tip))
+    if words.len() > 2 && !words[2].starts_with('-') {
+        return Some(Error::setting(problem, no_labels(&words)?.tip()?));
+    }
+    let without = command(&words.iter().map(String::as_str).collect::<Vec<&str>>());
+    Some(Error::setting(problem, with_labels(&words, first).unwrap_or(without)))
 }
 
 fn has_labels(arguments: &[String]) -> bool {
@@ -240,7 +243,7 @@ fn has_labels(arguments: &[String]) -> bool {
 }
 
 /// The command with labels, where none are given.
-fn no_labels(arguments: &[String]) -> Option<Error> {
+pub(crate) fn no_labels(arguments: &[String]) -> Option<Error> {
     let name = arguments.first()?;
     let positional: Vec<&String> = arguments.iter().skip(1).take_while(|word| !word.starts_with('-')).collect();
     let rest: Vec<&str> = arguments.iter().skip(1 + positional.len()).map(String::as_str).collect();
@@ -255,25 +258,32 @@ fn no_labels(arguments: &[String]) -> Option<Error> {
         };
         return Some(Error::setting("labels are given with -l", with(&[embeddings], labels)));
     }
-    let embeddings: Vec<&str> = positional.iter().map(|word| word.as_str()).collect();
-    let first = embeddings.first()?;
+    let first = positional.first()?;
     if !input::is_there(first) {
         return None;
     }
-    let found = input::possible_labels(first);
     let problem =
         format!("embq {name} needs a label for each row, which -l names: a file, or a column of the same file");
-    Some(match found.split_first() {
-        Some((likely, [])) => Error::setting(problem, with(&embeddings, likely)),
-        Some((likely, others)) => {
-            let others: Vec<String> = others.iter().map(|other| shell_word(other)).collect();
-            Error::setting(problem, format!("{} (or -l {})", with(&embeddings, likely), others.join(", -l ")))
-        }
+    Some(match with_labels(arguments, first) {
+        Some(meant) => Error::setting(problem, meant),
         None => Error::setting(
             format!("{problem}; nothing beside {first} looks like labels"),
             format!("see what the file contains: embq inspect {}", shell_word(first)),
         ),
     })
+}
+
+/// The command with labels that are in the file of the embeddings, or in files beside it, if any are.
+pub(crate) fn with_labels(arguments: &[String], embeddings: &str) -> Option<String> {
+    let found = input::possible_labels(embeddings);
+    let (likely, others) = found.split_first()?;
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let options = words.iter().skip(1).position(|word| word.starts_with('-')).map(|place| place + 1);
+    let place = options.unwrap_or(words.len());
+    words.splice(place..place, ["-l", likely]);
+    let others: Vec<String> = others.iter().map(|other| shell_word(other)).collect();
+    let others = if others.is_empty() { String::new() } else { format!(" (or -l {})", others.join(", -l ")) };
+    Some(command(&words) + &others)
 }
 
 fn unknown_option(arguments: &[String], wrong: &str) -> Option<Error> {

@@ -1,4 +1,4 @@
-//! `embq score`: evaluates embeddings with labels.
+//! `embq score`: evaluates embeddings, with labels or without.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,20 +9,22 @@ use ndarray::{Array2, ArrayView1};
 
 use crate::cli::arguments::{
     ClassArguments, MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments,
-    at_least,
+    at_least, rate,
 };
 use crate::cli::gates::{self, GateArguments, GateReport};
 use crate::cli::outputs::Outputs;
 use crate::cli::progress::Bars;
 use crate::cli::{CommandLine, Outcome, message, mistakes};
 use crate::gate::Gate;
-use crate::report::{ClassLimit, Format, html, is_page, plot};
+use crate::report::{ClassLimit, Format, html, is_page, pair_plot, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
-use embq_core::detail::{MATRIX_CLASSES, detail};
+use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
-use embq_core::error::{Error, Result};
-use embq_core::evaluation::{Evaluation, GateOutcome, RowScores, Scored, Settings, evaluate_with};
-use embq_core::metrics::{Auxiliary, Metric, Need, ProbeSettings, Selection, stratified_folds};
+use embq_core::error::{Cure, Error, Result};
+use embq_core::evaluation::{
+    Evaluation, GateOutcome, PairCurves, RowScores, Scored, Settings, Temperature, evaluate_with,
+};
+use embq_core::metrics::{Auxiliary, Levels, Metric, Need, ProbeSettings, Scope, Selection, stratified_folds};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
@@ -38,6 +40,8 @@ Examples:
   embq score data.csv:f0..f127 -l species -o result.json --rows-out rows.parquet
   embq score 'shards/*.parquet:embedding' --labels-from species,site
   embq score emb.npy -l labels.npy --metrics retrieval,spectrum,collapse
+  embq score emb.npy
+  embq score faces.parquet:embedding --pairs trials.txt --key image
   embq score queries.npy -l q.txt --metrics retrieval --gallery base.npy --gallery-labels base.txt
   embq score emb.npy -l labels.npy --fail-if 'silhouette < 0.3' --fail-if 'negative_share > 10%'")]
 pub(crate) struct ScoreArguments {
@@ -47,8 +51,8 @@ pub(crate) struct ScoreArguments {
     embeddings: Vec<String>,
 
     /// Labels: a file with one label per row, PATH:COLUMN, or a column of the embeddings file; can be given multiple
-    /// times
-    #[arg(short, long, value_name = "LABELS", required_unless_present = "labels_from")]
+    /// times; without labels, only metrics that need none are computed
+    #[arg(short, long, value_name = "LABELS")]
     labels: Vec<String>,
 
     /// Several labellings at once: columns of the embeddings file, or PATH:COLUMN,..
@@ -62,8 +66,9 @@ pub(crate) struct ScoreArguments {
     measure: MeasureArguments,
 
     /// Metrics or families to compute (see `embq metrics`), or `all` but those that take fits of many steps; `usual` is
-    /// the silhouettes and separation
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "usual", help_heading = "Measure")]
+    /// the silhouettes and separation, `label_free` everything that needs no labels [default: usual, without labels
+    /// label_free, with --pairs verification]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "Measure")]
     metrics: Vec<String>,
 
     /// Values of k for metrics at k, such as recall@k
@@ -76,6 +81,22 @@ pub(crate) struct ScoreArguments {
         help_heading = "Measure"
     )]
     ks: Vec<usize>,
+
+    /// False accept rates of tar@far
+    #[arg(
+        long,
+        value_name = "RATE,..",
+        value_delimiter = ',',
+        default_values = ["1e-1", "1e-2", "1e-3", "1e-4"],
+        value_parser = rate,
+        help_heading = "Measure"
+    )]
+    far: Vec<f64>,
+
+    /// Verify these pairs of rows instead of all pairs: a file with two rows and 1 (same) or 0 (different) per line; rows
+    /// are numbers from 0, or values of the column that --key names
+    #[arg(long, value_name = "FILE", help_heading = "Measure")]
+    pairs: Option<String>,
 
     /// Search for neighbours in these rows instead of in the embeddings themselves
     #[arg(long, value_name = "EMBEDDINGS", requires = "gallery_labels", help_heading = "Measure")]
@@ -166,15 +187,28 @@ pub(crate) struct ScoreArguments {
     run: RunArguments,
 }
 
+impl ScoreArguments {
+    fn has_labels(&self) -> bool {
+        !self.labels.is_empty() || !self.labels_from.is_empty()
+    }
+
+    /// The column whose values name rows in a list of pairs.
+    fn names_of_pairs(&self) -> Option<&str> {
+        self.reading.key.as_deref().filter(|_| self.pairs.is_some())
+    }
+}
+
 /// This command can also write HTML pages.
 const OUTPUT: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
 
 pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
     if arguments.embeddings.len() > 1 {
-        if arguments.labels.is_empty()
-            && let Some(meant) = mistakes::labels_among_inputs("score", &arguments.embeddings)
-        {
-            return Err(meant);
+        if !arguments.has_labels() {
+            let meant = match arguments.embeddings.len() {
+                2 => mistakes::no_labels(line.words()),
+                _ => mistakes::labels_among_inputs("score", &arguments.embeddings),
+            };
+            meant.map_or(Ok(()), Err)?;
         }
         return Err(Error::setting(
             format!("embq score reads one file of embeddings, not {}", arguments.embeddings.len()),
@@ -186,6 +220,9 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     }
     let pages: Vec<String> = arguments.output.output.extract_if(.., |path| is_page(path)).collect();
     let mut settings = settings(&arguments, &pages, line)?;
+    if !arguments.has_labels() {
+        check_without_labels(&arguments, &settings, line)?;
+    }
     let gates = gates::parse(&arguments.fail_if, &settings, false)?;
     if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
         settings.class_intervals = None;
@@ -196,10 +233,6 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let rows_format = arguments.rows_out.as_deref().map(RowFormat::of_file).transpose()?;
     let matrix_format = arguments.matrix_out.as_deref().map(MatrixFormat::of_file).transpose()?;
     let folds_format = arguments.folds_out.as_deref().map(FoldFormat::of_file).transpose()?;
-    let draws = arguments.plot.then_some("--plot").or((!pages.is_empty()).then_some("a page"));
-    if let Some(what) = draws.filter(|_| !settings.compares_with_classes()) {
-        return Err(Error::setting(format!("{what} draws silhouettes"), "add silhouette to --metrics"));
-    }
     let view = arguments.classes.view(&settings)?;
     let bars = arguments.run.start();
 
@@ -210,10 +243,15 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let options = DatasetOptions { choice, weights: input.weights, seed: settings.seed };
     let embeddings = Arc::new(input.embeddings.for_distance(settings.distance)?);
     let mut columns = input.labels;
+    let names = arguments.names_of_pairs().and_then(|_| columns.pop());
+    let pairs = arguments.pairs.as_deref().map(|pairs| input::pair_list(pairs, names.as_ref())).transpose()?;
     let clusters = arguments.clusters.is_some().then(|| columns.pop()).flatten();
     let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
     let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
-    let datasets: Vec<Dataset> = columns.iter().map(dataset).collect::<Result<_>>()?;
+    let datasets: Vec<Dataset> = match &columns[..] {
+        [] => vec![Dataset::without_labels(Arc::clone(&embeddings), settings.distance, &options)?],
+        columns => columns.iter().map(dataset).collect::<Result<_>>()?,
+    };
     let read_seconds = started.elapsed().as_secs_f64();
 
     let identical = match (&gallery, datasets.first()) {
@@ -221,8 +259,13 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
         _ => Vec::new(),
     };
     let own_rows: &[Option<usize>] = if arguments.exclude_identical { &identical[..] } else { &[] };
-    let auxiliary =
-        Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batches.as_ref(), clusters: clusters.as_ref() };
+    let auxiliary = Auxiliary {
+        gallery: gallery.as_ref(),
+        own_rows,
+        batches: batches.as_ref(),
+        clusters: clusters.as_ref(),
+        pairs: pairs.as_ref(),
+    };
     let mut results = Vec::new();
     let mut tables = Vec::new();
     for dataset in &datasets {
@@ -231,19 +274,20 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
             announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
-        let map = !pages.is_empty() && dataset.labels().classes() <= MATRIX_CLASSES;
+        let map = !pages.is_empty() && settings.rows && dataset.labels().classes() <= MATRIX_CLASSES;
         let settings = Settings { matrix: settings.matrix || map, ..settings.clone() };
-        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(dataset, auxiliary, &settings, &bars)?;
+        let Scored { mut evaluation, rows, matrix, pair_curves, .. } =
+            evaluate_with(dataset, auxiliary, &settings, &bars)?;
         warn_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
         evaluation.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
         evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
         results.push(evaluation);
-        tables.push(Tables { dataset, rows, matrix });
+        tables.push(Tables { dataset, rows, matrix, pair_curves });
     }
 
     outputs.write_results(|format| format.render(&results, &view))?;
     for (result, tables) in results.iter().zip(&tables) {
-        let Tables { dataset, rows, matrix } = tables;
+        let Tables { dataset, rows, matrix, .. } = tables;
         tables.write_pages(result, &pages, line, &bars, &mut outputs)?;
         if let Some(format) = rows_format {
             outputs.write(arguments.rows_out.as_ref(), |out| RowTable::new(dataset, rows).write(format, out))?;
@@ -261,9 +305,13 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     bars.finish();
     outputs.print(|format| {
         let mut text = format.render(&results, &view)?;
-        for (result, Tables { dataset, rows, .. }) in results.iter().zip(&tables).filter(|_| arguments.plot) {
-            let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
-            text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
+        for (result, tables) in results.iter().zip(&tables).filter(|_| arguments.plot) {
+            let Tables { dataset, rows, pair_curves, .. } = tables;
+            if !rows.silhouette.is_empty() {
+                let classes: Vec<u32> = dataset.scored_members().map(|(code, _)| code).collect();
+                text.push_str(&plot::render(result, &classes, &rows.silhouette, &view));
+            }
+            text.extend(pair_curves.iter().map(pair_plot::render));
         }
         Ok(text)
     })?;
@@ -273,18 +321,29 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
 
 fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> Result<Outputs> {
     let ScoreArguments {
-        rows_out, matrix_out, folds_out, gates, scored, gallery, gallery_labels, batch, clusters, ..
+        rows_out,
+        matrix_out,
+        folds_out,
+        gates,
+        scored,
+        gallery,
+        gallery_labels,
+        batch,
+        clusters,
+        pairs,
+        ..
     } = arguments;
     let others = [rows_out, matrix_out, folds_out, &gates.junit].into_iter().flatten().chain(pages);
-    let beside = [&scored.row_weights, gallery, gallery_labels, batch, clusters].into_iter().flatten();
+    let beside = [&scored.row_weights, gallery, gallery_labels, batch, clusters, pairs].into_iter().flatten();
     let inputs = arguments.embeddings.iter().chain(labels).chain(beside);
     Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
 }
 
-/// Reads the embeddings, their labellings followed by batches and clusters, and weights.
+/// Reads the embeddings, their labellings followed by batches, clusters and the names of rows in pairs, and weights.
 fn read(arguments: &ScoreArguments, labels: &[String], distance: Distance) -> Result<input::Loaded> {
     let embeddings = &arguments.embeddings[0];
-    let columns = labels.iter().chain(&arguments.batch).chain(&arguments.clusters);
+    let names = arguments.names_of_pairs().map(|key| format!(":{key}"));
+    let columns = labels.iter().chain(&arguments.batch).chain(&arguments.clusters).chain(&names);
     let columns: Vec<&str> = columns.map(String::as_str).collect();
     let weights = arguments.scored.row_weights.as_deref();
     input::load_with(embeddings, &columns, weights, &arguments.reading.options()).map_err(|error| match distance {
@@ -313,7 +372,7 @@ fn warn_of_identical(evaluation: &mut Evaluation, identical: &[Option<usize>], e
 /// The gates of all labellings, with the name of the labelling if there are several.
 fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
     let gates = results.iter().flat_map(|result| {
-        let labels = (results.len() > 1).then(|| result.labels.name());
+        let labels = (results.len() > 1).then(|| result.labels_name());
         result.gates.iter().map(move |gate| GateOutcome { checkpoint: labels.clone(), ..gate.clone() })
     });
     gates.collect()
@@ -324,6 +383,7 @@ struct Tables<'a> {
     dataset: &'a Dataset<'a>,
     rows: RowScores,
     matrix: Option<Array2<Option<f64>>>,
+    pair_curves: Option<PairCurves>,
 }
 
 impl Tables<'_> {
@@ -340,6 +400,7 @@ impl Tables<'_> {
             return Ok(());
         }
         let detail = detail(self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
+        let detail = Detail { pair_curves: self.pair_curves.as_ref(), ..detail };
         let page = html::render(&detail, Some(&line.to_string()));
         pages.iter().try_for_each(|path| outputs.write(Some(path), |out| Ok(out.write_all(page.as_bytes())?)))
     }
@@ -387,25 +448,42 @@ fn gallery(arguments: &ScoreArguments, distance: Distance) -> Result<Option<Data
 }
 
 fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) -> Result<Settings> {
-    let metrics = Selection::parse(arguments.metrics.iter().map(|name| name.trim())).map_err(|error| {
-        let names = arguments.metrics.iter().map(|name| name.trim());
-        names.filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
-    })?;
+    let named = || arguments.metrics.iter().map(|name| name.trim());
+    let metrics = match (named().next(), &arguments.pairs) {
+        (Some(_), _) => Selection::parse(named()).map_err(|error| {
+            named().filter_map(|name| mistakes::distance_among_metrics(line.words(), name)).next().unwrap_or(error)
+        })?,
+        (None, Some(_)) => Selection::parse(["verification"])?,
+        (None, None) if arguments.has_labels() => Selection::usual(),
+        (None, None) => Selection::label_free(),
+    };
     if metrics.all_need(Need::BatchSize) && arguments.batch_size.is_none() {
         return Err(Error::setting("--metrics: batch metrics need a batch size", "add --batch-size"));
     }
     let mut ks = arguments.ks.clone();
     ks.sort_unstable();
     ks.dedup();
-    for name in arguments.metrics.iter().map(|name| name.trim()) {
-        let Some(metric) = Metric::named(name) else { continue };
+    let mut fars = arguments.far.clone();
+    fars.sort_unstable_by(|left, right| right.total_cmp(left));
+    fars.dedup();
+    let levels = Levels { ks: &ks, fars: &fars };
+    for name in named() {
+        let Some(metric) = Metric::named(name).or_else(|| Metric::find(name)) else { continue };
+        if metric.names(levels).next().is_none() {
+            let (least, id) = (metric.least_k, metric.id);
+            return Err(Error::setting(
+                format!("--metrics: {id} takes a k of {least} or more"),
+                format!("add --k {least}"),
+            ));
+        }
         if metric.needs(Need::BatchLabels) && arguments.batch.is_none() {
             return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
         }
-        if name.contains('@') && !metric.names(&ks).any(|known| known == name) {
+        if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
+            let option = if metric.scope == Scope::AtFar { "--far" } else { "--k" };
             return Err(Error::setting(
-                format!("--metrics: the number of {name} is not in --k"),
-                "add its number to --k",
+                format!("--metrics: the number of {name} is not in {option}"),
+                format!("add its number to {option}"),
             ));
         }
     }
@@ -417,20 +495,27 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         (arguments.folds.is_some(), Need::Fits, "--folds", "add --metrics linear_probe_accuracy"),
         (arguments.folds_out.is_some(), Need::Fits, "--folds-out", "add --metrics linear_probe_accuracy"),
         (arguments.sample.is_some(), Need::SampledPairs, "--sample", "add --metrics uniformity"),
+        (arguments.pairs.is_some(), Need::PairHistograms, "--pairs", "add --metrics verification"),
     ];
     let is_unused = |(given, need, _, _): &(bool, Need, &str, &str)| *given && !metrics.needs(*need);
     if let Some((_, _, option, tip)) = options.into_iter().find(is_unused) {
         return Err(Error::setting(format!("{option}: none of the selected metrics uses it"), tip));
     }
+    let draws = arguments.plot || !pages.is_empty();
+    // A plot of pairs needs no silhouettes, unless these are selected.
+    let verifies = metrics.needs(Need::PairHistograms) && !metrics.needs(Need::ClassDistances);
+    let rows = arguments.rows_out.is_some() || draws && !verifies && arguments.has_labels();
     Ok(Settings {
         batch_size: arguments.batch_size,
         metrics,
         ks,
+        fars,
+        pair_list: arguments.pairs.is_some(),
         sample: arguments.sample,
         probe: probe(arguments),
         batch_labels: arguments.batch.is_some(),
         clusters: arguments.clusters.is_some(),
-        rows: arguments.rows_out.is_some() || arguments.plot || !pages.is_empty(),
+        rows,
         matrix: arguments.matrix_out.is_some(),
         intervals: arguments.intervals,
         class_intervals: shown_classes(arguments),
@@ -487,6 +572,58 @@ fn penalty(text: &str) -> std::result::Result<f64, String> {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err("a penalty is a number above 0".to_owned()),
     }
+}
+
+/// Checks that without labels, nothing that needs them is requested.
+///
+/// # Errors
+/// What needs them; where the embeddings' own file has labels by all that can be seen, that they were probably meant.
+fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &CommandLine) -> Result<()> {
+    let embeddings = &arguments.embeddings[0];
+    let likely = || mistakes::with_labels(line.words(), embeddings);
+    let missing = |what: &str| {
+        let cure = likely().map_or(Cure::GiveLabels, Cure::Advice);
+        Error::setting(format!("{what} needs a label for each row, which -l names: a file, or a column"), cure)
+    };
+    let needs = |name: &&str| {
+        Selection::parse([*name]).is_ok_and(|named| named.iter().any(|metric| metric.needs_labels(settings.pair_list)))
+    };
+    if let Some(name) = arguments.metrics.iter().map(|name| name.trim()).find(needs) {
+        return Err(missing(&format!("--metrics: {name}")));
+    }
+    let classes = [
+        (arguments.rows_out.is_some(), "--rows-out"),
+        (arguments.matrix_out.is_some(), "--matrix-out"),
+        (arguments.intervals, "--intervals"),
+        (arguments.batch_size.is_some(), "--batch-size"),
+        (arguments.batch.is_some(), "--batch"),
+        (arguments.clusters.is_some(), "--clusters"),
+        (arguments.gallery.is_some(), "--gallery"),
+        (arguments.classes.sort.is_some(), "--sort"),
+        (arguments.rows.choice().is_by_label(), "choosing classes"),
+        (arguments.plot && !settings.metrics.needs(Need::PairHistograms), "--plot"),
+        (settings.temperature == Temperature::Auto, "--temperature auto"),
+    ];
+    if let Some((_, option)) = classes.into_iter().find(|(given, _)| *given) {
+        return Err(missing(option));
+    }
+    // A table or archive with labels in it was made to be scored with them.
+    if arguments.metrics.is_empty() && !settings.pair_list {
+        let own = input::own_labels(embeddings);
+        if let Some(tip) = likely().filter(|_| !own.is_empty()) {
+            return Err(Error::setting(
+                format!("{embeddings} seems to contain labels ({}), but there is no -l", own.join(", ")),
+                format!("{tip}; without labels: --metrics label_free"),
+            ));
+        }
+        if !arguments.run.quiet {
+            let silhouettes = likely().unwrap_or_else(|| "add -l LABELS".to_owned());
+            message::note(&format!(
+                "without labels, nothing that compares classes is computed; for silhouettes: {silhouettes}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The number of classes with intervals if computing all of them would take long; `None` is all.

@@ -21,7 +21,7 @@ use embq_core::comparison::{
 use embq_core::data::{Dataset, DatasetOptions};
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, GateOutcome, SCHEMA_VERSION, Settings, Temperature, evaluate};
-use embq_core::metrics::{METRICS, Metric, Selection, USUAL_KS};
+use embq_core::metrics::{Levels, METRICS, Metric, Selection};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 
@@ -196,7 +196,7 @@ impl<'a> Watch<'a> {
         let metrics = selection(&arguments.metrics)?;
         let Some(higher_is_better) = higher_is_better(&arguments.by) else {
             let ranked = METRICS.iter().filter(|metric| metric.higher_is_better.is_some());
-            let names: Vec<String> = ranked.flat_map(|metric| metric.names(&USUAL_KS)).collect();
+            let names: Vec<String> = ranked.flat_map(|metric| metric.names(Levels::USUAL)).collect();
             let problem = match Metric::named(&arguments.by) {
                 Some(_) => format!("--by: of {} neither more nor less is better", arguments.by),
                 None => format!("--by: unknown metric '{}'", arguments.by),

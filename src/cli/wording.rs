@@ -38,6 +38,7 @@ pub(crate) fn tip(error: &Error) -> Option<String> {
         Cure::NameColumns => "name the class of each column with --logit-labels",
         Cure::DropGallery => "leave out --gallery",
         Cure::ScoreAllRows => "leave out --subsample or --intervals",
+        Cure::GiveLabels => "add -l LABELS, a file or a column, or choose --metrics label_free",
         _ => return Some(cure.to_string()),
     };
     Some(tip.to_owned())

@@ -40,7 +40,7 @@ pub(super) fn tokens(expression: &str) -> Result<Vec<Spanned<'_>>> {
             '%' => (Token::Percent, 1),
             '"' | '\'' => text(expression, start, first)?,
             letter if letter.is_ascii_alphabetic() => {
-                let length = length_of(rest, |letter| letter.is_ascii_alphanumeric() || "_@".contains(letter));
+                let length = word(rest);
                 (Token::Word(&rest[..length]), length)
             }
             _ => match (number(rest), Operator::ALL.iter().find(|(name, _)| rest.starts_with(name))) {
@@ -62,6 +62,18 @@ pub(super) fn tokens(expression: &str) -> Result<Vec<Spanned<'_>>> {
 
 fn length_of(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|character| !belongs(character)).unwrap_or(text.len())
+}
+
+/// The length of the word at the start of a text. It may have a number behind an `@`, such as `tar@1e-3`.
+fn word(text: &str) -> usize {
+    let length = length_of(text, |letter| letter.is_ascii_alphanumeric() || letter == '_');
+    match text[length..].strip_prefix('@') {
+        None => length,
+        Some(level) => {
+            let letters = length_of(level, |letter| letter.is_ascii_alphanumeric() || "_@".contains(letter));
+            length + 1 + letters.max(number(level).unwrap_or(0))
+        }
+    }
 }
 
 /// The length of the number at the start of a text, if there is one.
@@ -126,6 +138,14 @@ mod tests {
         }
         for text in [".", "-", "e5", "-x", ""] {
             assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_take_the_number_behind_an_at_sign() {
+        for (text, length) in [("recall@10<1", 9), ("tar@1e-3 < 1", 8), ("tar@0.001<1", 9), ("recall@x", 8), ("a-1", 1)]
+        {
+            assert_eq!(word(text), length, "{text}");
         }
     }
 

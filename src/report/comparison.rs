@@ -37,7 +37,7 @@ fn subtitle(comparison: &Comparison) -> String {
     };
     [
         format!("{} rows", count(rows)),
-        format!("{} classes", count(candidate.labels.classes)),
+        format!("{} classes", count(candidate.class_count())),
         candidate.settings.distance.to_string(),
         format!("temperature {}", temperature(&candidate.settings)),
         pairing.to_owned(),

@@ -43,7 +43,7 @@ pub fn render(results: &[Evaluation]) -> Result<String> {
         }
         write(&[&["labels"][..], &header].concat())?;
         results.iter().try_for_each(|result| {
-            let labels = result.labels.name();
+            let labels = result.labels_name();
             rows(result, &mut |record| write(&[&[labels.as_str()][..], record].concat()))
         })
     })

@@ -22,7 +22,7 @@ fn value(evaluation: &Evaluation, name: &str) -> Option<f64> {
 
 const COLUMNS: [Column; 9] = [
     Column { title: "rows", text: |result| count(scored_rows(result)), metric: None },
-    Column { title: "classes", text: |result| count(result.labels.classes), metric: None },
+    Column { title: "classes", text: |result| count(result.class_count()), metric: None },
     Column { title: "silhouette", text: |result| short(value(result, "silhouette")), metric: Some("silhouette") },
     Column {
         title: "macro",
@@ -54,11 +54,11 @@ pub(crate) fn columns(results: &[Evaluation], limit: usize) -> Vec<Column> {
 
 /// Names that distinguish the labellings: columns if all are from one file, files otherwise.
 pub(crate) fn names(results: &[Evaluation]) -> Vec<String> {
-    let path = |result: &Evaluation| result.labels.path.clone();
+    let path = |result: &Evaluation| result.labels.as_ref().map(|labels| labels.path.clone());
     let one_file = results.iter().all(|result| Some(path(result)) == results.first().map(path));
-    let name = |result: &Evaluation| match &result.labels.selector {
+    let name = |result: &Evaluation| match result.labels.as_ref().and_then(|labels| labels.selector.as_ref()) {
         Some(selector) if one_file => selector.clone(),
-        _ => result.labels.name(),
+        _ => result.labels_name(),
     };
     results.iter().map(name).collect()
 }

@@ -20,12 +20,16 @@ struct MetricEntry {
     by_class: bool,
     /// Whether there is one number for each k, under `name@k`.
     at_k: bool,
+    /// Whether there is one number for each false accept rate, under `name@rate`.
+    at_far: bool,
     range: &'static str,
     higher_is_better: Option<bool>,
     cost: &'static str,
     source: &'static str,
     /// What it is computed from beside the rows.
     needs: Vec<&'static str>,
+    /// Whether it needs the class of each row.
+    needs_labels: bool,
     /// Whether `--intervals` gives an interval of it.
     has_interval: bool,
     /// Which states of parts of the rows it follows from, by cosine or squared Euclidean distance: `moments`, or `scores`
@@ -43,11 +47,13 @@ impl From<&Metric> for MetricEntry {
             family: metric.family.name,
             by_class: metric.scope == Scope::PerClass,
             at_k: metric.scope == Scope::AtK,
+            at_far: metric.scope == Scope::AtFar,
             range: metric.range,
             higher_is_better: metric.higher_is_better,
             cost: metric.cost(),
             source: metric.source,
             needs: metric.needs.iter().map(|need| need.name()).collect(),
+            needs_labels: metric.needs_labels(false),
             has_interval: metric.has_interval,
             merges_from: metric.merges_from().map(|state| state.name()),
             is_in_all: metric.is_in_all,
@@ -66,19 +72,20 @@ pub fn table() -> String {
                 Some(false) => "lower is better",
                 None => "",
             };
-            let at = if metric.scope == Scope::AtK { "@k" } else { "" };
             let merges = if metric.merges_from().is_some() { " +" } else { "" };
-            let name = format!("{}{at}{merges}", metric.id);
+            let name = format!("{}{}{merges}", metric.id, metric.suffix());
             let _ = writeln!(text, "  {name:<24}{:<12}{better:<18}{}", metric.range, metric.cost());
             let _ = writeln!(text, "      {DIM}{} ({}){DIM:#}", metric.title, metric.source);
         }
     }
     text.push_str("\nPer-class metrics also have a mean over classes, NAME_macro.\n");
     text.push_str("Metrics at k have one number for each value of --k: NAME@1, NAME@5, NAME@10.\n");
+    text.push_str("Metrics at far have one for each value of --far: NAME@1e-1, NAME@1e-2, and more.\n");
     text.push_str("Metrics with + merge: embq partial and embq merge compute them of parts.\n");
-    text.push_str("--metrics takes names of metrics and families, usual (the first four families)\n");
-    text.push_str("and all, which leaves out what takes a fit of many steps: the linear probe,\n");
-    text.push_str("few-shot accuracy, clustering. docs/metrics.md has the formulas.\n");
+    text.push_str("--metrics takes names of metrics and families, usual (the first four families),\n");
+    text.push_str("label_free (what needs no labels) and all. What takes a fit of many steps is not\n");
+    text.push_str("part of all: the linear probe, few-shot accuracy, clustering.\n");
+    text.push_str("docs/metrics.md has the formulas.\n");
     text
 }
 

@@ -17,6 +17,7 @@ mod markdown;
 pub mod metric_list;
 mod numbers;
 pub mod output;
+pub mod pair_plot;
 pub mod plot;
 mod score;
 mod summary;

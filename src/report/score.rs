@@ -11,7 +11,7 @@ use crate::report::terminal::{DIM, WIDTH};
 use crate::report::text::{visible, width};
 use crate::report::{blocks, labellings};
 use embq_core::evaluation::{ClassEvaluation, Evaluation};
-use embq_core::metrics::{FAMILIES, Metric};
+use embq_core::metrics::{FAMILIES, Family, Metric};
 
 /// The width of a bar.
 const BAR: usize = 20;
@@ -87,9 +87,14 @@ pub(crate) fn subtitle(evaluation: &Evaluation) -> String {
     let settings = &evaluation.settings;
     let found = if settings.temperature_auto { " (auto)" } else { "" };
     let mut parts = vec![input_shape(&evaluation.inputs)];
-    parts.push(format!("{} classes", count(evaluation.labels.classes)));
-    parts.push(settings.distance.to_string());
-    parts.push(format!("temperature {}{found}", temperature(settings)));
+    match &evaluation.labels {
+        Some(labels) => {
+            parts.push(format!("{} classes", count(labels.classes)));
+            parts.push(settings.distance.to_string());
+            parts.push(format!("temperature {}{found}", temperature(settings)));
+        }
+        None => parts.extend(["no labels".to_owned(), settings.distance.to_string()]),
+    }
     let excluded = evaluation.excluded.rows();
     if excluded > 0 {
         parts.push(format!("{} rows left out", count(excluded)));
@@ -183,7 +188,7 @@ fn usual_any(evaluation: &Evaluation) -> bool {
     evaluation.metrics.keys().any(usual)
 }
 
-/// The width of family names.
+/// The width of family names, unless one is longer.
 const FAMILY: usize = 14;
 
 /// A number, or a count of something.
@@ -196,18 +201,24 @@ fn counted(value: Option<f64>) -> String {
 
 /// The families that are not computed by default, each on as many lines as needed.
 fn by_family(page: &mut String, evaluation: &Evaluation) {
-    for family in FAMILIES.into_iter().filter(|family| !family.is_default) {
+    let is_shown = |family: &Family| {
+        let mut names = evaluation.metrics.keys();
+        !family.is_default && names.any(|name| Metric::named(name).is_some_and(|metric| metric.family == family))
+    };
+    let shown: Vec<&Family> = FAMILIES.into_iter().filter(|family| is_shown(family)).collect();
+    let indent = shown.iter().map(|family| width(family.name) + 1).fold(FAMILY, usize::max);
+    for family in shown {
         let is_of_it = |name: &str| Metric::named(name).is_some_and(|metric| metric.family == family);
         let mut column = 0;
         for (name, value) in evaluation.metrics.iter().filter(|(name, _)| is_of_it(name)) {
             let number = counted(*value);
             let needed = width(name) + 1 + width(&number);
             if column == 0 {
-                let _ = write!(page, "  {DIM}{:<FAMILY$}{DIM:#}", family.name);
-                column = 2 + FAMILY;
+                let _ = write!(page, "  {DIM}{:<indent$}{DIM:#}", family.name);
+                column = 2 + indent;
             } else if column + 3 + needed > WIDTH {
-                let _ = write!(page, "\n{}", " ".repeat(2 + FAMILY));
-                column = 2 + FAMILY;
+                let _ = write!(page, "\n{}", " ".repeat(2 + indent));
+                column = 2 + indent;
             } else {
                 page.push_str("   ");
                 column += 3;
@@ -255,10 +266,11 @@ fn metrics(evaluation: &Evaluation) -> Table {
     Table { columns, rows: rows.collect(), hidden: None }
 }
 
-/// The table of classes; `None` on a terminal if it has nothing to show.
+/// The table of classes; `None` without labels, and on a terminal if it has nothing to show.
 fn classes(evaluation: &Evaluation, view: &View, form: Form) -> Option<Table> {
     let (classes, hidden) = view.classes(evaluation);
     let columns = columns(evaluation);
+    evaluation.labels.as_ref()?;
     if form == Form::Terminal && (classes.is_empty() || (columns.is_empty() && !usual_any(evaluation))) {
         return None;
     }

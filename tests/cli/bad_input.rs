@@ -329,7 +329,10 @@ fn settings_that_cannot_be() {
 #[test]
 fn labels_are_demanded() {
     let folder = Folder::with_set();
-    refused(&folder, "emb.npy", &["needs a label for each row", "embq score emb.npy -l labels.npy"]);
+    for command in ["report", "suspects"] {
+        let meant = format!("embq {command} emb.npy -l labels.npy");
+        assert_refused(&folder, folder.embq([command, "emb.npy"]), &["needs a label for each row", &meant]);
+    }
 }
 
 #[test]

@@ -42,6 +42,41 @@ fn the_health_of_rows_is_shown_and_gates_see_it() {
 }
 
 #[test]
+fn verification_is_shown_drawn_and_gated() {
+    let folder = Folder::new();
+    let run = |more: &str| folder.embq(digits().into_iter().chain(more.split_whitespace().map(str::to_owned)));
+    let json = run("--metrics verification --distance euclidean --far 1e-2,0.1 --format json").json();
+    let names: Vec<&String> = json["metrics"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["pair_auc", "eer", "eer_threshold", "tar@1e-1", "tar@1e-2", "d_prime"]);
+    assert_eq!(json["settings"]["fars"], serde_json::json!([0.1, 0.01]));
+    // scikit-learn's roc_auc_score over all pairs.
+    assert!((json["metrics"]["pair_auc"].as_f64().unwrap() - 0.869_573_007_954_838_3).abs() < 1e-6);
+    let gate = |expression: &str| {
+        let arguments = digits().into_iter().chain(["--metrics", "verification", "--fail-if"].map(str::to_owned));
+        folder.embq(arguments.chain([expression.to_owned()]))
+    };
+    assert_eq!(gate("tar@0.001 < 20%").code, Some(0));
+    assert_eq!(gate("tar@1e-3 < 30%").code, Some(1));
+    let unknown = gate("tar@1e-5 < 1");
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("add its number to --far"), "{unknown:?}");
+
+    let table = run("--metrics verification --plot").success();
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.contains("pair_auc 0.8650") && table.contains("tar@1e-3 0.21"), "{table}");
+    assert!(
+        table.contains("> equal error rate 21.6 % at 0.2508") && !table.contains("silhouettes of all rows"),
+        "{table}"
+    );
+    run("--metrics usual,verification -o page.html").success();
+    let page = folder.read("page.html");
+    for part in ["Same or different", "(ROC)", "(DET)", "Equal error rate", "Silhouettes"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let run = folder.score("emb.npy --far 0");
+    assert!(run.code == Some(2) && run.stderr.contains("a rate is a number above 0"), "{}", run.stderr);
+}
+
+#[test]
 fn the_hard_forms_of_the_soft_silhouette_are_the_silhouette() {
     let json: serde_json::Value =
         serde_json::from_str(&on_digits("--softmin hard --softmax hard --format json")).unwrap();
@@ -211,6 +246,9 @@ fn options_that_nothing_uses_are_refused() {
         ("--sample 4", "add --metrics uniformity"),
         ("--metrics bras", "add --batch"),
         ("--metrics recall@7", "add its number to --k"),
+        ("--metrics tar@0.5", "add its number to --far"),
+        ("--metrics mle_dimension --k 1", "add --k 2"),
+        ("--pairs batch.txt --metrics silhouette", "add --metrics verification"),
     ] {
         let run = folder.score(&format!("emb.npy -l labels.npy {more}"));
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{more}");

@@ -16,4 +16,5 @@ mod partial;
 mod practice;
 mod report;
 mod score;
+mod unlabelled;
 mod watch;

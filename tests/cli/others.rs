@@ -311,5 +311,5 @@ fn commands_run_inside_another_process() {
     assert_eq!(embq::cli::run(score), 0);
     assert!(folder.exists("result.json"));
     assert_eq!(embq::cli::run(score.into_iter().chain(["--fail-if", "silhouette < 2"])), 1);
-    assert_eq!(embq::cli::run(["score", &rows]), 2);
+    assert_eq!(embq::cli::run(["suspects", &rows]), 2);
 }

@@ -79,7 +79,7 @@ def run_program(arguments: list[str]) -> int: ...
 def in_python(message: str) -> str: ...
 def score(
     rows: _Rows,
-    labels: _Labels,
+    labels: _Labels | None,
     *,
     measure: dict[str, Any],
     wanted: dict[str, Any],

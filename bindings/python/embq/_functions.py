@@ -127,11 +127,11 @@ def choice_parameters(
 
 def score(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     metric: str = "cosine",
     distance: str | None = None,
-    metrics: str | Iterable[str] = "usual",
+    metrics: str | Iterable[str] | None = None,
     k: int | Iterable[int] = (1, 5, 10),
     temperature: float | Literal["auto"] = 0.1,
     softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
@@ -171,18 +171,19 @@ def score(
         in place, anything else is converted one block of rows at a time. With ``metric="precomputed"``, distances of
         shape (n_samples, n_samples). A path is read as by the program, for example ``"emb.parquet"`` or
         ``"data.csv:f0..f127"``.
-    y : array-like of shape (n_samples,), or path
+    y : array-like of shape (n_samples,), or path, default=None
         The label of each row: integers, strings, booleans, or a categorical column. Also a path, or a column of the
-        file of ``X``, as in the program.
+        file of ``X``, as in the program. Without labels, metrics that need none are computed.
     metric : str, default="cosine"
         ``"cosine"``, ``"euclidean"``, ``"sqeuclidean"``, ``"manhattan"``, ``"hamming"`` (share of bits that differ) or
         ``"precomputed"``.
     distance : str, default=None
         The same as ``metric``, under the name of the program's option.
-    metrics : str or iterable of str, default="usual"
-        Names of metrics and families (listed by ``embq metrics``): ``"usual"`` means the silhouettes and separation;
-        others are ``"retrieval"``, ``"validity"``, ``"spectrum"``, ``"contrastive"``, ``"collapse"``, ``"single_cell"``
-        and ``"all"``.
+    metrics : str or iterable of str, default=None
+        Names of metrics and families (listed by ``embq metrics``): ``"usual"``, the default, means the silhouettes and
+        separation, ``"label_free"``, the default without ``y``, everything that needs no labels; others are
+        ``"retrieval"``, ``"verification"``, ``"validity"``, ``"spectrum"``, ``"contrastive"``, ``"collapse"``,
+        ``"single_cell"`` and ``"all"``.
     k : int or iterable of int, default=(1, 5, 10)
         Numbers of neighbours, or of components, for the metrics that need one.
     temperature : float or "auto", default=0.1
@@ -273,12 +274,14 @@ def score(
     >>> r = embq.score(X, ["cat", "cat", "dog", "dog"], metrics=["silhouette", "knn_accuracy"], k=1)
     >>> r["knn_accuracy@1"]
     1.0
+    >>> round(embq.score(X, metrics="health").norm_mean, 4)
+    1.0185
     """
     measure = measure_parameters(metric, distance, temperature, softmin, softmax, precision, random_state)
     with watched(n_jobs, progress) as manner:
         raw = _embq.score(
             _inputs.rows(X, "X"),
-            _inputs.labels(y, "y"),
+            None if y is None else _inputs.labels(y, "y"),
             measure=measure,
             wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds),
             choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),

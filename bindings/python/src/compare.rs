@@ -42,7 +42,8 @@ pub(crate) fn compare(
     allow_mismatch: bool,
     manner: Manner,
 ) -> PyResult<Compared> {
-    let settings = measure.settings(&wanted, Given::default()).map_err(|error| exception(&error))?;
+    let given = Given { labels: true, ..Given::default() };
+    let settings = measure.settings(&wanted, given).map_err(|error| exception(&error))?;
     let settings = Settings { intervals: true, class_intervals: Some(0), terms: true, matrix: false, ..settings };
     let plan = Plan {
         checkpoints: checkpoints.iter().map(GivenRows::rows).collect::<PyResult<_>>()?,

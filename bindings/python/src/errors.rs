@@ -36,6 +36,7 @@ pub(crate) fn exception(error: &Error) -> PyErr {
         }
         Cure::GiveTemperature => "give a temperature, such as temperature=0.1".to_owned(),
         Cure::DropGallery => "leave out gallery".to_owned(),
+        Cure::GiveLabels => "give a label for each row as y, or choose metrics=\"label_free\"".to_owned(),
         Cure::ScoreAllRows => "leave out subsample or intervals=True".to_owned(),
         other => other.to_string(),
     });

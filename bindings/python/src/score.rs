@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use anstream::adapter::strip_str;
 use embq::report::{ClassLimit, Format, View, html, json};
-use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn, RowNames, identical_rows};
+use embq_core::data::{Dataset, DatasetOptions, Embeddings, Label, LabelColumn, RowNames, identical_rows};
 use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
+use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
 use embq_core::metrics::Auxiliary;
@@ -30,8 +31,8 @@ pub(crate) struct Evaluated {
     matrix: Option<Array2<Option<f64>>>,
     /// The label of each class, in order.
     names: Vec<Label>,
-    /// The labels and options of the rows, needed to draw the page.
-    given: Option<(Arc<LabelColumn>, DatasetOptions)>,
+    /// The labels, if there are any, and options of the rows, needed to draw the page.
+    given: Option<(Option<Arc<LabelColumn>>, DatasetOptions)>,
 }
 
 pub(crate) struct ScoredRows {
@@ -70,6 +71,7 @@ impl Evaluated {
             projection: None,
             spectrum: None,
             suspects: Vec::new(),
+            pair_curves: None,
         }
     }
 }
@@ -81,7 +83,7 @@ impl Evaluated {
 pub(crate) fn score(
     py: Python<'_>,
     rows: GivenRows<'_>,
-    labels: GivenLabels<'_>,
+    labels: Option<GivenLabels<'_>>,
     measure: Measure,
     wanted: Wanted,
     choice: Choice,
@@ -92,11 +94,16 @@ pub(crate) fn score(
     exclude_identical: bool,
     manner: Manner,
 ) -> PyResult<Evaluated> {
-    let given = Given { batch: batch.is_some(), clusters: clusters.is_some(), gallery: gallery.is_some() };
+    let given = Given {
+        labels: labels.is_some(),
+        batch: batch.is_some(),
+        clusters: clusters.is_some(),
+        gallery: gallery.is_some(),
+    };
     let settings = measure.settings(&wanted, given).map_err(|error| exception(&error))?;
     let input = Input {
         rows: rows.rows()?,
-        labels: labels.source(),
+        labels: labels.map(|labels| labels.source()),
         weights: weights.map(|weights| weights.weights()),
         batch: batch.map(|batch| batch.source()),
         clusters: clusters.map(|clusters| clusters.source()),
@@ -113,7 +120,7 @@ pub(crate) fn score(
 /// The inputs of an evaluation, detached from the interpreter.
 struct Input {
     rows: Rows,
-    labels: LabelSource,
+    labels: Option<LabelSource>,
     weights: Option<Weights>,
     batch: Option<LabelSource>,
     clusters: Option<LabelSource>,
@@ -126,11 +133,11 @@ impl Input {
     fn evaluate(self, settings: &Settings, progress: &dyn embq_core::progress::Progress) -> Result<Evaluated> {
         let started = Instant::now();
         let (has_batch, has_clusters) = (self.batch.is_some(), self.clusters.is_some());
-        let columns = std::iter::once(self.labels).chain(self.batch).chain(self.clusters).collect();
+        let columns = self.labels.into_iter().chain(self.batch).chain(self.clusters).collect();
         let Loaded { embeddings, labels: mut columns, weights } = load(self.rows, columns, self.weights)?;
         let clusters = if has_clusters { columns.pop() } else { None };
         let batch = if has_batch { columns.pop() } else { None };
-        let column = columns.pop().ok_or_else(|| Error::setting("there are no labels", "give a label for each row"))?;
+        let column = columns.pop();
         let gallery = match self.gallery {
             Some((rows, labels)) => {
                 let Loaded { embeddings, labels, .. } = load(rows, vec![labels], None)?;
@@ -141,15 +148,20 @@ impl Input {
             None => None,
         };
         let options = DatasetOptions { weights, ..self.choice.options(settings.seed) };
-        let dataset = Dataset::join(embeddings.for_distance(settings.distance)?, &column, settings.distance, &options)?;
+        let dataset = joined(embeddings, column.as_deref(), settings.distance, &options)?;
         let read_seconds = started.elapsed().as_secs_f64();
 
         let started = Instant::now();
         let identical =
             gallery.as_ref().map(|gallery| identical_rows(&dataset, gallery)).transpose()?.unwrap_or_default();
         let own_rows: &[Option<usize>] = if self.exclude_identical { &identical } else { &[] };
-        let auxiliary =
-            Auxiliary { gallery: gallery.as_ref(), own_rows, batches: batch.as_deref(), clusters: clusters.as_deref() };
+        let auxiliary = Auxiliary {
+            gallery: gallery.as_ref(),
+            own_rows,
+            batches: batch.as_deref(),
+            clusters: clusters.as_deref(),
+            pairs: None,
+        };
         let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(&dataset, auxiliary, settings, progress)?;
         let found = identical.iter().flatten().count();
         if found > 0 && !self.exclude_identical {
@@ -164,9 +176,23 @@ impl Input {
             evaluation,
             rows: ScoredRows::new(&dataset, rows),
             matrix,
-            names: dataset.labels().names().to_vec(),
+            names: if dataset.has_labels() { dataset.labels().names().to_vec() } else { Vec::new() },
             given: Some((column, options)),
         })
+    }
+}
+
+/// Rows with their labels, if they have any.
+fn joined(
+    embeddings: Embeddings,
+    column: Option<&LabelColumn>,
+    distance: Distance,
+    options: &DatasetOptions,
+) -> Result<Dataset<'static>> {
+    let embeddings = embeddings.for_distance(distance)?;
+    match column {
+        Some(column) => Dataset::join(embeddings, column, distance, options),
+        None => Dataset::without_labels(embeddings, distance, options),
     }
 }
 
@@ -205,16 +231,19 @@ impl Evaluated {
         let (Some(rows), Some((column, options))) = (rows, &self.given) else {
             return Ok(html::render(&self.detail(&none), None));
         };
-        let Some(scores) = self.rows.as_ref().map(|rows| rows.scores.clone()) else {
-            return Err(input_error("this result has no rows to draw", Some("leave X out, or score again")));
+        let scores = match &self.rows {
+            Some(rows) => rows.scores.clone(),
+            // Without labels, rows have no scores.
+            None if self.evaluation.labels.is_none() => RowScores::default(),
+            None => return Err(input_error("this result has no rows to draw", Some("leave X out, or score again"))),
         };
         let rows = rows.rows()?;
         let (evaluation, matrix) = (self.evaluation.clone(), self.matrix.clone());
-        let (column, options) = (Arc::clone(column), options.clone());
+        let (column, options) = (column.clone(), options.clone());
         run(py, &manner, move |watch| {
             let Loaded { embeddings, .. } = load(rows, Vec::new(), None)?;
             let distance = evaluation.settings.distance;
-            let dataset = Dataset::join(embeddings.for_distance(distance)?, &column, distance, &options)?;
+            let dataset = joined(embeddings, column.as_deref(), distance, &options)?;
             let matrix = matrix.filter(|matrix| matrix.nrows() <= MATRIX_CLASSES);
             let detail = detail(&dataset, &evaluation, &scores, matrix.as_ref(), RowNames::default(), watch)?;
             Ok(html::render(&detail, None))

@@ -4,7 +4,7 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Levels, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS};
 use pyo3::prelude::*;
 use serde::de::value::Error as NameError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -106,7 +106,7 @@ impl Measure {
 
     /// All of it, with what is computed.
     pub(crate) fn settings(&self, wanted: &Wanted, given: Given) -> Result<Settings> {
-        let metrics = wanted.selection()?;
+        let metrics = wanted.selection(given.labels)?;
         wanted.check(&metrics, given)?;
         let mut ks = wanted.k.clone();
         ks.sort_unstable();
@@ -121,10 +121,12 @@ impl Measure {
             seed: self.random_state,
             metrics,
             ks,
+            fars: USUAL_FARS.to_vec(),
             sample: wanted.sample,
             probe: ProbeSettings { alpha: wanted.probe_alpha, folds: wanted.folds },
             batch_labels: given.batch,
             clusters: given.clusters,
+            pair_list: false,
             rows: false,
             matrix: wanted.matrix,
             intervals: wanted.intervals,
@@ -137,16 +139,20 @@ impl Measure {
     }
 }
 
-/// What is given beside embeddings and labels.
+/// What is given beside the rows.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Given {
+    pub(crate) labels: bool,
     pub(crate) batch: bool,
     pub(crate) clusters: bool,
     pub(crate) gallery: bool,
 }
 
 impl Wanted {
-    pub(crate) fn selection(&self) -> Result<Selection> {
+    pub(crate) fn selection(&self, labels: bool) -> Result<Selection> {
+        if self.metrics.is_empty() {
+            return Ok(if labels { Selection::usual() } else { Selection::label_free() });
+        }
         Selection::parse(self.metrics.iter().map(|name| name.trim()))
     }
 
@@ -175,7 +181,8 @@ impl Wanted {
             if metric.needs(Need::BatchLabels) && !given.batch {
                 return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
             }
-            if name.contains('@') && !metric.names(&self.k).any(|known| known == name) {
+            let levels = Levels { ks: &self.k, fars: &USUAL_FARS };
+            if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
                 return Err(Error::setting(format!("metrics: {name} is not among k"), "add its number to k"));
             }
         }

@@ -228,8 +228,12 @@ pub fn mismatches(baseline: &Evaluation, candidate: &Evaluation) -> Vec<String> 
         differ("folds of the linear probe", left.to_string(), right.to_string());
     }
     differ("rows", scored_rows(baseline).to_string(), scored_rows(candidate).to_string());
-    if scored_rows(baseline) == scored_rows(candidate) && baseline.labels.blake3 != candidate.labels.blake3 {
-        let classes = |result: &Evaluation| format!("{} ({} classes)", result.labels.name(), result.labels.classes);
+    let hash = |result: &Evaluation| result.labels.as_ref().map(|labels| labels.blake3.clone());
+    if scored_rows(baseline) == scored_rows(candidate) && hash(baseline) != hash(candidate) {
+        let classes = |result: &Evaluation| match &result.labels {
+            Some(labels) => format!("{} ({} classes)", labels.name(), labels.classes),
+            None => "none".to_owned(),
+        };
         let (left, right) = (classes(baseline), classes(candidate));
         found.push(format!("the labels of the rows: {left} and {right}"));
     }

@@ -8,7 +8,7 @@ use ndarray::Array2;
 use crate::data::{Dataset, RowNames, drawn_by_class};
 use crate::distance::Distance;
 use crate::error::Result;
-use crate::evaluation::{Evaluation, RowScores};
+use crate::evaluation::{Evaluation, PairCurves, RowScores};
 use crate::kernels::{Eigen, covariance};
 use crate::metrics::class_order;
 use crate::metrics::projection::{Point, Projection, Spectrum, places};
@@ -59,6 +59,8 @@ pub struct Detail<'a> {
     pub spectrum: Option<Spectrum>,
     /// Most suspicious first.
     pub suspects: Vec<Suspect>,
+    /// Where pairs are verified.
+    pub pair_curves: Option<&'a PairCurves>,
 }
 
 /// One of several evaluated inputs with the same rows.
@@ -120,9 +122,26 @@ pub fn detail<'a>(
     let projection = components.as_ref().map(|found| projection(dataset, &classes, found)).transpose()?;
     let spectrum = components.map(|found| found.spectrum);
     let neighbours = if dataset.len() <= NEIGHBOUR_ROWS { NEIGHBOURS } else { 0 };
-    let mut suspects = suspects_of(dataset, scores, neighbours, progress)?.rows;
+    let mut suspects = if scores.silhouette.is_empty() {
+        Vec::new()
+    } else {
+        suspects_of(dataset, scores, neighbours, progress)?.rows
+    };
     suspects.truncate(MAX_SUSPECTS);
-    Ok(Detail { evaluation, scores, classes, numbers, names, map, confused, projection, spectrum, suspects })
+    let pair_curves = None;
+    Ok(Detail {
+        evaluation,
+        scores,
+        classes,
+        numbers,
+        names,
+        map,
+        confused,
+        projection,
+        spectrum,
+        suspects,
+        pair_curves,
+    })
 }
 
 /// The directions in which the rows vary most.

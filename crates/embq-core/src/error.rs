@@ -194,6 +194,8 @@ pub enum Cure {
     ScoreAllRows,
     /// Take these metrics, which merge, or evaluate all rows at once.
     UseMetrics(Vec<String>),
+    /// Give a label for each row, or choose what needs none.
+    GiveLabels,
 }
 
 impl fmt::Display for Cure {
@@ -217,6 +219,7 @@ impl fmt::Display for Cure {
             Cure::DropGallery => "leave out the gallery",
             Cure::ScoreAllRows => "score all rows, or leave out the intervals",
             Cure::UseMetrics(_) => "evaluate all rows at once",
+            Cure::GiveLabels => "give a label for each row, or choose metrics that need none",
         })
     }
 }

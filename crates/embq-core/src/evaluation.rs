@@ -8,15 +8,15 @@ use std::borrow::Cow;
 use indexmap::IndexMap;
 use ndarray::Array2;
 
-use crate::data::{Dataset, Precision};
-use crate::error::{Error, Result};
+use crate::data::{Dataset, Precision, Trial};
+use crate::error::{Cure, Error, Result};
 use crate::kernels::{ClassDistances, ClassGeometry};
 use crate::metrics::mean::class_means;
 use crate::metrics::{Auxiliary, Measures, Metric, Need, Scope, SharedWork, measure};
 use crate::progress::Progress;
 use crate::uncertainty::{PointEstimates, Uncertainty};
 
-pub use crate::metrics::Temperature;
+pub use crate::metrics::{PairCurves, Temperature};
 pub use result::{
     ClassEvaluation, Confusion, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription, Kind,
     LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
@@ -49,7 +49,8 @@ pub fn evaluate_with(
     progress: &dyn Progress,
 ) -> Result<Scored> {
     let (metrics, left_out) = settings.metrics.for_size(dataset.len(), dataset.dimensions());
-    let settings = &Settings { metrics, ..settings.clone() };
+    let rows = settings.rows && dataset.has_labels();
+    let settings = &Settings { metrics, rows, ..settings.clone() };
     check(dataset, auxiliary, settings)?;
     let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
     let readable =
@@ -65,7 +66,8 @@ pub fn evaluate_with(
         dataset.check_values_in(precision)?;
     }
     let temperature = work.temperature()?;
-    let measures = measure(&work)?;
+    let mut measures = measure(&work)?;
+    let pair_curves = measures.curves.take();
     let (kernel, distances) = work.into_class_distances();
     let (scores, mut geometry) = match distances {
         Some(ClassDistances { rows, geometry }) => (rows, geometry),
@@ -95,7 +97,7 @@ pub fn evaluate_with(
     let own =
         dataset.scored_members().zip(&scores).filter_map(|((code, weight), score)| Some((code, score.a?, weight)));
     let matrix = geometry.matrix.map(|matrix| with_diagonal(&matrix, &class_means(dataset.labels().classes(), own)));
-    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms })
+    Ok(Scored { evaluation, rows, matrix, terms: uncertainty.terms, class_terms: uncertainty.class_terms, pair_curves })
 }
 
 /// What a reader of the numbers should know, besides what the data set says.
@@ -126,13 +128,16 @@ pub(crate) fn document(
     measures: Measures<'_>,
     warnings: Vec<String>,
 ) -> Result<Evaluation> {
-    let at_k = |name: &String| Metric::named(name).is_some_and(|metric| metric.scope == Scope::AtK);
+    let is_given_at = |scope: Scope| {
+        let mut names = measures.values.keys();
+        names.any(|name| Metric::named(name).is_some_and(|metric| metric.scope == scope))
+    };
     Ok(Evaluation {
         kind: Kind::Score,
         schema_version: SCHEMA_VERSION,
         embq_version: env!("CARGO_PKG_VERSION").to_owned(),
         inputs: vec![InputDescription::of(dataset, settings.hash.then_some(precision))?],
-        labels: LabelsDescription::of(dataset),
+        labels: dataset.has_labels().then(|| LabelsDescription::of(dataset)),
         excluded: dataset.excluded(),
         settings: SettingsUsed {
             distance: settings.distance,
@@ -145,16 +150,18 @@ pub(crate) fn document(
             batch_size: settings.batch_size,
             probe_alpha: settings.metrics.needs(Need::Ridge).then_some(settings.probe.alpha),
             folds: LINEAR.iter().any(|id| settings.metrics.contains(id)).then_some(settings.probe.folds),
-            ks: if measures.values.keys().any(at_k) { settings.ks.clone() } else { Vec::new() },
+            ks: if is_given_at(Scope::AtK) { settings.ks.clone() } else { Vec::new() },
+            fars: if is_given_at(Scope::AtFar) { settings.fars.clone() } else { Vec::new() },
             sample: settings.sample.filter(|_| settings.metrics.needs(Need::SampledPairs)),
             gallery: auxiliary.gallery.map(|gallery| gallery.embeddings().origin().to_string()),
             exclude_identical: auxiliary.own_rows.iter().any(Option::is_some),
+            pairs: auxiliary.pairs.map(|pairs| pairs.origin.to_string()),
             batch_labels: auxiliary.batches.map(|batches| batches.origin().to_string()),
             clusters: auxiliary.clusters.map(|clusters| clusters.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
             rows: dataset.choice().clone(),
         },
-        classes: classes(dataset, &measures),
+        classes: if dataset.has_labels() { classes(dataset, &measures) } else { Vec::new() },
         metrics: measures.values,
         undefined_classes: measures.undefined_classes,
         intervals: IndexMap::new(),
@@ -167,6 +174,14 @@ pub(crate) fn document(
 
 /// Checks that settings and data go together.
 fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Result<()> {
+    if !dataset.has_labels()
+        && let Some(what) = settings.need_labels(auxiliary.pairs.is_some())
+    {
+        return Err(Error::setting(
+            format!("{what} need the class of each row, and there are no labels"),
+            Cure::GiveLabels,
+        ));
+    }
     if settings.compares_with_classes() || settings.metrics.needs(Need::Classes) {
         dataset.require_silhouette()?;
     }
@@ -185,6 +200,18 @@ fn check(dataset: &Dataset, auxiliary: Auxiliary<'_>, settings: &Settings) -> Re
                 right: column.origin().to_string(),
                 right_rows: column.len(),
                 what,
+            });
+        }
+    }
+    if let Some(list) = auxiliary.pairs {
+        let rows = dataset.embeddings().rows();
+        let beyond = |(place, trial): (usize, &Trial)| Some((place, trial.rows.into_iter().find(|&row| row >= rows)?));
+        if let Some((place, row)) = list.trials.iter().enumerate().find_map(beyond) {
+            return Err(Error::Row {
+                name: list.origin.to_string(),
+                row: place,
+                problem: format!("it names row {row}, but {} has {rows} rows", dataset.embeddings().origin()),
+                tip: Some("rows are numbered from 0".to_owned()),
             });
         }
     }

@@ -1,6 +1,6 @@
 //! The front door: from a data set and settings to a result.
 
-use crate::data::{Dataset, IntoLabel, LabelColumn, identical_rows};
+use crate::data::{Dataset, IntoLabel, LabelColumn, PairList, identical_rows};
 use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, Temperature, evaluate_with};
 use crate::metrics::{Auxiliary, Need};
@@ -37,6 +37,7 @@ pub struct Evaluator<'a> {
     exclude_identical: bool,
     batches: Option<LabelColumn>,
     clusters: Option<LabelColumn>,
+    pairs: Option<&'a PairList>,
     progress: &'a dyn Progress,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Evaluator<'a> {
             exclude_identical: false,
             batches: None,
             clusters: None,
+            pairs: None,
             progress: &NoProgress,
         }
     }
@@ -77,6 +79,12 @@ impl<'a> Evaluator<'a> {
         self
     }
 
+    /// Verifies these pairs of rows instead of all pairs.
+    pub fn pairs(mut self, pairs: &'a PairList) -> Self {
+        self.pairs = Some(pairs);
+        self
+    }
+
     /// Reports progress, and is asked whether to stop.
     pub fn progress(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
@@ -88,7 +96,12 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// Those of [`evaluate`]; a number of batches other than the number of rows; [`Error::Cancelled`].
     pub fn evaluate(&self, dataset: &Dataset) -> Result<Scored> {
-        let settings = checked(self.settings, self.batches.is_some(), self.clusters.is_some())?;
+        let settings = checked(Settings {
+            batch_labels: self.batches.is_some(),
+            clusters: self.clusters.is_some(),
+            pair_list: self.pairs.is_some(),
+            ..self.settings.clone()
+        })?;
         let dataset = dataset.for_distance(settings.distance)?;
         let gallery = self.gallery.map(|gallery| gallery.for_distance(settings.distance)).transpose()?;
         let own_rows = match &gallery {
@@ -100,16 +113,17 @@ impl<'a> Evaluator<'a> {
             own_rows: &own_rows,
             batches: self.batches.as_ref(),
             clusters: self.clusters.as_ref(),
+            pairs: self.pairs,
         };
         evaluate_with(&dataset, auxiliary, &settings, self.progress)
     }
 }
 
-/// Validates the settings and sorts the numbers of neighbours.
+/// Validates the settings and sorts the numbers of neighbours and the false accept rates.
 ///
 /// # Errors
 /// A setting that has no meaning.
-pub(crate) fn checked(settings: &Settings, batch_labels: bool, clusters: bool) -> Result<Settings> {
+pub(crate) fn checked(mut settings: Settings) -> Result<Settings> {
     let refuse = |problem: String, tip: &str| Err(Error::setting(problem, tip));
     if let Temperature::Value(temperature) = settings.temperature
         && !Temperature::RANGE.contains(&temperature)
@@ -131,12 +145,16 @@ pub(crate) fn checked(settings: &Settings, batch_labels: bool, clusters: bool) -
     if settings.ks.contains(&0) {
         return refuse("a number of nearest neighbours is 0".to_owned(), "take numbers of at least 1");
     }
+    if let Some(far) = settings.fars.iter().find(|&&far| !(far > 0.0 && far <= 1.0)) {
+        return refuse(format!("{far} is no false accept rate"), "take rates above 0 and up to 1, such as 1e-3");
+    }
     if settings.metrics.all_need(Need::BatchSize) && settings.batch_size.is_none() {
         return refuse("metrics of batches need a batch size".to_owned(), "set one, such as 256");
     }
-    let mut settings = Settings { batch_labels, clusters, ..settings.clone() };
     settings.ks.sort_unstable();
     settings.ks.dedup();
+    settings.fars.sort_unstable_by(|left, right| right.total_cmp(left));
+    settings.fars.dedup();
     Ok(settings)
 }
 

@@ -147,7 +147,7 @@ pub fn find_suspects(
         schema_version: SCHEMA_VERSION,
         embq_version: evaluation.embq_version,
         inputs: evaluation.inputs,
-        labels: evaluation.labels,
+        labels: LabelsDescription::of(dataset),
         excluded: evaluation.excluded,
         settings: SuspectSettings {
             distance: evaluation.settings.distance,

@@ -1,13 +1,13 @@
-//! The validity, retrieval, spectrum, contrastive, collapse, single-cell and health families against golden values from
-//! other software (`fixtures/make_families.py`), and on data where they are undefined.
+//! The families that are computed only on request against golden values from other software
+//! (`fixtures/make_families.py`), and on data where they are undefined.
 
 mod common;
 
 use common::{Deviations, GEOMETRIC, Matrix, fixture, label_column, real_data};
-use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumn, Origin};
+use embq_core::data::{Dataset, DatasetOptions, Embeddings, LabelColumn, Origin, PairList, Trial};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings, evaluate_with};
-use embq_core::metrics::{Auxiliary, METRICS, Metric, Selection};
+use embq_core::metrics::{Auxiliary, Levels, METRICS, Metric, Selection};
 use embq_core::progress::NoProgress;
 use ndarray::{Array2, s};
 use serde_json::Value;
@@ -43,7 +43,25 @@ fn batches(labels: &[i64]) -> LabelColumn {
     label_column(&labels.iter().enumerate().map(batch).collect::<Vec<i64>>())
 }
 
-const NEW: [&str; 7] = ["validity", "retrieval", "spectrum", "contrastive", "collapse", "single_cell", "health"];
+const NEW: [&str; 9] = [
+    "validity",
+    "retrieval",
+    "verification",
+    "spectrum",
+    "contrastive",
+    "collapse",
+    "single_cell",
+    "health",
+    "intrinsic_dimension",
+];
+
+/// Every 37th pair of rows, as `fixtures/make_families.py` lists them.
+fn trials(labels: &[i64]) -> PairList {
+    let rows = labels.len();
+    let pairs = (0..rows).flat_map(|row| (row + 1..rows).map(move |other| [row, other])).step_by(37);
+    let trials = pairs.map(|rows| Trial { rows, is_same: labels[rows[0]] == labels[rows[1]] });
+    PairList { origin: Origin::new("trials.txt"), trials: trials.collect() }
+}
 
 fn measured(dataset: &Dataset, auxiliary: Auxiliary<'_>, metrics: &[&str]) -> Scored {
     evaluate_with(dataset, auxiliary, &settings(dataset.distance(), metrics), &NoProgress).unwrap()
@@ -64,6 +82,11 @@ fn bound(name: &str, distance: Distance, matrix: &Matrix) -> f64 {
         ("map_at_r", _) if distance == Distance::Cosine => 1e-6,
         // The smallest singular values are the square roots of eigenvalues close to rounding errors.
         ("rankme" | "alpha", _) => 1e-6,
+        // Distances within a step of 2^-20 of the largest count as equal. None is four times as large as the threshold.
+        ("pair_auc" | "eer", _) => 1e-6,
+        ("eer_threshold", _) => 4e-6,
+        ("tar@1e-1" | "tar@1e-2" | "tar@1e-3" | "tar@1e-4", _) => 2e-5,
+        ("d_prime", Matrix::F32(_)) => 1e-6,
         (_, Matrix::F32(_)) if by_pairs => 1e-5,
         _ => 1e-9,
     }
@@ -94,6 +117,12 @@ fn check(set: &str) {
             let auxiliary = Auxiliary { batches: Some(&batches), ..Default::default() };
             let found = measured(&dataset(&matrix, &labels, distance), auxiliary, &NEW);
             compare(&found, &golden["sets"][set][distance.name()], &matrix, &place, &mut deviations);
+
+            let trials = trials(&labels);
+            let auxiliary = Auxiliary { pairs: Some(&trials), ..Default::default() };
+            let found = measured(&dataset(&matrix, &labels, distance), auxiliary, &["verification"]);
+            let expected = &golden["sets"][set][format!("{distance} trials")];
+            compare(&found, expected, &matrix, &format!("{place} trials"), &mut deviations);
 
             let half = labels.len() / 2;
             let part = |rows: std::ops::Range<usize>| match &matrix {
@@ -145,7 +174,7 @@ fn what_is_asked_for_does_not_change_a_number() {
     let all = measured(&data, auxiliary, &["all"]).evaluation.metrics;
     for metric in METRICS.iter().filter(|metric| NEW.contains(&metric.family.name)) {
         let alone = measured(&data, auxiliary, &[metric.id]).evaluation.metrics;
-        let names: Vec<String> = metric.names(&[1, 5, 10]).collect();
+        let names: Vec<String> = metric.names(Levels::USUAL).collect();
         assert_eq!(alone.keys().cloned().collect::<Vec<_>>(), names);
         for name in names {
             assert_eq!(alone[&name], all[&name], "{name}");
@@ -164,8 +193,17 @@ fn collapsed_data_is_told_and_scores_nothing() {
         for (name, value) in &found.metrics {
             let family = Metric::named(name).unwrap().family;
             // Among coinciding rows the first ones are the nearest, which is meaningless; rankme is uncentred; health
-            // does not depend on distances.
+            // does not depend on distances; all pairs tie, which is the same as chance.
             if name == "queries" || name == "rankme" || family.name == "health" {
+                continue;
+            }
+            if family.name == "verification" && name != "d_prime" {
+                let chance = match name.as_str() {
+                    "eer_threshold" => Some(0.0),
+                    "tar@1e-1" | "tar@1e-2" | "tar@1e-3" | "tar@1e-4" => None,
+                    _ => Some(0.5),
+                };
+                assert_eq!(*value, chance, "{distance} {name}");
                 continue;
             }
             assert_eq!(*value, None, "{distance} {name} of {family:?}");
@@ -213,7 +251,10 @@ fn a_distance_matrix_has_neighbours_but_no_coordinates() {
     for (name, value) in &given.evaluation.metrics {
         let family = Metric::named(name).unwrap().family;
         let expected = rows.evaluation.metrics[name];
-        if family.name == "retrieval" || name == "dunn" || name == "asw_label" {
+        if family.name == "verification" {
+            let close = value.zip(expected).is_none_or(|(value, expected)| (value - expected).abs() < 1e-5);
+            assert!(close && value.is_some() == expected.is_some(), "{name}: {value:?} for {expected:?}");
+        } else if ["retrieval", "intrinsic_dimension"].contains(&family.name) || name == "dunn" || name == "asw_label" {
             let close = value.zip(expected).is_some_and(|(value, expected)| (value - expected).abs() < 1e-9);
             assert!(close, "{name}: {value:?} for {expected:?}");
         } else {
@@ -317,4 +358,44 @@ fn collapsed_rows_are_one_row_many_times() {
         assert_eq!(metrics[name], Some(value), "{name}");
     }
     assert!((metrics["mean_cosine"].unwrap() - 1.0).abs() < 1e-14);
+}
+
+#[test]
+fn pairs_of_excluded_rows_are_left_out_of_a_list() {
+    let rows = ndarray::array![[0.0], [1.0], [f64::NAN], [5.0], [7.0]];
+    let labels = label_column(&[0, 0, 0, 1, 1]);
+    let embeddings = Embeddings::from_f64(Origin::new("rows"), rows);
+    let mut options = DatasetOptions::default();
+    options.choice.drop_invalid = true;
+    let data = Dataset::join(embeddings, &labels, Distance::Euclidean, &options).unwrap();
+    let trial = |rows, is_same| Trial { rows, is_same };
+    let trials = vec![trial([0, 1], true), trial([4, 3], true), trial([0, 3], false), trial([1, 2], true)];
+    let list = PairList { origin: Origin::new("trials.txt"), trials };
+    let found = measured(&data, Auxiliary { pairs: Some(&list), ..Default::default() }, &["verification"]).evaluation;
+    // Distances 1 and 2 within, 5 between.
+    assert_eq!((found.metrics["pair_auc"], found.metrics["eer"]), (Some(1.0), Some(0.0)));
+    assert_eq!(found.metrics["d_prime"], Some(3.5 / 0.125f64.sqrt()));
+    assert_eq!(found.settings.pairs.as_deref(), Some("trials.txt"));
+    assert!(found.warnings.iter().any(|warning| warning.starts_with("1 of 4 pairs of trials.txt")), "{found:?}");
+
+    let list = PairList { trials: vec![trial([0, 5], true)], ..list };
+    let auxiliary = Auxiliary { pairs: Some(&list), ..Default::default() };
+    let error = evaluate_with(&data, auxiliary, &settings(Distance::Euclidean, &["verification"]), &NoProgress);
+    assert!(error.unwrap_err().to_string().contains("it names row 5, but rows has 5 rows"));
+}
+
+#[test]
+fn rows_that_coincide_are_left_out_of_the_dimension() {
+    let mut values = common::random::Random::new(5).normals(400, 3);
+    for row in 0..20 {
+        let twin = values.row(row + 200).to_owned();
+        values.row_mut(row).assign(&twin);
+    }
+    let data = dataset(&Matrix::F64(values), &[0; 400], Distance::Euclidean);
+    let found = measured(&data, Auxiliary::default(), &["intrinsic_dimension"]).evaluation;
+    assert_eq!(found.metrics.keys().collect::<Vec<_>>(), ["twonn", "mle_dimension@5", "mle_dimension@10"]);
+    for (name, value) in &found.metrics {
+        assert!((2.0..4.0).contains(&value.unwrap()), "{name}: {value:?}");
+    }
+    assert!(found.warnings.iter().any(|warning| warning.starts_with("40 of 400 rows lie at distance 0")));
 }

@@ -9,7 +9,7 @@ use common::{
 };
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Scored, Settings};
-use embq_core::metrics::{Scope, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Levels, SmoothMaximum, SoftMinimum};
 use ndarray::{Array2, array};
 use serde_json::Value;
 
@@ -395,8 +395,8 @@ fn set_b_by_hand() {
         {
             let scored = score(&matrix, &labels, None, &settings(distance));
             assert_rows(&scored, &[first, 0.0, 0.0, 0.0], &matrix, distance);
-            assert_eq!(scored.evaluation.labels.classes, 3, "no class for the unused label");
-            assert_eq!(scored.evaluation.labels.singletons, 2);
+            assert_eq!(scored.evaluation.class_count(), 3, "no class for the unused label");
+            assert_eq!(scored.evaluation.labels.as_ref().unwrap().singletons, 2);
             assert_eq!(scored.rows.a[2], None);
             let alone = &scored.evaluation.classes[2];
             assert_eq!((alone.intra_mean, alone.a_std, alone.margin), (None, None, None));
@@ -440,10 +440,9 @@ fn every_metric_is_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let text = std::fs::read_to_string(path).unwrap();
     for metric in embq_core::metrics::METRICS {
-        let at = if metric.scope == Scope::AtK { "@k" } else { "" };
-        let row = format!("| `{}{at}` |", metric.id);
+        let row = format!("| `{}{}` |", metric.id, metric.suffix());
         assert!(text.contains(&row), "no row for {} in docs/metrics.md", metric.id);
-        for name in metric.names(&[]) {
+        for name in metric.names(Levels { ks: &[], fars: &[] }) {
             assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
         }
     }

@@ -227,7 +227,7 @@ proptest! {
             let inside = |value: f64| {
                 low.is_none_or(|low| value >= low - slack) && high.is_none_or(|high| value <= high + slack)
             };
-            for name in metric.names(&wanted.ks) {
+            for name in metric.names(wanted.levels()) {
                 let value = scored.evaluation.metrics[&name];
                 prop_assert!(value.is_none_or(|value| value.is_finite() && inside(value)), "{}: {:?}", name, value);
             }
@@ -305,6 +305,31 @@ proptest! {
                 prop_assert!(apart < 1e-12, "{} of rows {}: {:?} and {:?}", name, what, found[name], value);
             }
         }
+    }
+
+    #[test]
+    fn verification_sees_the_order_of_distances_alone(data in data(), distance in any_distance(), scale in 1e-3..1e3f64) {
+        let verified = |values: &Array2<f64>, labels: &[i64]| {
+            let metrics = Selection::parse(["verification", "intrinsic_dimension"]).expect("families");
+            evaluated(values, labels, &Settings { metrics, ..settings(distance) })
+        };
+        let before = verified(&data.values, &data.labels);
+        let mut order: Vec<usize> = (0..data.labels.len()).collect();
+        Random::new(data.seed ^ 4).shuffle(&mut order);
+        let labels: Vec<i64> = order.iter().map(|&row| -3 * data.labels[row]).collect();
+        assert_same_metrics(&verified(&data.values.select(Axis(0), &order), &labels), &before)?;
+        if distance != Distance::Manhattan {
+            assert_same_metrics(&verified(&rotated(&data.values, &mut Random::new(data.seed ^ 5)), &data.labels), &before)?;
+        }
+        let factor = match distance {
+            Distance::Cosine => 1.0,
+            Distance::SqEuclidean => scale * scale,
+            _ => scale,
+        };
+        let mut scaled = verified(&(&data.values * scale), &data.labels);
+        let threshold = scaled.evaluation.metrics.get_mut("eer_threshold").expect("it is selected");
+        *threshold = threshold.map(|threshold| threshold / factor);
+        assert_same_metrics(&scaled, &before)?;
     }
 
     #[test]

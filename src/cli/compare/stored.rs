@@ -127,14 +127,14 @@ pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measure
             chosen: Chosen::default(),
             blake3: None,
         }],
-        labels: LabelsDescription {
+        labels: Some(LabelsDescription {
             path: path.to_owned(),
             selector: Some(rows::LABEL.to_owned()),
             label_type: label_column.label_type(),
             classes,
             singletons: labels.singletons(),
             blake3: labels.blake3(),
-        },
+        }),
         excluded: Excluded::default(),
         settings: settings.clone(),
         metrics,

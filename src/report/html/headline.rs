@@ -19,7 +19,7 @@ struct Card {
     beside: &'static [(&'static str, &'static str)],
 }
 
-const CARDS: [Card; 6] = [
+const CARDS: [Card; 11] = [
     Card {
         title: "Silhouette",
         metric: "silhouette",
@@ -70,6 +70,47 @@ const CARDS: [Card; 6] = [
         bounds: None,
         text: short,
         beside: &[],
+    },
+    Card {
+        title: "Equal error rate",
+        metric: "eer",
+        meaning: "The share of pairs of two classes that are accepted where as large a share of the pairs of one class is \
+                  rejected.",
+        bounds: Some((0.0, 1.0)),
+        text: percent,
+        beside: &[("at distance", "eer_threshold"), ("area under the curve", "pair_auc")],
+    },
+    Card {
+        title: "Effective rank",
+        metric: "effective_rank",
+        meaning: "Over how many directions of equal variance the rows spread.",
+        bounds: None,
+        text: short,
+        beside: &[("directions with 90 % of the variance", "components_90")],
+    },
+    Card {
+        title: "Intrinsic dimension",
+        metric: "twonn",
+        meaning: "How many dimensions the rows fill, by the distances to their two nearest rows.",
+        bounds: None,
+        text: short,
+        beside: &[("by the nearest ten", "mle_dimension@10")],
+    },
+    Card {
+        title: "Mean cosine",
+        metric: "mean_cosine",
+        meaning: "The mean cosine over all pairs of rows: near 1, all rows point nearly the same way.",
+        bounds: Some((-1.0, 1.0)),
+        text: short,
+        beside: &[("uniformity", "uniformity")],
+    },
+    Card {
+        title: "Duplicates",
+        metric: "duplicate_share",
+        meaning: "The share of rows that equal another row.",
+        bounds: Some((0.0, 1.0)),
+        text: percent,
+        beside: &[("all but parallel to another", "near_duplicate_share")],
     },
 ];
 

@@ -14,6 +14,7 @@ mod scale;
 mod silhouette_plot;
 mod spectrum;
 mod suspects;
+mod verification;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -56,7 +57,7 @@ pub fn fragment(detail: &Detail) -> String {
             p class="subtitle" { (subtitle(evaluation)) }
             (glance(evaluation))
             @if !series.is_empty() && !detail.classes.is_empty() { (silhouette_plot::plots(detail, &series)) }
-            (class_table::table(evaluation))
+            @if evaluation.labels.is_some() { (class_table::table(evaluation)) }
         }
     };
     markup.into_string()
@@ -135,7 +136,12 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
         };
         add("distribution", "Distribution", content);
     }
-    add("classes", "Classes", class_table::table(evaluation));
+    if evaluation.labels.is_some() {
+        add("classes", "Classes", class_table::table(evaluation));
+    }
+    if let Some(curves) = detail.pair_curves {
+        add("verification", "Same or different", verification::plots(curves));
+    }
     if let Some(map) = &detail.map {
         let content = html! {
             p {

@@ -33,6 +33,9 @@ struct Points {
 }
 
 pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
+    if detail.scores.silhouette.is_empty() {
+        return plain(detail, projection);
+    }
     let evaluation = &detail.evaluation;
     let points = &projection.points;
     let (x, y) = scales(projection);
@@ -66,7 +69,6 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
     };
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     let size = if points.len() > 1_500 { 3.6 } else { 5.0 };
-    let [first, second] = projection.shares.map(|share| percent(Some(share)));
     html! {
         div class="projection" {
             div class="choice" role="group" aria-label="Colour of the points" {
@@ -78,12 +80,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
                     svg class="points" viewBox=(format!("0 0 {SIZE} {SIZE}")) role="img" stroke-width=(size)
                         data-points=(json(serde_json::to_string(&hover))) data-classes=(json(serde_json::to_string(&names)))
                         aria-label=(format!("{} rows on the first two principal components", count(points.len()))) {
-                        g class="axis" {
-                            @for tick in x.ticks() { line class="grid" x1=(px(x.at(tick))) x2=(px(x.at(tick))) y1="8" y2=(SIZE - MARGIN) {} }
-                            @for tick in y.ticks() { line class="grid" y1=(px(y.at(tick))) y2=(px(y.at(tick))) x1=(MARGIN) x2=(SIZE - 8.0) {} }
-                            text x=(SIZE - 8.0) y=(SIZE - 10.0) text-anchor="end" { "first component, " (first) " of the variance" }
-                            text x="14" y="8" text-anchor="end" transform="rotate(-90 14 8)" { "second component, " (second) }
-                        }
+                        (axes(&x, &y, projection))
                         g class="by-class" {
                             @for (colour, path) in by_class.iter().enumerate().rev().filter(|(_, path)| !path.is_empty()) {
                                 path class=(format!("c{colour}")) d=(path) {}
@@ -123,6 +120,46 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
             @if evaluation.classes.len() > coloured.len() {
                 " Colours are those of the classes with the lowest silhouettes."
             }
+        }
+    }
+}
+
+/// The points alone, where rows have no silhouettes to colour them by.
+fn plain(detail: &Detail, projection: &Projection) -> Markup {
+    let points = &projection.points;
+    let (x, y) = scales(projection);
+    let path: String = points.iter().map(|point| format!("M{} {}h0", px(x.at(point.x)), px(y.at(point.y)))).collect();
+    let size = if points.len() > 1_500 { 3.6 } else { 5.0 };
+    html! {
+        div class="projection" {
+            div class="choice" {
+                figure {
+                    svg class="points" viewBox=(format!("0 0 {SIZE} {SIZE}")) role="img" stroke-width=(size)
+                        aria-label=(format!("{} rows on the first two principal components", count(points.len()))) {
+                        (axes(&x, &y, projection))
+                        g { path class="c0" d=(path) {} }
+                    }
+                }
+            }
+        }
+        p class="aside" {
+            @if points.len() < detail.classes.len() {
+                (count(points.len())) " of " (count(detail.classes.len())) " rows are drawn. "
+            }
+            "Two directions hold " (percent(Some(projection.shares.iter().sum()))) " of the variance."
+        }
+    }
+}
+
+/// The grid and the titles of the axes.
+fn axes(x: &Scale, y: &Scale, projection: &Projection) -> Markup {
+    let [first, second] = projection.shares.map(|share| percent(Some(share)));
+    html! {
+        g class="axis" {
+            @for tick in x.ticks() { line class="grid" x1=(px(x.at(tick))) x2=(px(x.at(tick))) y1="8" y2=(SIZE - MARGIN) {} }
+            @for tick in y.ticks() { line class="grid" y1=(px(y.at(tick))) y2=(px(y.at(tick))) x1=(MARGIN) x2=(SIZE - 8.0) {} }
+            text x=(SIZE - 8.0) y=(SIZE - 10.0) text-anchor="end" { "first component, " (first) " of the variance" }
+            text x="14" y="8" text-anchor="end" transform="rotate(-90 14 8)" { "second component, " (second) }
         }
     }
 }

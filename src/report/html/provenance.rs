@@ -31,19 +31,25 @@ pub(super) fn section(evaluation: &Evaluation, command: Option<&str>) -> Markup 
             inputs.push(("BLAKE3 of the values", hash.clone()));
         }
     }
-    let labels = &evaluation.labels;
-    let singletons =
-        if labels.singletons > 0 { format!(", {} with a single row", count(labels.singletons)) } else { String::new() };
-    inputs.push(("labels", visible(&labels.name())));
-    inputs.push(("classes", format!("{} ({}){singletons}", count(labels.classes), labels.label_type.name())));
-    inputs.push(("BLAKE3 of the labels", labels.blake3.clone()));
+    if let Some(labels) = &evaluation.labels {
+        let single = if labels.singletons > 0 {
+            format!(", {} with a single row", count(labels.singletons))
+        } else {
+            String::new()
+        };
+        inputs.push(("labels", visible(&labels.name())));
+        inputs.push(("classes", format!("{} ({}){single}", count(labels.classes), labels.label_type.name())));
+        inputs.push(("BLAKE3 of the labels", labels.blake3.clone()));
+    }
     let found = if settings.temperature_auto { " (found by auto)" } else { "" };
-    let mut used = vec![
-        ("distance", settings.distance.to_string()),
-        ("temperature", format!("{}{found}", temperature(settings))),
-        ("precision of products", settings.precision.name().to_owned()),
-        ("seed", settings.seed.to_string()),
-    ];
+    let mut used = vec![("distance", settings.distance.to_string())];
+    if evaluation.labels.is_some() {
+        used.push(("temperature", format!("{}{found}", temperature(settings))));
+    }
+    used.extend([("precision of products", settings.precision.name().to_owned()), ("seed", settings.seed.to_string())]);
+    if let Some(pairs) = &settings.pairs {
+        used.push(("pairs verified", visible(pairs)));
+    }
     if let Some(weights) = &settings.row_weights {
         used.push(("row weights", visible(weights)));
     }

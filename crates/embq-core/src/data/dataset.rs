@@ -53,6 +53,14 @@ pub struct RowChoice {
     pub subsample: Option<usize>,
 }
 
+impl RowChoice {
+    /// Whether labels decide which rows take part.
+    pub fn is_by_label(&self) -> bool {
+        let named = [&self.ignore_labels, &self.include, &self.exclude];
+        named.into_iter().any(|labels| !labels.is_empty()) || self.drop_null_labels || self.min_class_size.is_some()
+    }
+}
+
 /// Which rows take part, and what else comes with them.
 #[derive(Clone, Debug, Default)]
 pub struct DatasetOptions {
@@ -101,6 +109,8 @@ pub struct Dataset<'e> {
     labels: Labels,
     label_origin: Origin,
     label_type: LabelType,
+    /// Whether the labels were given; if not, all rows have the same.
+    has_labels: bool,
     weights: Weights,
     weight_origin: Option<Origin>,
     scored: Scored<'e>,
@@ -219,6 +229,44 @@ impl<'e> Dataset<'e> {
         Dataset::builder(rows, labels).build()
     }
 
+    /// Rows without labels, for the metrics that need none.
+    ///
+    /// ```
+    /// use embq_core::metrics::Selection;
+    /// use embq_core::{Dataset, Settings, evaluate};
+    ///
+    /// # fn main() -> embq_core::Result<()> {
+    /// let rows = ndarray::array![[3.0, 4.0], [0.0, 1.0], [6.0, 8.0]];
+    /// let settings = Settings { metrics: Selection::parse(["health"])?, ..Settings::default() };
+    /// let result = evaluate(&Dataset::unlabelled(rows.view())?, &settings)?;
+    /// assert_eq!(result.metric("norm_max"), Some(10.0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// No dimensions. Values are checked by whoever reads them first.
+    pub fn unlabelled(rows: impl Into<EmbeddingRows<'e>>) -> Result<Self> {
+        Dataset::without_labels(rows.into(), Distance::default(), &DatasetOptions::default())
+    }
+
+    /// As [`Dataset::join`], of rows without labels.
+    ///
+    /// # Errors
+    /// As [`Dataset::join`], and a choice of rows by their labels.
+    pub fn without_labels(
+        embeddings: impl Into<Arc<EmbeddingRows<'e>>>,
+        distance: Distance,
+        options: &DatasetOptions,
+    ) -> Result<Self> {
+        let embeddings: Arc<EmbeddingRows<'e>> = embeddings.into();
+        if options.choice.is_by_label() {
+            return Err(Error::setting("rows are chosen by labels, but there are none", Cure::GiveLabels));
+        }
+        let column = LabelColumn::from_labels(std::iter::repeat_n(0, embeddings.rows()));
+        Ok(Dataset { has_labels: false, ..Dataset::join(embeddings, &column, distance, options)? })
+    }
+
     /// As [`Dataset::new`], with weights, a choice of rows, or a distance that has to be known beforehand.
     pub fn builder(
         rows: impl Into<EmbeddingRows<'e>>,
@@ -326,6 +374,7 @@ impl<'e> Dataset<'e> {
             labels,
             label_origin: column.origin().clone(),
             label_type: column.label_type(),
+            has_labels: true,
             weights,
             weight_origin: options.weights.as_ref().map(|weights| weights.origin.clone()),
             choice: RowChoice { subsample: scored.is_subsample().then_some(scored.len()), ..choice.clone() },
@@ -421,6 +470,7 @@ impl<'e> Dataset<'e> {
             labels: self.labels.clone(),
             label_origin: self.label_origin.clone(),
             label_type: self.label_type,
+            has_labels: self.has_labels,
             weights: self.weights.clone(),
             weight_origin: self.weight_origin.clone(),
             scored,
@@ -473,6 +523,11 @@ impl<'e> Dataset<'e> {
         self.distance
     }
 
+    /// Whether the rows are bits, whose distance is the share that differs.
+    pub(crate) fn is_of_bits(&self) -> bool {
+        self.bits
+    }
+
     /// N: the rows that take part.
     pub fn len(&self) -> usize {
         self.labels.codes().len()
@@ -491,6 +546,11 @@ impl<'e> Dataset<'e> {
     /// The labels of the rows that take part.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// Whether the rows have labels; if not, they are all of one class.
+    pub fn has_labels(&self) -> bool {
+        self.has_labels
     }
 
     /// Where the labels came from.
@@ -604,6 +664,7 @@ impl<'e> Dataset<'e> {
             labels,
             label_origin: self.label_origin.clone(),
             label_type: self.label_type,
+            has_labels: self.has_labels,
             scored: Scored { rows: rows.clone(), positions: None },
             rows,
             weight_origin: self.weight_origin.clone(),

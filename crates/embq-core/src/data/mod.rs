@@ -8,6 +8,7 @@ mod embeddings;
 mod identical;
 mod labels;
 mod mapped;
+mod pair_list;
 mod row_names;
 mod selected_rows;
 mod shards;
@@ -19,6 +20,7 @@ pub use dataset::{Dataset, DatasetOptions, Excluded, RowChoice, RowWeights, Scor
 pub(crate) use distance_matrix::held_rows;
 pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
+pub use pair_list::{PairList, Trial};
 pub(crate) use selected_rows::RowWatch;
 pub(crate) use shuffle::{drawn, drawn_by_class, shuffled};
 pub(crate) use value_scan::ValueScan;

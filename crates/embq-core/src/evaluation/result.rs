@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Chosen, Dataset, Excluded, LabelType, Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::Result;
-use crate::metrics::{RowScore, SmoothMaximum, SoftMinimum};
+use crate::metrics::{PairCurves, RowScore, SmoothMaximum, SoftMinimum};
 use crate::uncertainty::{ClassUncertainty, RowInfluence};
 
 /// The version of the JSON result that this program writes.
@@ -107,6 +107,18 @@ pub struct LabelsDescription {
     pub blake3: String,
 }
 
+impl Evaluation {
+    /// The number of classes; 0 where there are no labels.
+    pub fn class_count(&self) -> usize {
+        self.labels.as_ref().map_or(0, |labels| labels.classes)
+    }
+
+    /// What tells the labelling from others, as [`LabelsDescription::name`]; empty where there are no labels.
+    pub fn labels_name(&self) -> String {
+        self.labels.as_ref().map(LabelsDescription::name).unwrap_or_default()
+    }
+}
+
 impl LabelsDescription {
     /// What is said of the labels of a data set.
     pub(crate) fn of(dataset: &Dataset) -> Self {
@@ -154,6 +166,9 @@ pub struct SettingsUsed {
     /// The numbers of neighbours or components, where a metric is given at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ks: Vec<usize>,
+    /// The false accept rates, where a metric is given at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fars: Vec<f64>,
     /// Rows that `uniformity` takes its pairs from, if not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<usize>,
@@ -163,6 +178,9 @@ pub struct SettingsUsed {
     /// Whether the rows of the gallery that are queries were left out for their own query.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exclude_identical: bool,
+    /// The list of pairs that verification looked at, if not all pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<String>,
     /// The file of the batch of each row, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_labels: Option<String>,
@@ -305,7 +323,8 @@ pub struct Evaluation {
     pub schema_version: u32,
     pub embq_version: String,
     pub inputs: Vec<InputDescription>,
-    pub labels: LabelsDescription,
+    /// Null where there are none, and `classes` is empty.
+    pub labels: Option<LabelsDescription>,
     pub excluded: Excluded,
     pub settings: SettingsUsed,
     /// Every selected metric, by name; null where undefined, with a line in `warnings`.
@@ -368,6 +387,8 @@ pub struct Scored {
     pub terms: IndexMap<String, Vec<f64>>,
     /// The same for the hard and the soft silhouette of each class, where memory allows it.
     pub class_terms: Vec<[Vec<f32>; 2]>,
+    /// Where pairs are verified.
+    pub pair_curves: Option<PairCurves>,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::distance::Distance;
 use crate::kernels::{ManhattanCost, product_speed};
 use crate::losses::SoftSilhouette;
 use crate::metrics::{
-    METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, Temperature, USUAL_KS,
+    Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, Temperature,
 };
 use crate::uncertainty::UncertaintyOptions;
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub metrics: Selection,
     /// The numbers k of neighbours or components that some metrics are given at, ascending.
     pub ks: Vec<usize>,
+    /// The false accept rates that some metrics are given at, largest first.
+    pub fars: Vec<f64>,
     /// Rows that `uniformity` takes its pairs from; `None` is all.
     pub sample: Option<usize>,
     /// How probes are fitted.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub batch_labels: bool,
     /// Whether the cluster of each row is given, so that none are looked for.
     pub clusters: bool,
+    /// Whether there is a list of pairs, so that verification looks at these alone and needs no labels.
+    pub pair_list: bool,
     /// Whether the result has the scores of the rows, whatever the metrics.
     pub rows: bool,
     /// Whether the result has the K x K matrix of class distances.
@@ -52,15 +56,35 @@ impl Settings {
     pub fn computes(&self, name: &str) -> bool {
         Metric::named(name).is_some_and(|metric| {
             self.metrics.contains(metric.id)
-                && metric.names(&self.ks).any(|known| known == name)
+                && metric.names(self.levels()).any(|known| known == name)
                 && self.provides_for(metric)
         })
+    }
+
+    /// The numbers that some metrics are given at.
+    pub fn levels(&self) -> Levels<'_> {
+        Levels { ks: &self.ks, fars: &self.fars }
     }
 
     /// Whether what the metric needs beside rows and labels is there.
     fn provides_for(&self, metric: &Metric) -> bool {
         (self.batch_size.is_some() || !metric.needs(Need::BatchSize))
             && (self.batch_labels || !metric.needs(Need::BatchLabels))
+    }
+
+    /// What of it needs labels, if anything does.
+    pub(super) fn need_labels(&self, pair_list: bool) -> Option<String> {
+        let metrics: Vec<&str> =
+            self.metrics.iter().filter(|metric| metric.needs_labels(pair_list)).map(|metric| metric.id).collect();
+        match &metrics[..] {
+            [] if self.intervals => Some("intervals".to_owned()),
+            [] if self.matrix => Some("distances between classes".to_owned()),
+            [] if self.temperature == Temperature::Auto => Some("automatic temperatures".to_owned()),
+            [] => None,
+            [only] => Some(format!("metrics such as {only}")),
+            [first, second] => Some(format!("{first} and {second}")),
+            [first, second, ..] => Some(format!("{first}, {second} and others")),
+        }
     }
 
     /// Whether rows are compared with classes.
@@ -104,7 +128,7 @@ impl Settings {
             softmin: self.softmin,
             softmax: self.softmax,
             batch_size: self.batch_size,
-            ks: &self.ks,
+            levels: self.levels(),
             sample: self.sample,
             probe: self.probe,
             seed: self.seed,
@@ -124,11 +148,13 @@ impl Default for Settings {
             batch_size: None,
             seed: 0,
             metrics: Selection::usual(),
-            ks: USUAL_KS.to_vec(),
+            ks: Levels::USUAL.ks.to_vec(),
+            fars: Levels::USUAL.fars.to_vec(),
             sample: None,
             probe: ProbeSettings::default(),
             batch_labels: false,
             clusters: false,
+            pair_list: false,
             rows: true,
             matrix: false,
             intervals: false,
@@ -212,6 +238,7 @@ impl Settings {
                 }
                 let (name, seconds) = match need {
                     Need::Pairs => (metric.id, each_once(PAIR_COST)),
+                    Need::PairHistograms if !self.pair_list => (metric.family.name, each_once(PAIR_COST)),
                     Need::SampledPairs if self.sample.is_none() => (metric.id, each_once(PAIR_COST)),
                     Need::PairSums => (metric.id, each_once(PAIR_SUM_COST)),
                     Need::Neighbours => (metric.family.name, of_scored(NEIGHBOUR_COST)),
@@ -276,10 +303,10 @@ mod tests {
         assert_eq!(estimate(Distance::Cosine, &["silhouette"], None).class_distances, None);
         assert_eq!(estimate(Distance::Euclidean, &["spectrum"], None).class_distances, None);
 
-        let pairs = ["dunn", "recall", "mrr", "uniformity", "supcon", "near_duplicate_share"];
+        let pairs = ["dunn", "recall", "mrr", "eer", "tar", "uniformity", "supcon", "near_duplicate_share"];
         let of_pairs = estimate(Distance::Cosine, &pairs, None);
-        assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "uniformity", "supcon", "health"]);
-        let searched = once(PAIR_COST) + once(PAIR_SUM_COST) + 2.0 * once(NEIGHBOUR_COST);
+        assert_eq!(of_pairs.pairs, ["dunn", "retrieval", "verification", "uniformity", "supcon", "health"]);
+        let searched = 2.0 * once(PAIR_COST) + once(PAIR_SUM_COST) + 2.0 * once(NEIGHBOUR_COST);
         assert!((of_pairs.pair_seconds - searched - once(PAIR_COST)).abs() < 1e-9 * searched);
         assert!(of_pairs.fits.is_empty() && of_pairs.fit_seconds == 0.0);
         let fits = |names: &[&str]| estimate(Distance::Cosine, names, None);
@@ -297,7 +324,8 @@ mod tests {
     fn a_metric_is_computed_where_its_inputs_are_there() {
         let settings = Settings { metrics: Selection::all(), ..Settings::default() };
         assert!(settings.computes("silhouette_macro") && settings.computes("recall@5"));
-        for absent in ["recall@7", "batch_loss", "bras", "nothing"] {
+        assert!(settings.computes("tar@1e-2"));
+        for absent in ["recall@7", "tar@1e-5", "batch_loss", "bras", "nothing"] {
             assert!(!settings.computes(absent), "{absent}");
         }
         let provided = Settings { batch_size: Some(8), batch_labels: true, ..settings };

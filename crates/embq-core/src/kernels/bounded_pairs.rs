@@ -137,10 +137,14 @@ impl<'a, T: Real> BoundedPairs<'a, T> {
 
     /// The products of some rows of the gallery with others.
     pub(crate) fn product(&self, rows: &Range<usize>, columns: &Range<usize>, tile: &mut Vec<T>) {
-        let d = self.gallery.dataset.dimensions();
-        let values = |rows: &Range<usize>| &self.gallery.centred[rows.start * d..rows.end * d];
         tile.resize(rows.len() * columns.len(), T::default());
-        multiply_transposed(values(rows), values(columns), d, tile);
+        multiply_transposed(self.centred(rows), self.centred(columns), self.gallery.dataset.dimensions(), tile);
+    }
+
+    /// Some rows of the gallery, centred and scaled, where tiles hold products.
+    pub(crate) fn centred(&self, rows: &Range<usize>) -> &[T] {
+        let d = self.gallery.dataset.dimensions();
+        &self.gallery.centred[rows.start * d..rows.end * d]
     }
 
     /// Hands over the tiles of a block of queries with the rows of the gallery from `first` on, in order.

@@ -646,7 +646,7 @@ const DEPTH: usize = 64;
 
 /// The sums of |x_k - y_k| for a panel of columns y, in the precision of the rows.
 #[inline(always)]
-fn manhattan<T: Real>(x: &[T], columns: &[[T; PANEL]]) -> [T; PANEL] {
+pub(crate) fn manhattan<T: Real>(x: &[T], columns: &[[T; PANEL]]) -> [T; PANEL] {
     let mut totals = [T::default(); PANEL];
     for (x, columns) in x.chunks(DEPTH).zip(columns.chunks(DEPTH)) {
         let mut sums = [T::default(); PANEL];

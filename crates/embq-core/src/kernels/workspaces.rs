@@ -16,6 +16,11 @@ impl<W: Default> Workspaces<W> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
         result
     }
+
+    /// All buffers, in no particular order.
+    pub(crate) fn into_all(self) -> Vec<W> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result, choices};
 use crate::metrics;
-use crate::metrics::metric::{Family, Metric, Scope, Selection};
+use crate::metrics::metric::{Family, Levels, Metric, Scope, Selection, at_far};
 use crate::metrics::shared::{Measures, SharedWork};
 
 /// Computes the selected metrics of a family.
@@ -18,6 +18,7 @@ const MEASURED: &[(&Family, Measure)] = &[
     (&metrics::batch::FAMILY, metrics::batch::measure),
     (&metrics::validity::FAMILY, metrics::validity::measure),
     (&metrics::retrieval::FAMILY, metrics::retrieval::measure),
+    (&metrics::verification::FAMILY, metrics::verification::measure),
     (&metrics::spectrum::FAMILY, metrics::spectrum::measure),
     (&metrics::contrastive::FAMILY, metrics::contrastive::measure),
     (&metrics::collapse::FAMILY, metrics::collapse::measure),
@@ -25,6 +26,7 @@ const MEASURED: &[(&Family, Measure)] = &[
     (&metrics::health::FAMILY, metrics::health::measure),
     (&metrics::probe::FAMILY, metrics::probe::measure),
     (&metrics::clustering::FAMILY, metrics::clustering::measure),
+    (&metrics::intrinsic_dimension::FAMILY, metrics::intrinsic_dimension::measure),
 ];
 
 /// Every family, in the order of output.
@@ -65,9 +67,6 @@ pub static METRICS: [Metric; COUNT] = {
     metrics
 };
 
-/// The numbers of neighbours or components where none are named.
-pub const USUAL_KS: [usize; 3] = [1, 5, 10];
-
 /// Computes the selected metrics.
 ///
 /// # Errors
@@ -93,19 +92,30 @@ impl Metric {
         METRICS.iter().find(|metric| metric.id == id)
     }
 
-    /// The metric that appears in the overall results under a name, for any k.
+    /// The metric that appears in the overall results under a name, for any k or false accept rate.
     pub fn named(name: &str) -> Option<&'static Metric> {
-        if let Some(metric) = Metric::find(name).filter(|metric| metric.scope != Scope::AtK) {
+        let none = Levels { ks: &[], fars: &[] };
+        if let Some(metric) = METRICS.iter().find(|metric| metric.names(none).any(|known| known == name)) {
             return Some(metric);
         }
-        let (id, k) = match name.split_once('@') {
-            Some((id, k)) => (id, Some(k.parse::<usize>().ok().filter(|k| *k > 0 && !name.contains('+'))?)),
-            None => (name, None),
-        };
-        METRICS.iter().find(|metric| match k {
-            Some(_) => metric.scope == Scope::AtK && metric.id == id,
-            None => metric.names(&[]).any(|known| known == id),
+        let (id, level) = name.split_once('@')?;
+        if level.contains('+') {
+            return None;
+        }
+        METRICS.iter().filter(|metric| metric.id == id).find(|metric| match metric.scope {
+            Scope::Overall | Scope::PerClass => false,
+            Scope::AtK => level.parse::<usize>().is_ok_and(|k| k >= metric.least_k),
+            Scope::AtFar => level.parse::<f64>().is_ok_and(|far| far > 0.0 && far <= 1.0),
         })
+    }
+
+    /// A name as results have it: a false accept rate may be written in any way, such as `tar@0.001` for `tar@1e-3`.
+    pub fn canonical(name: &str) -> String {
+        let far = match Metric::named(name) {
+            Some(metric) if metric.scope == Scope::AtFar => name.split_once('@').and_then(|(_, far)| far.parse().ok()),
+            _ => None,
+        };
+        far.map_or_else(|| name.to_owned(), |far: f64| at_far(name.split('@').next().unwrap_or(name), far))
     }
 }
 
@@ -120,11 +130,19 @@ impl Selection {
         Selection::of_families(METRICS.iter().filter(|metric| metric.family.is_default))
     }
 
-    fn of_families(metrics: impl Iterator<Item = &'static Metric>) -> Self {
-        Selection { metrics: metrics.map(|metric| (metric.id, metric)).collect(), named: BTreeSet::new() }
+    /// The metrics that are computed of rows without labels where none is named: all that need no labels, and with more
+    /// than 50,000 rows those of them that do not compare each row with all others.
+    pub fn label_free() -> Self {
+        let metrics = METRICS.iter().filter(|metric| !metric.needs_labels(false));
+        Selection { is_thrifty: true, ..Selection::of_families(metrics) }
     }
 
-    /// The metrics of a list of names, families, `usual` and `all`.
+    fn of_families(metrics: impl Iterator<Item = &'static Metric>) -> Self {
+        let metrics = metrics.map(|metric| (metric.id, metric)).collect();
+        Selection { metrics, named: BTreeSet::new(), is_thrifty: false }
+    }
+
+    /// The metrics of a list of names, families, `usual`, `label_free` (all that need no labels) and `all`.
     ///
     /// # Errors
     /// An unknown name, with the closest one.
@@ -136,7 +154,8 @@ impl Selection {
             let is_chosen = |metric: &&Metric| {
                 let usual = name == "usual" && metric.family.is_default;
                 let all = name == "all" && metric.is_in_all;
-                all || usual || metric.family.name == name || is_named(metric)
+                let label_free = name == "label_free" && !metric.needs_labels(false);
+                all || usual || label_free || metric.family.name == name || is_named(metric)
             };
             let mut chosen = METRICS.iter().filter(is_chosen).peekable();
             if chosen.peek().is_none() {
@@ -144,7 +163,9 @@ impl Selection {
             }
             for metric in chosen {
                 selection.metrics.insert(metric.id, metric);
-                if is_named(metric) {
+                // Who names a family of all pairs asks for these pairs.
+                let is_family = metric.family.name == name && metric.family.metrics.iter().all(Metric::is_of_all_pairs);
+                if is_named(metric) || is_family {
                     selection.named.insert(metric.id);
                 }
             }
@@ -156,7 +177,7 @@ impl Selection {
 impl FromIterator<&'static Metric> for Selection {
     fn from_iter<I: IntoIterator<Item = &'static Metric>>(metrics: I) -> Self {
         let metrics: BTreeMap<_, _> = metrics.into_iter().map(|metric| (metric.id, metric)).collect();
-        Selection { named: metrics.keys().copied().collect(), metrics }
+        Selection { named: metrics.keys().copied().collect(), metrics, is_thrifty: false }
     }
 }
 
@@ -171,7 +192,7 @@ fn all_names() -> Vec<String> {
     let families = FAMILIES.iter().map(|family| family.name.to_owned());
     let is_family = |id: &&str| FAMILIES.iter().any(|family| family.name == *id);
     let metrics = METRICS.iter().map(|metric| metric.id).filter(|id| !is_family(id)).map(str::to_owned);
-    families.chain(["usual".to_owned(), "all".to_owned()]).chain(metrics).collect()
+    families.chain(["usual", "label_free", "all"].map(str::to_owned)).chain(metrics).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +235,12 @@ mod tests {
         assert!(!kept.contains("dunn") && kept.contains("davies_bouldin"));
         assert!(left_out.len() == 1 && left_out[0].starts_with("dunn is left out: with 50001 rows"), "{left_out:?}");
         assert!(of(&["validity", "dunn"], FEW_ROWS + 1).0.contains("dunn"));
+        assert!(of(&["verification"], FEW_ROWS + 1).0.contains("pair_auc"));
+        let (kept, left_out) = of(&["all"], FEW_ROWS + 1);
+        assert!(!kept.contains("pair_auc") && !kept.contains("dunn"));
+        let words =
+            "are left out: with 50001 rows they are computed only if they are selected by name, because they compare";
+        assert!(left_out.len() == 1 && left_out[0].contains(words), "{left_out:?}");
         assert!(!Selection::all().for_size(FEW_ROWS + 1, 8).0.contains("dunn"));
     }
 
@@ -233,12 +260,32 @@ mod tests {
     #[test]
     fn the_usual_metrics_look_at_no_pairs_of_rows() {
         let usual = Selection::usual();
-        for need in [Need::Pairs, Need::SampledPairs, Need::PairSums, Need::Neighbours, Need::Covariance] {
+        for need in
+            [Need::Pairs, Need::PairHistograms, Need::SampledPairs, Need::PairSums, Need::Neighbours, Need::Covariance]
+        {
             assert!(!usual.needs(need), "{need:?}");
         }
         assert!(usual.contains("silhouette") && usual.contains("batch_loss") && !usual.contains("rankme"));
         assert_eq!(Selection::parse(["usual"]).unwrap(), usual);
         assert_eq!(Selection::parse(["all"]).unwrap(), Selection::all());
+    }
+
+    #[test]
+    fn some_metrics_need_no_labels() {
+        let label_free = Selection::parse(["label_free"]).unwrap();
+        for needs_none in ["norm_mean", "rankme", "uniformity", "hubness", "twonn", "mle_dimension"] {
+            assert!(label_free.contains(needs_none), "{needs_none}");
+        }
+        for needs_labels in ["silhouette", "recall", "alignment", "nc1", "bras", "batch_loss", "pair_auc"] {
+            assert!(!label_free.contains(needs_labels), "{needs_labels}");
+        }
+        assert!(!Metric::find("pair_auc").unwrap().needs_labels(true));
+        // Neighbours that nobody selected are searched among a moderate number of rows only.
+        let (few, left_out) = Selection::label_free().for_size(FEW_ROWS, 8);
+        assert!(few.contains("hubness") && left_out.is_empty());
+        let (many, left_out) = Selection::label_free().for_size(FEW_ROWS + 1, 8);
+        assert!(!many.contains("hubness") && many.contains("rankme") && left_out[0].contains("twonn"));
+        assert!(label_free.for_size(FEW_ROWS + 1, 8).0.contains("hubness"));
     }
 
     #[test]
@@ -266,7 +313,9 @@ mod tests {
         for id in ["cdnv", "nc2", "calinski_harabasz"] {
             assert_eq!(merges(id), Some(StateKind::Moments), "{id}");
         }
-        for id in ["dunn", "uniformity", "supcon", "recall", "hubness", "batch_loss", "bras", "rankme", "norm_mean"] {
+        for id in
+            ["dunn", "eer", "uniformity", "supcon", "recall", "hubness", "batch_loss", "bras", "rankme", "norm_mean"]
+        {
             assert_eq!(merges(id), None, "{id}");
         }
     }
@@ -274,11 +323,20 @@ mod tests {
     #[test]
     fn metrics_at_k_have_a_name_for_each_k() {
         let recall = Metric::find("recall").unwrap();
-        assert_eq!(recall.names(&[1, 20]).collect::<Vec<_>>(), ["recall@1", "recall@20"]);
+        let levels = Levels { ks: &[1, 20], fars: &[0.1, 2.5e-4] };
+        assert_eq!(recall.names(levels).collect::<Vec<_>>(), ["recall@1", "recall@20"]);
         assert_eq!(Metric::named("recall@7"), Some(recall));
         for unknown in ["recall", "recall@", "recall@0", "recall@-1", "recall@+1", "silhouette@5", "recall@5_macro"] {
             assert_eq!(Metric::named(unknown), None, "{unknown}");
         }
         assert!(Selection::parse(["recall@20"]).unwrap().contains("recall"));
+        let tar = Metric::find("tar").unwrap();
+        assert_eq!(tar.names(levels).collect::<Vec<_>>(), ["tar@1e-1", "tar@2.5e-4"]);
+        assert_eq!(Metric::named("tar@0.001"), Some(tar));
+        assert_eq!(Metric::canonical("tar@0.001"), "tar@1e-3");
+        for unknown in ["tar", "tar@", "tar@0", "tar@2", "tar@-1e-3", "tar@nan", "silhouette@0.1"] {
+            assert_eq!(Metric::named(unknown), None, "{unknown}");
+            assert_eq!(Metric::canonical(unknown), unknown);
+        }
     }
 }

@@ -39,7 +39,29 @@ pub enum Scope {
     PerClass,
     /// One number for each k of `--k`, as `<id>@<k>`.
     AtK,
+    /// One number for each rate of `--far`, as `<id>@<rate>`, such as `tar@1e-3`.
+    AtFar,
 }
+
+/// What metrics that are not single numbers are given at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Levels<'a> {
+    /// Numbers of neighbours or components.
+    pub ks: &'a [usize],
+    /// False accept rates.
+    pub fars: &'a [f64],
+}
+
+impl Levels<'static> {
+    /// Those where none are named.
+    pub const USUAL: Levels<'static> = Levels { ks: &USUAL_KS, fars: &USUAL_FARS };
+}
+
+/// The numbers of neighbours or components where none are named.
+pub const USUAL_KS: [usize; 3] = [1, 5, 10];
+
+/// The false accept rates where none are named.
+pub const USUAL_FARS: [f64; 4] = [1e-1, 1e-2, 1e-3, 1e-4];
 
 /// What has to be there, or to be worked out, before a metric can be computed. What is computed at all, in which order
 /// rows have to be readable and how long it will take follows from these alone.
@@ -47,6 +69,8 @@ pub enum Scope {
 pub enum Need {
     /// The class of each row.
     Labels,
+    /// Which pairs of rows are of one class: labels, or a list of pairs.
+    PairLabels,
     /// At least two classes, and fewer than rows.
     Classes,
     /// The mean distances of the rows to the classes.
@@ -76,6 +100,8 @@ pub enum Need {
     Fits,
     /// All pairs of rows, each once.
     Pairs,
+    /// The distances of all pairs of rows, each once, or those of a list of pairs.
+    PairHistograms,
     /// All pairs of the rows of `--sample`, or of all rows.
     SampledPairs,
     /// For each row a sum over all others.
@@ -97,6 +123,7 @@ impl Need {
     pub fn name(self) -> &'static str {
         match self {
             Need::Labels => "labels",
+            Need::PairLabels => "pair_labels",
             Need::Classes => "classes",
             Need::ClassDistances => "class_distances",
             Need::ClassGeometry => "class_geometry",
@@ -111,6 +138,7 @@ impl Need {
             Need::Ridge => "ridge",
             Need::Fits => "fits",
             Need::Pairs => "pairs",
+            Need::PairHistograms => "pair_histograms",
             Need::SampledPairs => "sampled_pairs",
             Need::PairSums => "pair_sums",
             Need::Neighbours => "neighbours",
@@ -126,6 +154,7 @@ impl Need {
         matches!(
             self,
             Need::Pairs
+                | Need::PairHistograms
                 | Need::SampledPairs
                 | Need::PairSums
                 | Need::Neighbours
@@ -143,13 +172,16 @@ impl Need {
     pub(crate) fn state(self) -> Result<StateKind, &'static str> {
         match self {
             Need::Labels
+            | Need::PairLabels
             | Need::Classes
             | Need::ClassMeans
             | Need::ClassMeanGram
             | Need::ClassMeanPairs
             | Need::ClassGeometry => Ok(StateKind::Moments),
             Need::ClassDistances | Need::RowsByOwnMeans | Need::RowsByClassMeans => Ok(StateKind::Scores),
-            Need::Pairs | Need::SampledPairs | Need::PairSums => Err("compares all pairs of rows"),
+            Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums => {
+                Err("compares all pairs of rows")
+            }
             Need::Neighbours => Err("searches all rows for the nearest ones of each"),
             Need::AllRows => Err("looks at all rows at once"),
             Need::BatchSize => Err("shuffles all rows into batches"),
@@ -165,11 +197,21 @@ impl Need {
         }
     }
 
+    /// Whether all pairs of rows are compared, which is done for many rows only if a metric is selected by its name.
+    fn is_of_all_pairs(self) -> bool {
+        matches!(self, Need::Pairs | Need::PairHistograms)
+    }
+
+    /// Whether each row is compared with all others.
+    fn is_quadratic(self) -> bool {
+        matches!(self, Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums | Need::Neighbours)
+    }
+
     /// The work it takes with N rows, K classes and d dimensions, and where that stands among the others; nothing for
     /// what is an input.
     fn cost(self) -> Option<(usize, &'static str)> {
         Some(match self {
-            Need::Labels | Need::Classes => return None,
+            Need::Labels | Need::PairLabels | Need::Classes => return None,
             Need::ClassDistances => (1, "O(N K)"),
             Need::ClassMeans | Need::UnitClassMeans | Need::RowsByOwnMeans | Need::EachRow | Need::AllRows => {
                 (2, "O(N d)")
@@ -178,7 +220,9 @@ impl Need {
             Need::ClassGeometry | Need::ClassMeanPairs => (4, "O(N d + K^2 d)"),
             Need::RowsByClassMeans | Need::BatchSize | Need::BatchLabels => (5, "O(N K d)"),
             Need::Covariance | Need::Ridge => (6, "O(N d^2 + d^3)"),
-            Need::Pairs | Need::SampledPairs | Need::PairSums | Need::Neighbours => (7, "O(N^2 d)"),
+            Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums | Need::Neighbours => {
+                (7, "O(N^2 d)")
+            }
             Need::Fits | Need::Clusters => (8, "O(N K d) a step"),
         })
     }
@@ -213,8 +257,10 @@ pub struct Metric {
     pub title: &'static str,
     /// The group it belongs to.
     pub family: &'static Family,
-    /// Overall, for each class or for each k.
+    /// Overall, for each class, for each k or for each false accept rate.
     pub scope: Scope,
+    /// The smallest k that it is defined at.
+    pub least_k: usize,
     /// The range of its values.
     pub range: &'static str,
     /// Whether higher is better; `None` where neither direction is.
@@ -244,6 +290,7 @@ pub(super) const fn metric(
         title,
         family,
         scope: Scope::Overall,
+        least_k: 1,
         range,
         higher_is_better,
         source,
@@ -251,6 +298,11 @@ pub(super) const fn metric(
         has_interval: false,
         is_in_all: true,
     }
+}
+
+/// The name of a metric at a false accept rate, such as `tar@1e-3`.
+pub(super) fn at_far(id: &str, far: f64) -> String {
+    format!("{id}@{far:e}")
 }
 
 pub(super) const UP: Option<bool> = Some(true);
@@ -273,6 +325,16 @@ impl Metric {
         Metric { scope: Scope::AtK, ..self }
     }
 
+    /// The same, defined from this k on.
+    pub(super) const fn with_least_k(self, least_k: usize) -> Self {
+        Metric { least_k, ..self }
+    }
+
+    /// The same, given at each false accept rate.
+    pub(super) const fn at_far(self) -> Self {
+        Metric { scope: Scope::AtFar, ..self }
+    }
+
     /// The same, with an interval.
     pub(super) const fn with_interval(self) -> Self {
         Metric { has_interval: true, ..self }
@@ -286,6 +348,21 @@ impl Metric {
     /// Whether it is made of this.
     pub fn needs(&self, need: Need) -> bool {
         self.needs.contains(&need)
+    }
+
+    /// Whether it needs the class of each row. Where there is a list of pairs, what looks at pairs does not.
+    pub fn needs_labels(&self, pair_list: bool) -> bool {
+        self.needs(Need::Labels) || (self.needs(Need::PairLabels) && !pair_list)
+    }
+
+    /// Whether it compares all pairs of rows.
+    pub(super) fn is_of_all_pairs(&self) -> bool {
+        self.needs.iter().any(|need| need.is_of_all_pairs())
+    }
+
+    /// Whether it compares each row with all others, in one way or another.
+    pub(super) fn is_quadratic(&self) -> bool {
+        self.needs.iter().any(|need| need.is_quadratic())
     }
 
     /// Which [states](crate::partial) of the parts of a set it follows from, wherever these lie, under a distance whose
@@ -308,13 +385,25 @@ impl Metric {
     }
 
     /// The names under which it appears in the overall results: the id, and `<id>_macro` for those given by class; or
-    /// `<id>@<k>` for each k.
-    pub fn names(&self, ks: &[usize]) -> impl Iterator<Item = String> + use<> {
+    /// `<id>@<k>` for each k, or `<id>@<rate>` for each false accept rate.
+    pub fn names(&self, levels: Levels<'_>) -> impl Iterator<Item = String> + use<> {
         let id = self.id;
-        let ks = if self.scope == Scope::AtK { ks.to_vec() } else { Vec::new() };
-        let plain = (self.scope != Scope::AtK).then(|| id.to_owned());
-        let macro_name = (self.scope == Scope::PerClass).then(|| format!("{id}_macro"));
-        plain.into_iter().chain(macro_name).chain(ks.into_iter().map(move |k| format!("{id}@{k}")))
+        let names: Vec<String> = match self.scope {
+            Scope::Overall => vec![id.to_owned()],
+            Scope::PerClass => vec![id.to_owned(), format!("{id}_macro")],
+            Scope::AtK => levels.ks.iter().filter(|&&k| k >= self.least_k).map(|k| format!("{id}@{k}")).collect(),
+            Scope::AtFar => levels.fars.iter().map(|far| at_far(id, *far)).collect(),
+        };
+        names.into_iter()
+    }
+
+    /// How its name ends where it is given at several numbers: `@k` or `@far`.
+    pub fn suffix(&self) -> &'static str {
+        match self.scope {
+            Scope::Overall | Scope::PerClass => "",
+            Scope::AtK => "@k",
+            Scope::AtFar => "@far",
+        }
     }
 }
 
@@ -324,6 +413,8 @@ pub struct Selection {
     pub(super) metrics: BTreeMap<&'static str, &'static Metric>,
     /// Those that are selected by their own names and not only as part of a family.
     pub(super) named: BTreeSet<&'static str>,
+    /// Whether, with many rows, nothing that compares each of them with all others is computed unless it is named.
+    pub(super) is_thrifty: bool,
 }
 
 /// Rows up to which metrics of all pairs are computed as part of their family; with more they are computed by name only.
@@ -347,28 +438,33 @@ impl Selection {
     /// The metrics to compute for data of this size, and why the others are left out: what takes long is computed only for
     /// a metric that is selected by its name.
     pub(crate) fn for_size(&self, rows: usize, dimensions: usize) -> (Selection, Vec<String>) {
-        let reason = |metric: &Metric| {
-            if self.named.contains(metric.id) {
-                None
-            } else if rows > FEW_ROWS && metric.needs(Need::Pairs) {
-                Some((format!("{rows} rows"), "compares all pairs of rows"))
-            } else if rows.min(dimensions) > FEW_DIMENSIONS && metric.needs(Need::Ridge) {
-                Some((format!("{rows} rows of {dimensions} dimensions"), "factorises a matrix of so many"))
-            } else {
-                None
+        let compares =
+            |metric: &Metric| rows > FEW_ROWS && (metric.is_of_all_pairs() || self.is_thrifty && metric.is_quadratic());
+        let factorises = |metric: &Metric| rows.min(dimensions) > FEW_DIMENSIONS && metric.needs(Need::Ridge);
+        let mut kept = self.clone();
+        let mut leave_out = |is_costly: &dyn Fn(&Metric) -> bool, size: String, [it, they]: [&str; 2]| {
+            let left_out = self.iter().filter(|metric| is_costly(metric) && !self.named.contains(metric.id));
+            let ids: Vec<&str> = left_out.map(|metric| metric.id).collect();
+            kept.metrics.retain(|id, _| !ids.contains(id));
+            match &ids[..] {
+                [] => None,
+                [id] => Some(format!(
+                    "{id} is left out: with {size} it is computed only if it is selected by name, because it {it}"
+                )),
+                _ => Some(format!(
+                    "{} are left out: with {size} they are computed only if they are selected by name, because they {they}",
+                    ids.join(", ")
+                )),
             }
         };
-        let left_out = self.iter().filter_map(|metric| {
-            let (size, work) = reason(metric)?;
-            let id = metric.id;
-            Some(format!(
-                "{id} is left out: with {size} it is computed only if it is selected by name, because it {work}"
-            ))
-        });
-        let left_out = left_out.collect();
-        let mut kept = self.clone();
-        kept.metrics.retain(|_, metric| reason(metric).is_none());
-        (kept, left_out)
+        let pairs = ["compares all pairs of rows", "compare all pairs of rows"];
+        let matrix = ["factorises a matrix of so many", "factorise a matrix of so many"];
+        let reasons = [
+            leave_out(&compares, format!("{rows} rows"), pairs),
+            leave_out(&factorises, format!("{rows} rows of {dimensions} dimensions"), matrix),
+        ];
+        let reasons = reasons.into_iter().flatten().collect();
+        (kept, reasons)
     }
 
     /// Whether there are metrics, and all of them are made of this.

@@ -37,7 +37,7 @@ pub(super) static FAMILY: Family = Family {
 };
 
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
-    let ks = work.measuring.ks;
+    let ks = work.measuring.levels.ks;
     let collapsed = work.auxiliary.gallery.is_none() && work.collapsed()?;
     let of_queries = |number: &dyn Fn(&Outcome) -> f64| -> Result<Measured> {
         if collapsed {

@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 
 use indexmap::IndexMap;
 
-use crate::data::{Dataset, LabelColumn, Precision, drawn};
+use crate::data::{Dataset, LabelColumn, PairList, Precision, drawn};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::kernels::{
@@ -15,7 +15,7 @@ use crate::kernels::{
     PairsWanted, PassOptions, covariance,
 };
 use crate::metrics::mean::WeightedMean;
-use crate::metrics::metric::{Family, Need, Selection};
+use crate::metrics::metric::{Family, Levels, Metric, Need, Selection, at_far};
 use crate::metrics::probe::ProbeSettings;
 use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
 use crate::metrics::row_means::{Means, RowMeans};
@@ -25,6 +25,7 @@ use crate::metrics::temperature::{Temperature, find_temperature};
 use crate::metrics::totals::{
     NearestTotals, ScoreTotals, SimplifiedTotals, SpreadTotals, Totals, means_of_classes, squares_between,
 };
+use crate::metrics::verification::PairCurves;
 use crate::metrics::whitening::whitening;
 use crate::progress::Progress;
 
@@ -40,6 +41,8 @@ pub struct Auxiliary<'a> {
     pub batches: Option<&'a LabelColumn>,
     /// The cluster of each row of the embeddings, as stored, if the rows are not to be clustered.
     pub clusters: Option<&'a LabelColumn>,
+    /// The pairs that verification looks at, instead of all pairs.
+    pub pairs: Option<&'a PairList>,
 }
 
 /// What is to be measured, and how.
@@ -52,8 +55,8 @@ pub(crate) struct Measuring<'a> {
     pub(crate) softmax: SmoothMaximum,
     /// Rows of a training batch, where batches are scored.
     pub(crate) batch_size: Option<usize>,
-    /// Numbers of neighbours or components, ascending.
-    pub(crate) ks: &'a [usize],
+    /// Numbers of neighbours or components, ascending, and false accept rates.
+    pub(crate) levels: Levels<'a>,
     /// Rows that pairs are drawn from, if not all.
     pub(crate) sample: Option<usize>,
     pub(crate) probe: ProbeSettings,
@@ -383,7 +386,7 @@ impl<'a> SharedWork<'a> {
     pub(crate) fn ranking(&self) -> Result<&Ranking> {
         let any = |ids: [&str; 2]| ids.into_iter().any(|id| self.is_selected(id));
         let search = Search {
-            ks: self.measuring.ks,
+            ks: self.measuring.levels.ks,
             to_k: any(["knn_accuracy", "recall"]),
             to_r: any(["r_precision", "map_at_r"]),
             hubs: any(["hubness", "antihub_share"]),
@@ -460,7 +463,7 @@ pub(crate) fn without_rounding(mut values: Vec<f64>, rank: usize) -> Vec<f64> {
 /// The numbers of the selected metrics, in the order in which they were measured.
 pub(crate) struct Measures<'a> {
     selection: &'a Selection,
-    ks: &'a [usize],
+    levels: Levels<'a>,
     class_weights: &'a [f64],
     pub(crate) values: IndexMap<String, Option<f64>>,
     /// For each metric given by class its values, in class order.
@@ -472,13 +475,15 @@ pub(crate) struct Measures<'a> {
     /// As [`RowMeans::confusions`], where silhouettes are measured.
     pub(crate) confusions: Vec<Vec<(u32, f64)>>,
     pub(crate) warnings: Vec<String>,
+    /// What is drawn of pairs, where they are verified.
+    pub(crate) curves: Option<PairCurves>,
 }
 
 impl<'a> Measures<'a> {
     pub(crate) fn new(work: &SharedWork<'a>) -> Self {
         Measures {
             selection: work.measuring.selection,
-            ks: work.measuring.ks,
+            levels: work.measuring.levels,
             class_weights: work.dataset.class_weights(),
             values: IndexMap::new(),
             by_class: Vec::new(),
@@ -486,6 +491,7 @@ impl<'a> Measures<'a> {
             nearest_classes: Vec::new(),
             confusions: Vec::new(),
             warnings: Vec::new(),
+            curves: None,
         }
     }
 
@@ -507,12 +513,32 @@ impl<'a> Measures<'a> {
     /// Those of the measurement.
     pub(crate) fn add_at_k(&mut self, id: &str, measure: impl Fn(usize) -> Result<Measured>) -> Result<()> {
         if self.selection.contains(id) {
-            for &k in self.ks {
+            let least = Metric::find(id).map_or(1, |metric| metric.least_k);
+            for &k in self.levels.ks.iter().filter(|&&k| k >= least) {
                 let measured = measure(k)?;
                 self.push(format!("{id}@{k}"), measured);
             }
         }
         Ok(())
+    }
+
+    /// Measures a metric that is given at each false accept rate, if it is selected.
+    ///
+    /// # Errors
+    /// Those of the measurement.
+    pub(crate) fn add_at_far(&mut self, id: &str, measure: impl Fn(f64) -> Result<Measured>) -> Result<()> {
+        if self.selection.contains(id) {
+            for &far in self.levels.fars {
+                let measured = measure(far)?;
+                self.push(at_far(id, far), measured);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the metric of that id is selected.
+    pub(crate) fn is_selected(&self, id: &str) -> bool {
+        self.selection.contains(id)
     }
 
     /// Measures a metric that is given by class, if it is selected: its mean over rows, its mean over classes, and the
@@ -546,7 +572,7 @@ impl<'a> Measures<'a> {
     /// The selected metrics of a family that is not defined for rows with weights.
     pub(crate) fn undefined_with_weights(&mut self, family: &Family) {
         for metric in family.metrics.iter().filter(|metric| self.selection.contains(metric.id)) {
-            self.values.extend(metric.names(self.ks).map(|name| (name, None)));
+            self.values.extend(metric.names(self.levels).map(|name| (name, None)));
         }
         self.warn(format!("the metrics of {} are undefined: they have no form with row weights", family.name));
     }

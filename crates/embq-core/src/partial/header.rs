@@ -40,7 +40,7 @@ impl StateSettings {
     /// # Errors
     /// A distance, metric or other setting that does not merge.
     pub(crate) fn of(part: &PartRows<'_>, settings: &Settings, choice: &RowChoice) -> Result<Self> {
-        let settings = &checked(settings, settings.batch_labels, settings.clusters)?;
+        let settings = &checked(settings.clone())?;
         check(settings)?;
         let dtype = part.rows().element_type();
         let precision = settings.precision.unwrap_or(dtype.precision());
@@ -122,7 +122,7 @@ fn computed(settings: &Settings) -> impl Iterator<Item = &'static Metric> {
     settings
         .metrics
         .iter()
-        .filter(|metric| metric.names(&settings.ks).next().is_some_and(|name| settings.computes(&name)))
+        .filter(|metric| metric.names(settings.levels()).next().is_some_and(|name| settings.computes(&name)))
 }
 
 /// Checks that everything in settings merges.

@@ -292,7 +292,9 @@ fn finished(moments: &Moments, totals: Totals, matrix: bool) -> Result<Scored> {
         input.rows = usize::try_from(header.stored_rows()).unwrap_or(usize::MAX);
         input.dtype = header.settings.dtype.name().to_owned();
     }
-    evaluation.labels.blake3 = header.labels_hash();
+    if let Some(labels) = &mut evaluation.labels {
+        labels.blake3 = header.labels_hash();
+    }
     evaluation.excluded = header.excluded;
     Ok(Scored {
         evaluation,
@@ -300,6 +302,7 @@ fn finished(moments: &Moments, totals: Totals, matrix: bool) -> Result<Scored> {
         matrix: matrix.map(|matrix| evaluation::with_diagonal(&matrix, &within)),
         terms: Default::default(),
         class_terms: Vec::new(),
+        pair_curves: None,
     })
 }
 

@@ -19,6 +19,7 @@ mod json_document;
 mod json_lines;
 mod npy;
 mod npz;
+mod pair_list;
 mod parquet;
 mod refused;
 mod safetensors;
@@ -44,6 +45,7 @@ use array::ArrayFile;
 use embq_core::data::{Embeddings, LabelColumn, MappedBytes, RowWeights};
 use embq_core::error::{Error, Result};
 use joins::Joins;
+pub use pair_list::pair_list;
 use shards::Opened;
 pub use source::{Header, checkpoints_in, sort_naturally};
 use source::{Location, Source};
@@ -304,17 +306,31 @@ pub fn is_there(spec: &str) -> bool {
 /// likely first.
 pub fn possible_labels(embeddings: &str) -> Vec<String> {
     const TOLD: usize = 4;
-    let mut found = Vec::new();
+    let mut found = own_labels(embeddings);
     let Ok(Some(location)) = Location::find(embeddings) else { return found };
     if location.is_stdin() {
         return found;
     }
-    found.extend(location.folder_columns());
-    if let Ok(opened) = Opened::new(&location, Role::Embeddings, Header::Auto) {
-        found.extend(opened.label_like().into_iter().filter(|name| location.selector.as_deref() != Some(name)));
-    }
     found.extend(source::beside(&location.path).into_iter().filter(|path| looks_like(path) == Looks::Labels));
     found.truncate(TOLD);
+    found
+}
+
+/// Columns and arrays of the embeddings' own file, and the names of its folders, that look like labels: there are several
+/// values, and at most half as many as rows. Problems with the file are no error here.
+pub fn own_labels(embeddings: &str) -> Vec<String> {
+    let Ok(Some(location)) = Location::find(embeddings) else { return Vec::new() };
+    if location.is_stdin() {
+        return Vec::new();
+    }
+    let mut found = location.folder_columns();
+    let Ok(opened) = Opened::new(&location, Role::Embeddings, Header::Auto) else { return found };
+    let repeats = |name: &String| {
+        let column = opened.labels(Some(name)).map(|(column, _)| column);
+        column.is_ok_and(|column| (2..=column.len() / 2).contains(&column.dictionary().len()))
+    };
+    let others = opened.label_like().into_iter().filter(|name| location.selector.as_deref() != Some(name));
+    found.extend(others.filter(repeats));
     found
 }
 
