@@ -324,6 +324,14 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Half of the width of an interval.
+pub(crate) fn half_width(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(width) if width > 0.0 && width < 1.0 => Ok(width),
+        _ => Err("half of the width of an interval is a number between 0 and 1, such as 0.001".to_owned()),
+    }
+}
+
 pub(crate) fn temperature(text: &str) -> Result<Temperature, String> {
     if text == "auto" {
         return Ok(Temperature::Auto);

@@ -1,5 +1,6 @@
 //! `embq score`: evaluates embeddings, with labels or without.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use ndarray::{Array2, ArrayView1};
 
 use crate::cli::arguments::{
     ClassArguments, MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments,
-    at_least, rate,
+    at_least, half_width, rate,
 };
 use crate::cli::gates::{self, GateArguments, GateReport};
 use crate::cli::outputs::Outputs;
@@ -22,7 +23,7 @@ use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Cure, Error, Result};
 use embq_core::evaluation::{
-    Evaluation, GateOutcome, PairCurves, RowScores, Scored, Settings, Temperature, evaluate_with,
+    Evaluation, GateOutcome, PairCurves, RowScores, Scored, Settings, Temperature, evaluate_with, evaluate_within,
 };
 use embq_core::metrics::{Auxiliary, Levels, Metric, Need, ProbeSettings, Scope, Selection, stratified_folds};
 use embq_core::quantity::Quantity;
@@ -147,6 +148,17 @@ pub(crate) struct ScoreArguments {
     #[command(flatten)]
     scored: SampleArguments,
 
+    /// Score as many rows as it takes for the 95 % interval of silhouette to be within this of it, such as 0.001;
+    /// distances are still computed over all rows
+    #[arg(
+        long,
+        value_name = "HALF-WIDTH",
+        value_parser = half_width,
+        conflicts_with_all = ["subsample", "intervals", "row_weights", "gallery", "pairs"],
+        help_heading = "Rows"
+    )]
+    within: Option<f64>,
+
     #[command(flatten)]
     rows: RowArguments,
 
@@ -223,7 +235,10 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     if !arguments.has_labels() {
         check_without_labels(&arguments, &settings, line)?;
     }
-    let gates = gates::parse(&arguments.fail_if, &settings, false)?;
+    // The means of a subsample have intervals of their own.
+    let is_drawn = arguments.scored.subsample.is_some() || arguments.within.is_some();
+    let of_gates = Settings { intervals: settings.intervals || is_drawn, ..settings.clone() };
+    let gates = gates::parse(&arguments.fail_if, &of_gates, false)?;
     if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
         settings.class_intervals = None;
     }
@@ -269,15 +284,21 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut results = Vec::new();
     let mut tables = Vec::new();
     for dataset in &datasets {
-        if !arguments.run.quiet {
+        if !arguments.run.quiet && arguments.within.is_none() {
             bars.clear();
             announce_long_work(dataset, &settings);
         }
         let started = Instant::now();
         let map = !pages.is_empty() && settings.rows && dataset.labels().classes() <= MATRIX_CLASSES;
         let settings = Settings { matrix: settings.matrix || map, ..settings.clone() };
-        let Scored { mut evaluation, rows, matrix, pair_curves, .. } =
-            evaluate_with(dataset, auxiliary, &settings, &bars)?;
+        let (dataset, scored) = match arguments.within {
+            Some(half_width) => {
+                let (drawn, scored) = evaluate_within(dataset, auxiliary, &settings, half_width, &bars)?;
+                (Cow::Owned(drawn), scored)
+            }
+            None => (Cow::Borrowed(dataset), evaluate_with(dataset, auxiliary, &settings, &bars)?),
+        };
+        let Scored { mut evaluation, rows, matrix, pair_curves, .. } = scored;
         warn_of_identical(&mut evaluation, &identical, arguments.exclude_identical);
         evaluation.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
         evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
@@ -380,7 +401,7 @@ fn all_gates(results: &[Evaluation]) -> Vec<GateOutcome> {
 
 /// What one labelling gives in addition to its result.
 struct Tables<'a> {
-    dataset: &'a Dataset<'a>,
+    dataset: Cow<'a, Dataset<'a>>,
     rows: RowScores,
     matrix: Option<Array2<Option<f64>>>,
     pair_curves: Option<PairCurves>,
@@ -399,7 +420,7 @@ impl Tables<'_> {
         if pages.is_empty() {
             return Ok(());
         }
-        let detail = detail(self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
+        let detail = detail(&self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
         let detail = Detail { pair_curves: self.pair_curves.as_ref(), ..detail };
         let page = html::render(&detail, Some(&line.to_string()));
         pages.iter().try_for_each(|path| outputs.write(Some(path), |out| Ok(out.write_all(page.as_bytes())?)))
@@ -601,6 +622,7 @@ fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &
         (arguments.gallery.is_some(), "--gallery"),
         (arguments.classes.sort.is_some(), "--sort"),
         (arguments.rows.choice().is_by_label(), "choosing classes"),
+        (arguments.within.is_some(), "--within"),
         (arguments.plot && !settings.metrics.needs(Need::PairHistograms), "--plot"),
         (settings.temperature == Temperature::Auto, "--temperature auto"),
     ];

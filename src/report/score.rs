@@ -149,7 +149,8 @@ fn headline(evaluation: &Evaluation) -> String {
             }
         }
         page.push('\n');
-        let titles = std::iter::once(("95 % interval", name)).chain(beside.iter().copied());
+        let title = interval_title(evaluation);
+        let titles = std::iter::once((title, name)).chain(beside.iter().copied());
         let intervals = titles.filter_map(|(title, name)| {
             let [low, high] = evaluation.intervals.get(name)?;
             Some(format!("{DIM}{title}{DIM:#} {} to {}", short(Some(*low)), short(Some(*high))))
@@ -251,11 +252,16 @@ fn bar(value: Option<f64>) -> String {
     bar
 }
 
+/// What intervals are of: other rows, or all rows where some are scored.
+fn interval_title(evaluation: &Evaluation) -> &'static str {
+    if evaluation.settings.rows.subsample.is_some() { "95 % of all rows" } else { "95 % interval" }
+}
+
 /// All metrics, with their intervals if there are any.
 fn metrics(evaluation: &Evaluation) -> Table {
     let has_intervals = !evaluation.intervals.is_empty();
     let mut columns = vec![left("metric"), right("value")];
-    columns.extend(has_intervals.then(|| left("95 % interval")));
+    columns.extend(has_intervals.then(|| left(interval_title(evaluation))));
     let rows = evaluation.metrics.iter().map(|(name, value)| {
         let interval = evaluation.intervals.get(name);
         let interval = interval.map(|[low, high]| format!("{} to {}", short(Some(*low)), short(Some(*high))));

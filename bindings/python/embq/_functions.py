@@ -82,6 +82,7 @@ def wanted_parameters(
     hash: bool = False,
     probe_alpha: float = 1.0,
     folds: int = 5,
+    within: float | None = None,
 ) -> dict[str, Any]:
     """The parameters of what to compute, as the extension takes them."""
     return {
@@ -93,6 +94,7 @@ def wanted_parameters(
         "batch_size": batch_size,
         "intervals": bool(intervals),
         "class_intervals": bool(class_intervals),
+        "within": None if within is None else float(within),
         "matrix": bool(matrix),
         "hash": bool(hash),
     }
@@ -155,6 +157,7 @@ def score(
     exclude: Any = None,
     min_class_size: int | None = None,
     subsample: int | None = None,
+    within: float | None = None,
     precision: Literal["float32", "float64"] | None = None,
     random_state: int | None = 0,
     hash: bool = False,
@@ -226,7 +229,10 @@ def score(
     min_class_size : int, default=None
         Leave out classes with fewer rows.
     subsample : int, default=None
-        Score only this many rows, sampled by class; their distances are still to all rows.
+        Score only this many rows, sampled by class; their distances are still to all rows. Means over rows then have
+        intervals that say how far those of all rows can be.
+    within : float, default=None
+        Score as many rows as it takes for the 95 % interval of the silhouette to be within this of it, such as 0.001.
     precision : {"float32", "float64"}, default=None
         The precision of products; by default float64 for float64 and wide integers, and float32 otherwise. Sums are
         always float64.
@@ -277,13 +283,15 @@ def score(
     >>> round(embq.score(X, metrics="health").norm_mean, 4)
     1.0185
     """
+    if within is not None and subsample is not None:
+        raise _inputs.error("within and subsample both say how many rows are scored", "leave one of them out")
     measure = measure_parameters(metric, distance, temperature, softmin, softmax, precision, random_state)
     with watched(n_jobs, progress) as manner:
         raw = _embq.score(
             _inputs.rows(X, "X"),
             None if y is None else _inputs.labels(y, "y"),
             measure=measure,
-            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds),
+            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds, within),
             choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
             weights=_inputs.weights(sample_weight),
             batch=None if batch is None else _inputs.labels(batch, "batch"),

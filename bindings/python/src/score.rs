@@ -9,7 +9,7 @@ use embq_core::data::{Dataset, DatasetOptions, Embeddings, Label, LabelColumn, R
 use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
-use embq_core::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with};
+use embq_core::evaluation::{Evaluation, RowScores, Scored, Settings, Timing, evaluate_with, evaluate_within};
 use embq_core::metrics::Auxiliary;
 use embq_files::output::rows::INFLUENCE;
 use ndarray::Array2;
@@ -114,7 +114,8 @@ pub(crate) fn score(
         exclude_identical,
         choice,
     };
-    run(py, &manner, move |watch| input.evaluate(&settings, watch))
+    let within = wanted.within;
+    run(py, &manner, move |watch| input.evaluate(&settings, within, watch))
 }
 
 /// The inputs of an evaluation, detached from the interpreter.
@@ -130,7 +131,12 @@ struct Input {
 }
 
 impl Input {
-    fn evaluate(self, settings: &Settings, progress: &dyn embq_core::progress::Progress) -> Result<Evaluated> {
+    fn evaluate(
+        self,
+        settings: &Settings,
+        within: Option<f64>,
+        progress: &dyn embq_core::progress::Progress,
+    ) -> Result<Evaluated> {
         let started = Instant::now();
         let (has_batch, has_clusters) = (self.batch.is_some(), self.clusters.is_some());
         let columns = self.labels.into_iter().chain(self.batch).chain(self.clusters).collect();
@@ -162,7 +168,14 @@ impl Input {
             clusters: clusters.as_deref(),
             pairs: None,
         };
-        let Scored { mut evaluation, rows, matrix, .. } = evaluate_with(&dataset, auxiliary, settings, progress)?;
+        let (dataset, scored) = match within {
+            Some(half_width) => evaluate_within(&dataset, auxiliary, settings, half_width, progress)?,
+            None => {
+                let scored = evaluate_with(&dataset, auxiliary, settings, progress)?;
+                (dataset, scored)
+            }
+        };
+        let Scored { mut evaluation, rows, matrix, .. } = scored;
         let found = identical.iter().flatten().count();
         if found > 0 && !self.exclude_identical {
             evaluation.warnings.push(format!(

@@ -34,6 +34,7 @@ pub(crate) struct Wanted {
     batch_size: Option<usize>,
     intervals: bool,
     class_intervals: bool,
+    pub(crate) within: Option<f64>,
     matrix: bool,
     hash: bool,
 }
@@ -172,6 +173,12 @@ impl Wanted {
         }
         if let Some(0) = self.k.iter().min() {
             return Err(Error::setting("k: the number of neighbours is 0", "use at least 1"));
+        }
+        if let Some(within) = self.within.filter(|within| !(*within > 0.0 && *within < 1.0)) {
+            return Err(Error::setting(format!("within is {within}"), "half of the width of an interval is between 0 and 1"));
+        }
+        if self.within.is_some() && (self.intervals || given.gallery) {
+            return Err(Error::setting("within: neither intervals nor a gallery go with it", "leave one of them out"));
         }
         if matches!(self.batch_size, Some(0 | 1)) || matches!(self.sample, Some(0 | 1)) {
             return Err(Error::setting("batch_size and sample are numbers of rows", "take at least 2"));

@@ -1,5 +1,6 @@
 //! One input evaluated: from a data set and settings to plain numbers.
 
+mod draw;
 mod result;
 mod settings;
 
@@ -17,6 +18,7 @@ use crate::progress::Progress;
 use crate::uncertainty::{PointEstimates, Uncertainty};
 
 pub use crate::metrics::{PairCurves, Temperature};
+pub use draw::evaluate_within;
 pub use result::{
     ClassEvaluation, Confusion, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription, Kind,
     LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
@@ -93,7 +95,11 @@ pub fn evaluate_with(
     for (class, [hard, soft]) in evaluation.classes.iter_mut().zip(&uncertainty.classes) {
         (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);
     }
-    (evaluation.intervals, evaluation.standard_errors) = (uncertainty.intervals, uncertainty.standard_errors);
+    (evaluation.intervals, evaluation.standard_errors) = if dataset.scored().is_subsample() {
+        draw::intervals(dataset, &scores, &evaluation.metrics)
+    } else {
+        (uncertainty.intervals, uncertainty.standard_errors)
+    };
     let own =
         dataset.scored_members().zip(&scores).filter_map(|((code, weight), score)| Some((code, score.a?, weight)));
     let matrix = geometry.matrix.map(|matrix| with_diagonal(&matrix, &class_means(dataset.labels().classes(), own)));
@@ -159,6 +165,7 @@ pub(crate) fn document(
             batch_labels: auxiliary.batches.map(|batches| batches.origin().to_string()),
             clusters: auxiliary.clusters.map(|clusters| clusters.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
+            within: None,
             rows: dataset.choice().clone(),
         },
         classes: if dataset.has_labels() { classes(dataset, &measures) } else { Vec::new() },

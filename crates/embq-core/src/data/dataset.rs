@@ -125,9 +125,24 @@ pub struct Scored<'e> {
     rows: SelectedRows<'e>,
     /// Their positions among the rows that take part, in order; `None` is all.
     positions: Option<Arc<[usize]>>,
+    /// Of a subsample, for each class how many of its rows there are for one that is scored.
+    shares: Option<Arc<[f64]>>,
 }
 
 impl<'e> Scored<'e> {
+    fn all(rows: &SelectedRows<'e>) -> Self {
+        Scored { rows: rows.clone(), positions: None, shares: None }
+    }
+
+    /// Some of the rows, drawn class by class.
+    fn drawn(rows: &SelectedRows<'e>, labels: &Labels, wanted: usize, seed: u64) -> Result<Self> {
+        let positions = subsample(labels, wanted, seed)?;
+        let mut shares = vec![0.0; labels.classes()];
+        positions.iter().for_each(|&row| shares[labels.codes()[row] as usize] += 1.0);
+        shares.iter_mut().zip(labels.counts()).for_each(|(share, &count)| *share = count as f64 / *share);
+        Ok(Scored { rows: rows.choose(&positions), positions: Some(positions.into()), shares: Some(shares.into()) })
+    }
+
     /// The number of rows that get a score.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -361,11 +376,8 @@ impl<'e> Dataset<'e> {
         );
         let rows = SelectedRows::new(embeddings, kept);
         let scored = match choice.subsample {
-            Some(wanted) if wanted < labels.codes().len() => {
-                let positions = subsample(&labels, wanted, options.seed)?;
-                Scored { rows: rows.choose(&positions), positions: Some(Arc::from(positions)) }
-            }
-            _ => Scored { rows: rows.clone(), positions: None },
+            Some(wanted) if wanted < labels.codes().len() => Scored::drawn(&rows, &labels, wanted, options.seed)?,
+            _ => Scored::all(&rows),
         };
         Ok(Dataset {
             rows,
@@ -382,6 +394,19 @@ impl<'e> Dataset<'e> {
             excluded,
             warnings,
         })
+    }
+
+    /// The same data, of which `wanted` rows are scored, drawn class by class; all of them if there are no more.
+    ///
+    /// # Errors
+    /// Fewer rows than classes.
+    pub(crate) fn drawn(&self, wanted: usize, seed: u64) -> Result<Self> {
+        if wanted >= self.len() {
+            return Ok(self.clone());
+        }
+        let scored = Scored::drawn(&self.rows, &self.labels, wanted, seed)?;
+        let choice = RowChoice { subsample: Some(wanted), ..self.choice.clone() };
+        Ok(Dataset { scored, choice, ..self.clone() })
     }
 
     /// Checks what a silhouette needs: 2 <= K <= N - 1.
@@ -460,8 +485,12 @@ impl<'e> Dataset<'e> {
     /// The same data with the same rows from elsewhere.
     fn with_rows<'r>(&self, rows: SelectedRows<'r>) -> Dataset<'r> {
         let scored = match &self.scored.positions {
-            Some(positions) => Scored { rows: rows.choose(positions), positions: Some(Arc::clone(positions)) },
-            None => Scored { rows: rows.clone(), positions: None },
+            Some(positions) => Scored {
+                rows: rows.choose(positions),
+                positions: Some(Arc::clone(positions)),
+                shares: self.scored.shares.clone(),
+            },
+            None => Scored::all(&rows),
         };
         Dataset {
             rows,
@@ -583,9 +612,15 @@ impl<'e> Dataset<'e> {
         &self.scored
     }
 
-    /// Class and weight of each scored row, in order.
+    /// Class and weight of each scored row, in order. In a subsample, each row stands for all rows of its class together
+    /// with the others of its class, whatever their share in the draw.
     pub fn scored_members(&self) -> impl ExactSizeIterator<Item = (u32, f64)> + Clone + '_ {
-        self.scored.positions().map(|row| (self.labels.codes()[row], self.weight(row)))
+        let shares = &self.scored.shares;
+        self.scored.positions().map(move |row| {
+            let code = self.labels.codes()[row];
+            let share = shares.as_ref().map_or(1.0, |shares| shares[code as usize]);
+            (code, share * self.weight(row))
+        })
     }
 
     /// The scored rows (as numbers among the scored ones) class by class, in order within a class.
@@ -665,7 +700,7 @@ impl<'e> Dataset<'e> {
             label_origin: self.label_origin.clone(),
             label_type: self.label_type,
             has_labels: self.has_labels,
-            scored: Scored { rows: rows.clone(), positions: None },
+            scored: Scored::all(&rows),
             rows,
             weight_origin: self.weight_origin.clone(),
             choice: self.choice.clone(),

@@ -190,6 +190,9 @@ pub struct SettingsUsed {
     /// The file of row weights, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_weights: Option<String>,
+    /// Half of the width that the interval of `silhouette` was to have, where it decided how many rows are scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<f64>,
     #[serde(flatten)]
     pub rows: RowChoice,
 }
@@ -332,7 +335,8 @@ pub struct Evaluation {
     /// For each metric given by class, the number of classes where it is undefined, where there are any.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub undefined_classes: IndexMap<String, usize>,
-    /// 95 % interval of each metric that has one, where intervals are computed.
+    /// 95 % interval of each metric that has one, where intervals are computed: of what other rows would give. Where a
+    /// subsample is scored, of what all rows would give.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub intervals: IndexMap<String, [f64; 2]>,
     /// Standard error of each metric that has an interval.

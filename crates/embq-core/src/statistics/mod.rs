@@ -5,6 +5,7 @@
 //! here.
 
 mod bootstrap;
+mod draw;
 mod holm;
 mod normal;
 mod sign_flip;
@@ -12,6 +13,7 @@ mod strata;
 
 pub(crate) use bootstrap::TOGETHER;
 pub use bootstrap::bootstrap_intervals;
+pub use draw::{Draw, Estimate};
 pub use holm::holm;
 pub use normal::{normal_interval, normal_p_value};
 pub use sign_flip::sign_flip_p_value;
