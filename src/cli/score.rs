@@ -117,9 +117,10 @@ pub(crate) struct ScoreArguments {
     batch: Option<String>,
 
     /// Cluster of each row, for the clustering metrics: a file with one cluster per row, PATH:COLUMN, or a column of the
-    /// embeddings file; without it, rows are clustered by k-means
+    /// embeddings file; without it, rows are clustered by k-means. Without labels, the clusters themselves are scored;
+    /// can then be given multiple times
     #[arg(long, value_name = "LABELS", help_heading = "Measure")]
-    clusters: Option<String>,
+    clusters: Vec<String>,
 
     /// Penalty of the ridge probe on the squared length of its weights [default: 1]
     #[arg(long, value_name = "ALPHA", value_parser = penalty, help_heading = "Measure")]
@@ -213,7 +214,22 @@ impl ScoreArguments {
 /// This command can also write HTML pages.
 const OUTPUT: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
 
+/// What tells how good clusters are by themselves, where no metrics are named.
+const OF_CLUSTERS: [&str; 3] = ["silhouette", "davies_bouldin", "calinski_harabasz"];
+
 pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<Outcome> {
+    if !arguments.has_labels() && !arguments.clusters.is_empty() {
+        arguments.labels = std::mem::take(&mut arguments.clusters);
+        if arguments.metrics.is_empty() {
+            arguments.metrics = OF_CLUSTERS.map(str::to_owned).to_vec();
+        }
+    }
+    if arguments.clusters.len() > 1 {
+        return Err(Error::setting(
+            "--clusters: one clustering is compared with the labels",
+            "run embq once for each of them, or leave out -l to score the clusters themselves",
+        ));
+    }
     if arguments.embeddings.len() > 1 {
         if !arguments.has_labels() {
             let meant = match arguments.embeddings.len() {
@@ -260,7 +276,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     let mut columns = input.labels;
     let names = arguments.names_of_pairs().and_then(|_| columns.pop());
     let pairs = arguments.pairs.as_deref().map(|pairs| input::pair_list(pairs, names.as_ref())).transpose()?;
-    let clusters = arguments.clusters.is_some().then(|| columns.pop()).flatten();
+    let clusters = arguments.clusters.first().and_then(|_| columns.pop());
     let batches = arguments.batch.is_some().then(|| columns.pop()).flatten();
     let dataset = |labels: &LabelColumn| Dataset::join(Arc::clone(&embeddings), labels, settings.distance, &options);
     let datasets: Vec<Dataset> = match &columns[..] {
@@ -355,7 +371,7 @@ fn outputs(arguments: &ScoreArguments, pages: &[String], labels: &[String]) -> R
         ..
     } = arguments;
     let others = [rows_out, matrix_out, folds_out, &gates.junit].into_iter().flatten().chain(pages);
-    let beside = [&scored.row_weights, gallery, gallery_labels, batch, clusters, pairs].into_iter().flatten();
+    let beside = [&scored.row_weights, gallery, gallery_labels, batch, pairs].into_iter().flatten().chain(clusters);
     let inputs = arguments.embeddings.iter().chain(labels).chain(beside);
     Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
 }
@@ -511,7 +527,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
     let options = [
         (arguments.gallery.is_some(), Need::Neighbours, "--gallery", "add --metrics retrieval"),
         (arguments.batch.is_some(), Need::BatchLabels, "--batch", "add --metrics single_cell"),
-        (arguments.clusters.is_some(), Need::Clusters, "--clusters", "add --metrics clustering"),
+        (!arguments.clusters.is_empty(), Need::Clusters, "--clusters", "add --metrics clustering"),
         (arguments.probe_alpha.is_some(), Need::Ridge, "--probe-alpha", "add --metrics ridge_probe_accuracy"),
         (arguments.folds.is_some(), Need::Fits, "--folds", "add --metrics linear_probe_accuracy"),
         (arguments.folds_out.is_some(), Need::Fits, "--folds-out", "add --metrics linear_probe_accuracy"),
@@ -535,7 +551,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         sample: arguments.sample,
         probe: probe(arguments),
         batch_labels: arguments.batch.is_some(),
-        clusters: arguments.clusters.is_some(),
+        clusters: !arguments.clusters.is_empty(),
         rows,
         matrix: arguments.matrix_out.is_some(),
         intervals: arguments.intervals,
@@ -618,7 +634,6 @@ fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &
         (arguments.intervals, "--intervals"),
         (arguments.batch_size.is_some(), "--batch-size"),
         (arguments.batch.is_some(), "--batch"),
-        (arguments.clusters.is_some(), "--clusters"),
         (arguments.gallery.is_some(), "--gallery"),
         (arguments.classes.sort.is_some(), "--sort"),
         (arguments.rows.choice().is_by_label(), "choosing classes"),

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use crate::report::document::{Block, Cell, Form, Report, Section, Table, left, right};
 use crate::report::markdown::escaped;
 use crate::report::numbers::{count, short, signed, temperature};
-use crate::report::terminal::{DIM, wrapped};
+use crate::report::terminal::{star_note, wrapped};
 use crate::report::text::{fitted, fitted_path, visible};
 use crate::report::{ClassLimit, Format, json};
 use embq_core::comparison::{CandidateComparison, ClassDifference, Comparison, Difference, Verdict};
@@ -260,7 +260,7 @@ fn overview(comparison: &Comparison) -> Vec<Block> {
     let names = comparison.checkpoints.iter().map(|checkpoint| right(&fitted_path(&checkpoint.name, NAME)));
     let columns = std::iter::once(left("metric")).chain(names).collect();
     let table = Table { columns, rows: rows.collect(), hidden: None };
-    vec![Block::Table(table), Block::Lines(format!("{DIM}* the best{DIM:#}\n"))]
+    vec![Block::Table(table), star_note()]
 }
 
 /// Every metric of every checkpoint, with its course and its best in bold.

@@ -2,6 +2,7 @@
 
 use crate::report::numbers::{count, percent, short};
 use embq_core::evaluation::Evaluation;
+use embq_core::metrics::Metric;
 
 /// A column of the comparison: its title, and a labelling's cell.
 pub(crate) struct Column {
@@ -11,8 +12,13 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    pub(crate) fn cell(&self, evaluation: &Evaluation) -> String {
-        (self.text)(evaluation)
+    /// The cell of each result, and whether no other one is better.
+    pub(crate) fn cells(&self, results: &[Evaluation]) -> Vec<(String, bool)> {
+        let sign = self.metric.and_then(Metric::named).and_then(|metric| metric.higher_is_better);
+        let sign = sign.map(|higher| if higher { 1.0 } else { -1.0 });
+        let signed = |result: &Evaluation| Some(sign? * value(result, self.metric?)?);
+        let best = results.iter().filter_map(signed).max_by(f64::total_cmp);
+        results.iter().map(|result| ((self.text)(result), best.is_some() && signed(result) == best)).collect()
     }
 }
 
@@ -20,7 +26,7 @@ fn value(evaluation: &Evaluation, name: &str) -> Option<f64> {
     evaluation.metrics.get(name).copied().flatten()
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     Column { title: "rows", text: |result| count(scored_rows(result)), metric: None },
     Column { title: "classes", text: |result| count(result.class_count()), metric: None },
     Column { title: "silhouette", text: |result| short(value(result, "silhouette")), metric: Some("silhouette") },
@@ -37,6 +43,16 @@ const COLUMNS: [Column; 9] = [
     },
     Column { title: "intra", text: |result| short(value(result, "intra_mean")), metric: Some("intra_mean") },
     Column { title: "separ.", text: |result| short(value(result, "separation")), metric: Some("separation") },
+    Column {
+        title: "Davies-B.",
+        text: |result| short(value(result, "davies_bouldin")),
+        metric: Some("davies_bouldin"),
+    },
+    Column {
+        title: "Calinski-H.",
+        text: |result| short(value(result, "calinski_harabasz")),
+        metric: Some("calinski_harabasz"),
+    },
     Column { title: "loss", text: |result| short(value(result, "batch_loss")), metric: Some("batch_loss") },
 ];
 

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use crate::report::document::{Block, Cell, Form, Report, Section, Table, input_name, input_shape, left, right};
 use crate::report::numbers::{count, percent, short, temperature};
 use crate::report::summary::{View, columns, notes, stands_out};
-use crate::report::terminal::{DIM, WIDTH};
+use crate::report::terminal::{DIM, WIDTH, star_note};
 use crate::report::text::{visible, width};
 use crate::report::{blocks, labellings};
 use embq_core::evaluation::{ClassEvaluation, Evaluation};
@@ -52,12 +52,21 @@ fn remarks(evaluation: &Evaluation) -> Section {
 fn compared(results: &[Evaluation], view: &View, form: Form) -> Vec<Section> {
     let names = labellings::names(results);
     let columns = labellings::columns(results, if form == Form::Terminal { COMPARED } else { usize::MAX });
-    let rows: Vec<Vec<String>> =
-        results.iter().map(|result| columns.iter().map(|column| column.cell(result)).collect()).collect();
+    let (mut rows, mut best) = (vec![Vec::new(); results.len()], vec![Vec::new(); results.len()]);
+    for column in &columns {
+        let cells = column.cells(results);
+        let has_best = form == Form::Terminal && cells.iter().any(|(_, is_best)| *is_best);
+        for ((row, best), (text, is_best)) in rows.iter_mut().zip(&mut best).zip(cells) {
+            let star = if is_best { "*" } else { " " };
+            row.push(if has_best { text + star } else { text });
+            best.push(is_best);
+        }
+    }
     let titles: Vec<&str> = columns.iter().map(|column| column.title).collect();
     let room = WIDTH.saturating_sub(number_columns(&titles, &rows) + 2);
-    let lines = names.iter().zip(rows).map(|(name, row)| {
-        std::iter::once(Cell::Path(name.clone(), room)).chain(row.into_iter().map(Cell::Plain)).collect()
+    let cell = |(text, is_best): (String, bool)| if is_best { Cell::Strong(text) } else { Cell::Plain(text) };
+    let lines = names.iter().zip(rows.into_iter().zip(best)).map(|(name, (row, best))| {
+        std::iter::once(Cell::Path(name.clone(), room)).chain(row.into_iter().zip(best).map(cell)).collect()
     });
     let table = Table {
         columns: std::iter::once(left("labels")).chain(titles.iter().map(|title| right(title))).collect(),
@@ -66,7 +75,10 @@ fn compared(results: &[Evaluation], view: &View, form: Form) -> Vec<Section> {
     };
     let overview = Section {
         subtitle: results.first().map(common_subtitle),
-        blocks: vec![Block::Table(table)],
+        blocks: match form {
+            Form::Terminal => vec![Block::Table(table), star_note()],
+            Form::Markdown => vec![Block::Table(table)],
+        },
         ..Section::default()
     };
     let each = names.into_iter().zip(results).map(|(name, result)| {

@@ -111,6 +111,11 @@ fn cell(cell: &Cell) -> String {
     }
 }
 
+/// What a star after a number means.
+pub(crate) fn star_note() -> Block {
+    Block::Lines(format!("{DIM}* the best{DIM:#}\n"))
+}
+
 /// A sentence over as many lines as it needs, indented by the width of its mark.
 pub(crate) fn wrapped(page: &mut String, mark: &str, text: &str, style: Style) {
     for (index, line) in broken(text, WIDTH - mark.len()).iter().enumerate() {

@@ -283,3 +283,28 @@ fn neighbours_need_no_classes_to_compare() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("at least 2 classes"), "{}", run.stderr);
 }
+
+#[test]
+fn clusters_without_labels_are_scored_themselves() {
+    let folder = Folder::new();
+    folder.matrix("emb.npy", &[[0.0, 1.0], [0.0, 2.0], [5.0, 1.0], [5.0, 3.0], [9.0, 1.0], [9.0, 2.0]]);
+    folder.write("two.txt", "a\na\nb\nb\nb\nb\n");
+    folder.write("three.txt", "a\na\nb\nb\nc\nc\n");
+    let one = folder.score("emb.npy --clusters three.txt --distance euclidean --format json").json();
+    assert_eq!(one["labels"]["path"], "three.txt");
+    let names: Vec<&String> = one["metrics"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["silhouette", "silhouette_macro", "davies_bouldin", "calinski_harabasz"]);
+    let run = folder.score("emb.npy --clusters two.txt --clusters three.txt --distance euclidean");
+    assert_eq!(run.stderr, "");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let line =
+        |name: &str| lines.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", run.stdout));
+    assert_eq!(line("three.txt").matches('*').count(), 4, "{}", run.stdout);
+    assert_eq!(line("two.txt").matches('*').count(), 0, "{}", run.stdout);
+    assert!(lines.contains(&"* the best"), "{}", run.stdout);
+    let markdown = folder.score("emb.npy --clusters two.txt --clusters three.txt --format markdown").success();
+    assert!(markdown.contains("**"), "{markdown}");
+    let run = folder.score("emb.npy -l two.txt --clusters two.txt --clusters three.txt --metrics clustering");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("one clustering is compared with the labels"), "{}", run.stderr);
+}

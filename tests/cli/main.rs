@@ -3,6 +3,7 @@
 mod bad_input;
 mod broken_files;
 mod compare;
+mod draws;
 mod drift;
 mod families;
 mod folder;

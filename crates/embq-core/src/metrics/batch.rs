@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, PassOptions};
 use crate::metrics::RowScoreFold;
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::soft_silhouette::SOFT;
 use crate::progress::NoProgress;
@@ -16,6 +16,7 @@ const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::BatchSize];
 
 pub(super) static FAMILY: Family = Family {
     name: "batch",
+    question: Question::Training,
     is_default: true,
     supports_weights: true,
     metrics: &[

@@ -4,7 +4,7 @@ use crate::data::Labels;
 use crate::error::Result;
 use crate::kernels::{KMeansOptions, k_means};
 use crate::metrics::agreement::Contingency;
-use crate::metrics::metric::{Family, Need, UP, metric};
+use crate::metrics::metric::{Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 const OF_CLUSTERS: &[Need] = &[Need::Labels, Need::Classes, Need::Clusters];
@@ -16,6 +16,7 @@ const SHARE: &str = "[0, 1]";
 
 pub(super) static FAMILY: Family = Family {
     name: "clustering",
+    question: Question::ClassesApart,
     is_default: false,
     supports_weights: false,
     metrics: &[

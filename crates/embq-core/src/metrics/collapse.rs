@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use crate::error::Result;
 use crate::kernels::ClassMeans;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::totals::mean_of_classes;
 use crate::metrics::validity::{NO_MEANS, NO_ROW, coinciding, mean};
@@ -21,6 +21,7 @@ const LEFT_OUT: &str = "the same, the row left out of the mean";
 
 pub(super) static FAMILY: Family = Family {
     name: "collapse",
+    question: Question::Training,
     is_default: false,
     supports_weights: false,
     metrics: &[

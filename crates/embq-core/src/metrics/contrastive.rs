@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::ClassMeans;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, metric};
 use crate::metrics::shared::{Measured, Measures, SUPCON_TEMPERATURE, SharedWork};
 use crate::metrics::validity::mean;
 
@@ -16,6 +16,7 @@ const KHOSLA: &str = "Khosla et al. 2020";
 
 pub(super) static FAMILY: Family = Family {
     name: "contrastive",
+    question: Question::Training,
     is_default: false,
     supports_weights: false,
     metrics: &[

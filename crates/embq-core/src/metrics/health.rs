@@ -7,7 +7,7 @@ use crate::data::{Dataset, Element, Precision, Window};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{BoundedPairs, Real, RowScale, blocks_at_once, for_each_block, lane_sum};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, OURS, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, OURS, Question, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
 
@@ -18,6 +18,7 @@ const SHARE: &str = "[0, 1]";
 
 pub(super) static FAMILY: Family = Family {
     name: "health",
+    question: Question::SpaceUsed,
     is_default: false,
     supports_weights: false,
     metrics: &[

@@ -4,7 +4,7 @@ use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{BoundedPairs, Real};
-use crate::metrics::metric::{FROM_0, Family, Need, metric};
+use crate::metrics::metric::{FROM_0, Family, Need, Question, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
 
@@ -14,6 +14,7 @@ const LEVINA: &str = "Levina & Bickel 2004, MacKay & Ghahramani 2005";
 
 pub(super) static FAMILY: Family = Family {
     name: "intrinsic_dimension",
+    question: Question::SpaceUsed,
     is_default: false,
     supports_weights: false,
     metrics: &[

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Family {
     /// The name used in `--metrics`.
     pub name: &'static str,
+    /// What people ask who need it.
+    pub question: Question,
     /// Whether it is computed where no metrics are named.
     pub is_default: bool,
     /// Whether its metrics are defined for rows with weights.
@@ -27,6 +29,41 @@ impl PartialEq for Family {
 impl fmt::Debug for Family {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
+    }
+}
+
+/// What is asked of embeddings. Every family answers one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    ClassesApart,
+    Search,
+    Classifier,
+    SameOrDifferent,
+    SpaceUsed,
+    Training,
+}
+
+impl Question {
+    /// All of them, in the order of `embq metrics`.
+    pub const ALL: [Question; 6] = [
+        Question::ClassesApart,
+        Question::Search,
+        Question::Classifier,
+        Question::SameOrDifferent,
+        Question::SpaceUsed,
+        Question::Training,
+    ];
+
+    /// The question in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Question::ClassesApart => "Are the classes apart?",
+            Question::Search => "Can it be searched?",
+            Question::Classifier => "Can a classifier read it?",
+            Question::SameOrDifferent => "Same or different?",
+            Question::SpaceUsed => "Is the space used?",
+            Question::Training => "What did training do?",
+        }
     }
 }
 

@@ -35,7 +35,7 @@ mod whitening;
 pub use class_order::class_order;
 pub(crate) use list::measure;
 pub use list::{FAMILIES, METRICS};
-pub use metric::{Family, Levels, Metric, Need, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};
+pub use metric::{Family, Levels, Metric, Need, Question, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};
 pub use probe::{ProbeSettings, stratified_folds};
 pub(crate) use row_score::{Competitors, Exponentials};
 pub use row_score::{RowScore, RowScoreFold};

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::kernels::{
     LogisticFit, LogisticOptions, Predicted, fit_logistic, predict_by_dimensions, predict_by_rows, predict_logistic,
 };
-use crate::metrics::metric::{FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
 
@@ -23,6 +23,7 @@ const NO_COORDINATES: &str = "a distance matrix has no coordinates to fit";
 
 pub(super) static FAMILY: Family = Family {
     name: "probe",
+    question: Question::Classifier,
     is_default: false,
     supports_weights: false,
     metrics: &[

@@ -1,7 +1,7 @@
 //! Metrics of nearest-neighbour search: exact, excluding the row itself, with ties in row order.
 
 use crate::error::Result;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::ranking::{HUB_NEIGHBOURS, Outcome, Ranking};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
@@ -21,6 +21,7 @@ const SHARE: &str = "[0, 1]";
 
 pub(super) static FAMILY: Family = Family {
     name: "retrieval",
+    question: Question::Search,
     is_default: false,
     supports_weights: false,
     metrics: &[

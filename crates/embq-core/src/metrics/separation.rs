@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::{ClassGeometry, Nearest};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, Question, UP, metric};
 use crate::metrics::row_means::Means;
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::totals::SpreadTotals;
@@ -13,6 +13,7 @@ const OF_CLASSES: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances,
 
 pub(super) static FAMILY: Family = Family {
     name: "separation",
+    question: Question::ClassesApart,
     is_default: true,
     supports_weights: true,
     metrics: &[

@@ -1,7 +1,7 @@
 //! The hard silhouette (Rousseeuw 1987).
 
 use crate::error::Result;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 
 const ROUSSEEUW: &str = "Rousseeuw 1987";
@@ -9,6 +9,7 @@ const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
 
 pub(super) static FAMILY: Family = Family {
     name: "silhouette",
+    question: Question::ClassesApart,
     is_default: true,
     supports_weights: true,
     metrics: &[

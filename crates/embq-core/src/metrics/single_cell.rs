@@ -3,7 +3,7 @@
 use crate::data::Labels;
 use crate::error::Result;
 use crate::kernels::{ClassDistanceKernel, PassOptions, RowFold};
-use crate::metrics::metric::{Family, Need, UP, metric};
+use crate::metrics::metric::{Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::silhouette;
 use crate::metrics::validity::mean;
@@ -16,6 +16,7 @@ const SHARE: &str = "[0, 1]";
 
 pub(super) static FAMILY: Family = Family {
     name: "single_cell",
+    question: Question::ClassesApart,
     is_default: false,
     supports_weights: false,
     metrics: &[

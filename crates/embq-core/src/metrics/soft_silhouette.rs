@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::metrics::metric::{DOWN, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::silhouette::NO_ROWS;
 
@@ -14,6 +14,7 @@ const NEEDS: &[Need] = &[Need::Labels, Need::Classes, Need::ClassDistances];
 
 pub(super) static FAMILY: Family = Family {
     name: "soft_silhouette",
+    question: Question::ClassesApart,
     is_default: true,
     supports_weights: true,
     metrics: &[

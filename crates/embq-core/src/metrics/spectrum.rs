@@ -1,7 +1,7 @@
 //! How many dimensions the rows really use, from the eigenvalues of their covariance.
 
 use crate::error::Result;
-use crate::metrics::metric::{FROM_0, Family, Need, OURS, UP, metric};
+use crate::metrics::metric::{FROM_0, Family, Need, OURS, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 /// Added to each share by RankMe, so that it has a logarithm.
@@ -23,6 +23,7 @@ const PEARSON: &str = "Pearson 1901";
 
 pub(super) static FAMILY: Family = Family {
     name: "spectrum",
+    question: Question::SpaceUsed,
     is_default: false,
     supports_weights: false,
     metrics: &[

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::metrics::mean::weighted_mean;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, Reason, SharedWork};
 
 /// The reason if rows have no coordinates.
@@ -24,6 +24,7 @@ const HRUSCHKA: &str = "Hruschka et al. 2004";
 
 pub(super) static FAMILY: Family = Family {
     name: "validity",
+    question: Question::ClassesApart,
     is_default: false,
     supports_weights: false,
     metrics: &[

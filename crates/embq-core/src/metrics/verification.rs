@@ -4,7 +4,7 @@
 use crate::data::{Dataset, PairList, Trial};
 use crate::error::Result;
 use crate::kernels::{DistanceMoments, PairHistograms, listed_distances};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 const NEEDS: &[Need] = &[Need::PairLabels, Need::PairHistograms];
@@ -15,6 +15,7 @@ const GREEN: &str = "Green & Swets 1966";
 
 pub(super) static FAMILY: Family = Family {
     name: "verification",
+    question: Question::SameOrDifferent,
     is_default: false,
     supports_weights: false,
     metrics: &[
