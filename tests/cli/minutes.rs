@@ -94,7 +94,8 @@ fn what_people_write_first_is_answered() {
     let mut told = String::new();
     for command in FIRST_MINUTES {
         let run = embq(&folder, command);
-        let shown = if run.code == Some(0) { format!("({} lines)", run.stdout.lines().count()) } else { run.stderr };
+        let lines = run.stdout.lines().count();
+        let shown = if run.code == Some(0) { format!("({lines} lines)\n{}", run.stderr) } else { run.stderr };
         let _ = writeln!(told, "$ {command}\n{}\n", shown.trim_end());
     }
     insta::assert_snapshot!(told);

@@ -138,7 +138,11 @@ fn metrics_are_listed() {
     let mut names = Vec::new();
     for metric in &listed {
         let name = metric["name"].as_str().unwrap();
-        let shown = if metric["at_k"] == true { format!("{name}@k") } else { name.to_owned() };
+        let shown = match (&metric["at_k"], &metric["at_far"]) {
+            (Value::Bool(true), _) => format!("{name}@k"),
+            (_, Value::Bool(true)) => format!("{name}@far"),
+            _ => name.to_owned(),
+        };
         assert!(table.lines().any(|line| line.split_whitespace().next() == Some(&shown)), "{name} in {table}");
         for key in ["range", "cost", "source", "family"] {
             assert!(!metric[key].as_str().unwrap().is_empty(), "{key} of {name}");
@@ -149,6 +153,9 @@ fn metrics_are_listed() {
         }
         if metric["at_k"] == true {
             names.extend([1, 5, 10].map(|k| format!("{name}@{k}")));
+        }
+        if metric["at_far"] == true {
+            names.extend(["1e-1", "1e-2", "1e-3", "1e-4"].map(|far| format!("{name}@{far}")));
         }
     }
     // The names in a result are those in the list, and each can be requested alone.
@@ -162,7 +169,8 @@ fn metrics_are_listed() {
         let name = metric["name"].as_str().unwrap();
         let batch = if ["asw_batch", "bras"].contains(&name) { "--batch labels.npy" } else { "" };
         let json = folder.score(&format!("{line} --metrics {name} {batch}")).json();
-        let name = &if metric["at_k"] == true { format!("{name}@1") } else { name.to_owned() };
+        let at = json["metrics"].as_object().unwrap().keys().find(|known| known.split('@').next() == Some(name));
+        let name = at.map_or(name, String::as_str);
         assert!(json["metrics"].get(name).is_some(), "{name} in {}", json["metrics"]);
         let (low, high) = metric["range"].as_str().unwrap().split_once(", ").unwrap();
         if let (Some(value), Ok(low)) = (json["metrics"][name].as_f64(), low[1..].parse::<f64>()) {

@@ -10,7 +10,7 @@ use crate::metrics::validity::mean;
 
 const NEEDS: &[Need] = &[Need::Neighbours];
 const FACCO: &str = "Facco et al. 2017";
-const LEVINA: &str = "Levina & Bickel 2004, MacKay & Ghahramani 2005";
+const LEVINA: &str = "Levina & Bickel 2004";
 
 pub(super) static FAMILY: Family = Family {
     name: "intrinsic_dimension",
