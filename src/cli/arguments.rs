@@ -13,7 +13,7 @@ use embq_core::data::{Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Settings, Temperature, Timing};
-use embq_core::metrics::{Selection, SmoothMaximum, SoftMinimum};
+use embq_core::metrics::{Clustering, Selection, SmoothMaximum, SoftMinimum};
 use embq_files::input::{Header, ReadOptions};
 
 /// One input with one labelling.
@@ -308,6 +308,13 @@ pub(crate) fn header() -> impl TypedValueParser<Value = Header> {
         "yes" => Header::Yes,
         "no" => Header::No,
         _ => Header::Auto,
+    })
+}
+
+pub(crate) fn clustering() -> impl TypedValueParser<Value = Clustering> {
+    PossibleValuesParser::new(["kmeans", "mteb"]).map(|name| match name.as_str() {
+        "mteb" => Clustering::Mteb,
+        _ => Clustering::KMeans,
     })
 }
 

@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView1};
 
 use crate::cli::arguments::{
     ClassArguments, MeasureArguments, OutputArguments, ReadArguments, RowArguments, RunArguments, SampleArguments,
-    at_least, half_width, rate,
+    at_least, clustering, half_width, rate,
 };
 use crate::cli::gates::{self, GateArguments, GateReport};
 use crate::cli::outputs::Outputs;
@@ -25,7 +25,9 @@ use embq_core::error::{Cure, Error, Result};
 use embq_core::evaluation::{
     Evaluation, GateOutcome, PairCurves, RowScores, Scored, Settings, Temperature, evaluate_with, evaluate_within,
 };
-use embq_core::metrics::{Auxiliary, Levels, Metric, Need, ProbeSettings, Scope, Selection, stratified_folds};
+use embq_core::metrics::{
+    Auxiliary, Clustering, Levels, Metric, Need, ProbeSettings, Scope, Selection, stratified_folds,
+};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
@@ -121,6 +123,11 @@ pub(crate) struct ScoreArguments {
     /// can then be given multiple times
     #[arg(long, value_name = "LABELS", help_heading = "Measure")]
     clusters: Vec<String>,
+
+    /// How rows are clustered for the clustering metrics: kmeans of all rows, or mteb, the mean over ten draws of 16,384
+    /// rows, each by k-means on mini-batches
+    #[arg(long, value_name = "PROTOCOL", value_parser = clustering(), conflicts_with = "clusters", help_heading = "Measure")]
+    clustering: Option<Clustering>,
 
     /// Penalty of the ridge probe on the squared length of its weights [default: 1]
     #[arg(long, value_name = "ALPHA", value_parser = penalty, help_heading = "Measure")]
@@ -527,6 +534,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
     let options = [
         (arguments.gallery.is_some(), Need::Neighbours, "--gallery", "add --metrics retrieval"),
         (arguments.batch.is_some(), Need::BatchLabels, "--batch", "add --metrics single_cell"),
+        (arguments.clustering.is_some(), Need::Clusters, "--clustering", "add --metrics clustering"),
         (!arguments.clusters.is_empty(), Need::Clusters, "--clusters", "add --metrics clustering"),
         (arguments.probe_alpha.is_some(), Need::Ridge, "--probe-alpha", "add --metrics ridge_probe_accuracy"),
         (arguments.folds.is_some(), Need::Fits, "--folds", "add --metrics linear_probe_accuracy"),
@@ -551,6 +559,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         sample: arguments.sample,
         probe: probe(arguments),
         batch_labels: arguments.batch.is_some(),
+        clustering: arguments.clustering.unwrap_or_default(),
         clusters: !arguments.clusters.is_empty(),
         rows,
         matrix: arguments.matrix_out.is_some(),

@@ -308,3 +308,30 @@ fn clusters_without_labels_are_scored_themselves() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("one clustering is compared with the labels"), "{}", run.stderr);
 }
+
+#[test]
+fn the_numbers_of_the_page_on_choosing_are_those_of_the_sets() {
+    let page = std::fs::read_to_string("docs/choosing.md").unwrap();
+    let folder = Folder::new();
+    let results = ["glosses1k_glove", "glosses1k_minilm"].map(|set| {
+        let [rows, labels] = ["embeddings", "labels"].map(|part| fixture(&format!("{set}/{part}.npy")));
+        let metrics = "usual,retrieval,verification,ridge_probe_accuracy,v_measure,rankme,mean_cosine";
+        folder.score(&format!("{rows} -l {labels} --k 10 --metrics {metrics} --format json")).json()
+    });
+    let mut checked = 0;
+    for line in page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 5) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        for (cell, result) in cells[2..4].iter().zip(&results) {
+            let (number, scale) = match cell.strip_suffix(" %") {
+                Some(percent) => (percent, 100.0),
+                None => (cell.split(" of ").next().unwrap(), 1.0),
+            };
+            let digits = number.split_once('.').map_or(0, |(_, digits)| digits.len());
+            let value = result["metrics"][name].as_f64().unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(number, format!("{:.digits$}", value * scale), "{name}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 22);
+}

@@ -83,6 +83,7 @@ def wanted_parameters(
     probe_alpha: float = 1.0,
     folds: int = 5,
     within: float | None = None,
+    clustering: str = "kmeans",
 ) -> dict[str, Any]:
     """The parameters of what to compute, as the extension takes them."""
     return {
@@ -91,6 +92,7 @@ def wanted_parameters(
         "sample": sample,
         "probe_alpha": float(probe_alpha),
         "folds": int(folds),
+        "clustering": clustering,
         "batch_size": batch_size,
         "intervals": bool(intervals),
         "class_intervals": bool(class_intervals),
@@ -146,6 +148,7 @@ def score(
     sample: int | None = None,
     probe_alpha: float = 1.0,
     folds: int = 5,
+    clustering: Literal["kmeans", "mteb"] = "kmeans",
     intervals: bool = False,
     class_intervals: bool = False,
     matrix: bool = False,
@@ -212,6 +215,9 @@ def score(
         Penalty of the ridge probe, above 0.
     folds : int, default=5
         Folds of the linear probe.
+    clustering : {"kmeans", "mteb"}, default="kmeans"
+        How rows are clustered for the metrics of ``clustering``: k-means of all rows, or the mean over ten draws of 16,384
+        rows, each by k-means on mini-batches, as in MTEB's clustering tasks.
     intervals : bool, default=False
         Whether to compute 95 % intervals of silhouettes and mean distances.
     class_intervals : bool, default=False
@@ -291,7 +297,7 @@ def score(
             _inputs.rows(X, "X"),
             None if y is None else _inputs.labels(y, "y"),
             measure=measure,
-            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds, within),
+            wanted=wanted_parameters(metrics, k, sample, batch_size, intervals, class_intervals, matrix, hash, probe_alpha, folds, within, clustering),
             choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size, subsample),
             weights=_inputs.weights(sample_weight),
             batch=None if batch is None else _inputs.labels(batch, "batch"),

@@ -4,7 +4,7 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Levels, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS};
+use embq_core::metrics::{Clustering, Levels, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS};
 use pyo3::prelude::*;
 use serde::de::value::Error as NameError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -31,6 +31,7 @@ pub(crate) struct Wanted {
     sample: Option<usize>,
     probe_alpha: f64,
     folds: usize,
+    clustering: String,
     batch_size: Option<usize>,
     intervals: bool,
     class_intervals: bool,
@@ -125,6 +126,10 @@ impl Measure {
             fars: USUAL_FARS.to_vec(),
             sample: wanted.sample,
             probe: ProbeSettings { alpha: wanted.probe_alpha, folds: wanted.folds },
+            clustering: match wanted.clustering.as_str() {
+                "kmeans" => Clustering::KMeans,
+                name => named("clustering", name, &["kmeans", "mteb"])?,
+            },
             batch_labels: given.batch,
             clusters: given.clusters,
             pair_list: false,

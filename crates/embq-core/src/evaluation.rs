@@ -13,7 +13,7 @@ use crate::data::{Dataset, Precision, Trial};
 use crate::error::{Cure, Error, Result};
 use crate::kernels::{ClassDistances, ClassGeometry};
 use crate::metrics::mean::class_means;
-use crate::metrics::{Auxiliary, Measures, Metric, Need, Scope, SharedWork, measure};
+use crate::metrics::{Auxiliary, Clustering, Measures, Metric, Need, Scope, SharedWork, measure};
 use crate::progress::Progress;
 use crate::uncertainty::{PointEstimates, Uncertainty};
 
@@ -165,6 +165,8 @@ pub(crate) fn document(
             batch_labels: auxiliary.batches.map(|batches| batches.origin().to_string()),
             clusters: auxiliary.clusters.map(|clusters| clusters.origin().to_string()),
             row_weights: dataset.weight_origin().map(ToString::to_string),
+            clustering: Some(settings.clustering)
+                .filter(|&clustering| clustering != Clustering::KMeans && settings.metrics.needs(Need::Clusters)),
             within: None,
             rows: dataset.choice().clone(),
         },

@@ -8,7 +8,7 @@ use embq_core::data::{Dataset, DatasetOptions, Embeddings, Origin, Precision};
 use embq_core::distance::Distance;
 use embq_core::evaluation::{Evaluation, Settings, evaluate_with};
 use embq_core::kernels::{KMeansOptions, LogisticOptions, fit_logistic, k_means};
-use embq_core::metrics::{Auxiliary, ProbeSettings, Selection};
+use embq_core::metrics::{Auxiliary, Clustering, ProbeSettings, Selection};
 use embq_core::progress::NoProgress;
 use ndarray::{Array2, Axis, s};
 use serde_json::Value;
@@ -299,4 +299,40 @@ fn all_leaves_fits_of_many_steps_out() {
         all.contains("ridge_probe_accuracy") && !all.contains("v_measure") && !all.contains("linear_probe_macro_f1")
     );
     assert!(Selection::parse(["clustering"]).unwrap().contains("purity"));
+}
+
+#[test]
+fn the_protocol_of_mteb_has_the_distribution_of_scikit_learn() {
+    let golden: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("golden/clustering.json")).unwrap()).unwrap();
+    for set in ["digits", "glosses1k_minilm"] {
+        let (values, labels) = real_data(set);
+        let matrix = Matrix::F32(values);
+        let run = |seed: u64| {
+            let settings = Settings { clustering: Clustering::Mteb, seed, ..settings(&["clustering"]) };
+            let dataset = dataset(&matrix, &labels);
+            evaluate_with(&dataset, Auxiliary::default(), &settings, &NoProgress).unwrap().evaluation
+        };
+        let found = run(1);
+        let [mean, deviation] = ["mean", "deviation"].map(|name| golden[set][name].as_f64().unwrap());
+        // Means of 10 draws and of 20 draws; the largest of a few such differences lies within 4 standard errors.
+        let bound = 4.0 * deviation * (0.1_f64 + 0.05).sqrt();
+        let v_measure = found.metrics["v_measure"].unwrap();
+        assert!((v_measure - mean).abs() < bound, "{set}: {v_measure}, not {mean} within {bound}");
+        let spread = found.metrics["v_measure_std"].unwrap();
+        assert!(spread > 0.2 * deviation && spread < 3.0 * deviation, "{set}: {spread}, not about {deviation}");
+        assert_eq!(found.settings.clustering, Some(Clustering::Mteb));
+        assert_eq!(run(1).metrics, found.metrics);
+        assert_ne!(run(2).metrics, found.metrics);
+    }
+    let names = evaluate_with(
+        &dataset(&Matrix::F32(real_data("digits").0), &real_data("digits").1),
+        Auxiliary::default(),
+        &settings(&["clustering"]),
+        &NoProgress,
+    )
+    .unwrap()
+    .evaluation
+    .metrics;
+    assert!(names.contains_key("v_measure") && !names.contains_key("v_measure_std"));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Chosen, Dataset, Excluded, LabelType, Precision, RowChoice};
 use crate::distance::Distance;
 use crate::error::Result;
-use crate::metrics::{PairCurves, RowScore, SmoothMaximum, SoftMinimum};
+use crate::metrics::{Clustering, PairCurves, RowScore, SmoothMaximum, SoftMinimum};
 use crate::uncertainty::{ClassUncertainty, RowInfluence};
 
 /// The version of the JSON result that this program writes.
@@ -190,6 +190,9 @@ pub struct SettingsUsed {
     /// The file of row weights, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_weights: Option<String>,
+    /// How rows were clustered, if not by k-means of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clustering: Option<Clustering>,
     /// Half of the width that the interval of `silhouette` was to have, where it decided how many rows are scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<f64>,

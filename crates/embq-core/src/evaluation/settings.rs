@@ -5,7 +5,8 @@ use crate::distance::Distance;
 use crate::kernels::{ManhattanCost, product_speed};
 use crate::losses::SoftSilhouette;
 use crate::metrics::{
-    Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, Temperature,
+    Clustering, Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum,
+    Temperature,
 };
 use crate::uncertainty::UncertaintyOptions;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub sample: Option<usize>,
     /// How probes are fitted.
     pub probe: ProbeSettings,
+    /// How rows are clustered, where their clusters are not given.
+    pub clustering: Clustering,
     /// Whether the batch of each row is known, so that metrics of batches inside labels are computed.
     pub batch_labels: bool,
     /// Whether the cluster of each row is given, so that none are looked for.
@@ -70,6 +73,7 @@ impl Settings {
     fn provides_for(&self, metric: &Metric) -> bool {
         (self.batch_size.is_some() || !metric.needs(Need::BatchSize))
             && (self.batch_labels || !metric.needs(Need::BatchLabels))
+            && (self.clustering == Clustering::Mteb || !metric.needs(Need::ClusterDraws))
     }
 
     /// What of it needs labels, if anything does.
@@ -131,6 +135,7 @@ impl Settings {
             levels: self.levels(),
             sample: self.sample,
             probe: self.probe,
+            clustering: self.clustering,
             seed: self.seed,
             matrix: self.matrix,
         }
@@ -152,6 +157,7 @@ impl Default for Settings {
             fars: Levels::USUAL.fars.to_vec(),
             sample: None,
             probe: ProbeSettings::default(),
+            clustering: Clustering::default(),
             batch_labels: false,
             clusters: false,
             pair_list: false,
@@ -267,6 +273,7 @@ impl Settings {
                 Some(1.2 * pass * side + pass * classes + side * side * side / speed)
             }
             Need::Fits => Some(2.0 * pass * classes * self.probe.folds as f64 * logistic),
+            Need::Clusters if self.clustering == Clustering::Mteb => None,
             // Ten starts, with 2 + log K candidates for each centre.
             Need::Clusters => Some(0.5 * pass * classes * 10.0 * (2.0 + classes.ln() + k_means)),
             _ => None,

@@ -1,17 +1,24 @@
 //! Whether rows fall into their classes by themselves: how far a clustering that has not seen the labels agrees with them.
 
-use crate::data::Labels;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Dataset, Labels};
 use crate::error::Result;
-use crate::kernels::{KMeansOptions, k_means};
+use crate::kernels::{KMeansOptions, k_means, mini_batch_k_means};
 use crate::metrics::agreement::Contingency;
 use crate::metrics::metric::{Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 const OF_CLUSTERS: &[Need] = &[Need::Labels, Need::Classes, Need::Clusters];
+const OF_DRAWS: &[Need] = &[Need::Labels, Need::Classes, Need::Clusters, Need::ClusterDraws];
 const ROSENBERG: &str = "Rosenberg & Hirschberg 2007";
 const VINH: &str = "Vinh et al. 2010";
 const HUBERT: &str = "Hubert & Arabie 1985";
 const MANNING: &str = "Manning et al. 2008";
+const MUENNIGHOFF: &str = "Muennighoff et al. 2023";
 const SHARE: &str = "[0, 1]";
 
 pub(super) static FAMILY: Family = Family {
@@ -29,28 +36,115 @@ pub(super) static FAMILY: Family = Family {
         metric(&FAMILY, "ari", "Rand index, adjusted for chance", "[-0.5, 1]", UP, HUBERT, OF_CLUSTERS).not_in_all(),
         metric(&FAMILY, "purity", "rows of the largest class of their cluster", SHARE, UP, MANNING, OF_CLUSTERS)
             .not_in_all(),
+        metric(&FAMILY, "v_measure_std", "its deviation over draws of rows", SHARE, None, MUENNIGHOFF, OF_DRAWS)
+            .not_in_all(),
     ],
 };
 
+/// How rows are clustered, with as many clusters as there are classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Clustering {
+    /// k-means of all rows, the best of ten starts by inertia.
+    #[default]
+    KMeans,
+    /// The clustering tasks of MTEB: ten draws of 16,384 rows, with replacement, each clustered by k-means on batches of
+    /// 512; means over draws (Muennighoff et al., "MTEB: Massive Text Embedding Benchmark", 2023).
+    Mteb,
+}
+
+/// Draws of [`Clustering::Mteb`], and rows of each.
+const MTEB_DRAWS: u64 = 10;
+const MTEB_ROWS: usize = 16_384;
+
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
+    let tables = tables(work, measures)?;
+    let mean = |number: fn(&Contingency) -> f64| -> Result<Measured> {
+        Ok(tables.as_ref().map(|tables| mean_of(tables.iter().map(number))).map_err(Clone::clone))
+    };
+    measures.add("v_measure", || mean(Contingency::v_measure))?;
+    measures.add("homogeneity", || mean(Contingency::homogeneity))?;
+    measures.add("completeness", || mean(Contingency::completeness))?;
+    measures.add("nmi", || mean(Contingency::v_measure))?;
+    measures.add("ami", || mean(Contingency::adjusted_mutual_information))?;
+    measures.add("ari", || mean(Contingency::adjusted_rand_index))?;
+    measures.add("purity", || mean(Contingency::purity))?;
+    if work.measuring.clustering == Clustering::Mteb {
+        measures.add("v_measure_std", || {
+            Ok(tables.as_ref().map(|tables| deviation(tables.iter().map(Contingency::v_measure))).map_err(Clone::clone))
+        })?;
+    }
+    Ok(())
+}
+
+fn mean_of(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = numbers.len();
+    numbers.sum::<f64>() / count as f64
+}
+
+/// With ddof 0.
+fn deviation(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    let mean = mean_of(numbers.clone());
+    mean_of(numbers.map(|number| (number - mean).powi(2))).sqrt()
+}
+
+/// Classes against clusters, of all rows or of each draw.
+fn tables(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<std::result::Result<Vec<Contingency>, String>> {
+    let labels = work.dataset.labels();
+    if work.auxiliary.clusters.is_none() && !work.is_precomputed() && work.measuring.clustering == Clustering::Mteb {
+        return drawn_tables(work).map(Ok);
+    }
     let clusters = clusters(work)?;
     if let Ok(clusters) = &clusters {
-        let (found, classes) = (clusters.iter().max().map_or(0, |last| last + 1), work.dataset.labels().classes());
+        let (found, classes) = (clusters.iter().max().map_or(0, |last| last + 1), labels.classes());
         if work.auxiliary.clusters.is_none() && (found as usize) < classes {
             measures
                 .warn(format!("k-means found {found} clusters instead of {classes}: the rows lie at no more places"));
         }
     }
-    let table = clusters.map(|clusters| Contingency::new(work.dataset.labels().codes(), &clusters));
-    let of_table =
-        |number: fn(&Contingency) -> f64| -> Result<Measured> { Ok(table.as_ref().map(number).map_err(Clone::clone)) };
-    measures.add("v_measure", || of_table(Contingency::v_measure))?;
-    measures.add("homogeneity", || of_table(Contingency::homogeneity))?;
-    measures.add("completeness", || of_table(Contingency::completeness))?;
-    measures.add("nmi", || of_table(Contingency::v_measure))?;
-    measures.add("ami", || of_table(Contingency::adjusted_mutual_information))?;
-    measures.add("ari", || of_table(Contingency::adjusted_rand_index))?;
-    measures.add("purity", || of_table(Contingency::purity))
+    Ok(clusters.map(|clusters| vec![Contingency::new(labels.codes(), &clusters)]))
+}
+
+/// By the protocol of MTEB.
+fn drawn_tables(work: &SharedWork<'_>) -> Result<Vec<Contingency>> {
+    let (dataset, seed) = (work.dataset, work.measuring.seed);
+    let labels = dataset.labels();
+    work.progress.begin("clusterings", MTEB_DRAWS);
+    let mut tables = Vec::new();
+    for draw in 0..MTEB_DRAWS {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(draw);
+        let n = dataset.len() as u128;
+        let mut drawn: Vec<usize> =
+            (0..MTEB_ROWS).map(|_| ((u128::from(random.next_u64()) * n) >> 64) as usize).collect();
+        // Batches are drawn at random, so that the order of the rows does not matter; in order they are read faster.
+        drawn.sort_unstable();
+        let rows = gathered(dataset, &drawn)?;
+        let found = mini_batch_k_means(&rows, dataset.dimensions(), labels.classes(), seed.wrapping_add(draw));
+        let codes: Vec<u32> = drawn.iter().map(|&row| labels.codes()[row]).collect();
+        tables.push(Contingency::new(&codes, &compacted(&found)));
+        work.progress.step(1)?;
+    }
+    work.progress.end();
+    Ok(tables)
+}
+
+/// These rows, in float64.
+fn gathered(dataset: &Dataset, rows: &[usize]) -> Result<Vec<f64>> {
+    let mut gathered = Vec::with_capacity(rows.len() * dataset.dimensions());
+    let mut buffer = Vec::new();
+    for &row in rows {
+        gathered.extend_from_slice(dataset.rows::<f64>(row..row + 1, &mut buffer)?);
+    }
+    Ok(gathered)
+}
+
+/// The same clusters, numbered without gaps.
+fn compacted(clusters: &[u32]) -> Vec<u32> {
+    let mut used = clusters.to_vec();
+    used.sort_unstable();
+    used.dedup();
+    clusters.iter().map(|cluster| used.partition_point(|known| known < cluster) as u32).collect()
 }
 
 /// The cluster of each row: as given, or by k-means with as many clusters as there are classes.

@@ -153,6 +153,8 @@ pub enum Need {
     BatchLabels,
     /// A clustering of the rows: one that is given, or k-means.
     Clusters,
+    /// Several clusterings, each of a draw of the rows.
+    ClusterDraws,
 }
 
 impl Need {
@@ -183,6 +185,7 @@ impl Need {
             Need::BatchSize => "batch_size",
             Need::BatchLabels => "batch_labels",
             Need::Clusters => "clusters",
+            Need::ClusterDraws => "cluster_draws",
         }
     }
 
@@ -199,6 +202,7 @@ impl Need {
                 | Need::BatchLabels
                 | Need::Fits
                 | Need::Clusters
+                | Need::ClusterDraws
         )
     }
 
@@ -230,7 +234,7 @@ impl Need {
             Need::EachRow => Err("is made of single rows, whose sums states do not hold yet"),
             Need::Ridge => Err("is made of products of the dimensions, which states do not hold yet"),
             Need::Fits => Err("fits a classifier to all rows at once"),
-            Need::Clusters => Err("clusters all rows at once"),
+            Need::Clusters | Need::ClusterDraws => Err("clusters all rows at once"),
         }
     }
 
@@ -260,7 +264,7 @@ impl Need {
             Need::Pairs | Need::PairHistograms | Need::SampledPairs | Need::PairSums | Need::Neighbours => {
                 (7, "O(N^2 d)")
             }
-            Need::Fits | Need::Clusters => (8, "O(N K d) a step"),
+            Need::Fits | Need::Clusters | Need::ClusterDraws => (8, "O(N K d) a step"),
         })
     }
 }

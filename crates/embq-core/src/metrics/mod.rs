@@ -33,6 +33,7 @@ mod verification;
 mod whitening;
 
 pub use class_order::class_order;
+pub use clustering::Clustering;
 pub(crate) use list::measure;
 pub use list::{FAMILIES, METRICS};
 pub use metric::{Family, Levels, Metric, Need, Question, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};

@@ -14,6 +14,7 @@ use crate::kernels::{
     BoundedPairs, ClassDistanceKernel, ClassDistances, ClassMeans, Covariance, Eigen, NearestMeans, PairStatistics,
     PairsWanted, PassOptions, covariance,
 };
+use crate::metrics::clustering::Clustering;
 use crate::metrics::mean::WeightedMean;
 use crate::metrics::metric::{Family, Levels, Metric, Need, Selection, at_far};
 use crate::metrics::probe::ProbeSettings;
@@ -60,6 +61,7 @@ pub(crate) struct Measuring<'a> {
     /// Rows that pairs are drawn from, if not all.
     pub(crate) sample: Option<usize>,
     pub(crate) probe: ProbeSettings,
+    pub(crate) clustering: Clustering,
     pub(crate) seed: u64,
     /// Whether the K x K matrix of class distances is wanted.
     pub(crate) matrix: bool,
