@@ -14,7 +14,7 @@ use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Settings, Temperature, Timing};
 use embq_core::metrics::{Clustering, Selection, SmoothMaximum, SoftMinimum};
-use embq_files::input::{Header, ReadOptions};
+use embq_files::input::{Header, Hints, ReadOptions};
 
 /// One input with one labelling.
 #[derive(Debug, Args)]
@@ -32,12 +32,29 @@ pub(crate) struct InputArguments {
     pub(crate) reading: ReadArguments,
 }
 
-/// How inputs are read.
-#[derive(Debug, Args)]
-pub(crate) struct ReadArguments {
+/// What files do not say themselves.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct HintArguments {
     /// Whether the first line of CSV and text files contains column names
     #[arg(long, default_value = "auto", value_parser = header(), help_heading = "Input")]
     pub(crate) header: Header,
+
+    /// The type of values that NumPy saved as raw bytes
+    #[arg(long, value_name = "DTYPE", value_parser = ["bf16"], help_heading = "Input")]
+    pub(crate) dtype: Option<String>,
+}
+
+impl HintArguments {
+    pub(crate) fn hints(&self) -> Hints {
+        Hints { header: self.header, bf16: self.dtype.is_some() }
+    }
+}
+
+/// How inputs are read.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArguments {
+    #[command(flatten)]
+    pub(crate) hints: HintArguments,
 
     /// Join labels and weights from other tables on this column instead of by position; `index` joins on their indexes
     #[arg(long, value_name = "COLUMN", help_heading = "Input")]
@@ -46,7 +63,7 @@ pub(crate) struct ReadArguments {
 
 impl ReadArguments {
     pub(crate) fn options(&self) -> ReadOptions<'_> {
-        ReadOptions { header: self.header, key: self.key.as_deref() }
+        ReadOptions { hints: self.hints.hints(), key: self.key.as_deref() }
     }
 }
 
@@ -302,7 +319,7 @@ fn smooth_maximum() -> impl TypedValueParser<Value = SmoothMaximum> {
     ])
 }
 
-pub(crate) fn header() -> impl TypedValueParser<Value = Header> {
+fn header() -> impl TypedValueParser<Value = Header> {
     let names = ["yes".into(), "no".into(), PossibleValue::new("auto").help("Decide by the content")];
     PossibleValuesParser::new(names).map(|name| match name.as_str() {
         "yes" => Header::Yes,

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::cli::arguments::{
-    MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, header, limit, selection,
+    HintArguments, MeasureArguments, OutputArguments, RowArguments, RunArguments, at_least, limit, selection,
 };
 use crate::cli::combine::{Combine, combine_fields};
 use crate::cli::gates::{self, GateArguments, GateReport};
@@ -30,7 +30,7 @@ use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, eva
 use embq_core::metrics::{Levels, METRICS, Selection};
 use embq_core::quantity::Quantity;
 use embq_core::similarity::{Similarities, Similarity, Space, similarity};
-use embq_files::input::{self, Header, ReadOptions};
+use embq_files::input::{self, Hints, ReadOptions};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -62,9 +62,8 @@ pub(crate) struct CompareArguments {
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
 
-    /// Whether the first line of CSV and text files contains column names
-    #[arg(long, default_value = "auto", value_parser = header(), help_heading = "Input")]
-    header: Header,
+    #[command(flatten)]
+    hints: HintArguments,
 
     #[command(flatten)]
     gates: GateArguments,
@@ -199,7 +198,7 @@ struct Plan {
     inputs: Vec<Input>,
     names: Vec<String>,
     options: CompareOptions,
-    header: Header,
+    hints: Hints,
     metrics: Selection,
     gates: Vec<Gate>,
     /// The metric whose best checkpoint is printed.
@@ -266,7 +265,8 @@ impl Plan {
 
         let metrics = selection(&options.metrics)?;
         let select = selected(arguments)?;
-        let mut plan = Plan { inputs, names, options, header: arguments.header, metrics, gates: Vec::new(), select };
+        let mut plan =
+            Plan { inputs, names, options, hints: arguments.hints.hints(), metrics, gates: Vec::new(), select };
         plan.gates = gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true)?;
         let mut quantities = plan.gates.iter().flat_map(Gate::quantities);
         let is_asked_for = quantities.any(|quantity| matches!(quantity, Quantity::Similarity(_)));
@@ -432,7 +432,7 @@ impl Plan {
             &self.inputs[place].path,
             &columns,
             self.options.row_weights.as_deref(),
-            &ReadOptions { header: self.header, key: None },
+            &ReadOptions { hints: self.hints, key: None },
         )?;
         let key = if self.options.key.is_some() { loaded.labels.pop() } else { None };
         let options =

@@ -20,7 +20,7 @@ use embq_core::comparison::{
 };
 use embq_core::data::{Dataset, DatasetOptions};
 use embq_core::error::{Error, Result, choices};
-use embq_core::evaluation::{Evaluation, GateOutcome, SCHEMA_VERSION, Settings, Temperature, evaluate};
+use embq_core::evaluation::{Envelope, Evaluation, GateOutcome, Kind, Settings, Temperature, evaluate};
 use embq_core::metrics::{Levels, METRICS, Metric, Selection};
 use embq_core::quantity::Quantity;
 use embq_files::input;
@@ -174,9 +174,8 @@ struct Course {
 /// A line of JSON.
 #[derive(Serialize)]
 struct Document<'a> {
-    kind: &'static str,
-    schema_version: u32,
-    embq_version: &'static str,
+    #[serde(flatten)]
+    envelope: Envelope,
     checkpoint: &'a str,
     /// The best checkpoint, this one included.
     best: Option<&'a str>,
@@ -384,9 +383,7 @@ impl<'a> Watch<'a> {
             }
             WatchFormat::Jsonl => {
                 let document = Document {
-                    kind: "watch",
-                    schema_version: SCHEMA_VERSION,
-                    embq_version: env!("CARGO_PKG_VERSION"),
+                    envelope: Envelope::of(Kind::Watch),
                     checkpoint: name,
                     best: if is_best { Some(name) } else { baseline },
                     is_best,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Chosen, Dataset};
 use crate::error::Result;
-use crate::evaluation::{Evaluation, GateOutcome, InputDescription, Kind, SCHEMA_VERSION, Scored, Timing};
+use crate::evaluation::{Envelope, Evaluation, GateOutcome, InputDescription, Kind, Scored, Timing};
 use crate::metrics::Metric;
 use crate::progress::Progress;
 use crate::quantity::{Quantity, Subject, Target};
@@ -126,9 +126,8 @@ impl CandidateComparison {
 /// The result of `embq compare`: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
-    pub kind: Kind,
-    pub schema_version: u32,
-    pub embq_version: String,
+    #[serde(flatten)]
+    pub envelope: Envelope,
     /// In the order in which they were given; the first is the baseline.
     pub checkpoints: Vec<Checkpoint>,
     /// Each of the others against the baseline, in order.
@@ -395,9 +394,7 @@ impl Comparison {
             }
         }
         Comparison {
-            kind: Kind::Compare,
-            schema_version: SCHEMA_VERSION,
-            embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+            envelope: Envelope::of(Kind::Compare),
             best: best(&checkpoints),
             similarities: None,
             warnings: warnings(&checkpoints, &candidates),

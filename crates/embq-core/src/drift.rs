@@ -41,7 +41,7 @@ use crate::data::{
 };
 use crate::distance::Distance;
 use crate::error::{Error, Result, choices};
-use crate::evaluation::{Kind, LabelsDescription, SCHEMA_VERSION};
+use crate::evaluation::{Envelope, Kind, LabelsDescription};
 use crate::kernels::{PooledPairs, Real};
 use crate::progress::Progress;
 use crate::statistics::holm;
@@ -608,9 +608,7 @@ fn finish(
     }
     warnings.extend(found.notes);
     DriftResult {
-        kind: Kind::Drift,
-        schema_version: SCHEMA_VERSION,
-        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        envelope: Envelope::of(Kind::Drift),
         reference,
         current,
         settings: DriftSettingsUsed {

@@ -20,8 +20,8 @@ use crate::uncertainty::{PointEstimates, Uncertainty};
 pub use crate::metrics::{PairCurves, Temperature};
 pub use draw::evaluate_within;
 pub use result::{
-    ClassEvaluation, Confusion, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription, Kind,
-    LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
+    ClassEvaluation, Confusion, Envelope, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription,
+    Kind, LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
 };
 pub use settings::{Estimate, Settings};
 
@@ -139,9 +139,7 @@ pub(crate) fn document(
         names.any(|name| Metric::named(name).is_some_and(|metric| metric.scope == scope))
     };
     Ok(Evaluation {
-        kind: Kind::Score,
-        schema_version: SCHEMA_VERSION,
-        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        envelope: Envelope::of(Kind::Score),
         inputs: vec![InputDescription::of(dataset, settings.hash.then_some(precision))?],
         labels: dataset.has_labels().then(|| LabelsDescription::of(dataset)),
         excluded: dataset.excluded(),

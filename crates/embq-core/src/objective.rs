@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Dataset, Excluded, LabelColumn, Precision, RowChoice, shuffled};
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
-use crate::evaluation::{InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, Temperature, Timing};
+use crate::evaluation::{Envelope, InputDescription, Kind, LabelsDescription, Temperature, Timing};
 use crate::kernels::{ClassDistanceKernel, Real, sort_by_class};
 use crate::losses::{
     Classifier, GradientSquares, Hybrid, HybridStep, LossAndGradient, Part, SoftSilhouette, SupervisedContrastive,
@@ -177,9 +177,8 @@ pub struct Batches {
 /// The result of `embq grad` without the gradient itself: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveResult {
-    pub kind: Kind,
-    pub schema_version: u32,
-    pub embq_version: String,
+    #[serde(flatten)]
+    pub envelope: Envelope,
     pub inputs: Vec<InputDescription>,
     pub labels: LabelsDescription,
     pub excluded: Excluded,
@@ -268,9 +267,7 @@ pub fn differentiate<T: Real>(
         named.map(|named| named.path.clone())
     };
     let result = ObjectiveResult {
-        kind: Kind::Grad,
-        schema_version: SCHEMA_VERSION,
-        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        envelope: Envelope::of(Kind::Grad),
         inputs: vec![InputDescription::of(dataset, None)?],
         labels: LabelsDescription::of(dataset),
         excluded: dataset.excluded(),

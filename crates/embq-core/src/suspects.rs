@@ -7,7 +7,7 @@ use crate::data::{Dataset, Excluded, Precision, RowNames};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::evaluation::{
-    InputDescription, Kind, LabelsDescription, RowScores, SCHEMA_VERSION, Scored, Settings, Timing, evaluate,
+    Envelope, InputDescription, Kind, LabelsDescription, RowScores, Scored, Settings, Timing, evaluate,
 };
 use crate::kernels::nearest_neighbours;
 use crate::metrics::Selection;
@@ -50,9 +50,8 @@ pub struct SuspectSettings {
 /// The result of `embq suspects`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspectList {
-    pub kind: Kind,
-    pub schema_version: u32,
-    pub embq_version: String,
+    #[serde(flatten)]
+    pub envelope: Envelope,
     pub inputs: Vec<InputDescription>,
     pub labels: LabelsDescription,
     pub excluded: Excluded,
@@ -143,9 +142,7 @@ pub fn find_suspects(
         }
     };
     Ok(SuspectList {
-        kind: Kind::Suspects,
-        schema_version: SCHEMA_VERSION,
-        embq_version: evaluation.embq_version,
+        envelope: Envelope::of(Kind::Suspects),
         inputs: evaluation.inputs,
         labels: LabelsDescription::of(dataset),
         excluded: evaluation.excluded,

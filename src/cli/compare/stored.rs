@@ -8,7 +8,7 @@ use embq_core::comparison::{Measured, MeasuredRows};
 use embq_core::data::{Chosen, Excluded, Labels};
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{
-    ClassEvaluation, Evaluation, InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, SettingsUsed,
+    ClassEvaluation, Envelope, Evaluation, InputDescription, Kind, LabelsDescription, SCHEMA_VERSION, SettingsUsed,
 };
 use embq_core::metrics::mean::{class_means, weighted_mean};
 use embq_files::input;
@@ -114,9 +114,7 @@ pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measure
         }
     }
     let evaluation = Evaluation {
-        kind: Kind::Score,
-        schema_version: SCHEMA_VERSION,
-        embq_version: env!("CARGO_PKG_VERSION").to_owned(),
+        envelope: Envelope::of(Kind::Score),
         inputs: vec![InputDescription {
             path: path.to_owned(),
             selector: None,

@@ -59,7 +59,7 @@ pub(super) fn section(evaluation: &Evaluation, command: Option<&str>) -> Markup 
     if let Some(left_out) = crate::report::summary::left_out_note(&evaluation.excluded) {
         used.push(("left out", left_out));
     }
-    used.push(("embq", evaluation.embq_version.clone()));
+    used.push(("embq", evaluation.envelope.embq_version.clone()));
     html! {
         div class="pair" {
             div { h3 { "Inputs" } (list(&inputs)) }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Excluded, Precision, RowChoice};
-use crate::evaluation::{GateOutcome, Kind, LabelsDescription, Timing};
+use crate::evaluation::{Envelope, GateOutcome, LabelsDescription, Timing};
 use crate::quantity::{Quantity, Subject, Target};
 
 /// What a test says of two sets.
@@ -142,9 +142,8 @@ pub const CLASS_NUMBERS: [&str; 9] = [
 /// The result of `embq drift`: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DriftResult {
-    pub kind: Kind,
-    pub schema_version: u32,
-    pub embq_version: String,
+    #[serde(flatten)]
+    pub envelope: Envelope,
     pub reference: SetDescription,
     pub current: SetDescription,
     pub settings: DriftSettingsUsed,

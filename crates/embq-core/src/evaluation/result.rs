@@ -27,8 +27,25 @@ pub enum Kind {
     Compare,
     /// One set of rows against another.
     Drift,
+    /// A checkpoint that was watched for.
+    Watch,
     /// Several results.
     Set,
+}
+
+/// What every JSON result begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Envelope {
+    pub kind: Kind,
+    pub schema_version: u32,
+    pub embq_version: String,
+}
+
+impl Envelope {
+    /// That of a result of this program.
+    pub fn of(kind: Kind) -> Self {
+        Envelope { kind, schema_version: SCHEMA_VERSION, embq_version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
 }
 
 /// The results of one input under several labellings.
@@ -325,9 +342,8 @@ pub struct Timing {
 /// The result of `embq score`: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
-    pub kind: Kind,
-    pub schema_version: u32,
-    pub embq_version: String,
+    #[serde(flatten)]
+    pub envelope: Envelope,
     pub inputs: Vec<InputDescription>,
     /// Null where there are none, and `classes` is empty.
     pub labels: Option<LabelsDescription>,

@@ -11,9 +11,11 @@ mod contrastive;
 mod health;
 mod intrinsic_dimension;
 mod list;
+#[doc(hidden)]
 pub mod mean;
 mod metric;
 mod probe;
+#[doc(hidden)]
 pub mod projection;
 mod ranking;
 mod retrieval;
@@ -25,6 +27,7 @@ mod silhouette;
 mod single_cell;
 mod soft_silhouette;
 mod spectrum;
+#[doc(hidden)]
 pub mod suspects;
 mod temperature;
 mod totals;
@@ -32,6 +35,7 @@ mod validity;
 mod verification;
 mod whitening;
 
+#[doc(hidden)]
 pub use class_order::class_order;
 pub use clustering::Clustering;
 pub(crate) use list::measure;
@@ -39,6 +43,7 @@ pub use list::{FAMILIES, METRICS};
 pub use metric::{Family, Levels, Metric, Need, Question, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};
 pub use probe::{ProbeSettings, stratified_folds};
 pub(crate) use row_score::{Competitors, Exponentials};
+#[doc(hidden)]
 pub use row_score::{RowScore, RowScoreFold};
 pub use shared::Auxiliary;
 pub(crate) use shared::{Measures, Measuring, SharedWork};

@@ -98,7 +98,7 @@ impl CsvTable {
             return Err(no_rows(&source.path));
         };
         layout.decimal_comma = layout.delimiter != b',' && has_decimal_commas(&sniffed);
-        let header = match source.header {
+        let header = match source.hints.header {
             Header::Yes => true,
             Header::No => false,
             Header::Auto => is_header(first, rest, layout, &source)?,
@@ -556,6 +556,7 @@ fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::source::Hints;
     use crate::input::{Role, embeddings_of, labels_of, weights_of};
     use embq_core::data::{Chosen, Label, LabelType, MappedBytes};
 
@@ -686,7 +687,8 @@ mod tests {
         let error = names("id,2019,2020\n1,2,3\n4,5,6\n").err().unwrap();
         assert!(error.tip().unwrap().contains("--header yes or --header no"), "{error}");
         let with = |header| {
-            let source = Source::new("t.csv", MappedBytes::from_memory(b"id,2019\n1,2\n".to_vec())).with_header(header);
+            let source = Source::new("t.csv", MappedBytes::from_memory(b"id,2019\n1,2\n".to_vec()))
+                .with_hints(Hints { header, ..Hints::default() });
             (FORMAT.open)(&source, Role::Embeddings).unwrap().names()
         };
         assert_eq!(with(Header::Yes), ["id", "2019"]);

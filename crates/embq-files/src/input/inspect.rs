@@ -9,7 +9,7 @@ use crate::input::array::{self, Array, ArrayFile};
 use crate::input::cells::{Cell, Place, integral, number};
 use crate::input::choice::{self, Candidate, Choice, Nature};
 use crate::input::shards::no_selector;
-use crate::input::source::{Header, Location, Source};
+use crate::input::source::{Hints, Location, Source};
 use crate::input::table::{self, Kind, Table};
 use crate::input::{Contents, Format, Role, format_of, text};
 use embq_core::data::{Chosen as How, Embeddings, LabelColumnBuilder, LabelType, Labels, Origin};
@@ -114,7 +114,7 @@ pub struct LabelCount {
 ///
 /// # Errors
 /// Files that are missing or unreadable. Values that prevent use are reported in [`Item::problem`].
-pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
+pub fn inspect(path_spec: &str, hints: Hints) -> Result<Inspection> {
     let location = Location::require(path_spec)?;
     let [file] = &location.files[..] else {
         let first = location.files.first().map_or("", String::as_str);
@@ -123,7 +123,7 @@ pub fn inspect(path_spec: &str, header: Header) -> Result<Inspection> {
             format!("embq inspect {first}"),
         ));
     };
-    let source = Source::open(file)?.with_header(header);
+    let source = Source::open(file)?.with_hints(hints);
     let selector = location.selector.as_deref();
     let format = inspected_format(&source, selector)?;
     // As labels, because a text file can be nothing else.
@@ -461,7 +461,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
         write(&path);
-        inspect(path.to_str().unwrap(), Header::Auto).unwrap()
+        inspect(path.to_str().unwrap(), Hints::default()).unwrap()
     }
 
     #[test]

@@ -47,7 +47,7 @@ use embq_core::error::{Error, Result};
 use joins::Joins;
 pub use pair_list::pair_list;
 use shards::Opened;
-pub use source::{Header, checkpoints_in, sort_naturally};
+pub use source::{Header, Hints, checkpoints_in, sort_naturally};
 use source::{Location, Source};
 pub use statistics::{Statistics, statistics};
 use table::Table;
@@ -143,8 +143,8 @@ pub struct Loaded {
 /// Options for reading inputs.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions<'a> {
-    /// Whether the first line of a text file names its columns.
-    pub header: Header,
+    /// What files do not say themselves.
+    pub hints: Hints,
     /// The column whose values match the rows of two tables, or `index`.
     pub key: Option<&'a str>,
 }
@@ -169,7 +169,7 @@ pub fn load_with(
     weights: Option<&str>,
     options: &ReadOptions<'_>,
 ) -> Result<Loaded> {
-    let own = Own::open(embeddings, labels, options.header)?;
+    let own = Own::open(embeddings, labels, options.hints)?;
     let label_inputs: Vec<Input> = labels.iter().map(|labels| own.resolve(labels)).collect::<Result<_>>()?;
     let weight_input = weights.map(|weights| own.resolve(weights)).transpose()?;
     let inputs = || label_inputs.iter().chain(&weight_input);
@@ -198,7 +198,7 @@ pub fn load_with(
                 (Some(column), files)
             }
             Input::Files(location) => {
-                let opened = Opened::new(location, Role::Labels, options.header)?;
+                let opened = Opened::new(location, Role::Labels, options.hints)?;
                 let (column, files) = opened.labels(location.selector.as_deref())?;
                 match joins.rows(&opened, column.origin())? {
                     // The rows have been reordered, so those of a file are no longer contiguous.
@@ -217,7 +217,7 @@ pub fn load_with(
         None => None,
         Some(Input::Own(name) | Input::Folder(name)) => Some(own.opened.weights(Some(name))?),
         Some(Input::Files(location)) => {
-            let opened = Opened::new(location, Role::Weights, options.header)?;
+            let opened = Opened::new(location, Role::Weights, options.hints)?;
             let weights = opened.weights(location.selector.as_deref())?;
             let rows = joins.rows(&opened, &weights.origin)?;
             Some(rows.map_or(Ok(weights.clone()), |rows| joins::joined_weights(&weights, &rows))?)
@@ -324,7 +324,7 @@ pub fn own_labels(embeddings: &str) -> Vec<String> {
         return Vec::new();
     }
     let mut found = location.folder_columns();
-    let Ok(opened) = Opened::new(&location, Role::Embeddings, Header::Auto) else { return found };
+    let Ok(opened) = Opened::new(&location, Role::Embeddings, Hints::default()) else { return found };
     let repeats = |name: &String| {
         let column = opened.labels(Some(name)).map(|(column, _)| column);
         column.is_ok_and(|column| (2..=column.len() / 2).contains(&column.dictionary().len()))
@@ -341,7 +341,7 @@ pub fn own_labels(embeddings: &str) -> Vec<String> {
 /// Those of [`load`].
 pub fn matrix(spec: &str) -> Result<Array2<f64>> {
     let location = Location::require(spec)?;
-    let opened = Opened::new(&location, Role::Embeddings, Header::Auto)?;
+    let opened = Opened::new(&location, Role::Embeddings, Hints::default())?;
     let embeddings = shards::joined(&location, opened.embeddings(location.selector.as_deref(), &[])?)?;
     let (rows, columns) = (embeddings.rows(), embeddings.dimensions());
     let mut values = vec![0.0; rows * columns];
@@ -359,7 +359,7 @@ pub fn matrix(spec: &str) -> Result<Array2<f64>> {
 /// Those of [`load`].
 pub fn numbers(spec: &str) -> Result<Vec<f64>> {
     let location = Location::require(spec)?;
-    Ok(Opened::new(&location, Role::Weights, Header::Auto)?.weights(location.selector.as_deref())?.values)
+    Ok(Opened::new(&location, Role::Weights, Hints::default())?.weights(location.selector.as_deref())?.values)
 }
 
 /// Reads labels that do not belong to rows, such as the classes of the columns of logits.
@@ -368,7 +368,7 @@ pub fn numbers(spec: &str) -> Result<Vec<f64>> {
 /// Those of [`load`].
 pub fn labels(spec: &str) -> Result<LabelColumn> {
     let location = Location::require(spec)?;
-    Ok(Opened::new(&location, Role::Labels, Header::Auto)?.labels(location.selector.as_deref())?.0)
+    Ok(Opened::new(&location, Role::Labels, Hints::default())?.labels(location.selector.as_deref())?.0)
 }
 
 /// Reads embeddings from the bytes of a file in memory. The format is determined by the bytes, then by the extension of
@@ -432,10 +432,10 @@ enum Input {
 }
 
 impl Own {
-    fn open(spec: &str, labels: &[&str], header: Header) -> Result<Self> {
+    fn open(spec: &str, labels: &[&str], hints: Hints) -> Result<Self> {
         let location = Location::find(spec)?.ok_or_else(|| source::not_found(spec))?;
         location.check_folders(labels)?;
-        let opened = Opened::new(&location, Role::Embeddings, header)?;
+        let opened = Opened::new(&location, Role::Embeddings, hints)?;
         let names = opened.names();
         Ok(Own { location, opened, names })
     }

@@ -5,7 +5,7 @@ use py_literal::Value;
 
 use crate::input::array::{Array, ArrayFile, ArrayHeader, Elements};
 use crate::input::refused::{object_array_cure, plain_name, single_object_cure};
-use crate::input::{Contents, Format, Role};
+use crate::input::{Contents, Format, Hints, Role};
 use embq_core::data::{ElementType, MappedBytes, Origin};
 use embq_core::error::{Error, Result};
 
@@ -23,7 +23,7 @@ pub(crate) const FORMAT: Format = Format {
     recognises: |bytes| bytes.starts_with(MAGIC),
     open: |source, role| {
         let origin = Origin::new(&source.path);
-        let (header, offset) = read_header(&origin, &source.bytes, role)?;
+        let (header, offset) = read_header(&origin, &source.bytes, role, source.hints)?;
         let bytes: MappedBytes = source.bytes.clone();
         Ok(Contents::Arrays(Box::new(NpyFile(Array::new(origin, header, bytes, offset)?))))
     },
@@ -51,13 +51,13 @@ impl ArrayFile for NpyFile {
 
 /// Parses the header at the start of `bytes` and returns it with the offset of the data, without checking that all of
 /// the data is present.
-pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role) -> Result<(ArrayHeader, usize)> {
+pub(crate) fn read_header(origin: &Origin, bytes: &[u8], role: Role, hints: Hints) -> Result<(ArrayHeader, usize)> {
     let offset = header_end(origin, bytes)?;
     let header = Header::from_reader(&mut &bytes[..]).map_err(|_| {
         malformed(origin, "the npy header is not a Python dictionary with descr, fortran_order and shape", None)
     })?;
-    let (elements, big_endian) =
-        elements(origin, &header.type_descriptor, &header.shape, offset, role).map_err(|error| match error {
+    let (elements, big_endian) = elements(origin, &header.type_descriptor, &header.shape, offset, role, hints)
+        .map_err(|error| match error {
             // A single object with no axes is usually a dictionary.
             Error::Pickle { name, what, .. } if header.shape.is_empty() => {
                 Error::Pickle { name, what, cure: single_object_cure(origin) }
@@ -124,6 +124,7 @@ fn elements(
     shape: &[usize],
     offset: usize,
     role: Role,
+    hints: Hints,
 ) -> Result<(Elements, bool)> {
     let unusable = |found: String, tip: String| Error::ElementType {
         name: origin.to_string(),
@@ -171,11 +172,11 @@ fn elements(
             Err(unusable(format!("complex ({text})"), "use the real part or the absolute value".to_owned()))
         }
         // NumPy writes its own raw bytes as "|V2"; the bfloat16 of ml_dtypes, and so of JAX, writes "<V2".
-        "V2" if order == "<" => number(ElementType::Bf16),
+        "V2" if order == "<" || hints.bf16 => number(ElementType::Bf16),
         "V2" => Err(unusable(
             format!("raw bytes ({text}), perhaps bfloat16"),
             format!(
-                "if it is bfloat16, convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.bfloat16).astype(\"float32\"))",
+                "if it is bfloat16, add --dtype bf16, or convert it: import ml_dtypes; numpy.save({}, {}.view(ml_dtypes.bfloat16).astype(\"float32\"))",
                 plain_name(&origin.path),
                 loaded(origin)
             ),
@@ -320,6 +321,12 @@ mod tests {
         let data: Vec<u8> = [1.5, -2.0].iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect();
         let embeddings = embeddings(npy("<V2", "(2, 1)", &data)).unwrap();
         assert_eq!(embeddings.element_type(), ElementType::Bf16);
+        assert_eq!(rows::<f32>(&embeddings), [1.5, -2.0]);
+
+        let raw = source(npy("|V2", "(2, 1)", &data));
+        let hinted = raw.with_hints(Hints { bf16: true, ..Hints::default() });
+        let contents = (FORMAT.open)(&hinted, Role::Embeddings).unwrap();
+        let embeddings = embeddings_of(&contents, "a.npy", None, &[]).unwrap();
         assert_eq!(rows::<f32>(&embeddings), [1.5, -2.0]);
     }
 

@@ -159,7 +159,7 @@ impl ArrayFile for NpzFile {
                     &beginning
                 }
             };
-            Ok(read_header(&self.origin(index), bytes, Role::Embeddings)?.0)
+            Ok(read_header(&self.origin(index), bytes, Role::Embeddings, self.source.hints)?.0)
         };
         Outline::of_header(header(), self.shape(index))
     }
@@ -169,7 +169,8 @@ impl ArrayFile for NpzFile {
         match entry.method {
             CompressionMethod::Stored => {
                 let place = self.stored(index, &entry)?;
-                let (header, offset) = read_header(&origin, &self.source.bytes[place.clone()], role)?;
+                let (header, offset) =
+                    read_header(&origin, &self.source.bytes[place.clone()], role, self.source.hints)?;
                 let held = (place.len() - offset) as u64;
                 let promised = header.data_bytes();
                 if promised > u128::from(held) {
@@ -186,7 +187,7 @@ impl ArrayFile for NpzFile {
                     return Err(self.error(index, problem, "write it uncompressed, with numpy.savez"));
                 }
                 let beginning = self.inflate(index, (LONGEST_HEADER + 16) as u64)?;
-                let (header, offset) = read_header(&origin, &beginning, role)?;
+                let (header, offset) = read_header(&origin, &beginning, role, self.source.hints)?;
                 let promised = header.data_bytes();
                 // Checked before the rest is inflated.
                 if promised > u128::from(entry.size.saturating_sub(offset as u64)) {

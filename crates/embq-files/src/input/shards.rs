@@ -2,7 +2,7 @@
 
 use crate::input::cells::{self, Cell, LabelCollector, Place, excerpt, no_rows};
 use crate::input::choice::{self, Candidate, Nature};
-use crate::input::source::{FolderValue, Header, Location, Source};
+use crate::input::source::{FolderValue, Hints, Location, Source};
 use crate::input::table::{self, Kind};
 use crate::input::vector_text;
 use crate::input::{Contents, Role, SUPPORTED, array, open_source};
@@ -25,10 +25,10 @@ pub(crate) type FileRows = (String, usize);
 
 impl Opened {
     /// Opens every file.
-    pub fn new(location: &Location, role: Role, header: Header) -> Result<Self> {
+    pub fn new(location: &Location, role: Role, hints: Hints) -> Result<Self> {
         let mut files = Vec::new();
         for path in &location.files {
-            let source = Source::open(path)?.with_header(header);
+            let source = Source::open(path)?.with_hints(hints);
             files.push((path.clone(), open_source(&source, role, location.selector.as_deref())?));
         }
         let opened = Opened { path: location.path.clone(), files, folders: location.folders.clone() };

@@ -396,6 +396,15 @@ pub enum Header {
     Auto,
 }
 
+/// What the user says of files that do not say it themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Whether the first line of a text file is a header.
+    pub header: Header,
+    /// Whether values of two raw bytes in NumPy's files are bfloat16.
+    pub bf16: bool,
+}
+
 /// The files beside another whose names suggest labels, the most likely first.
 pub(crate) fn beside(path: &str) -> Vec<String> {
     const LOOKED_AT: usize = 200;
@@ -424,14 +433,13 @@ pub(crate) struct Source {
     /// The path as the user wrote it; `-` is standard input.
     pub path: String,
     pub bytes: MappedBytes,
-    /// Whether the first line is a header, as given by the user.
-    pub header: Header,
+    pub hints: Hints,
 }
 
 impl Source {
     /// A source with the given name and bytes.
     pub fn new(path: impl Into<String>, bytes: MappedBytes) -> Self {
-        Source { path: path.into(), bytes, header: Header::Auto }
+        Source { path: path.into(), bytes, hints: Hints::default() }
     }
 
     /// Maps a file, or reads standard input to its end.
@@ -468,9 +476,9 @@ impl Source {
         Ok(Source::new(path, bytes))
     }
 
-    /// Sets whether the first line is a header.
-    pub fn with_header(self, header: Header) -> Self {
-        Source { header, ..self }
+    /// The same source, with what the user says of it.
+    pub fn with_hints(self, hints: Hints) -> Self {
+        Source { hints, ..self }
     }
 
     /// Converts to UTF-8 without a byte order mark.

@@ -29,7 +29,7 @@ impl Lines {
         let text = source.bytes.strip_suffix(b"\n").unwrap_or(&source.bytes);
         let is_blank = |line: &&[u8]| line.trim_ascii().is_empty();
         let blank_end = text.rsplit(|&byte| byte == b'\n').take_while(is_blank).count();
-        let header = source.header == Header::Yes;
+        let header = source.hints.header == Header::Yes;
         Ok(Lines { source, header, blank_end })
     }
 
@@ -67,6 +67,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::source::Hints;
     use embq_core::data::MappedBytes;
     use embq_core::error::Error;
 
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn a_header_is_no_row() {
         let source = Source::new("labels.txt", MappedBytes::from_memory(b"label\nant\n".to_vec()));
-        let lines = Lines::open(&source.with_header(Header::Yes)).unwrap();
+        let lines = Lines::open(&source.with_hints(Hints { header: Header::Yes, ..Hints::default() })).unwrap();
         let mut rows = 0;
         lines
             .cells(&mut |row, cell| {
