@@ -107,10 +107,10 @@ impl Vocabulary {
     }
 
     fn holds(&self, name: &str) -> bool {
-        // A metric at k has a name for every k.
+        // A metric at k or at far has a name for each of them.
         self.names.iter().any(|known| known == name)
             || Metric::named(name).is_some_and(|metric| {
-                metric.scope == Scope::AtK
+                matches!(metric.scope, Scope::AtK | Scope::AtFar)
                     && self.names.iter().any(|known| known.starts_with(&format!("{}@", metric.id)))
             })
     }
