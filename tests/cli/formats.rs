@@ -310,10 +310,11 @@ fn several_labellings_are_compared() {
     t.csv:x..y
     6 x 2 f64 · cosine · temperature 0.1
 
-    labels  rows  classes  silhouette    macro     soft  negative   intra
-    kind       6        2      0.9947   0.9947   0.9947     0.0 %  0.0045
-    half       6        2      0.9947   0.9947   0.9947     0.0 %  0.0045
-    odd        6        2     -0.0248  -0.0248  -0.0296    33.3 %  0.5530
+    labels  rows  classes  silhouette     macro      soft  negative    intra
+    kind       6        2     0.9947*   0.9947*   0.9947*    0.0 %*  0.0045*
+    half       6        2     0.9947*   0.9947*   0.9947*    0.0 %*  0.0045*
+    odd        6        2    -0.0248   -0.0248   -0.0296    33.3 %   0.5530
+    * the best
 
     kind
     no row lies closer to another class than to its own

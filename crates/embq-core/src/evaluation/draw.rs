@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Scored, Settings, evaluate_with};
 use crate::metrics::{Auxiliary, RowScore, Selection};
 use crate::progress::Progress;
-use crate::statistics::{Draw, normal_interval};
+use crate::statistics::Draw;
 
 /// A number of each row.
 type OfRow = fn(&RowScore) -> Option<f64>;
@@ -95,8 +95,8 @@ pub fn evaluate_within<'e>(
     while wanted < dataset.len().div_ceil(2) {
         let drawn = dataset.drawn(wanted, settings.seed)?;
         let mut scored = evaluate_with(&drawn, auxiliary, if is_trial { &trial } else { settings }, progress)?;
-        let Some(&standard_error) = scored.evaluation.standard_errors.get(DECIDES) else { break };
-        let needed = rows_needed(standard_error, wanted, dataset.len(), half_width);
+        let Some([low, high]) = scored.evaluation.intervals.get(DECIDES) else { break };
+        let needed = rows_needed(0.5 * (high - low), wanted, dataset.len(), half_width);
         if needed <= wanted && !is_trial {
             scored.evaluation.settings.within = Some(half_width);
             return Ok((drawn, scored));
@@ -111,16 +111,14 @@ pub fn evaluate_within<'e>(
     Ok((dataset.clone(), scored))
 }
 
-/// How many of all rows have to be drawn for a half-width, by the standard error of a draw.
-fn rows_needed(standard_error: f64, drawn: usize, all: usize, half_width: f64) -> usize {
-    let [_, quantile] = normal_interval(0.0, 1.0);
-    let allowed = half_width / quantile;
-    if standard_error <= allowed {
+/// How many of all rows have to be drawn for a half-width, by that of a draw.
+fn rows_needed(found: f64, drawn: usize, all: usize, half_width: f64) -> usize {
+    if found <= half_width {
         return drawn;
     }
     // The squared error of n of N rows is proportional to 1/n - 1/N.
     let left = 1.0 / drawn as f64 - 1.0 / all as f64;
-    (1.0 / (left * (allowed / standard_error).powi(2) + 1.0 / all as f64)).ceil() as usize
+    (1.0 / (left * (half_width / found).powi(2) + 1.0 / all as f64)).ceil() as usize
 }
 
 #[cfg(test)]
@@ -129,11 +127,10 @@ mod tests {
 
     #[test]
     fn a_quarter_of_the_width_takes_sixteen_times_the_rows_of_a_large_set() {
-        let [_, width] = normal_interval(0.0, 0.001);
-        let needed = rows_needed(0.004, 1000, 1_000_000_000, width);
+        let needed = rows_needed(0.004, 1000, 1_000_000_000, 0.001);
         assert!((15_990..=16_010).contains(&needed), "{needed}");
         // Of 2,000 rows, 1/n - 1/2000 has to fall from 1/2000 to 1/32,000.
-        assert_eq!(rows_needed(0.004, 1000, 2000, width), 1883);
+        assert_eq!(rows_needed(0.004, 1000, 2000, 0.001), 1883);
         assert_eq!(rows_needed(0.004, 1000, 2000, 0.1), 1000);
     }
 }

@@ -25,11 +25,18 @@ pub struct Estimate {
     pub interval: [f64; 2],
 }
 
-impl Estimate {
-    fn new(value: f64, variance: f64) -> Self {
-        let standard_error = variance.max(0.0).sqrt();
-        Estimate { value, standard_error, interval: normal_interval(value, standard_error) }
-    }
+/// The 97.5 % quantile of Student's distribution, by the expansion of Cornish and Fisher (Abramowitz and Stegun 26.7.5):
+/// within 1 % from 3 degrees of freedom on.
+fn student_quantile(freedom: f64) -> f64 {
+    let [_, z] = normal_interval(0.0, 1.0);
+    let (z3, z5, z7) = (z.powi(3), z.powi(5), z.powi(7));
+    let terms = [
+        z,
+        (z3 + z) / 4.0,
+        (5.0 * z5 + 16.0 * z3 + 3.0 * z) / 96.0,
+        (3.0 * z7 + 19.0 * z5 + 17.0 * z3 - 15.0 * z) / 384.0,
+    ];
+    terms.iter().rev().fold(0.0, |sum, term| sum / freedom + term)
 }
 
 /// The values of the drawn rows of one class.
@@ -71,7 +78,7 @@ impl Draw {
             stratum.squares += apart * (value - stratum.mean);
         }
         let pooled = pooled_variance(&strata);
-        let (mut total, mut mean, mut variance) = (0.0, 0.0, 0.0);
+        let (mut total, mut mean, mut variance, mut squares) = (0.0, 0.0, 0.0, 0.0);
         for (class, stratum) in strata.iter().enumerate().filter(|(_, stratum)| stratum.count > 0.0) {
             let (weight, drawn) = (weight(class), self.drawn[class] as f64);
             let left = 1.0 - drawn / self.population[class] as f64;
@@ -79,9 +86,16 @@ impl Draw {
             let of_rows = if stratum.count > 1.0 { stratum.squares / (stratum.count - 1.0) } else { pooled };
             total += weight;
             mean += weight * stratum.mean;
-            variance += weight * weight * left * of_rows / drawn;
+            let part = weight * weight * left * of_rows / drawn;
+            variance += part;
+            squares += part * part / (stratum.count - 1.0).max(1.0);
         }
-        (total > 0.0).then(|| Estimate::new(mean / total, variance / (total * total)))
+        // Satterthwaite's degrees of freedom, for variances that are themselves estimates from few rows.
+        let freedom = if squares > 0.0 { (variance * variance / squares).max(1.0) } else { f64::INFINITY };
+        let (value, standard_error) = (mean / total, variance.max(0.0).sqrt() / total);
+        let half_width = student_quantile(freedom) * standard_error;
+        let interval = [value - half_width, value + half_width];
+        (total > 0.0).then_some(Estimate { value, standard_error, interval })
     }
 }
 
@@ -107,12 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_are_those_of_tables() {
+        for (freedom, quantile) in [(3.0, 3.182), (5.0, 2.571), (10.0, 2.228), (30.0, 2.042), (f64::INFINITY, 1.960)] {
+            let found = student_quantile(freedom);
+            assert!((found / quantile - 1.0).abs() < 0.01, "{found}, not {quantile}");
+        }
+    }
+
+    #[test]
     fn the_error_of_one_class_is_that_of_every_textbook() {
         // Four of ten rows: variance 5/3, and 6/10 of the population not seen.
         let found = Draw::new(vec![0; 4], vec![10]).over_rows(some(&[1.0, 2.0, 3.0, 4.0])).unwrap();
         assert_eq!(found.value, 2.5);
         assert!((found.standard_error - (0.6 * 5.0 / 3.0 / 4.0f64).sqrt()).abs() < 1e-15, "{found:?}");
         assert_eq!(found.interval[0] + found.interval[1], 5.0);
+        // Three degrees of freedom.
+        assert!((found.interval[1] - 2.5 - student_quantile(3.0) * found.standard_error).abs() < 1e-15);
         let all = Draw::new(vec![0; 4], vec![4]).over_rows(some(&[1.0, 2.0, 3.0, 4.0])).unwrap();
         assert_eq!((all.value, all.standard_error), (2.5, 0.0));
     }
