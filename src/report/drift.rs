@@ -15,14 +15,14 @@ pub fn render(result: &DriftResult, format: Format, classes: ClassLimit) -> Resu
     format.draw(|form| report(result, classes, form), || json::serialise(result), || csv(result))
 }
 
-fn shape(set: &SetDescription) -> String {
+pub(crate) fn shape(set: &SetDescription) -> String {
     match (set.rows, &set.dtype) {
         (Some(rows), Some(dtype)) => format!("{} x {} {dtype}", count(rows), count(set.dimensions)),
         _ => format!("statistics of {} dimensions", count(set.dimensions)),
     }
 }
 
-fn subtitle(result: &DriftResult) -> String {
+pub(crate) fn subtitle(result: &DriftResult) -> String {
     let mut parts = vec![format!("{} against {}", shape(&result.current), shape(&result.reference))];
     parts.extend(result.settings.subset.map(|subset| format!("pairs of {} rows each", count(subset))));
     if !result.tests.is_empty() {
@@ -52,13 +52,10 @@ fn report(result: &DriftResult, limit: ClassLimit, form: Form) -> Report {
         let place = if form == Form::Terminal { blocks.len() } else { 0 };
         blocks.insert(place, Block::Gates(result.gates.clone()));
     }
-    let left_out = [("the reference", &result.reference), ("the current rows", &result.current)]
-        .into_iter()
-        .filter_map(|(name, set)| Some(format!("{name}: {}", left_out_note(&set.excluded)?)));
     let section = Section {
         subtitle: Some(subtitle(result)),
         blocks,
-        notes: result.warnings.iter().cloned().chain(left_out).collect(),
+        notes: notes(result),
         conclusion: conclusion(result),
         ..Section::default()
     };
@@ -66,8 +63,16 @@ fn report(result: &DriftResult, limit: ClassLimit, form: Form) -> Report {
     Report { command: "embq drift", title, sections: vec![section] }
 }
 
+/// What a reader has to know: warnings, and rows that were left out.
+pub(crate) fn notes(result: &DriftResult) -> Vec<String> {
+    let left_out = [("the reference", &result.reference), ("the current rows", &result.current)]
+        .into_iter()
+        .filter_map(|(name, set)| Some(format!("{name}: {}", left_out_note(&set.excluded)?)));
+    result.warnings.iter().cloned().chain(left_out).collect()
+}
+
 /// The tests in a sentence.
-fn conclusion(result: &DriftResult) -> Option<String> {
+pub(crate) fn conclusion(result: &DriftResult) -> Option<String> {
     let verdict = result.verdict?;
     let tested = result.tests.iter().map(|(name, test)| format!("{name} (p = {:.4})", test.adjusted_p_value));
     let tested: Vec<String> = tested.collect();
@@ -84,7 +89,7 @@ fn conclusion(result: &DriftResult) -> Option<String> {
     Some(format!("{text}: {}{by_class}", tested.join(", ")))
 }
 
-fn is_shown(class: &ClassDrift) -> bool {
+pub(crate) fn is_shown(class: &ClassDrift) -> bool {
     class.test.is_some_and(|test| test.verdict == DriftVerdict::Drift)
 }
 

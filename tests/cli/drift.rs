@@ -147,6 +147,25 @@ fn statistics_of_pytorch_fid_are_read() {
 }
 
 #[test]
+fn a_page_is_written_next_to_other_results() {
+    let folder = folder();
+    let arguments = "before.npy moved.npy -l labels.npy -o page.html -o out.json --fail-if mean_shift>0.1";
+    let run = line(&folder, arguments);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    let page = folder.read("page.html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("embq drift before.npy moved.npy -l labels.npy"));
+    assert!(page.contains("Gate failed: ") && page.contains("moved.npy against before.npy"));
+    for foreign in ["http://", "https://", "src=", "@import", "url(h", "<link"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(!page.split("<script>").next().unwrap().contains("NaN"));
+    line(&folder, &format!("{arguments} --threads 1"));
+    assert_eq!(folder.read("page.html").replace(" --threads 1", ""), page);
+    refused(&folder, "before.npy moved.npy -o before.npy", &["before.npy"]);
+    refused(&folder, "before.npy moved.npy -o out.html -o out.html", &["out.html is used for two outputs"]);
+}
+
+#[test]
 fn bad_input_is_refused() {
     let folder = folder();
     folder.matrix("wide.npy", &[[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]);

@@ -25,6 +25,7 @@ mod entry;
 mod frechet;
 mod manifold;
 mod moments;
+mod projection;
 mod result;
 mod shares;
 mod shift;
@@ -55,6 +56,7 @@ use shares::PSI;
 use shift::{MEAN_SHIFT, NORM_SHIFT};
 
 pub use entry::DriftMetric;
+pub use projection::{JointPoint, JointProjection, joint_projection};
 pub use result::{CLASS_NUMBERS, ClassDrift, DriftResult, DriftSettingsUsed, DriftTest, DriftVerdict, SetDescription};
 
 /// Verdicts need a p-value below this.
