@@ -13,7 +13,7 @@ use crate::report::{ClassLimit, Format, drift as document, html};
 use embq_core::data::{LabelColumn, Precision, RowChoice};
 use embq_core::drift::{DriftSet, DriftSettings, NEIGHBOURS, PERMUTATIONS, drift, joint_projection};
 use embq_core::error::{Error, Result};
-use embq_core::quantity::Quantity;
+use embq_core::quantity::{Quantity, Target};
 use embq_files::input::{self, Loaded, ReadOptions, Statistics};
 
 #[derive(Debug, Args)]
@@ -97,8 +97,11 @@ pub(crate) struct DriftArguments {
 pub(crate) fn run(mut arguments: DriftArguments, line: &CommandLine) -> Result<Outcome> {
     let pages = take_pages(&mut arguments.output);
     let settings = settings(&arguments)?;
-    let gates = gates(&arguments.fail_if, &settings)?;
     let labels = labels(&arguments)?;
+    if labels.is_none() && settings.metrics.as_ref().is_some_and(|metrics| metrics.contains("psi")) {
+        return Err(Error::setting("--metrics: psi needs the labels of both sets", "add -l"));
+    }
+    let gates = gates(&arguments.fail_if, &settings, labels.is_some())?;
     let gate_report = GateReport::check("embq drift", &arguments.gates)?;
     let inputs = [&arguments.reference, &arguments.current].into_iter().chain(&arguments.labels);
     let others = arguments.gates.junit.iter().chain(&pages);
@@ -149,7 +152,7 @@ fn settings(arguments: &DriftArguments) -> Result<DriftSettings> {
 }
 
 /// Reads gates, and checks that a result under these settings has a number for everything in them.
-fn gates(expressions: &[String], settings: &DriftSettings) -> Result<Vec<Gate>> {
+fn gates(expressions: &[String], settings: &DriftSettings, has_labels: bool) -> Result<Vec<Gate>> {
     let vocabulary = Vocabulary::drift();
     let gates: Vec<Gate> =
         expressions.iter().map(|expression| Gate::parse_with(expression, &vocabulary)).collect::<Result<_>>()?;
@@ -163,6 +166,12 @@ fn gates(expressions: &[String], settings: &DriftSettings) -> Result<Vec<Gate>> 
             matches!(quantity, Quantity::End { of, .. } if of.class.is_none() && metric == "frechet_distance");
         if quantity.needs_intervals() && !has_interval {
             return refused("has no interval", "frechet_distance is the only number that has one");
+        }
+        let is_of_class =
+            matches!(quantity, Quantity::Extreme { .. } | Quantity::Metric(Target { class: Some(_), .. }));
+        let is_of_classes = is_of_class || metric == "psi";
+        if is_of_classes && !has_labels {
+            return refused("needs the labels of both sets", "add -l");
         }
         let is_count = metric.starts_with("reference_") || metric.starts_with("current_");
         if !is_count && !settings.computes(metric) {

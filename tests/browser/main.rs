@@ -293,7 +293,7 @@ fn sets_without_labels_and_statistics_have_a_page_of_drift() {
     folder.embq(["drift", &reference, &current, "-o", "page.html"]).success();
     browser.open(&folder.path("page.html"));
     assert_eq!(browser.value("document.querySelectorAll('svg.points, .lead').length"), 0);
-    assert!(browser.text("document.querySelector('.notes').textContent").contains("Kid is undefined"));
+    assert!(browser.text("document.querySelector('.notes').textContent").contains("Kid, mmd_rbf, "));
     assert_eq!(browser.complaints(), [""; 0]);
 
     let rows = fixture("fashion_ckpt_2k/epoch10.npy");

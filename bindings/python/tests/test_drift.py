@@ -193,6 +193,10 @@ def test_what_cannot_be_compared_is_refused(sets):
         embq.drift(x, y, ignore_label="a")
     with pytest.raises(embq.InputError, match="did you mean 'kid'"):
         embq.drift(x, y, metrics="kidd")
+    with pytest.raises(embq.InputError, match="psi needs the labels of both sets"):
+        embq.drift(x, y, metrics="psi")
+    with pytest.raises(embq.InputError, match="did you mean 'frechet_distance'"):
+        embq.drift(x, y, metrics="fid")
     with pytest.raises(embq.InputError, match="subset is 1"):
         embq.drift(x, y, subset=1)
     broken = y.copy()

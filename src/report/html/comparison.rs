@@ -50,7 +50,7 @@ pub(super) fn differences(comparison: &Comparison) -> Markup {
                                 td class="n" { (typeset(&interval(difference.interval))) }
                                 td class="n" { (typeset(&p_value(difference))) }
                                 td class=(if difference.verdict == Some(Verdict::Worse) { "low" } else { "" }) {
-                                    (word(difference.verdict))
+                                    (typeset(word(difference.verdict)))
                                 }
                             }
                         }
