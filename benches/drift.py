@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Times embq drift next to pytorch-fid's formula (scipy) and prdc, one after the other in one run.
+"""Times embq drift next to pytorch-fid's formula (scipy) and prdc, and embq.similarity, one after the other in one run.
 
     pip install numpy scipy scikit-learn prdc
-    cargo build --release
-    python3 benches/drift.py target/release/embq
+    pip install .
+    python3 benches/drift.py frechet kid prdc similarity
 
 The features are random, of the sizes that people compare generated images by. Reading is part of embq's times and not of
-the others'.
+the others'. The peak memory of a program is that of its process, its input included.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy import linalg
+
+DIMENSIONS = 2_048
+PROGRAM = os.environ.get("EMBQ", str(Path(sys.executable).with_name("embq")))
 
 
 def timed(task):
@@ -26,10 +29,20 @@ def timed(task):
     return time.perf_counter() - started, value
 
 
-def embq(program, reference, current, metrics, *more):
-    command = [program, "drift", reference, current, "--metrics", metrics, "--format", "json", *more]
-    seconds, run = timed(lambda: subprocess.run(command, capture_output=True, check=True))
-    return seconds, json.loads(run.stdout)["metrics"]
+def measured(*command):
+    """Seconds, peak memory in MB and output of a process."""
+    started = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - started, usage.ru_maxrss / 1e3, output
+
+
+def drift(reference, current, metrics):
+    options = ["--metrics", metrics, "--format", "json", "--no-progress", "--permutations", "0"]
+    seconds, memory, output = measured(PROGRAM, "drift", reference, current, *options)
+    return seconds, memory, json.loads(output)["metrics"]
 
 
 def features(rows, dimensions, seed):
@@ -40,47 +53,78 @@ def features(rows, dimensions, seed):
     return np.maximum(low @ mix / 8 + random.standard_normal((rows, dimensions), dtype=np.float32) + 0.01 * seed, 0)
 
 
-def frechet(mu, sigma, nu, tau):
+def saved(folder, rows):
+    """Two sets, and the paths of their files."""
+    sets = [features(rows, DIMENSIONS, seed) for seed in (0, 1)]
+    paths = [folder / name for name in ("x.npy", "y.npy")]
+    for path, values in zip(paths, sets):
+        np.save(path, values)
+    return sets, paths
+
+
+def frechet_distance(mu, sigma, nu, tau):
+    from scipy import linalg
+
     root = linalg.sqrtm(sigma.dot(tau))
     return (mu - nu).dot(mu - nu) + np.trace(sigma) + np.trace(tau) - 2 * np.trace(root.real)
 
 
-def main():
-    program = sys.argv[1]
-    sizes = [int(size) for size in sys.argv[2:]] or [50_000, 20_000, 10_000, 2_048]
-    of_frechet, of_kid, of_balls, dimensions = sizes
-    folder = Path(tempfile.mkdtemp())
-    paths = [str(folder / name) for name in ("x.npy", "y.npy")]
-    x, y = [features(of_frechet, dimensions, seed) for seed in (0, 1)]
-    for path, rows in zip(paths, (x, y)):
-        np.save(path, rows)
-
-    seconds, moments = timed(lambda: [(rows.astype(np.float64).mean(0), np.cov(rows.astype(np.float64), rowvar=False)) for rows in (x, y)])
-    print(f"numpy: moments of 2 x {of_frechet:,} x {dimensions:,}: {seconds:.1f} s", flush=True)
-    statistics = [str(folder / name) for name in ("x.npz", "y.npz")]
+def frechet(folder, rows=50_000):
+    sets, paths = saved(folder, rows)
+    of = lambda values: (values.mean(0), np.cov(values, rowvar=False))
+    seconds, moments = timed(lambda: [of(values.astype(np.float64)) for values in sets])
+    statistics = [folder / name for name in ("x.npz", "y.npz")]
     for path, (mean, covariance) in zip(statistics, moments):
         np.savez(path, mu=mean, sigma=covariance)
-    theirs, value = timed(lambda: frechet(*moments[0], *moments[1]))
-    ours, found = embq(program, *statistics, "frechet_distance")
-    error = abs(found["frechet_distance"] / value - 1)
-    print(f"Fréchet distance of moments: scipy {theirs:.1f} s, embq {ours:.1f} s, {theirs / ours:.1f} times (off by {error:.1e})", flush=True)
-    ours, found = embq(program, *paths, "frechet_distance")
-    error = abs(found["frechet_distance"] / value - 1)
-    print(f"of rows: numpy and scipy {theirs + seconds:.1f} s, embq {ours:.1f} s, {(theirs + seconds) / ours:.1f} times (off by {error:.1e})", flush=True)
+    theirs, value = timed(lambda: frechet_distance(*moments[0], *moments[1]))
+    for what, inputs, theirs in (("of moments", statistics, theirs), ("of rows", paths, theirs + seconds)):
+        ours, memory, found = drift(*inputs, "frechet_distance")
+        error = abs(found["frechet_distance"] / value - 1)
+        print(
+            f"Fréchet distance {what}, 2 x {rows:,} x {DIMENSIONS:,}: numpy and scipy {theirs:.1f} s, embq {ours:.1f} s and "
+            f"{memory:,.0f} MB: {theirs / ours:.1f} times (off by {error:.1e})",
+            flush=True,
+        )
 
-    for path, rows in zip(paths, (x, y)):
-        np.save(path, rows[:of_balls])
+
+def kid(folder, rows=20_000):
+    _, paths = saved(folder, rows)
+    ours, memory, found = drift(*paths, "kid")
+    print(f"KID over all pairs of 2 x {rows:,} x {DIMENSIONS:,}: embq {ours:.1f} s and {memory:,.0f} MB ({found['kid']:.6g})", flush=True)
+
+
+def prdc(folder, rows=10_000):
     from prdc import compute_prdc
 
-    theirs, value = timed(lambda: compute_prdc(x[:of_balls], y[:of_balls], 5))
-    ours, found = embq(program, *paths, "precision,recall,density,coverage")
+    sets, paths = saved(folder, rows)
+    theirs, value = timed(lambda: compute_prdc(*sets, 5))
+    ours, memory, found = drift(*paths, "precision,recall,density,coverage")
     error = max(abs(found[name] - value[name]) for name in value)
-    print(f"PRDC of 2 x {of_balls:,}: prdc {theirs:.1f} s, embq {ours:.1f} s, {theirs / ours:.1f} times (off by {error:.1e})", flush=True)
+    print(
+        f"PRDC of 2 x {rows:,} x {DIMENSIONS:,}: prdc {theirs:.1f} s, embq {ours:.1f} s and {memory:,.0f} MB: "
+        f"{theirs / ours:.1f} times (off by {error:.1e})",
+        flush=True,
+    )
 
-    for path, rows in zip(paths, (x, y)):
-        np.save(path, rows[:of_kid])
-    ours, found = embq(program, *paths, "kid")
-    print(f"KID over all pairs of 2 x {of_kid:,}: embq {ours:.1f} s", flush=True)
+
+def similarity(folder, rows=1_000_000, dimensions=256):
+    random = np.random.default_rng(0)
+    x = random.standard_normal((rows, dimensions), dtype=np.float32)
+    rotated = x @ np.linalg.qr(random.standard_normal((dimensions, dimensions)))[0].astype(np.float32)
+    paths = [folder / name for name in ("x.npy", "y.npy")]
+    for path, values in zip(paths, (x, rotated + 0.3 * random.standard_normal(x.shape, dtype=np.float32))):
+        np.save(path, values)
+    del x, rotated
+    script = f"import embq; print(embq.similarity({str(paths[0])!r}, {str(paths[1])!r}, progress=False)['linear_cka'])"
+    ours, memory, found = measured(sys.executable, "-c", script)
+    print(f"similarity of 2 x {rows:,} x {dimensions}: embq {ours:.1f} s and {memory:,.0f} MB (CKA {float(found):.4f})", flush=True)
+
+
+def main():
+    tasks = {"frechet": frechet, "kid": kid, "prdc": prdc, "similarity": similarity}
+    for name in sys.argv[1:] or tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            tasks[name](Path(folder))
 
 
 if __name__ == "__main__":

@@ -17,25 +17,28 @@ use crate::cli::arguments::{
 };
 use crate::cli::combine::{Combine, combine_fields};
 use crate::cli::gates::{self, GateArguments, GateReport};
-use crate::cli::outputs::{Outputs, print};
+use crate::cli::outputs::{Outputs, WITH_PAGES, print, take_pages};
 use crate::cli::progress::Bars;
-use crate::cli::{Outcome, mistakes};
+use crate::cli::{CommandLine, Outcome, mistakes};
 use crate::gate::Gate;
-use crate::report::{ClassLimit, Format, comparison};
+use crate::report::{ClassLimit, Format, comparison, html};
 use config::{Config, Input};
 use embq_core::comparison::{Checkpoint, Comparison, Measured, difference, higher_is_better, mismatches};
 use embq_core::data::{Dataset, DatasetOptions, Label, LabelColumn};
+use embq_core::detail;
 use embq_core::error::{Error, Result, choices};
-use embq_core::evaluation::{Evaluation, Settings, SettingsUsed, Temperature, evaluate};
+use embq_core::evaluation::{Evaluation, RowScores, Settings, SettingsUsed, Temperature, evaluate};
 use embq_core::metrics::{Levels, METRICS, Selection};
 use embq_core::quantity::Quantity;
 use embq_core::similarity::{Similarities, Similarity, Space, similarity};
 use embq_files::input::{self, Hints, ReadOptions};
 
 #[derive(Debug, Args)]
+#[command(mut_arg("output", |output| output.help(WITH_PAGES)))]
 #[command(after_help = "\
 Examples:
   embq compare main.npy new.npy -l labels.npy
+  embq compare main.npy new.npy -l labels.npy --similarity -o page.html
   embq compare main.npy new.npy -l labels.npy --fail-if 'upper(delta(silhouette)) < 0'
   embq compare main.json new.npy -l labels.npy --fail-if 'delta(soft_silhouette) < -1%'
   embq compare checkpoints/ -l labels.npy
@@ -163,13 +166,14 @@ enum Select {
     Best,
 }
 
-pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
+pub(crate) fn run(mut arguments: CompareArguments, line: &CommandLine) -> Result<Outcome> {
+    let pages = take_pages(&mut arguments.output);
     let plan = Plan::new(&arguments)?;
     let gate_report = GateReport::check("embq compare", &arguments.gates)?;
-    let mut outputs = plan.outputs(&arguments)?;
+    let mut outputs = plan.outputs(&arguments, &pages)?;
     let bars = arguments.run.start();
     let started = Instant::now();
-    let mut found = plan.compare(&bars)?;
+    let (mut found, scores) = plan.compare(!pages.is_empty(), &bars)?;
     bars.finish();
     found.timing = arguments.run.timing(0.0, started.elapsed().as_secs_f64());
     let checks = found.pairs().flat_map(|pair| {
@@ -183,6 +187,14 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
 
     let render = |format| comparison::render(&found, format, arguments.classes);
     outputs.write_results(render)?;
+    outputs.write_pages(&pages, || {
+        let checkpoints = found.checkpoints.iter().zip(scores).map(|(checkpoint, (scores, classes))| {
+            let Checkpoint { name, result } = checkpoint.clone();
+            detail::Checkpoint { name, evaluation: result, scores, classes }
+        });
+        let checkpoints: Vec<detail::Checkpoint> = checkpoints.collect();
+        Ok(html::render_checkpoints(&checkpoints, Some(&found), Some(&line.to_string())))
+    })?;
     gate_report.write(&mut outputs, &found.gates)?;
     match &plan.select {
         Some(metric) => print(format!("{}\n", plan.best(&found, metric)?).as_bytes()).map(drop)?,
@@ -191,6 +203,9 @@ pub(crate) fn run(arguments: CompareArguments) -> Result<Outcome> {
     outputs.publish()?;
     gate_report.finish(|| render(Format::Markdown), &found.gates)
 }
+
+/// The scores of the rows of a checkpoint, and their classes.
+type DrawnRows = (RowScores, Vec<u32>);
 
 /// Arguments and configuration combined.
 struct Plan {
@@ -285,11 +300,12 @@ impl Plan {
         }
     }
 
-    fn outputs(&self, arguments: &CompareArguments) -> Result<Outputs> {
+    fn outputs(&self, arguments: &CompareArguments, pages: &[String]) -> Result<Outputs> {
         let CompareOptions { labels, row_weights, .. } = &self.options;
         let own = self.inputs.iter().flat_map(|input| std::iter::once(&input.path).chain(&input.labels));
         let inputs = own.chain(labels).chain(row_weights);
-        Outputs::check(&arguments.output, arguments.run.quiet, &arguments.gates.junit, inputs)
+        let others = arguments.gates.junit.iter().chain(pages);
+        Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)
     }
 
     /// The path of the best checkpoint by a metric.
@@ -304,7 +320,8 @@ impl Plan {
         Ok(&self.inputs[place].path)
     }
 
-    fn compare(&self, bars: &Bars) -> Result<Comparison> {
+    /// The comparison and, to draw them, the scores and classes of the rows of each checkpoint.
+    fn compare(&self, draws: bool, bars: &Bars) -> Result<(Comparison, Vec<DrawnRows>)> {
         let mut measure = self.options.measure.clone();
         let first = &self.inputs[0];
         let mut baseline = None;
@@ -317,15 +334,18 @@ impl Plan {
         let are_rows = baseline.is_none() && stored::are_rows(&first.path);
         let keys =
             if self.options.key.is_some() { Some(self.common_keys(baseline.is_some() || are_rows)?) } else { None };
+        let mut drawn = Vec::new();
         if baseline.is_none() && !are_rows {
-            let measured = self.measure(0, &settings, keys.as_deref(), bars)?;
+            let (measured, rows) = self.measure(0, &settings, keys.as_deref(), bars)?;
+            drawn.extend(draws.then_some(rows));
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             baseline = Some(measured);
         }
         let mut checkpoints = Vec::new();
         let mut candidates = Vec::new();
         for place in 1..self.inputs.len() {
-            let measured = self.measure(place, &settings, keys.as_deref(), bars)?;
+            let (measured, rows) = self.measure(place, &settings, keys.as_deref(), bars)?;
+            drawn.extend(draws.then_some(rows));
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             if baseline.is_none() {
                 baseline = Some(stored::scored_rows(&first.path, &measured.evaluation.settings)?);
@@ -336,13 +356,17 @@ impl Plan {
             checkpoints.push(Checkpoint { name: self.names[place].clone(), result: measured.evaluation });
         }
         if let Some(baseline) = baseline {
+            // A stored result has no scores of rows.
+            if draws && drawn.len() == checkpoints.len() {
+                drawn.insert(0, DrawnRows::default());
+            }
             checkpoints.insert(0, Checkpoint { name: self.names[0].clone(), result: baseline.evaluation });
         }
         let mut found = Comparison::new(checkpoints, candidates, settings.seed);
         if self.options.similarity {
             found.add_similarities(self.similarities(&settings, keys.as_deref(), bars)?);
         }
-        Ok(found)
+        Ok((found, drawn))
     }
 
     /// How similar the checkpoints are, two of which are open at a time.
@@ -446,15 +470,23 @@ impl Plan {
         Ok((dataset, key))
     }
 
-    fn measure(&self, place: usize, settings: &Settings, keys: Option<&[Label]>, bars: &Bars) -> Result<Measured> {
+    fn measure(
+        &self,
+        place: usize,
+        settings: &Settings,
+        keys: Option<&[Label]>,
+        bars: &Bars,
+    ) -> Result<(Measured, DrawnRows)> {
         let dataset = self.paired_dataset(place, settings, keys)?;
-        let scored = evaluate(&dataset, settings, bars)?;
+        let mut scored = evaluate(&dataset, settings, bars)?;
+        let scores = std::mem::take(&mut scored.rows);
+        let classes = dataset.scored_members().map(|(code, _)| code).collect();
         let mut measured = Measured::new(&dataset, scored);
         if let (Some(rows), true) = (&mut measured.rows, keys.is_some()) {
             // Rows are paired by their positions among the ids.
             rows.numbers = (0..dataset.len()).collect();
         }
-        Ok(measured)
+        Ok((measured, (scores, classes)))
     }
 
     /// The ids that all checkpoints have, in the order of the first.

@@ -6,20 +6,22 @@ use clap::Args;
 
 use crate::cli::arguments::{OutputArguments, ReadArguments, RowArguments, RunArguments, at_least, limit, precision};
 use crate::cli::gates::{GateArguments, GateReport};
-use crate::cli::outputs::Outputs;
-use crate::cli::{Outcome, message};
+use crate::cli::outputs::{Outputs, WITH_PAGES, take_pages};
+use crate::cli::{CommandLine, Outcome, message};
 use crate::gate::{Gate, Vocabulary};
-use crate::report::{ClassLimit, Format, drift as document};
+use crate::report::{ClassLimit, Format, drift as document, html};
 use embq_core::data::{LabelColumn, Precision, RowChoice};
-use embq_core::drift::{DriftSet, DriftSettings, NEIGHBOURS, PERMUTATIONS, drift};
+use embq_core::drift::{DriftSet, DriftSettings, NEIGHBOURS, PERMUTATIONS, drift, joint_projection};
 use embq_core::error::{Error, Result};
-use embq_core::quantity::Quantity;
+use embq_core::quantity::{Quantity, Target};
 use embq_files::input::{self, Loaded, ReadOptions, Statistics};
 
 #[derive(Debug, Args)]
+#[command(mut_arg("output", |output| output.help(WITH_PAGES)))]
 #[command(after_help = "\
 Examples:
   embq drift training.npy production.npy
+  embq drift training.npy production.npy -o drift.html
   embq drift training.parquet production.parquet -l topic
   embq drift real.npy generated.npy --metrics frechet_distance,kid,precision,recall
   embq drift real_statistics.npz generated.npy
@@ -92,13 +94,18 @@ pub(crate) struct DriftArguments {
     run: RunArguments,
 }
 
-pub(crate) fn run(arguments: DriftArguments) -> Result<Outcome> {
+pub(crate) fn run(mut arguments: DriftArguments, line: &CommandLine) -> Result<Outcome> {
+    let pages = take_pages(&mut arguments.output);
     let settings = settings(&arguments)?;
-    let gates = gates(&arguments.fail_if, &settings)?;
     let labels = labels(&arguments)?;
+    if labels.is_none() && settings.metrics.as_ref().is_some_and(|metrics| metrics.contains("psi")) {
+        return Err(Error::setting("--metrics: psi needs the labels of both sets", "add -l"));
+    }
+    let gates = gates(&arguments.fail_if, &settings, labels.is_some())?;
     let gate_report = GateReport::check("embq drift", &arguments.gates)?;
     let inputs = [&arguments.reference, &arguments.current].into_iter().chain(&arguments.labels);
-    let mut outputs = Outputs::check(&arguments.output, arguments.run.quiet, &arguments.gates.junit, inputs)?;
+    let others = arguments.gates.junit.iter().chain(&pages);
+    let mut outputs = Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)?;
     let bars = arguments.run.start();
 
     let started = Instant::now();
@@ -116,12 +123,16 @@ pub(crate) fn run(arguments: DriftArguments) -> Result<Outcome> {
     }
     let started = Instant::now();
     let mut result = drift(&reference, &current, &settings, &bars)?;
-    bars.finish();
     result.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
     result.gates = gates.iter().map(|gate| gate.check(&result)).collect();
 
     let render = |format| document::render(&result, format, arguments.classes);
     outputs.write_results(render)?;
+    outputs.write_pages(&pages, || {
+        let projection = joint_projection(&reference, &current, settings.seed, &bars)?;
+        Ok(html::render_drift(&result, projection.as_ref(), Some(&line.to_string())))
+    })?;
+    bars.finish();
     gate_report.write(&mut outputs, &result.gates)?;
     outputs.print(render)?;
     outputs.publish()?;
@@ -141,7 +152,7 @@ fn settings(arguments: &DriftArguments) -> Result<DriftSettings> {
 }
 
 /// Reads gates, and checks that a result under these settings has a number for everything in them.
-fn gates(expressions: &[String], settings: &DriftSettings) -> Result<Vec<Gate>> {
+fn gates(expressions: &[String], settings: &DriftSettings, has_labels: bool) -> Result<Vec<Gate>> {
     let vocabulary = Vocabulary::drift();
     let gates: Vec<Gate> =
         expressions.iter().map(|expression| Gate::parse_with(expression, &vocabulary)).collect::<Result<_>>()?;
@@ -155,6 +166,12 @@ fn gates(expressions: &[String], settings: &DriftSettings) -> Result<Vec<Gate>> 
             matches!(quantity, Quantity::End { of, .. } if of.class.is_none() && metric == "frechet_distance");
         if quantity.needs_intervals() && !has_interval {
             return refused("has no interval", "frechet_distance is the only number that has one");
+        }
+        let is_of_class =
+            matches!(quantity, Quantity::Extreme { .. } | Quantity::Metric(Target { class: Some(_), .. }));
+        let is_of_classes = is_of_class || metric == "psi";
+        if is_of_classes && !has_labels {
+            return refused("needs the labels of both sets", "add -l");
         }
         let is_count = metric.starts_with("reference_") || metric.starts_with("current_");
         if !is_count && !settings.computes(metric) {

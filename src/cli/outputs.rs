@@ -7,8 +7,8 @@ use anstream::adapter::strip_str;
 
 use crate::cli::Outcome;
 use crate::cli::arguments::OutputArguments;
-use crate::report::Format;
 use crate::report::output::{OutputFile, WrittenFile, check_distinct};
+use crate::report::{Format, is_page};
 use embq_core::error::{Error, Result};
 use embq_files::input;
 use embq_files::output::WriteResult;
@@ -85,6 +85,18 @@ impl Outputs {
         Ok(())
     }
 
+    /// Writes the pages, which are drawn only if there are any.
+    ///
+    /// # Errors
+    /// What `draw` and the file system report.
+    pub(crate) fn write_pages(&mut self, pages: &[String], draw: impl FnOnce() -> Result<String>) -> Result<()> {
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let page = draw()?;
+        pages.iter().try_for_each(|path| self.write(Some(path), |out| Ok(out.write_all(page.as_bytes())?)))
+    }
+
     /// Whether the result goes to standard output: `--quiet` leaves it to files where there are some.
     pub(crate) fn is_printed(&self) -> bool {
         !self.quiet || self.files().next().is_none()
@@ -113,6 +125,14 @@ impl Outputs {
     pub(crate) fn publish(self) -> Result<()> {
         self.written.into_iter().try_for_each(WrittenFile::publish)
     }
+}
+
+/// The help of `--output` of a command that also writes HTML pages.
+pub(crate) const WITH_PAGES: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
+
+/// Takes the paths of HTML pages out of the outputs, for a command that writes them.
+pub(crate) fn take_pages(arguments: &mut OutputArguments) -> Vec<String> {
+    arguments.output.extract_if(.., |path| is_page(path)).collect()
 }
 
 /// Checks that no output would overwrite an input.

@@ -107,7 +107,7 @@ fn compared(arguments: &ReportArguments, embeddings: &[String], line: &CommandLi
         let classes = dataset.scored_members().map(|(code, _)| code).collect();
         checkpoints.push(Checkpoint { name, evaluation, scores, classes });
     }
-    Ok(html::render_checkpoints(&checkpoints, Some(&line.to_string())))
+    Ok(html::render_checkpoints(&checkpoints, None, Some(&line.to_string())))
 }
 
 fn load(arguments: &ReportArguments, embeddings: &str) -> Result<(Dataset<'static>, RowNames)> {

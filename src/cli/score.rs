@@ -13,11 +13,11 @@ use crate::cli::arguments::{
     at_least, clustering, half_width, rate,
 };
 use crate::cli::gates::{self, GateArguments, GateReport};
-use crate::cli::outputs::Outputs;
+use crate::cli::outputs::{Outputs, WITH_PAGES, take_pages};
 use crate::cli::progress::Bars;
 use crate::cli::{CommandLine, Outcome, message, mistakes};
 use crate::gate::Gate;
-use crate::report::{ClassLimit, Format, html, is_page, pair_plot, plot};
+use crate::report::{ClassLimit, Format, html, pair_plot, plot};
 use embq_core::data::{Dataset, DatasetOptions, LabelColumn, RowChoice, RowNames, identical_rows};
 use embq_core::detail::{Detail, MATRIX_CLASSES, detail};
 use embq_core::distance::Distance;
@@ -35,7 +35,7 @@ use embq_files::output::rows::{RowFormat, RowTable};
 use embq_files::output::{WriteResult, extension, unknown_extension, write_array};
 
 #[derive(Debug, Args)]
-#[command(mut_arg("output", |output| output.help(OUTPUT)))]
+#[command(mut_arg("output", |output| output.help(WITH_PAGES)))]
 #[command(after_help = "\
 Examples:
   embq score emb.npy -l labels.npy
@@ -218,9 +218,6 @@ impl ScoreArguments {
     }
 }
 
-/// This command can also write HTML pages.
-const OUTPUT: &str = "Write the result to a file; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
-
 /// What tells how good clusters are by themselves, where no metrics are named.
 const OF_CLUSTERS: [&str; 3] = ["silhouette", "davies_bouldin", "calinski_harabasz"];
 
@@ -253,7 +250,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     if arguments.plot && arguments.output.format != Format::Table {
         return Err(Error::setting("--plot draws below the table", "leave out --format"));
     }
-    let pages: Vec<String> = arguments.output.output.extract_if(.., |path| is_page(path)).collect();
+    let pages = take_pages(&mut arguments.output);
     let mut settings = settings(&arguments, &pages, line)?;
     if !arguments.has_labels() {
         check_without_labels(&arguments, &settings, line)?;
@@ -440,13 +437,11 @@ impl Tables<'_> {
         bars: &Bars,
         outputs: &mut Outputs,
     ) -> Result<()> {
-        if pages.is_empty() {
-            return Ok(());
-        }
-        let detail = detail(&self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
-        let detail = Detail { pair_curves: self.pair_curves.as_ref(), ..detail };
-        let page = html::render(&detail, Some(&line.to_string()));
-        pages.iter().try_for_each(|path| outputs.write(Some(path), |out| Ok(out.write_all(page.as_bytes())?)))
+        outputs.write_pages(pages, || {
+            let detail = detail(&self.dataset, result, &self.rows, self.matrix.as_ref(), RowNames::default(), bars)?;
+            let detail = Detail { pair_curves: self.pair_curves.as_ref(), ..detail };
+            Ok(html::render(&detail, Some(&line.to_string())))
+        })
     }
 }
 

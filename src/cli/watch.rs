@@ -67,7 +67,7 @@ pub(crate) struct WatchArguments {
     #[arg(long, value_name = "N", value_parser = at_least(1), help_heading = "Stopping")]
     patience: Option<usize>,
 
-    /// Stop with exit code 1 if this is true for a checkpoint; differences are to the best before it. Can be given
+    /// Stop with exit code 1 if this is true for a checkpoint; differences are from the best before it. Can be given
     /// multiple times
     #[arg(long, value_name = "EXPR", help_heading = "Stopping")]
     fail_if: Vec<String>,
@@ -365,7 +365,11 @@ impl<'a> Watch<'a> {
         let comparison = compared.and_then(|compared| compared.candidates.first());
         let gates: Vec<GateOutcome> = match compared.and_then(|compared| compared.pairs().next()) {
             Some(pair) => self.gates.iter().map(|gate| gate.check(&pair)).collect(),
-            None => Vec::new(),
+            // The first checkpoint has nothing to differ from.
+            None => {
+                let stands_alone = |gate: &&Gate| !gate.quantities().into_iter().any(Quantity::needs_baseline);
+                self.gates.iter().filter(stands_alone).map(|gate| gate.check(evaluation)).collect()
+            }
         };
         let is_better = |best: &Best, value: f64| {
             if self.higher_is_better { value > best.value } else { value < best.value }

@@ -45,12 +45,12 @@ fn subtitle(comparison: &Comparison) -> String {
     .join(" · ")
 }
 
-fn interval(ends: Option<[f64; 2]>) -> String {
+pub(crate) fn interval(ends: Option<[f64; 2]>) -> String {
     ends.map_or_else(|| "-".to_owned(), |[low, high]| format!("{} to {}", signed(Some(low)), signed(Some(high))))
 }
 
 /// A p-value, corrected if there are several candidates.
-fn p_value(difference: &Difference) -> String {
+pub(crate) fn p_value(difference: &Difference) -> String {
     difference
         .adjusted_p_value
         .or(difference.p_value)
@@ -67,12 +67,12 @@ fn mark(verdict: Option<Verdict>) -> &'static str {
     }
 }
 
-fn word(verdict: Option<Verdict>) -> &'static str {
+pub(crate) fn word(verdict: Option<Verdict>) -> &'static str {
     verdict.map_or("-", Verdict::name)
 }
 
 /// The metrics to show: those that are tested, and a few others.
-fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)> {
+pub(crate) fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)> {
     const ALSO: [&str; 5] = ["negative_share", "effective_competitors", "fisher_ratio", "ratio", "batch_loss"];
     let shown = |name: &str, difference: &Difference| difference.interval.is_some() || ALSO.contains(&name);
     let some: Vec<_> = candidate.metrics.iter().filter(|(name, difference)| shown(name, difference)).collect();

@@ -15,14 +15,14 @@ pub fn render(result: &DriftResult, format: Format, classes: ClassLimit) -> Resu
     format.draw(|form| report(result, classes, form), || json::serialise(result), || csv(result))
 }
 
-fn shape(set: &SetDescription) -> String {
+pub(crate) fn shape(set: &SetDescription) -> String {
     match (set.rows, &set.dtype) {
         (Some(rows), Some(dtype)) => format!("{} x {} {dtype}", count(rows), count(set.dimensions)),
         _ => format!("statistics of {} dimensions", count(set.dimensions)),
     }
 }
 
-fn subtitle(result: &DriftResult) -> String {
+pub(crate) fn subtitle(result: &DriftResult) -> String {
     let mut parts = vec![format!("{} against {}", shape(&result.current), shape(&result.reference))];
     parts.extend(result.settings.subset.map(|subset| format!("pairs of {} rows each", count(subset))));
     if !result.tests.is_empty() {
@@ -52,13 +52,10 @@ fn report(result: &DriftResult, limit: ClassLimit, form: Form) -> Report {
         let place = if form == Form::Terminal { blocks.len() } else { 0 };
         blocks.insert(place, Block::Gates(result.gates.clone()));
     }
-    let left_out = [("the reference", &result.reference), ("the current rows", &result.current)]
-        .into_iter()
-        .filter_map(|(name, set)| Some(format!("{name}: {}", left_out_note(&set.excluded)?)));
     let section = Section {
         subtitle: Some(subtitle(result)),
         blocks,
-        notes: result.warnings.iter().cloned().chain(left_out).collect(),
+        notes: notes(result),
         conclusion: conclusion(result),
         ..Section::default()
     };
@@ -66,8 +63,35 @@ fn report(result: &DriftResult, limit: ClassLimit, form: Form) -> Report {
     Report { command: "embq drift", title, sections: vec![section] }
 }
 
+/// What a reader has to know: warnings, and rows that were left out.
+pub(crate) fn notes(result: &DriftResult) -> Vec<String> {
+    let left_out = [("the reference", &result.reference), ("the current rows", &result.current)]
+        .into_iter()
+        .filter_map(|(name, set)| Some(format!("{name}: {}", left_out_note(&set.excluded)?)));
+    grouped(&result.warnings).into_iter().chain(left_out).collect()
+}
+
+/// Warnings, in which numbers that are undefined for one reason share a line.
+fn grouped(warnings: &[String]) -> Vec<String> {
+    const UNDEFINED: &str = " is undefined: ";
+    let mut lines: Vec<(Vec<&str>, &str)> = Vec::new();
+    for warning in warnings {
+        match (warning.split_once(UNDEFINED), lines.last_mut()) {
+            (Some((name, reason)), Some((names, known))) if !names.is_empty() && reason == *known => names.push(name),
+            (Some((name, reason)), _) => lines.push((vec![name], reason)),
+            (None, _) => lines.push((Vec::new(), warning)),
+        }
+    }
+    let line = |(names, text): (Vec<&str>, &str)| match &names[..] {
+        [] => text.to_owned(),
+        [name] => format!("{name}{UNDEFINED}{text}"),
+        [others @ .., last] => format!("{} and {last} are undefined: {text}", others.join(", ")),
+    };
+    lines.into_iter().map(line).collect()
+}
+
 /// The tests in a sentence.
-fn conclusion(result: &DriftResult) -> Option<String> {
+pub(crate) fn conclusion(result: &DriftResult) -> Option<String> {
     let verdict = result.verdict?;
     let tested = result.tests.iter().map(|(name, test)| format!("{name} (p = {:.4})", test.adjusted_p_value));
     let tested: Vec<String> = tested.collect();
@@ -84,7 +108,7 @@ fn conclusion(result: &DriftResult) -> Option<String> {
     Some(format!("{text}: {}{by_class}", tested.join(", ")))
 }
 
-fn is_shown(class: &ClassDrift) -> bool {
+pub(crate) fn is_shown(class: &ClassDrift) -> bool {
     class.test.is_some_and(|test| test.verdict == DriftVerdict::Drift)
 }
 
@@ -108,11 +132,24 @@ fn numbers(result: &DriftResult, form: Form) -> Table {
     Table { columns, rows: rows.collect(), hidden: None }
 }
 
-/// The classes, those that drifted first and then by the size of the change.
+/// Rows from which on a class that only one set has is worth a place at the top.
+const STANDING_OUT: usize = 5;
+
+/// Whether a class came or went.
+fn is_of_one_set(class: &ClassDrift) -> bool {
+    let (fewer, more) =
+        (class.reference_count.min(class.current_count), class.reference_count.max(class.current_count));
+    fewer == 0 && more >= STANDING_OUT
+}
+
+/// The classes: those that came or went, then those that drifted, then by the size of the change.
 fn classes(result: &DriftResult, limit: ClassLimit, form: Form) -> Table {
     let mut classes: Vec<&ClassDrift> = result.classes.iter().collect();
+    let rank = |class: &ClassDrift| (is_of_one_set(class), is_shown(class));
     let size = |class: &ClassDrift| class.mean_shift.unwrap_or(f64::NEG_INFINITY);
-    classes.sort_by(|x, y| is_shown(y).cmp(&is_shown(x)).then(size(y).total_cmp(&size(x))));
+    let share = |class: &ClassDrift| class.psi.unwrap_or(0.0);
+    let by_size = |x: &ClassDrift, y: &ClassDrift| size(y).total_cmp(&size(x)).then(share(y).total_cmp(&share(x)));
+    classes.sort_by(|x, y| rank(y).cmp(&rank(x)).then(by_size(x, y)));
     let shown = limit.of(classes.len());
     let hidden = classes.len() - shown;
     let rows = classes[..shown].iter().map(|class| {
@@ -163,4 +200,29 @@ fn csv(result: &DriftResult) -> Result<String> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_gone_comes_first() {
+        let class = |label: &str, reference_count, current_count, mean_shift| ClassDrift {
+            label: label.to_owned(),
+            reference_count,
+            current_count,
+            mean_shift,
+            ..ClassDrift::default()
+        };
+        assert!(is_of_one_set(&class("gone", 5, 0, None)) && is_of_one_set(&class("new", 0, 9, None)));
+        assert!(!is_of_one_set(&class("rare", 4, 0, None)) && !is_of_one_set(&class("both", 9, 1, Some(0.1))));
+    }
+
+    #[test]
+    fn numbers_undefined_for_one_reason_share_a_line() {
+        let warnings = ["a is undefined: x", "b is undefined: x", "c is undefined: x", "d is undefined: y", "z"];
+        let found = grouped(&warnings.map(str::to_owned));
+        assert_eq!(found, ["a, b and c are undefined: x", "d is undefined: y", "z"]);
+    }
 }

@@ -60,7 +60,7 @@ impl Format {
             Some("csv") => Ok(Format::Csv),
             Some("txt") => Ok(Format::Table),
             Some("html") => {
-                Err(unknown_extension(path, "embq report writes HTML pages, of one or several checkpoints"))
+                Err(unknown_extension(path, "HTML pages are written by embq score, report, compare and drift"))
             }
             _ => Err(unknown_extension(path, "a result is written as .json, .md, .csv or .txt")),
         }

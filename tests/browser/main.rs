@@ -229,28 +229,136 @@ fn several_checkpoints_have_a_page_of_their_own() {
     let scheme = browser.value("getComputedStyle(document.querySelector('.silhouettes stop.above')).stopColor");
     assert!(scheme.as_str().is_some_and(|colour| colour.starts_with("rgb")), "{scheme}");
 }
+
+/// The place on the screen of a point of the projection, and its row.
+const A_POINT: &str = "(() => { const svg = document.querySelector('svg.points'); svg.scrollIntoView({block: 'center', behavior: \
+     'instant'}); const points = JSON.parse(svg.dataset.points); const at = new DOMPoint(points.x[5] / 10, \
+     points.y[5] / 10).matrixTransform(svg.getScreenCTM()); return [at.x, at.y, points.row[5]]; })()";
+
+const HINT: &str = "document.getElementById('hint').textContent";
+
+fn is_shown(part: &str) -> String {
+    format!("getComputedStyle(document.querySelector('.points .{part}')).display !== 'none'")
+}
+
+#[test]
+fn drift_has_a_page_with_both_sets() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    folder.write("before.csv", table(&["cat", "dog", "<b>bird</b>"], 180));
+    folder.write("after.csv", table(&["cat", "dog"], 120));
+    folder.embq(["drift", "before.csv", "after.csv", "-l", "label", "-o", "page.html", "-o", "drift.json"]).success();
+    for (width, scheme) in [(1280, "light"), (390, "dark")] {
+        browser.size(width, 844);
+        browser.prefer(scheme);
+        browser.open(&folder.path("page.html"));
+        assert_eq!(browser.text("document.querySelector('h1').textContent"), "after.csv against before.csv");
+        let sections = "Array.from(document.querySelectorAll('section'), (one) => one.id).join()";
+        assert_eq!(browser.text(sections), "glance,projection,classes,metrics,origin");
+        assert_eq!(browser.value("document.querySelectorAll('.card').length"), 8);
+        let lead = browser.text("document.querySelector('.lead').textContent");
+        assert!(lead.starts_with("Drift: the sets differ"), "{lead}");
+        assert_eq!(browser.value("document.querySelectorAll('#classes .gained, #classes .lost').length"), 3);
+        assert!(!browser.overflows(), "{width}");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+    // The class that is gone comes first, as text.
+    assert_eq!(browser.text(FIRST_CLASS), "<b>bird</b>");
+    assert_eq!(browser.text("document.querySelector('#classes tbody td:nth-child(3)').textContent"), "0");
+    let json: serde_json::Value = serde_json::from_str(&folder.read("drift.json")).unwrap();
+    let numbers = browser.value("document.querySelectorAll('#metrics tbody tr').length");
+    assert_eq!(numbers, json["metrics"].as_object().unwrap().len());
+
+    browser.size(1280, 900);
+    browser.open(&folder.path("page.html"));
+    let place = browser.value(A_POINT);
+    let move_to = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
+    browser.call("Input.dispatchMouseEvent", move_to);
+    let told = browser.text(HINT);
+    assert!(told.starts_with("row ") && told.contains(" of before.csv\nclass "), "{told}");
+    assert_eq!((browser.value(&is_shown("by-set")), browser.value(&is_shown("by-class"))), (true.into(), false.into()));
+    browser.click("label[for=by-class]");
+    assert_eq!((browser.value(&is_shown("by-set")), browser.value(&is_shown("by-class"))), (false.into(), true.into()));
+    browser.hover("#classes .lost");
+    let told = browser.text(HINT);
+    assert!(told.starts_with("<b>bird</b>: 33.3 % to 0.0 %"), "{told}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn sets_without_labels_and_statistics_have_a_page_of_drift() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    let [reference, current] = ["reference", "current"].map(|name| fixture(&format!("drift/{name}_statistics.npz")));
+    folder.embq(["drift", &reference, &current, "-o", "page.html"]).success();
+    browser.open(&folder.path("page.html"));
+    assert_eq!(browser.value("document.querySelectorAll('svg.points, .lead').length"), 0);
+    assert!(browser.text("document.querySelector('.notes').textContent").contains("Kid, mmd_rbf, "));
+    assert_eq!(browser.complaints(), [""; 0]);
+
+    let rows = fixture("fashion_ckpt_2k/epoch10.npy");
+    let options = ["--metrics", "mean_shift,energy_distance", "-o", "page.html", "--fail-if", "mean_shift > 0.1"];
+    let run = folder.embq(["drift", &rows, &rows].into_iter().chain(options));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    browser.open(&folder.path("page.html"));
+    assert!(browser.text("document.querySelector('.lead.calm').textContent").starts_with("No drift shown"));
+    assert!(browser.text("document.querySelector('.gate').textContent").starts_with("Gate held: mean_shift > 0.1"));
+    assert_eq!(browser.value("document.querySelectorAll('.choice input').length"), 0, "nothing to choose");
+    let place = browser.value(A_POINT);
+    let move_to = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
+    browser.call("Input.dispatchMouseEvent", move_to);
+    let told = browser.text(HINT);
+    assert!(told.starts_with("row ") && !told.contains("class"), "{told}");
+    assert_eq!(browser.complaints(), [""; 0]);
+}
+
+#[test]
+fn similar_spaces_are_heat_maps_of_checkpoints() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = Folder::new();
+    let files = ["epoch00.npy", "epoch01.npy", "epoch10.npy"].map(|name| fixture(&format!("fashion_ckpt_2k/{name}")));
+    let labels = fixture("fashion_ckpt_2k/labels.npy");
+    let options = ["-l", &labels, "--similarity", "-o", "page.html", "-o", "result.json"].map(str::to_owned);
+    folder.embq(std::iter::once("compare".to_owned()).chain(files).chain(options)).success();
+    let json: serde_json::Value = serde_json::from_str(&folder.read("result.json")).unwrap();
+    let matrices = json["similarities"]["matrices"].as_object().unwrap();
+    for width in [1280, 390] {
+        browser.size(width, 844);
+        browser.open(&folder.path("page.html"));
+        assert_eq!(browser.value("document.querySelectorAll('#similarity figure').length"), matrices.len());
+        assert_eq!(browser.value("document.querySelectorAll('#similarity figure:first-child rect').length"), 9);
+        assert_eq!(browser.value("document.querySelectorAll('#verdicts tbody th').length").as_u64().unwrap() % 2, 0);
+        assert_eq!(browser.value("document.querySelectorAll('#silhouettes figure').length"), 3);
+        assert!(!browser.overflows(), "{width}");
+        assert_eq!(browser.complaints(), [""; 0]);
+    }
+    browser.size(1280, 900);
+    browser.hover("#similarity figure:first-child rect:nth-of-type(2)");
+    let told = browser.text(HINT);
+    let expected = matrices["linear_cka"][0][1].as_f64().unwrap();
+    assert_eq!(told, format!("epoch00.npy against epoch01.npy: {expected:.4}"));
+    // The same space is darkest by every number, that of Procrustes included.
+    let darkest = "Array.from(document.querySelectorAll('#similarity figure'), (one) => \
+                   one.querySelector('rect').getAttribute('class')).join()";
+    assert_eq!(browser.text(darkest), vec!["q11"; matrices.len()].join(","));
+}
+
 #[test]
 fn points_tell_their_row_and_change_their_colours() {
     let Some(mut browser) = Browser::start() else { return };
     let folder = Folder::new();
     digits(&folder);
     browser.open(&folder.path("page.html"));
-    // Points at the first point.
-    let place = browser.value(
-        "(() => { const svg = document.querySelector('svg.points'); svg.scrollIntoView({block: 'center', behavior: \
-         'instant'}); const points = JSON.parse(svg.dataset.points); const at = new DOMPoint(points.x[5] / 10, \
-         points.y[5] / 10).matrixTransform(svg.getScreenCTM()); return [at.x, at.y, points.row[5]]; })()",
-    );
+    let place = browser.value(A_POINT);
     let move_to = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
     browser.call("Input.dispatchMouseEvent", move_to);
-    let told = browser.text("document.getElementById('hint').textContent");
+    let told = browser.text(HINT);
     assert!(told.starts_with("row ") && told.contains("class ") && told.contains("silhouette "), "{told}");
 
-    let shown = |part: &str| format!("getComputedStyle(document.querySelector('.points .{part}')).display !== 'none'");
-    assert_eq!(browser.value(&shown("by-class")), true);
-    assert_eq!(browser.value(&shown("by-silhouette")), false);
+    assert_eq!(browser.value(&is_shown("by-class")), true);
+    assert_eq!(browser.value(&is_shown("by-silhouette")), false);
     browser.click("label[for=by-silhouette]");
-    assert_eq!(browser.value(&shown("by-class")), false);
-    assert_eq!(browser.value(&shown("by-silhouette")), true);
+    assert_eq!(browser.value(&is_shown("by-class")), false);
+    assert_eq!(browser.value(&is_shown("by-silhouette")), true);
     assert_eq!(browser.complaints(), [""; 0]);
 }

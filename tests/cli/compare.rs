@@ -408,3 +408,23 @@ fn the_recipes_of_the_documentation_run() {
     assert!(output.status.success(), "{text}");
     assert!(folder.exists("embeddings.md") && folder.exists("gates.xml"), "{text}");
 }
+
+#[test]
+fn a_page_shows_verdicts_and_similarities() {
+    let folder = Folder::new();
+    let page = |options: &[&str]| {
+        compared(&folder, &[options, &["-o", "page.html"]].concat()).success();
+        folder.read("page.html")
+    };
+    let plain = page(&[]);
+    assert!(plain.contains("id=\"verdicts\"") && plain.contains("id=\"silhouettes\""));
+    assert!(!plain.contains("id=\"similarity\""));
+    let similar = page(&["--similarity"]);
+    assert!(similar.contains("id=\"similarity\"") && similar.contains("Procrustes distance"));
+    // A stored baseline has no rows to draw.
+    let baseline = epoch("00");
+    folder.embq(["score", &baseline, "-l", &labels(), "--intervals", "-o", "main.json"]).success();
+    folder.embq(["compare", "main.json", &epoch("01"), "-l", &labels(), "-o", "page.html"]).success();
+    let stored = folder.read("page.html");
+    assert!(stored.contains("id=\"verdicts\"") && !stored.split("<script>").next().unwrap().contains("NaN"));
+}

@@ -72,6 +72,9 @@ fn classes_are_compared_where_there_are_labels() {
     let arguments = "before.npy moved.npy -l labels.npy -l others.npy -o out.md -o out.csv -o out.json";
     let table = line(&folder, arguments).success();
     assert!(table.contains("mean shift") && table.contains("classes drifted"), "{table}");
+    // The class that is gone comes first.
+    let first = table.lines().skip_while(|line| !line.starts_with("class ")).nth(1).unwrap();
+    assert_eq!(first.split_whitespace().take(5).collect::<Vec<_>>(), ["2", "33.3", "%", "0.0", "%"]);
     assert!(table.lines().all(|line| line.width() <= 80), "{table}");
     let json: Value = serde_json::from_str(&folder.read("out.json")).unwrap();
     valid(&folder, &json);
@@ -118,6 +121,15 @@ fn gates_hold_or_fail() {
     refused(&folder, "before.npy moved.npy --fail-if delta(kid)<0.3", &["needs a baseline"]);
     refused(&folder, "before.npy moved.npy --fail-if upper(kid)<0.3", &["has no interval"]);
     refused(&folder, "before.npy moved.npy --metrics kid --fail-if recall<0.3", &["recall is not computed"]);
+    for gate in ["psi>0.1", "max_class(psi)>0.1", "class('0').mean_shift>0.1"] {
+        refused(
+            &folder,
+            &format!("before.npy moved.npy --fail-if {gate}"),
+            &["needs the labels of both sets", "add -l"],
+        );
+    }
+    refused(&folder, "before.npy moved.npy --metrics psi", &["psi needs the labels of both sets", "add -l"]);
+    refused(&folder, "before.npy moved.npy --metrics fid", &["did you mean 'frechet_distance'?"]);
     let run = line(&folder, "before.npy moved.npy --junit out.xml --fail-if p_value<0.05");
     assert_eq!(run.code, Some(1));
     assert!(folder.read("out.xml").contains("embq drift"));
@@ -139,11 +151,30 @@ fn statistics_of_pytorch_fid_are_read() {
     assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
     assert_eq!((&json["metrics"]["kid"], &json["reference"]["rows"]), (&Value::Null, &Value::Null));
     let table = folder.embq(["drift", &reference, &current]).success();
-    assert!(table.contains("statistics of 12 dimensions") && table.contains("kid is undefined"), "{table}");
+    assert!(table.contains("statistics of 12 dimensions") && table.contains("kid, mmd_rbf, "), "{table}");
     let run = folder.embq(["drift", &reference, &current, "-l", "kind"]);
     assert!(run.code == Some(2) && run.stderr.contains("no labels"), "{run:#?}");
     folder.zip("bad.npz", &[("mu.npy", b"no array"), ("sigma.npy", b"neither")]);
     assert_eq!(folder.embq(["drift", "bad.npz", &current]).code, Some(2));
+}
+
+#[test]
+fn a_page_is_written_next_to_other_results() {
+    let folder = folder();
+    let arguments = "before.npy moved.npy -l labels.npy -o page.html -o out.json --fail-if mean_shift>0.1";
+    let run = line(&folder, arguments);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    let page = folder.read("page.html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("embq drift before.npy moved.npy -l labels.npy"));
+    assert!(page.contains("Gate failed: ") && page.contains("moved.npy against before.npy"));
+    for foreign in ["http://", "https://", "src=", "@import", "url(h", "<link"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(!page.split("<script>").next().unwrap().contains("NaN"));
+    line(&folder, &format!("{arguments} --threads 1"));
+    assert_eq!(folder.read("page.html").replace(" --threads 1", ""), page);
+    refused(&folder, "before.npy moved.npy -o before.npy", &["before.npy"]);
+    refused(&folder, "before.npy moved.npy -o out.html -o out.html", &["out.html is used for two outputs"]);
 }
 
 #[test]

@@ -78,6 +78,10 @@ fn patience_and_gates_end_the_run_with_code_1() {
     let output = command.arg("upper(delta(silhouette)) < 0").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("gate failed: step-2.npy: upper(delta(silhouette)) < 0"));
+    // The first checkpoint already fails a gate that needs no other.
+    let output = watch(&folder, "--fail-if").arg("silhouette < 2").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("gate failed: step-1.npy: silhouette < 2"));
 }
 
 #[test]

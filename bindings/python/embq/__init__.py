@@ -8,8 +8,8 @@
     0.9823
 
 `score` computes metrics, with tables of the classes and rows; `compare` tells whether one embedding is better than
-another, `similarity` how alike two spaces are, `suspects` finds rows that are likely mislabelled, and `silhouette_loss`
-returns a loss with its gradient. `silhouette_samples`, `silhouette_score`, `davies_bouldin_score` and
+another, `similarity` how alike two spaces are, `drift` whether new data has moved away from old, `suspects` finds rows
+that are likely mislabelled, and `silhouette_loss` returns a loss with its gradient. `silhouette_samples`, `silhouette_score`, `davies_bouldin_score` and
 `calinski_harabasz_score` are drop-in replacements for scikit-learn's.
 
 All numbers are bitwise identical to those of the program ``embq``, which comes with the package.
@@ -22,12 +22,13 @@ from ._drop_ins import (
     silhouette_score,
 )
 from ._embq import InputError, __version__
-from ._functions import compare, read_json, score, silhouette_loss, similarity, suspects
-from ._results import Comparison, Difference, Result, Suspects, Table
+from ._functions import compare, drift, read_json, score, silhouette_loss, similarity, suspects
+from ._results import Comparison, Difference, Drift, Result, Suspects, Table
 
 __all__ = [
     "Comparison",
     "Difference",
+    "Drift",
     "InputError",
     "Result",
     "Suspects",
@@ -36,6 +37,7 @@ __all__ = [
     "calinski_harabasz_score",
     "compare",
     "davies_bouldin_score",
+    "drift",
     "read_json",
     "score",
     "silhouette_loss",

@@ -16,6 +16,7 @@ _Rows: TypeAlias = (
     | tuple[NDArray[Any], str, str]
     | tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], int, str, str]
 )
+_Set: TypeAlias = _Rows | tuple[NDArray[np.float64], NDArray[np.float64], str]
 _Labels: TypeAlias = str | Labels
 _Weights: TypeAlias = str | NDArray[np.float64] | None
 
@@ -69,6 +70,13 @@ class Compared:
     def table(self, classes: int | None) -> str: ...
     def page(self) -> str: ...
 
+class Drifted:
+    @staticmethod
+    def read(text: str) -> Drifted: ...
+    def json(self) -> str: ...
+    def table(self, classes: int | None) -> str: ...
+    def page(self, sets: tuple[_Set, _Set] | None, manner: Manner) -> str: ...
+
 class Suspected:
     @staticmethod
     def read(text: str) -> Suspected: ...
@@ -114,6 +122,15 @@ def suspects(
     text: _Labels | None,
     manner: Manner,
 ) -> Suspected: ...
+def drift(
+    reference: _Set,
+    current: _Set,
+    labels: tuple[_Labels, _Labels] | None,
+    *,
+    wanted: dict[str, Any],
+    choice: dict[str, Any],
+    manner: Manner,
+) -> Drifted: ...
 def similarity(
     left: _Rows,
     right: _Rows,

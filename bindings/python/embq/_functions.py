@@ -6,7 +6,7 @@ import os
 
 from . import _embq, _inputs
 from ._progress import watched
-from ._results import Comparison, Result, Suspects
+from ._results import Comparison, Drift, Result, Suspects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,9 +56,14 @@ def measure_parameters(
         "temperature": None if isinstance(temperature, str) else float(temperature),
         "softmin": softmin,
         "softmax": softmax,
-        "precision": {"float32": "f32", "float64": "f64"}.get(str(precision), precision),
+        "precision": precision_name(precision),
         "random_state": _seed(random_state),
     }
+
+
+def precision_name(precision: str | None) -> str | None:
+    """The program's name of a precision."""
+    return {"float32": "f32", "float64": "f64"}.get(str(precision), precision)
 
 
 def _seed(random_state: Any) -> int:
@@ -554,6 +559,118 @@ def similarity(
     return {name: float("nan") if value is None else value for name, value in found}
 
 
+def drift(
+    reference: Any,
+    current: Any,
+    y_reference: Any = None,
+    y_current: Any = None,
+    *,
+    metrics: str | Iterable[str] = "all",
+    neighbours: int = 5,
+    permutations: int = 500,
+    subset: int | None = None,
+    intervals: bool | None = None,
+    invalid: Literal["raise", "drop"] = "raise",
+    missing: Literal["raise", "drop"] = "raise",
+    ignore_label: Any = None,
+    include: Any = None,
+    exclude: Any = None,
+    min_class_size: int | None = None,
+    precision: Literal["float32", "float64"] | None = None,
+    random_state: int | None = 0,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Drift:
+    """How far one set of embeddings has moved from another: production data from training data, generated samples from real ones.
+
+    The sets come from the same encoder. They need not have the same number of rows, nor labels. Rows are compared as they
+    are given, by Euclidean distance.
+
+    Parameters
+    ----------
+    reference, current : array-like of shape (n_samples, n_features), path, or tuple of (mu, sigma)
+        The embeddings, as in `score`, or in place of them their mean of shape (n_features,) and covariance of shape
+        (n_features, n_features); also the path of an ``.npz`` file that holds both under these names, as pytorch-fid
+        writes it. Numbers of single rows are then undefined.
+    y_reference, y_current : array-like of shape (n_samples,), or path, default=None
+        The labels of both sets, to compare them class by class.
+    metrics : str or iterable of str, default="all"
+        The numbers to compute: ``"frechet_distance"``, ``"kid"``, ``"mmd_rbf"``, ``"energy_distance"``, ``"precision"``,
+        ``"recall"``, ``"density"``, ``"coverage"``, ``"domain_auc"``, ``"mean_shift"``, ``"norm_shift"``, ``"psi"``.
+    neighbours : int, default=5
+        The number of nearest neighbours on which precision, recall, density and coverage are based.
+    permutations : int, default=500
+        The number of random divisions of all rows behind each p-value; 0 for no p-values.
+    subset : int, default=None
+        Use only this many random rows of each set for numbers of pairs of rows.
+    intervals : bool, default=None
+        Whether to compute the interval of the Fréchet distance; by default up to 1,024 features.
+    ignore_label, include, exclude, min_class_size : default=None
+        As in `score`; with labels only.
+    invalid, missing, precision, random_state, n_jobs, progress
+        As in `score`. ``random_state`` seeds the divisions, the blocks of the interval and the subsets.
+
+    Returns
+    -------
+    Drift
+        The numbers by name, with tests, a verdict and a table of classes.
+
+    Raises
+    ------
+    InputError
+        As in `score`, or if the sets cannot be compared.
+
+    See Also
+    --------
+    compare, similarity : For embeddings of the same rows by different models.
+
+    Notes
+    -----
+    docs/drift.md has the definitions, and how often verdicts are right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import embq
+    >>> rng = np.random.default_rng(0)
+    >>> training, production = rng.normal(size=(300, 8)), rng.normal(size=(200, 8)) + 0.5
+    >>> found = embq.drift(training, production)
+    >>> found.verdict
+    'drift'
+    >>> found.mean_shift > 0.3, found["domain_auc"] > 0.7
+    (True, True)
+    """
+    if (y_reference is None) != (y_current is None):
+        raise _inputs.error("labels are given for one set only", "embq.drift(reference, current, y_reference, y_current)")
+    labels = None if y_reference is None else (_inputs.labels(y_reference, "y_reference"), _inputs.labels(y_current, "y_current"))
+    if labels is None:
+        given = {"ignore_label": ignore_label, "include": include, "exclude": exclude, "min_class_size": min_class_size}
+        for name, value in given.items():
+            if value is not None:
+                raise _inputs.error(f"{name} needs labels", "give y_reference and y_current")
+    for name, value, least in (("neighbours", neighbours, 1), ("permutations", permutations, 0), ("subset", subset, 2)):
+        if value is not None and int(value) < least:
+            raise _inputs.error(f"{name} is {value}", f"use at least {least}")
+    with watched(n_jobs, progress) as manner:
+        raw = _embq.drift(
+            _inputs.rows_or_statistics(reference, "reference"),
+            _inputs.rows_or_statistics(current, "current"),
+            labels,
+            wanted={
+                "metrics": [part for name in names(metrics) for part in name.split(",")],
+                "neighbours": int(neighbours),
+                "permutations": int(permutations),
+                "subset": None if subset is None else int(subset),
+                "intervals": intervals,
+                "precision": precision_name(precision),
+                "random_state": _seed(random_state),
+            },
+            choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size),
+            manner=manner,
+        )
+    return Drift(raw)
+
+
 def silhouette_loss(
     X: Any,
     y: Any,
@@ -623,7 +740,7 @@ def silhouette_loss(
         )
 
 
-def read_json(source: Any) -> Result | Comparison | Suspects:
+def read_json(source: Any) -> Result | Comparison | Drift | Suspects:
     """Read a result written by `Result.to_json` or the program.
 
     Parameters
@@ -633,7 +750,7 @@ def read_json(source: Any) -> Result | Comparison | Suspects:
 
     Returns
     -------
-    Result, Comparison or Suspects
+    Result, Comparison, Drift or Suspects
         The result in the JSON. A `Result` then has no rows.
 
     Raises
@@ -661,6 +778,8 @@ def read_json(source: Any) -> Result | Comparison | Suspects:
         raise _inputs.error(f"this is not a result of embq: {problem!r}", "results are written by r.to_json(), or by embq score -o result.json") from None
     if kind == "compare":
         return Comparison(_embq.Compared.read(text))
+    if kind == "drift":
+        return Drift(_embq.Drifted.read(text))
     if kind == "suspects":
         return Suspects.of_raw(_embq.Suspected.read(text))
     if kind == "set":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         | tuple[Array, str, str]
         | tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], int, str, str]
     )
+    Set: TypeAlias = Rows | tuple[NDArray[np.float64], NDArray[np.float64], str]
 
 _ELEMENT_TYPES = {
     "float16": "f16",
@@ -72,6 +73,21 @@ def rows(value: Any, name: str = "X") -> Rows:
         except ValueError as problem:
             raise error(f"{name}: rows of different lengths are not a matrix ({problem})", "give all rows the same length")
     return _matrix(array, element_type, name)
+
+
+def rows_or_statistics(value: Any, name: str) -> Set:
+    """A set as the extension takes it: embeddings, or a pair of their mean and covariance."""
+    if not isinstance(value, tuple) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        return rows(value, name)
+    import numpy as np
+
+    mean, covariance = (np.asarray(part) for part in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if mean.ndim != 1 or covariance.ndim != 2:
+        return rows(value, name)
+    try:
+        return mean.astype(np.float64), covariance.astype(np.float64), name
+    except (TypeError, ValueError) as problem:
+        raise error(f"{name}: the statistics are not numbers ({problem})", "give (mu, sigma), the mean and the covariance") from None
 
 
 def _matrix(array: Array, element_type: str | None, name: str) -> tuple[Array, str, str]:

@@ -533,6 +533,138 @@ def _compared(text: str) -> Comparison:
     return Comparison(_embq.Compared.read(text))
 
 
+_CLASS_DRIFT_COLUMNS = ("reference_share", "current_share", "psi", "mean_shift", "frechet_distance", "energy_distance")
+
+
+class Drift:
+    """The result of `drift`.
+
+    Every number is an attribute and an item by its name: ``d.mean_shift``, ``d["kid"]``. An undefined number is ``None``,
+    with the reason in ``d.warnings``. ``print(d)`` shows the table of the terminal.
+    """
+
+    def __init__(self, raw: _embq.Drifted) -> None:
+        self._raw = raw
+        import json
+
+        self._data: dict[str, Any] = json.loads(raw.json())
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Every computed number by its name."""
+        return dict(self._data["metrics"])
+
+    @property
+    def verdict(self) -> str | None:
+        """``"drift"`` where a test says that the sets differ, otherwise ``"no_drift_shown"``; None if nothing was tested."""
+        return self._data["verdict"]  # type: ignore[no-any-return]
+
+    @property
+    def tests(self) -> dict[str, dict[str, Any]]:
+        """The permutation tests by number: ``p_value``, ``adjusted_p_value`` (Holm) and ``verdict``."""
+        return {name: dict(test) for name, test in self._data["tests"].items()}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % interval of each number that has one."""
+        return {name: (low, high) for name, (low, high) in self._data["intervals"].items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about the result, and why numbers are undefined."""
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings in effect."""
+        return dict(self._data["settings"])
+
+    @property
+    def classes(self) -> Table:
+        """The classes of both sets: rows, shares, and what changed; without rows if the sets have no labels."""
+        import numpy as np
+
+        found = self._data["classes"]
+        columns: dict[str, NDArray[Any]] = {"label": _objects([known["label"] for known in found])}
+        for name in ("reference_count", "current_count"):
+            columns[name] = np.array([known[name] for known in found], dtype=np.int64)
+        for name in _CLASS_DRIFT_COLUMNS:
+            columns[name] = _numbers([known[name] for known in found])
+        tests = [known["test"] or {} for known in found]
+        for name in ("p_value", "adjusted_p_value"):
+            columns[name] = _numbers([test.get(name) for test in tests])
+        columns["verdict"] = _objects([test.get("verdict") for test in tests])
+        return Table(columns)
+
+    def __getitem__(self, name: str) -> float | None:
+        metrics = self._data["metrics"]
+        if name not in metrics:
+            raise KeyError(_unknown(name, metrics))
+        return metrics[name]  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        metrics = self.__dict__.get("_data", {}).get("metrics", {})
+        if name.startswith("_") or name not in metrics:
+            raise AttributeError(name if name.startswith("_") else _unknown(name, metrics))
+        return metrics[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._data["metrics"]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._data["metrics"]]
+
+    def __repr__(self) -> str:
+        return _embq.in_python(self._raw.table(20)).rstrip("\n")
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _drifted, (self._raw.json(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as in its JSON."""
+        return dict(self._data)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The result as JSON, the same as ``embq drift --format json``; also written to `path`, if given."""
+        text = self._raw.json()
+        _write(text, path)
+        return text
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        reference: Any = None,
+        current: Any = None,
+        *,
+        n_jobs: int | None = None,
+    ) -> str:
+        """The result as a self-contained HTML page.
+
+        Parameters
+        ----------
+        path : path, default=None
+            A file to write it to.
+        reference, current : array-like of shape (n_samples, n_features), default=None
+            The compared embeddings, which a result does not keep. With them, the page also shows both sets in two
+            dimensions.
+        n_jobs : int, default=None
+            As in `score`.
+        """
+        manner: _embq.Manner = {"n_jobs": n_jobs, "progress": None}
+        if (reference is None) != (current is None):
+            raise _inputs.error("only one of the sets is given", "give reference and current, or neither")
+        sets = None
+        if reference is not None:
+            sets = (_inputs.rows_or_statistics(reference, "reference"), _inputs.rows_or_statistics(current, "current"))
+        page = self._raw.page(sets, manner)
+        _write(page, path)
+        return page
+
+
+def _drifted(text: str) -> Drift:
+    return Drift(_embq.Drifted.read(text))
+
+
 def _suspected(text: str) -> Suspects:
     return Suspects.of_raw(_embq.Suspected.read(text))
 

@@ -134,7 +134,7 @@ impl Compared {
             scores: rows.map(|rows| rows.scores.clone()).unwrap_or_default(),
             classes: rows.map(|rows| rows.classes.clone()).unwrap_or_default(),
         });
-        html::render_checkpoints(&checkpoints.collect::<Vec<_>>(), None)
+        html::render_checkpoints(&checkpoints.collect::<Vec<_>>(), Some(&self.comparison), None)
     }
 }
 

@@ -2,6 +2,7 @@
 //! interface, with its defaults and documentation, is written in Python.
 
 mod compare;
+mod drift;
 mod errors;
 mod input;
 mod labels;
@@ -49,11 +50,13 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<score::Evaluated>()?;
     module.add_class::<compare::Compared>()?;
     module.add_class::<suspects::Suspected>()?;
+    module.add_class::<drift::Drifted>()?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
     module.add_function(wrap_pyfunction!(errors::in_python, module)?)?;
     module.add_function(wrap_pyfunction!(score::score, module)?)?;
     module.add_function(wrap_pyfunction!(compare::compare, module)?)?;
     module.add_function(wrap_pyfunction!(suspects::suspects, module)?)?;
     module.add_function(wrap_pyfunction!(similarity::similarity, module)?)?;
+    module.add_function(wrap_pyfunction!(drift::drift, module)?)?;
     module.add_function(wrap_pyfunction!(loss::silhouette_loss, module)?)
 }

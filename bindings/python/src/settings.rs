@@ -103,7 +103,7 @@ impl Measure {
     }
 
     pub(crate) fn precision(&self) -> Result<Option<Precision>> {
-        self.precision.as_deref().map(|name| named("precision", name, &["f32", "f64"])).transpose()
+        precision(self.precision.as_deref())
     }
 
     /// All of it, with what is computed.
@@ -212,6 +212,11 @@ impl Wanted {
             None => Ok(()),
         }
     }
+}
+
+/// The precision of that name.
+pub(crate) fn precision(name: Option<&str>) -> Result<Option<Precision>> {
+    name.map(|name| named("precision", name, &["f32", "f64"])).transpose()
 }
 
 /// A value by its name in results.

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::evaluation::{Evaluation, PairCurves, RowScores};
 use crate::kernels::{Eigen, covariance};
 use crate::metrics::class_order;
-use crate::metrics::projection::{Point, Projection, Spectrum, places};
+use crate::metrics::projection::{PROJECTED_DIMENSIONS, Point, Projection, Spectrum, places};
 use crate::metrics::suspects::Suspect;
 use crate::progress::Progress;
 use crate::suspects::{NEIGHBOURS, suspects_of};
@@ -27,9 +27,6 @@ const MAX_PAIRS: usize = 12;
 
 /// Rows plotted in two dimensions; more if there are more classes.
 const POINTS: usize = 4_000;
-
-/// The maximum number of dimensions of rows that are projected.
-const PROJECTED_DIMENSIONS: usize = 4_096;
 
 /// The maximum number of rows for which neighbours are searched, in time quadratic in their number.
 const NEIGHBOUR_ROWS: usize = 20_000;

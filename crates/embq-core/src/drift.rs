@@ -25,6 +25,7 @@ mod entry;
 mod frechet;
 mod manifold;
 mod moments;
+mod projection;
 mod result;
 mod shares;
 mod shift;
@@ -55,6 +56,7 @@ use shares::PSI;
 use shift::{MEAN_SHIFT, NORM_SHIFT};
 
 pub use entry::DriftMetric;
+pub use projection::{JointPoint, JointProjection, joint_projection};
 pub use result::{CLASS_NUMBERS, ClassDrift, DriftResult, DriftSettingsUsed, DriftTest, DriftVerdict, SetDescription};
 
 /// Verdicts need a p-value below this.
@@ -70,6 +72,19 @@ pub const NEIGHBOURS: usize = 5;
 pub const FEW_DIMENSIONS: usize = 1024;
 
 const P_VALUE: &str = "p_value";
+
+/// Other names under which people look for a number.
+const ALSO_CALLED: [(&str, &str); 6] = [
+    ("fid", FRECHET_DISTANCE),
+    ("frechet", FRECHET_DISTANCE),
+    ("mmd", MMD),
+    ("energy", ENERGY),
+    ("auc", DOMAIN_AUC),
+    ("prdc", PRECISION),
+];
+
+/// A domain AUC from here on is mentioned where the tests show no drift.
+const CLEAR_AUC: f64 = 0.75;
 
 /// The smallest p-value, which decides.
 const OF_TESTS: &[DriftMetric] =
@@ -161,7 +176,9 @@ impl DriftSettings {
             }
             let metric = metric_named(name).ok_or_else(|| {
                 let known: Vec<String> = DRIFT_METRICS.iter().map(|metric| metric.id.to_owned()).collect();
-                Error::setting(format!("'{name}' is not a number of embq drift"), choices(Some(name), &known))
+                let lower = name.to_lowercase();
+                let meant = ALSO_CALLED.iter().find(|(other, _)| *other == lower).map_or(name, |(_, id)| *id);
+                Error::setting(format!("'{name}' is not a number of embq drift"), choices(Some(meant), &known))
             })?;
             metrics.insert(metric.id);
         }
@@ -355,7 +372,8 @@ impl Found {
 /// Compares two sets.
 ///
 /// # Errors
-/// Sets of different dimensions, values that are not finite, what reading rows reports, and [`Error::Cancelled`].
+/// Sets of different dimensions, the population stability index without labels, values that are not finite, what reading
+/// rows reports, and [`Error::Cancelled`].
 pub fn drift(
     reference: &DriftSet<'_>,
     current: &DriftSet<'_>,
@@ -367,6 +385,10 @@ pub fn drift(
     if d != other {
         let problem = format!("{left} has {d} dimensions and {right} has {other}");
         return Err(Error::setting(problem, "compare rows of the same model"));
+    }
+    let is_labelled = reference.has_labels() && current.has_labels();
+    if !is_labelled && settings.metrics.as_ref().is_some_and(|metrics| metrics.contains(PSI)) {
+        return Err(Error::setting("psi needs the labels of both sets", "give them, or leave psi out"));
     }
     let of_rows = |set: &DriftSet<'_>| set.rows().map(|rows| rows.embeddings().element_type().precision());
     let widest =
@@ -575,6 +597,11 @@ fn of_pairs<T: Real>(
     Ok(())
 }
 
+/// The standard deviation of an AUC of scores that are alike in both sets (Mann & Whitney 1947).
+fn chance_of_auc([first, second]: [f64; 2]) -> f64 {
+    ((first + second + 1.0) / (12.0 * first * second)).sqrt()
+}
+
 /// Puts a result together.
 fn finish(
     [reference, current]: [SetDescription; 2],
@@ -606,6 +633,16 @@ fn finish(
             warnings.push(format!("{} is undefined: {reason}", metric.id));
         }
     }
+    let verdict = smallest.map(DriftVerdict::at);
+    let rows = [reference.rows, current.rows].map(|rows| rows.unwrap_or_default() as f64);
+    if let (Some(DriftVerdict::NoDriftShown), Some(Some(auc))) = (verdict, metrics.get(DOMAIN_AUC))
+        && *auc >= CLEAR_AUC.max(0.5 + 5.0 * chance_of_auc(rows))
+    {
+        found.notes.push(format!(
+            "{DOMAIN_AUC} is {auc:.3}: a linear classifier tells the sets apart, though the tests, which weigh all dimensions \
+             by their spread, do not show it"
+        ));
+    }
     warnings.extend(found.notes);
     DriftResult {
         envelope: Envelope::of(Kind::Drift),
@@ -623,7 +660,7 @@ fn finish(
         metrics,
         intervals: found.intervals,
         tests,
-        verdict: smallest.map(DriftVerdict::at),
+        verdict,
         classes,
         gates: Vec::new(),
         warnings,
@@ -644,6 +681,36 @@ mod tests {
         let settings = DriftSettings { metrics, ..DriftSettings::default() };
         assert!(settings.computes(KID) && !settings.computes(MMD) && !settings.computes(P_VALUE));
         assert!(DriftSettings::parse_metrics(["kidd"]).unwrap_err().tip().unwrap().contains("'kid'"));
+        let error = DriftSettings::parse_metrics(["FID"]).unwrap_err();
+        assert!(error.tip().unwrap().starts_with("did you mean 'frechet_distance'?"), "{error}");
+        assert!(ALSO_CALLED.iter().all(|(other, id)| metric_named(other).is_none() && metric_named(id).is_some()));
+    }
+
+    #[test]
+    fn the_stability_of_shares_needs_labels() {
+        let set = || DriftSet::unlabelled(ndarray::array![[1.0], [2.0]]).unwrap();
+        let metrics = DriftSettings::parse_metrics(["psi"]).unwrap();
+        let settings = DriftSettings { metrics, ..DriftSettings::default() };
+        let error = drift(&set(), &set(), &settings, &crate::progress::NoProgress).unwrap_err();
+        assert!(error.to_string().contains("labels of both sets"), "{error}");
+    }
+
+    #[test]
+    fn what_a_classifier_sees_and_the_tests_do_not_is_mentioned() {
+        // 60 rows that spread along the first dimension, and two values of the second.
+        let rows = |second: f64| {
+            let value = |row: usize| ((row * 37) % 61) as f64;
+            Array2::from_shape_fn(
+                (60, 2),
+                |(row, k)| if k == 0 { value(row) } else { second + 1e-3 * (row % 2) as f64 },
+            )
+        };
+        let [reference, current] = [0.0, 1.0].map(|second| DriftSet::unlabelled(rows(second)).unwrap());
+        let compare = |current| drift(&reference, current, &DriftSettings::default(), &crate::progress::NoProgress);
+        let found = compare(&current).unwrap();
+        assert_eq!(found.verdict, Some(DriftVerdict::NoDriftShown));
+        assert!(found.warnings.iter().any(|note| note.starts_with("domain_auc is 1.000: ")), "{:?}", found.warnings);
+        assert_eq!(compare(&reference.clone()).unwrap().warnings, [""; 0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
+use super::class_changes::{self, CHANGES, Change};
 use super::headline::typeset;
 use super::scale::{Scale, axis_left, px, tick_text};
 use super::silhouette_plot::{Layout, plot, series};
@@ -32,9 +33,6 @@ const BOTTOM: f64 = HEIGHT - 24.0;
 
 /// The maximum number of silhouette plots.
 const PLOTS: usize = 6;
-
-/// The maximum number of classes whose change is drawn.
-const CHANGES: usize = 40;
 
 fn value(checkpoint: &Checkpoint, metric: &str) -> Option<f64> {
     checkpoint.evaluation.metrics.get(metric).copied().flatten()
@@ -157,19 +155,6 @@ pub(super) fn table(checkpoints: &[Checkpoint]) -> Markup {
     }
 }
 
-/// A class in the first and in the last checkpoint.
-struct Change<'a> {
-    label: &'a str,
-    first: f64,
-    last: f64,
-}
-
-impl Change<'_> {
-    fn by(&self) -> f64 {
-        self.last - self.first
-    }
-}
-
 fn changes<'a>(first: &'a Checkpoint, last: &Checkpoint) -> Vec<Change<'a>> {
     let find = |label: &str| last.evaluation.classes.iter().find(|class| class.label == label);
     // Labels have the same order in both, so the class is at the same index unless rows were left out.
@@ -182,7 +167,7 @@ fn changes<'a>(first: &'a Checkpoint, last: &Checkpoint) -> Vec<Change<'a>> {
         .iter()
         .enumerate()
         .filter_map(|(place, class)| {
-            Some(Change { label: &class.label, first: class.silhouette?, last: same(place, class)?.silhouette? })
+            Some(Change::new(&class.label, class.silhouette?, same(place, class)?.silhouette?, short))
         })
         .collect();
     changes.sort_by(|left, right| left.by().total_cmp(&right.by()));
@@ -198,54 +183,26 @@ pub(super) fn class_changes(checkpoints: &[Checkpoint]) -> Markup {
     if hidden > 0 {
         changes.drain(CHANGES / 2..all - CHANGES / 2);
     }
-    const ROOM: f64 = 760.0;
-    const NAMES: f64 = 150.0;
-    const LINE: f64 = 19.0;
-    let across =
-        Scale::over(changes.iter().flat_map(|change| [change.first, change.last]).chain([0.0]), NAMES, ROOM - 60.0);
-    let bottom = TOP + LINE * changes.len() as f64;
     html! {
         p {
             "Mean silhouette of each class in " b { bdi { (visible(&first.name)) } } " (ring) and in " b { bdi { (visible(&last.name)) } }
             " (disc): " b { (count(all - lost)) } " of " (count(all)) " classes gained or kept theirs, " b { (count(lost)) } " lost."
             @if hidden > 0 { " The " (CHANGES / 2) " that lost most and the " (CHANGES / 2) " that gained most are drawn." }
         }
-        figure class="changes" {
-            svg viewBox=(format!("0 0 {ROOM} {}", px(bottom + 22.0))) role="img"
-                aria-label=(format!("Change of the mean silhouettes of {} classes", changes.len())) {
-                (super::scale::axis_below(&across, TOP - 4.0, bottom))
-                @for (place, change) in changes.iter().enumerate() {
-                    @let y = TOP + LINE * (place as f64 + 0.5);
-                    g class=(if change.by() < 0.0 { "lost" } else { "gained" }) {
-                        title {
-                            (visible(change.label)) ": " (typeset(&short(Some(change.first)))) " to "
-                            (typeset(&short(Some(change.last))))
-                        }
-                        rect class="reach" x="0" y=(px(y - LINE / 2.0)) width=(ROOM) height=(LINE) {}
-                        text class="name" x=(NAMES - 12.0) y=(px(y + 4.0)) text-anchor="end" { (fitted(change.label, 22)) }
-                        line x1=(px(across.at(change.first))) x2=(px(across.at(change.last))) y1=(px(y)) y2=(px(y)) {}
-                        circle class="from" cx=(px(across.at(change.first))) cy=(px(y)) r="3.5" {}
-                        circle class="to" cx=(px(across.at(change.last))) cy=(px(y)) r="4.5" {}
-                        text class="mean" x=(ROOM) y=(px(y + 4.0)) text-anchor="end" {
-                            @if change.by() > 0.0 { "+" } (typeset(&short(Some(change.by()))))
-                        }
-                    }
-                }
-            }
-        }
+        (class_changes::figure(&changes, &format!("Change of the mean silhouettes of {} classes", changes.len())))
     }
 }
 
-/// Which checkpoints have a silhouette plot: all, or some with the first and the last.
-fn plotted(checkpoints: usize) -> Vec<usize> {
-    let drawn = checkpoints.min(PLOTS);
+/// Which checkpoints are drawn: all, or some with the first and the last.
+pub(super) fn plotted(checkpoints: usize, most: usize) -> Vec<usize> {
+    let drawn = checkpoints.min(most);
     (0..drawn).map(|place| place * checkpoints.saturating_sub(1) / drawn.saturating_sub(1).max(1)).collect()
 }
 
 /// The hard silhouettes of the checkpoints, with the same classes on the same scale.
 pub(super) fn silhouettes(checkpoints: &[Checkpoint]) -> Markup {
     let Some(last) = checkpoints.last() else { return Markup::default() };
-    let drawn = plotted(checkpoints.len());
+    let drawn = plotted(checkpoints.len(), PLOTS);
     let hard = |checkpoint: &'_ Checkpoint| -> Vec<f64> { checkpoint.scores.silhouette.clone() };
     let layout = Layout::new(&last.evaluation, drawn.iter().flat_map(|&place| hard(&checkpoints[place])));
     html! {
@@ -269,10 +226,10 @@ mod tests {
 
     #[test]
     fn the_first_and_the_last_checkpoint_are_drawn() {
-        assert_eq!(plotted(2), [0, 1]);
-        assert_eq!(plotted(6), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(plotted(11), [0, 2, 4, 6, 8, 10]);
-        assert_eq!(plotted(1), [0]);
+        assert_eq!(plotted(2, PLOTS), [0, 1]);
+        assert_eq!(plotted(6, PLOTS), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(plotted(11, PLOTS), [0, 2, 4, 6, 8, 10]);
+        assert_eq!(plotted(1, PLOTS), [0]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use embq_core::evaluation::{ClassEvaluation, Evaluation};
 use embq_core::metrics::Metric;
 
 /// The maximum number of classes in the table, so that the page stays readable and small.
-const LISTED: usize = 2_000;
+pub(super) const LISTED: usize = 2_000;
 
 pub(super) fn table(evaluation: &Evaluation) -> Markup {
     let view = View { classes: ClassLimit::Worst(LISTED), order: None };
@@ -20,10 +20,7 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
     let nearest = evaluation.metrics.contains_key("separation");
     let confused = evaluation.metrics.contains_key("silhouette");
     html! {
-        div class="tools" hidden {
-            label { "Find a class " input type="search" class="filter" autocomplete="off"; }
-            span class="found" role="status" {}
-        }
+        (search())
         div class="scroll" tabindex="0" role="region" aria-label="Classes" {
             table class="sortable" {
                 thead {
@@ -60,6 +57,16 @@ pub(super) fn table(evaluation: &Evaluation) -> Markup {
         }
         @if hidden > 0 {
             p class="aside" { "The " (count(LISTED)) " classes with the lowest silhouettes; " (count(hidden)) " more are not listed." }
+        }
+    }
+}
+
+/// The search field above a table of classes.
+pub(super) fn search() -> Markup {
+    html! {
+        div class="tools" hidden {
+            label { "Find a class " input type="search" class="filter" autocomplete="off"; }
+            span class="found" role="status" {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The headline metrics and what they mean.
 
+use indexmap::IndexMap;
 use maud::{Markup, html};
 
 use super::scale::px;
@@ -7,17 +8,31 @@ use crate::report::numbers::{percent, short};
 use embq_core::evaluation::Evaluation;
 
 /// A headline number.
-struct Card {
-    title: &'static str,
-    metric: &'static str,
+pub(super) struct Card {
+    pub(super) title: &'static str,
+    pub(super) metric: &'static str,
     /// What it means, in one sentence.
-    meaning: &'static str,
-    /// The ends of a bar, for a number that lies between bounds.
-    bounds: Option<(f64, f64)>,
-    text: fn(Option<f64>) -> String,
+    pub(super) meaning: &'static str,
+    /// A bar, for a number that lies between bounds.
+    pub(super) bar: Option<Bar>,
+    pub(super) text: fn(Option<f64>) -> String,
     /// Related numbers shown next to it.
-    beside: &'static [(&'static str, &'static str)],
+    pub(super) beside: &'static [(&'static str, &'static str)],
 }
+
+/// The bounds of a number, and whether high values are a problem; negative ones always are.
+#[derive(Clone, Copy)]
+pub(super) struct Bar {
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) high_is_bad: bool,
+}
+
+/// From the worst to the best value.
+const SIGNED: Option<Bar> = Some(Bar { from: -1.0, to: 1.0, high_is_bad: false });
+
+/// A share of what is wrong.
+const FAULTS: Option<Bar> = Some(Bar { from: 0.0, to: 1.0, high_is_bad: true });
 
 const CARDS: [Card; 11] = [
     Card {
@@ -25,7 +40,7 @@ const CARDS: [Card; 11] = [
         metric: "silhouette",
         meaning: "How much nearer rows lie to their own class than to the nearest other one: 1 is perfect, 0 is on the \
                   border, below 0 is nearer to the other.",
-        bounds: Some((-1.0, 1.0)),
+        bar: SIGNED,
         text: short,
         beside: &[("mean over classes", "silhouette_macro")],
     },
@@ -33,7 +48,7 @@ const CARDS: [Card; 11] = [
         title: "Soft silhouette",
         metric: "soft_silhouette",
         meaning: "The differentiable form, in which all other classes compete: what a training loss sees.",
-        bounds: Some((-1.0, 1.0)),
+        bar: SIGNED,
         text: short,
         beside: &[("mean over classes", "soft_silhouette_macro"), ("classes that compete", "effective_competitors")],
     },
@@ -42,7 +57,7 @@ const CARDS: [Card; 11] = [
         metric: "negative_share",
         meaning: "The share of rows with a negative silhouette: on average they lie closer to another class than to \
                   their own.",
-        bounds: Some((0.0, 1.0)),
+        bar: FAULTS,
         text: percent,
         beside: &[("mean over classes", "negative_share_macro")],
     },
@@ -50,7 +65,7 @@ const CARDS: [Card; 11] = [
         title: "Within classes",
         metric: "intra_mean",
         meaning: "The mean distance between two rows of one class: how compact classes are.",
-        bounds: None,
+        bar: None,
         text: short,
         beside: &[("mean over classes", "intra_mean_macro")],
     },
@@ -59,7 +74,7 @@ const CARDS: [Card; 11] = [
         metric: "separation",
         meaning: "The mean distance between the rows of a class and those of the class nearest to it: how far apart \
                   classes are.",
-        bounds: None,
+        bar: None,
         text: short,
         beside: &[("margin over within", "margin")],
     },
@@ -67,7 +82,7 @@ const CARDS: [Card; 11] = [
         title: "Fisher ratio",
         metric: "fisher_ratio",
         meaning: "The spread of the class means over the spread of the rows around them: higher is clearer.",
-        bounds: None,
+        bar: None,
         text: short,
         beside: &[],
     },
@@ -76,7 +91,7 @@ const CARDS: [Card; 11] = [
         metric: "eer",
         meaning: "The share of pairs of two classes that are accepted where as large a share of the pairs of one class is \
                   rejected.",
-        bounds: Some((0.0, 1.0)),
+        bar: FAULTS,
         text: percent,
         beside: &[("at distance", "eer_threshold"), ("area under the curve", "pair_auc")],
     },
@@ -84,7 +99,7 @@ const CARDS: [Card; 11] = [
         title: "Effective rank",
         metric: "effective_rank",
         meaning: "Over how many directions of equal variance the rows spread.",
-        bounds: None,
+        bar: None,
         text: short,
         beside: &[("directions with 90 % of the variance", "components_90")],
     },
@@ -92,7 +107,7 @@ const CARDS: [Card; 11] = [
         title: "Intrinsic dimension",
         metric: "twonn",
         meaning: "How many dimensions the rows fill, by the distances to their two nearest rows.",
-        bounds: None,
+        bar: None,
         text: short,
         beside: &[("by the nearest ten", "mle_dimension@10")],
     },
@@ -100,7 +115,7 @@ const CARDS: [Card; 11] = [
         title: "Mean cosine",
         metric: "mean_cosine",
         meaning: "The mean cosine over all pairs of rows: near 1, all rows point nearly the same way.",
-        bounds: Some((-1.0, 1.0)),
+        bar: SIGNED,
         text: short,
         beside: &[("uniformity", "uniformity")],
     },
@@ -108,33 +123,43 @@ const CARDS: [Card; 11] = [
         title: "Duplicates",
         metric: "duplicate_share",
         meaning: "The share of rows that equal another row.",
-        bounds: Some((0.0, 1.0)),
+        bar: FAULTS,
         text: percent,
         beside: &[("all but parallel to another", "near_duplicate_share")],
     },
 ];
 
 pub(super) fn cards(evaluation: &Evaluation) -> Markup {
-    let value = |metric: &str| evaluation.metrics.get(metric).copied();
+    draw(&CARDS, &evaluation.metrics, &evaluation.intervals, |_| None)
+}
+
+/// The cards of the numbers that there are; `remark` is a line below a number.
+pub(super) fn draw(
+    cards: &[Card],
+    metrics: &IndexMap<String, Option<f64>>,
+    intervals: &IndexMap<String, [f64; 2]>,
+    remark: impl Fn(&str) -> Option<String>,
+) -> Markup {
     html! {
         div class="cards" {
-            @for card in &CARDS {
-                @if let Some(number) = value(card.metric) {
+            @for card in cards {
+                @if let Some(&number) = metrics.get(card.metric) {
                     div class="card" {
                         h3 { (card.title) }
                         p class="number" { (typeset(&(card.text)(number))) }
-                        @if let Some(interval) = evaluation.intervals.get(card.metric) {
+                        @if let Some(interval) = intervals.get(card.metric) {
                             p class="interval" {
                                 "95 % interval " (typeset(&(card.text)(Some(interval[0])))) " to "
                                 (typeset(&(card.text)(Some(interval[1]))))
                             }
                         }
-                        @if let (Some(number), Some(bounds)) = (number, card.bounds) {
-                            (bar(number, evaluation.intervals.get(card.metric), bounds))
+                        @if let Some(remark) = remark(card.metric) { p class="interval" { (remark) } }
+                        @if let (Some(number), Some(bounds)) = (number, card.bar) {
+                            (bar(number, intervals.get(card.metric), bounds))
                         }
                         p class="meaning" { (card.meaning) }
                         @for (title, metric) in card.beside {
-                            @if let Some(number) = value(metric) {
+                            @if let Some(&number) = metrics.get(*metric) {
                                 p class="beside" { (title) " " b { (typeset(&beside_text(card, metric, number))) } }
                             }
                         }
@@ -151,11 +176,10 @@ fn beside_text(card: &Card, metric: &str, number: Option<f64>) -> String {
 }
 
 /// Where the number lies between its bounds, with its interval.
-fn bar(number: f64, interval: Option<&[f64; 2]>, (from, to): (f64, f64)) -> Markup {
+fn bar(number: f64, interval: Option<&[f64; 2]>, Bar { from, to, high_is_bad }: Bar) -> Markup {
     let at = |value: f64| 200.0 * ((value - from) / (to - from)).clamp(0.0, 1.0);
     let (zero, end) = (at(0.0), at(number));
-    // Numbers from 0 to 1 are shares of misplaced rows: lower is better.
-    let is_bad = number < 0.0 || from == 0.0;
+    let is_bad = number < 0.0 || high_is_bad;
     html! {
         svg class="bar" viewBox="0 0 200 8" preserveAspectRatio="none" aria-hidden="true" {
             rect class="track" x="0" y="2" width="200" height="4" {}

@@ -4,10 +4,14 @@
 //! searching and hints; everything is readable without it.
 
 mod checkpoints;
+mod class_changes;
 mod class_table;
+mod comparison;
 mod distribution;
+mod drift;
 mod headline;
 mod heat_map;
+mod joint_projection;
 mod projection;
 mod provenance;
 mod scale;
@@ -21,8 +25,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::report::score::subtitle;
 use crate::report::summary::{notes, stands_out};
 use crate::report::text::visible;
+use embq_core::comparison::Comparison;
 use embq_core::detail::{Checkpoint, Detail};
-use embq_core::evaluation::{Evaluation, InputDescription};
+use embq_core::drift::{DriftResult, JointProjection};
+use embq_core::evaluation::{Evaluation, GateOutcome, InputDescription};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -72,16 +78,33 @@ fn scoped_style() -> String {
     )
 }
 
-/// The page of several checkpoints, in their order. `command` is the command line that recreates it.
-pub fn render_checkpoints(checkpoints: &[Checkpoint], command: Option<&str>) -> String {
+/// The page of drift between two sets, with their rows in two dimensions if given. `command` is the command line that
+/// recreates it.
+pub fn render_drift(result: &DriftResult, projection: Option<&JointProjection>, command: Option<&str>) -> String {
+    let [reference, current] = drift::names(result);
+    let title = format!("{} against {}", visible(&current), visible(&reference));
+    page(&title, &crate::report::drift::subtitle(result), &drift::sections(result, projection, command)).into_string()
+}
+
+/// The page of several checkpoints, in their order, with what a comparison of them found. `command` is the command line
+/// that recreates it.
+pub fn render_checkpoints(
+    checkpoints: &[Checkpoint],
+    comparison: Option<&Comparison>,
+    command: Option<&str>,
+) -> String {
     let name = |checkpoint: Option<&Checkpoint>| visible(checkpoint.map_or("", |checkpoint| &checkpoint.name));
     let title = format!("{} to {}", name(checkpoints.first()), name(checkpoints.last()));
     let common = checkpoints.first().map_or_else(String::new, |first| subtitle(&first.evaluation));
     let subtitle = format!("{} checkpoints · {common}", checkpoints.len());
-    page(&title, &subtitle, &checkpoint_sections(checkpoints, command)).into_string()
+    page(&title, &subtitle, &checkpoint_sections(checkpoints, comparison, command)).into_string()
 }
 
-fn checkpoint_sections(checkpoints: &[Checkpoint], command: Option<&str>) -> Vec<Section> {
+fn checkpoint_sections(
+    checkpoints: &[Checkpoint],
+    comparison: Option<&Comparison>,
+    command: Option<&str>,
+) -> Vec<Section> {
     let has_intervals = checkpoints.iter().any(|checkpoint| !checkpoint.evaluation.intervals.is_empty());
     let lines = html! {
         p {
@@ -104,17 +127,27 @@ fn checkpoint_sections(checkpoints: &[Checkpoint], command: Option<&str>) -> Vec
         }
         @if let Some(command) = command { (provenance::command(command)) }
     };
-    vec![
-        Section { id: "metrics", title: "Metrics over checkpoints", content: lines },
-        Section {
-            id: "changes",
-            title: "What changed in the classes",
-            content: checkpoints::class_changes(checkpoints),
-        },
-        Section { id: "silhouettes", title: "Silhouettes side by side", content: silhouettes },
-        Section { id: "numbers", title: "All metrics", content: checkpoints::table(checkpoints) },
-        Section { id: "origin", title: "How this page was made", content: origins },
-    ]
+    let mut sections = vec![Section { id: "metrics", title: "Metrics over checkpoints", content: lines }];
+    let mut add = |id, title, content| sections.push(Section { id, title, content });
+    if let Some(comparison) = comparison {
+        let content = html! {
+            (comparison::differences(comparison))
+            (gate_lines(&comparison.gates))
+            (note_list(&comparison.warnings))
+        };
+        add("verdicts", "Against the baseline", content);
+    }
+    if let Some(similarities) = comparison.and_then(|comparison| comparison.similarities.as_ref()) {
+        let names: Vec<&str> = checkpoints.iter().map(|checkpoint| checkpoint.name.as_str()).collect();
+        add("similarity", "How similar the spaces are", comparison::similarities(&names, similarities));
+    }
+    add("changes", "What changed in the classes", checkpoints::class_changes(checkpoints));
+    if checkpoints.iter().any(|checkpoint| !checkpoint.scores.silhouette.is_empty()) {
+        add("silhouettes", "Silhouettes side by side", silhouettes);
+    }
+    add("numbers", "All metrics", checkpoints::table(checkpoints));
+    add("origin", "How this page was made", origins);
+    sections
 }
 
 fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
@@ -181,15 +214,27 @@ fn glance(evaluation: &Evaluation) -> Markup {
         @if let Some(line) = stands_out(evaluation) {
             p class="lead" { (sentence(&line)) }
         }
-        @for gate in &evaluation.gates {
+        (gate_lines(&evaluation.gates))
+        (note_list(&notes(evaluation)))
+    }
+}
+
+fn gate_lines(gates: &[GateOutcome]) -> Markup {
+    html! {
+        @for gate in gates {
             p class=(if gate.failed { "gate failed" } else { "gate" }) {
                 b { @if gate.failed { "Gate failed: " } @else { "Gate held: " } }
+                @if let Some(checkpoint) = &gate.checkpoint { bdi { (visible(checkpoint)) } ": " }
                 code { (visible(&gate.expression)) } " (" (visible(&gate.detail)) ")"
             }
         }
-        @let notes = notes(evaluation);
+    }
+}
+
+fn note_list(notes: &[String]) -> Markup {
+    html! {
         @if !notes.is_empty() {
-            ul class="notes" { @for note in notes { li { (sentence(&visible(&note))) } } }
+            ul class="notes" { @for note in notes { li { (sentence(&visible(note))) } } }
         }
     }
 }

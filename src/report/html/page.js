@@ -38,9 +38,10 @@
   document.addEventListener("scroll", hide, true);
 
   // The nearest point of the projection.
-  for (const svg of all("svg.points")) {
+  for (const svg of all("svg.points[data-points]")) {
     const points = JSON.parse(svg.dataset.points);
     const classes = JSON.parse(svg.dataset.classes);
+    const sets = JSON.parse(svg.dataset.sets || "[]");
     const marker = svg.querySelector(".marker");
     const away = () => { marker.setAttribute("cx", -20); marker.setAttribute("cy", -20); };
     svg.addEventListener("pointermove", (event) => {
@@ -57,7 +58,10 @@
       marker.setAttribute("cx", points.x[nearest] / 10);
       marker.setAttribute("cy", points.y[nearest] / 10);
       const id = points.id && points.id[nearest] ? ` (${points.id[nearest]})` : "";
-      const lines = [`row ${points.row[nearest]}${id}`, `class ${classes[points.class[nearest]]}`, `silhouette ${String(points.silhouette[nearest]).replace("-", "\u2212")}`];
+      const lines = [`row ${points.row[nearest]}${id}`];
+      if (points.set) lines[0] += ` of ${sets[points.set[nearest]]}`;
+      if (points.class) lines.push(`class ${classes[points.class[nearest]]}`);
+      if (points.silhouette) lines.push(`silhouette ${String(points.silhouette[nearest]).replace("-", "\u2212")}`);
       show(lines.join("\n"), event.clientX, event.clientY);
     });
     svg.addEventListener("pointerleave", () => { away(); hide(); });

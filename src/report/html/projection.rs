@@ -11,11 +11,11 @@ use crate::report::text::visible;
 use embq_core::detail::Detail;
 use embq_core::metrics::projection::Projection;
 
-const SIZE: f64 = 640.0;
+pub(super) const SIZE: f64 = 640.0;
 const MARGIN: f64 = 30.0;
 
 /// Number of classes with their own colour; more would be indistinguishable.
-const COLOURS: usize = 10;
+pub(super) const COLOURS: usize = 10;
 
 /// Steps of colour by silhouette; the middle is at 0.
 const SHADES: usize = 9;
@@ -38,7 +38,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
     }
     let evaluation = &detail.evaluation;
     let points = &projection.points;
-    let (x, y) = scales(projection);
+    let (x, y) = scales(points.iter().map(|point| [point.x, point.y]));
     let place = |point: &embq_core::metrics::projection::Point| (px(x.at(point.x)), px(y.at(point.y)));
     let class_of = |point: &embq_core::metrics::projection::Point| detail.classes[point.row] as usize;
     let coloured = coloured_classes(detail);
@@ -68,7 +68,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
         }),
     };
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    let size = if points.len() > 1_500 { 3.6 } else { 5.0 };
+    let size = thickness(points.len());
     html! {
         div class="projection" {
             div class="choice" role="group" aria-label="Colour of the points" {
@@ -80,7 +80,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
                     svg class="points" viewBox=(format!("0 0 {SIZE} {SIZE}")) role="img" stroke-width=(size)
                         data-points=(json(serde_json::to_string(&hover))) data-classes=(json(serde_json::to_string(&names)))
                         aria-label=(format!("{} rows on the first two principal components", count(points.len()))) {
-                        (axes(&x, &y, projection))
+                        (axes(&x, &y, projection.shares))
                         g class="by-class" {
                             @for (colour, path) in by_class.iter().enumerate().rev().filter(|(_, path)| !path.is_empty()) {
                                 path class=(format!("c{colour}")) d=(path) {}
@@ -127,16 +127,16 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
 /// The points alone, where rows have no silhouettes to colour them by.
 fn plain(detail: &Detail, projection: &Projection) -> Markup {
     let points = &projection.points;
-    let (x, y) = scales(projection);
+    let (x, y) = scales(points.iter().map(|point| [point.x, point.y]));
     let path: String = points.iter().map(|point| format!("M{} {}h0", px(x.at(point.x)), px(y.at(point.y)))).collect();
-    let size = if points.len() > 1_500 { 3.6 } else { 5.0 };
+    let size = thickness(points.len());
     html! {
         div class="projection" {
             div class="choice" {
                 figure {
                     svg class="points" viewBox=(format!("0 0 {SIZE} {SIZE}")) role="img" stroke-width=(size)
                         aria-label=(format!("{} rows on the first two principal components", count(points.len()))) {
-                        (axes(&x, &y, projection))
+                        (axes(&x, &y, projection.shares))
                         g { path class="c0" d=(path) {} }
                     }
                 }
@@ -152,8 +152,8 @@ fn plain(detail: &Detail, projection: &Projection) -> Markup {
 }
 
 /// The grid and the titles of the axes.
-fn axes(x: &Scale, y: &Scale, projection: &Projection) -> Markup {
-    let [first, second] = projection.shares.map(|share| percent(Some(share)));
+pub(super) fn axes(x: &Scale, y: &Scale, shares: [f64; 2]) -> Markup {
+    let [first, second] = shares.map(|share| percent(Some(share)));
     html! {
         g class="axis" {
             @for tick in x.ticks() { line class="grid" x1=(px(x.at(tick))) x2=(px(x.at(tick))) y1="8" y2=(SIZE - MARGIN) {} }
@@ -165,17 +165,22 @@ fn axes(x: &Scale, y: &Scale, projection: &Projection) -> Markup {
 }
 
 /// Both axes have the same scale; the drawing is centred.
-fn scales(projection: &Projection) -> (Scale, Scale) {
-    let bounds = |value: fn(&embq_core::metrics::projection::Point) -> f64| {
-        let fold = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
-        projection.points.iter().map(value).fold((f64::INFINITY, f64::NEG_INFINITY), fold)
+pub(super) fn scales(points: impl Iterator<Item = [f64; 2]> + Clone) -> (Scale, Scale) {
+    let bounds = |axis: usize| {
+        let fold = |(low, high): (f64, f64), point: [f64; 2]| (low.min(point[axis]), high.max(point[axis]));
+        points.clone().fold((f64::INFINITY, f64::NEG_INFINITY), fold)
     };
-    let ((left, right), (low, high)) = (bounds(|point| point.x), bounds(|point| point.y));
+    let ((left, right), (low, high)) = (bounds(0), bounds(1));
     let span = (right - left).max(high - low);
     let half = if span > 0.0 && span.is_finite() { 0.52 * span } else { 1.0 };
     let middle = |low: f64, high: f64| if low <= high { low + (high - low) / 2.0 } else { 0.0 };
     let scale = |middle: f64, start, end| Scale { from: middle - half, to: middle + half, start, end };
     (scale(middle(left, right), MARGIN, SIZE - 8.0), scale(middle(low, high), SIZE - MARGIN, 8.0))
+}
+
+/// The thickness of so many points.
+pub(super) fn thickness(points: usize) -> f64 {
+    if points > 1_500 { 3.6 } else { 5.0 }
 }
 
 /// The classes with a colour: all of them in label order, or those with the lowest silhouettes.

@@ -7,7 +7,7 @@ use crate::report::text::visible;
 use embq_core::evaluation::Evaluation;
 
 /// Names and values as a list.
-fn list(entries: &[(&str, String)]) -> Markup {
+pub(super) fn list(entries: &[(&str, String)]) -> Markup {
     html! {
         dl {
             @for (name, value) in entries {

@@ -25,13 +25,13 @@ impl Progress for Silent<'_> {
 }
 
 /// A class by the codes that it has in the sets.
-struct Class {
+pub(super) struct Class {
     label: String,
-    codes: [Option<u32>; 2],
+    pub codes: [Option<u32>; 2],
 }
 
 /// The classes of both sets, in label order of the first, followed by those of the second alone.
-fn classes_of(sets: [&Dataset; 2]) -> Vec<Class> {
+pub(super) fn classes_of(sets: [&Dataset; 2]) -> Vec<Class> {
     let [names, others] = sets.map(|set| set.labels().names().iter().map(ToString::to_string).collect::<Vec<_>>());
     let codes: HashMap<&str, u32> = others.iter().map(String::as_str).zip(0..).collect();
     let mut classes: Vec<Class> = names

@@ -101,7 +101,7 @@ pub(super) fn less(x: &[f64], y: &[f64]) -> Vec<f64> {
 }
 
 /// Adds a multiple of the products of all elements of a vector.
-fn add_outer(matrix: &mut Array2<f64>, factor: f64, vector: &[f64]) {
+pub(super) fn add_outer(matrix: &mut Array2<f64>, factor: f64, vector: &[f64]) {
     for (mut row, value) in matrix.axis_iter_mut(Axis(0)).zip(vector) {
         let factor = factor * value;
         row.iter_mut().zip(vector).for_each(|(target, value)| *target += factor * value);

@@ -5,6 +5,9 @@ use ndarray::Array2;
 
 use crate::metrics::spectrum::{entropy, shares};
 
+/// The maximum number of dimensions of rows that are projected; the eigenvalues of more would take minutes.
+pub(crate) const PROJECTED_DIMENSIONS: usize = 4_096;
+
 /// Some rows in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {

@@ -1,11 +1,11 @@
 //! How often `embq drift` is right, on splits of real sets: the figures of docs/drift.md.
 //!
 //! ```sh
-//! cargo run --release --example drift
+//! cargo run --release -p embq-core --example drift
 //! ```
 
 #[allow(dead_code)]
-#[path = "../crates/embq-core/tests/common/random.rs"]
+#[path = "../tests/common/random.rs"]
 mod random;
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 const SPLITS: u64 = 400;
 
 fn fixture(path: &str) -> Array2<f32> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     ndarray_npy::read_npy(folder.join(path)).expect("a fixture")
 }
 
@@ -65,6 +65,7 @@ fn main() {
         ("digits", fixture("digits/embeddings.npy")),
         ("fashion_ckpt_2k", fixture("fashion_ckpt_2k/epoch10.npy")),
         ("glosses1k_minilm", fixture("glosses1k_minilm/embeddings.npy")),
+        ("glosses1k_glove", fixture("glosses1k_glove/embeddings.npy")),
     ];
     println!("two halves of one set, the second moved: share of {SPLITS} splits with a verdict of drift");
     println!("| set | moved by | verdict | mmd_rbf | energy_distance | mean domain_auc |");
