@@ -9,6 +9,7 @@ the median of three runs, engines started and warm, with the values of the silho
 the same cores: as many tasks at a time as there are cores, of one thread each, and as many threads for embq alone.
 """
 
+import logging
 import os
 import statistics
 import sys
@@ -132,7 +133,8 @@ def ray(folder):
 
     from embq.ray import score
 
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    logging.getLogger("ray.data").setLevel("ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.read_parquet(str(folder))
     for metric in ("sqeuclidean", "cosine"):

@@ -141,7 +141,7 @@ class Part:
                 self.dimensions = next((length for length in lengths if length), None)
             for column in columns:
                 array, faults = column.rows(self.dimensions, shape)
-                matrix, element_type, _ = _inputs.rows(array, called)
+                matrix, element_type, _ = _inputs.matrix(array, None, called)
                 arrays.append((matrix, element_type, faults))
             labels = _labels([labels for _, labels in block], self._labels_called())
         first = self.first
@@ -210,7 +210,7 @@ class _Vectors:
         sizes = np.where(self._is_dense(), self._lengths(), sizes)
         if self.nulls is not None:
             sizes[self.nulls.to_numpy(zero_copy_only=False)] = -1
-        return sizes  # type: ignore[no-any-return]
+        return sizes
 
     def rows(self, dimensions: int | None, shape: tuple[int, str]) -> tuple[Array, Faults]:
         """The vectors as a matrix, and what is wrong with rows that hold none; these are NaN."""

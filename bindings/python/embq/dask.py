@@ -79,17 +79,19 @@ def score(
     Tasks run where Dask runs them: on the cluster of the current client, or else in threads of this process. The tasks
     of a process share as many threads as its worker has.
     """
-    from dask.base import compute
+    from dask import base
     from dask.delayed import delayed
 
+    compute: Any = base.compute
+    whole: Any = df
     known = [str(name) for name in df.columns]
     kept = _engines.kept_columns(known, columns, embedding) if columns is not None else None
     for name in (embedding, label):
         if name not in known:
             raise _inputs.error(f"there is no column {name!r}", f"embedding= and label= name two of: {', '.join(known)}")
-    if str(df._meta.dtypes[embedding]).startswith(("string", "large_string")):
+    if str(whole._meta.dtypes[embedding]).startswith(("string", "large_string")):
         raise _inputs.error(
-            f"the column {embedding!r} is {df._meta.dtypes[embedding]}: if it was one of arrays, Dask made text of it",
+            f"the column {embedding!r} is {whole._meta.dtypes[embedding]}: if it was one of arrays, Dask made text of it",
             'dask.config.set({"dataframe.convert-string": False}) before the data frame is made keeps the arrays',
         )
     frame = _engines.frame(
@@ -110,18 +112,21 @@ def score(
     )
 
     def reduced(work: Callable[..., bytes], *arguments: Any) -> bytes:
-        partitions = df[[embedding, label]].to_delayed()
+        partitions = whole[[embedding, label]].to_delayed()
         given = [delayed(argument) for argument in arguments]
         states = [delayed(work)(frame, number, partition, *given) for number, partition in enumerate(partitions)]
         while len(states) > 1:
             groups = [states[start : start + _engines.FAN_IN] for start in range(0, len(states), _engines.FAN_IN)]
             states = [delayed(_engines.join)(group) for group in groups]
-        (state,) = compute(states[0])
-        return state  # type: ignore[no-any-return]
+        state: bytes = compute(states[0])[0]
+        return state
 
     def rows(moments: bytes) -> dask.dataframe.DataFrame:
         names = _engines.kept_columns(known, None, embedding) if kept is None else kept
-        return df.map_partitions(_scored, frame, names, moments, meta=_empty(df._meta, frame, names))
+        scored: dask.dataframe.DataFrame = whole.map_partitions(
+            _scored, frame, names, moments, meta=_empty(whole._meta, frame, names)
+        )
+        return scored
 
     return _engines.finish(reduced(_moments), lambda moments: reduced(_scores, moments), matrix, rows)
 

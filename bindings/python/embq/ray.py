@@ -148,11 +148,13 @@ def _reduced(ds: ray.data.Dataset, frame: _engines.Frame, work: Callable[[Any], 
     while len(pieces) > 1 or (pieces and pieces[0] in tables):
         groups = [pieces[start : start + _engines.FAN_IN] for start in range(0, len(pieces), _engines.FAN_IN)]
         pieces = [join.remote(*group) for group in groups]
-    return ray.get(pieces[0]) if pieces else b""  # type: ignore[no-any-return]
+    found: bytes = ray.get(pieces[0]) if pieces else b""
+    return found
 
 
 def _contents(table: Any) -> list[str]:
-    return table.column("content").to_pylist() if table.num_columns else []  # type: ignore[no-any-return]
+    contents: list[str] = table.column("content").to_pylist() if table.num_columns else []
+    return contents
 
 
 def _join(*pieces: Any) -> bytes:

@@ -282,6 +282,11 @@ def test_states_of_the_program_merge(rows, program, tmp_path):
     assert moments == partial.merge([own, (tmp_path / "a.arrow").read_bytes()])
     run("partial b.npy -l b_labels.npy --moments moments.arrow -o scores.arrow")
     first = partial.scores((X[:400], y[:400]), moments)
+    pa = pytest.importorskip("pyarrow")
+    schema = pa.schema({"embedding": pa.list_(pa.float32()), "label": pa.string()})
+    pytest.importorskip("pyarrow.parquet").write_table(schema.empty_table(), tmp_path / "none.parquet")
+    run("partial none.parquet:embedding -l label -o none.arrow")
+    assert partial.merge([(tmp_path / "none.arrow").read_bytes(), moments]) != moments
     close(partial.finish([first, (tmp_path / "scores.arrow").read_bytes()], moments), embq.score(X, y))
 
 
