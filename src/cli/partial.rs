@@ -6,6 +6,7 @@ use crate::cli::arguments::{InputArguments, MeasureArguments, OutputArguments, R
 use crate::cli::outputs::Outputs;
 use crate::cli::{Outcome, message};
 use crate::report::Format;
+use embq_core::data::Origin;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::Settings;
 use embq_core::partial::{Moments, PartRows, Scores, StateTable};
@@ -74,10 +75,7 @@ pub(crate) fn run(arguments: PartialArguments) -> Result<Outcome> {
         Some(path) => Some(Moments::from_table(&input::state::read(path)?, path)?),
         None => None,
     };
-    let loaded = input::load_with(&input.embeddings, &[&input.labels], None, &input.reading.options())?;
-    let mut notes = loaded.embeddings.notes().to_vec();
-    let Some(labels) = loaded.labels.into_iter().next() else { return Ok(Outcome::Success) };
-    let part = PartRows::of_column(loaded.embeddings, labels);
+    let (part, mut notes) = read_part(input)?;
     let part = match &arguments.part {
         Some(name) => part.named(name),
         None => part,
@@ -105,6 +103,33 @@ pub(crate) fn run(arguments: PartialArguments) -> Result<Outcome> {
         notes.iter().for_each(|note| message::note(&format!("{output}: {note}")));
     }
     Ok(Outcome::Success)
+}
+
+/// The rows and labels of the part, and notes for the user about them. A file without a row is a part like any other.
+///
+/// # Errors
+/// Those of the file readers.
+fn read_part(input: &InputArguments) -> Result<(PartRows<'static>, Vec<String>)> {
+    let options = input.reading.options();
+    match input::load_with(&input.embeddings, &[&input.labels], None, &options) {
+        Ok(loaded) => {
+            let notes = loaded.embeddings.notes().to_vec();
+            let labels = loaded.labels.into_iter().next();
+            let labels = labels.ok_or_else(|| Error::setting("there are no labels", "add --labels"))?;
+            Ok((PartRows::of_column(loaded.embeddings, labels), notes))
+        }
+        Err(error @ Error::NoRows { .. }) => {
+            let rows = input::load_with(&input.embeddings, &[], None, &options);
+            // A column of the same file is as empty as its rows.
+            let has_labels = input::labels(&input.labels).is_ok_and(|labels| !labels.is_empty());
+            if has_labels || !matches!(rows, Err(Error::NoRows { .. })) {
+                return Err(error);
+            }
+            let part = PartRows::empty(Origin::new(&input.embeddings), Origin::new(&input.labels));
+            Ok((part, vec!["it has no rows".to_owned()]))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the extension is that of a state.

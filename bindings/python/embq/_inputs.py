@@ -72,7 +72,7 @@ def rows(value: Any, name: str = "X") -> Rows:
             array = np.asarray(value)
         except ValueError as problem:
             raise error(f"{name}: rows of different lengths are not a matrix ({problem})", "give all rows the same length")
-    return _matrix(array, element_type, name)
+    return matrix(array, element_type, name)
 
 
 def rows_or_statistics(value: Any, name: str) -> Set:
@@ -90,7 +90,8 @@ def rows_or_statistics(value: Any, name: str) -> Set:
         raise error(f"{name}: the statistics are not numbers ({problem})", "give (mu, sigma), the mean and the covariance") from None
 
 
-def _matrix(array: Array, element_type: str | None, name: str) -> tuple[Array, str, str]:
+def matrix(array: Array, element_type: str | None, name: str) -> tuple[Array, str, str]:
+    """A matrix with its element type, as the extension takes it; `element_type` is that of types NumPy does not know."""
     import numpy as np
 
     if array.dtype == object and array.ndim == 1 and len(array) and hasattr(array[0], "__len__"):

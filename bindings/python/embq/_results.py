@@ -141,7 +141,8 @@ def _numbers(values: list[Any]) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)
 
 
-def _labels(values: list[Any]) -> NDArray[Any]:
+def label_array(values: list[Any]) -> NDArray[Any]:
+    """Labels as an array: text as objects, the rest by its type."""
     import numpy as np
 
     return _objects(values) if values and isinstance(values[0], str) else np.array(values)
@@ -219,7 +220,7 @@ class Result:
         data = self._data
         classes = data["classes"]
         columns: dict[str, NDArray[Any]] = {
-            "label": _labels(self._raw.labels()),
+            "label": label_array(self._raw.labels()),
             "count": np.array([found["count"] for found in classes], dtype=np.int64),
         }
         for name in _CLASS_COLUMNS:
@@ -233,7 +234,7 @@ class Result:
         if "separation" in data["metrics"]:
             names = dict(zip((found["label"] for found in classes), self._raw.labels()))
             nearest = [names.get(found["nearest_class"]) for found in classes]
-            columns["nearest_class"] = _objects(nearest) if None in nearest else _labels(nearest)
+            columns["nearest_class"] = _objects(nearest) if None in nearest else label_array(nearest)
         return Table(columns)
 
     @property
@@ -247,7 +248,7 @@ class Result:
         """
         if not self._raw.has_rows():
             raise AttributeError("this result has no rows: it was read from JSON, or nothing compared rows with classes")
-        names = _labels(self._raw.labels())
+        names = label_array(self._raw.labels())
         columns: dict[str, NDArray[Any]] = self._raw.columns()
         for name in ("label", "nearest_other"):
             columns[name] = names[columns[name]]
@@ -699,7 +700,7 @@ class Suspects(Table):
             if name in ("label", "suggested") and whole:
                 values = [int(value) for value in values]
             is_number = name not in ("id", "label", "suggested", "text")
-            columns[name] = _numbers(values) if is_number else _labels(values)
+            columns[name] = _numbers(values) if is_number else label_array(values)
         return cls(columns, raw)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ mod errors;
 mod input;
 mod labels;
 mod loss;
+mod partial;
 mod rows;
 mod score;
 mod settings;
@@ -51,6 +52,8 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<compare::Compared>()?;
     module.add_class::<suspects::Suspected>()?;
     module.add_class::<drift::Drifted>()?;
+    module.add_class::<partial::PartMoments>()?;
+    module.add_class::<partial::PartScores>()?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
     module.add_function(wrap_pyfunction!(errors::in_python, module)?)?;
     module.add_function(wrap_pyfunction!(score::score, module)?)?;
@@ -58,5 +61,6 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(suspects::suspects, module)?)?;
     module.add_function(wrap_pyfunction!(similarity::similarity, module)?)?;
     module.add_function(wrap_pyfunction!(drift::drift, module)?)?;
+    module.add_function(wrap_pyfunction!(partial::read_state, module)?)?;
     module.add_function(wrap_pyfunction!(loss::silhouette_loss, module)?)
 }

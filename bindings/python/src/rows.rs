@@ -20,6 +20,8 @@ struct BorrowedRows {
     /// The bytes from one row to the next, and from one element of a row to the next.
     strides: [isize; 2],
     element_type: ElementType,
+    /// What the rows are part of, and the number of the first one there.
+    place: Option<(String, usize)>,
     _owner: Py<PyUntypedArray>,
 }
 
@@ -31,6 +33,16 @@ unsafe impl Sync for BorrowedRows {}
 /// The embeddings in a two-dimensional array of native byte order. `element_type` is the type of its elements; NumPy
 /// itself does not know bfloat16.
 pub(crate) fn embeddings(array: &Bound<'_, PyUntypedArray>, element_type: &str, name: &str) -> PyResult<Embeddings> {
+    embeddings_at(array, element_type, Origin::new(name), None)
+}
+
+/// As [`embeddings`], of rows that are part of more: `place` is what errors call that, with the number of the first row.
+pub(crate) fn embeddings_at(
+    array: &Bound<'_, PyUntypedArray>,
+    element_type: &str,
+    origin: Origin,
+    place: Option<(String, usize)>,
+) -> PyResult<Embeddings> {
     let element_type = named(element_type)?;
     let (&[rows, dimensions], &[row, column]) = (array.shape(), array.strides()) else {
         return Err(PyTypeError::new_err("a matrix has two dimensions"));
@@ -40,9 +52,9 @@ pub(crate) fn embeddings(array: &Bound<'_, PyUntypedArray>, element_type: &str, 
     }
     // SAFETY: the pointer is that of a living array.
     let data = unsafe { (*array.as_array_ptr()).fields.data }.cast::<u8>().cast_const();
-    let blocks =
-        BorrowedRows { data, rows, dimensions, strides: [row, column], element_type, _owner: array.clone().unbind() };
-    Ok(Embeddings::new(Origin::new(name), rows, dimensions, element_type, blocks))
+    let (strides, owner) = ([row, column], array.clone().unbind());
+    let blocks = BorrowedRows { data, rows, dimensions, strides, element_type, place, _owner: owner };
+    Ok(Embeddings::new(origin, rows, dimensions, element_type, blocks))
 }
 
 /// Rows that store only nonzero values, as in scipy's `csr_array`; one block of them is made dense at a time.
@@ -144,6 +156,10 @@ impl BorrowedRows {
     }
 
     fn read<T: Element>(&self, rows: Range<usize>, out: &mut [T]) {
+        if let Some(values) = <T as Element>::view(self) {
+            out.copy_from_slice(&values[rows.start * self.dimensions..rows.end * self.dimensions]);
+            return;
+        }
         match self.element_type {
             ElementType::F16 => self.read_as::<f16, T>(rows, out, f16::to_f64),
             ElementType::Bf16 => self.read_as::<bf16, T>(rows, out, bf16::to_f64),
@@ -202,5 +218,9 @@ impl RowBlocks for BorrowedRows {
 
     fn as_f64(&self) -> Option<&[f64]> {
         self.view(ElementType::F64)
+    }
+
+    fn place_of(&self, row: usize) -> Option<(String, usize)> {
+        self.place.as_ref().map(|(name, first)| (name.clone(), first + row))
     }
 }

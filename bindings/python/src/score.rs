@@ -54,9 +54,38 @@ impl ScoredRows {
         let numbers = || scored.positions().map(|position| dataset.source_row(position)).collect();
         Some(ScoredRows { scores, classes, numbers: (!all).then(numbers) })
     }
+
+    /// The columns, by name; classes as codes.
+    pub(crate) fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let columns = PyDict::new(py);
+        let ScoredRows { scores, classes, numbers } = self;
+        let numbers: Vec<i64> = match numbers {
+            Some(numbers) => numbers.iter().map(|&row| row as i64).collect(),
+            None => (0..classes.len() as i64).collect(),
+        };
+        columns.set_item("row", numbers.into_pyarray(py))?;
+        columns.set_item("label", PyArray1::from_slice(py, classes))?;
+        let a: Vec<f64> = scores.a.iter().map(|a| a.unwrap_or(f64::NAN)).collect();
+        columns.set_item("a", a.into_pyarray(py))?;
+        columns.set_item("b", PyArray1::from_slice(py, &scores.b))?;
+        columns.set_item("silhouette", PyArray1::from_slice(py, &scores.silhouette))?;
+        columns.set_item("soft_silhouette", PyArray1::from_slice(py, &scores.soft_silhouette))?;
+        columns.set_item("nearest_other", PyArray1::from_slice(py, &scores.nearest_other))?;
+        if let Some(influence) = &scores.influence {
+            for column in &INFLUENCE {
+                columns.set_item(column.name, PyArray1::from_slice(py, column.values(influence)))?;
+            }
+        }
+        Ok(columns)
+    }
 }
 
 impl Evaluated {
+    /// A result that merged states have, which do not hold the scores of rows.
+    pub(crate) fn without_rows(scored: Scored, names: Vec<Label>) -> Self {
+        Evaluated { evaluation: scored.evaluation, rows: None, matrix: scored.matrix, names, given: None }
+    }
+
     /// The details that need no embeddings. `none` stands in for missing scores.
     fn detail<'a>(&'a self, none: &'a RowScores) -> Detail<'a> {
         let rows = self.rows.as_ref();
@@ -275,26 +304,10 @@ impl Evaluated {
 
     /// The columns of the rows, by name; classes as codes.
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let columns = PyDict::new(py);
-        let Some(ScoredRows { scores, classes, numbers }) = &self.rows else { return Ok(columns) };
-        let numbers: Vec<i64> = match numbers {
-            Some(numbers) => numbers.iter().map(|&row| row as i64).collect(),
-            None => (0..classes.len() as i64).collect(),
-        };
-        columns.set_item("row", numbers.into_pyarray(py))?;
-        columns.set_item("label", PyArray1::from_slice(py, classes))?;
-        let a: Vec<f64> = scores.a.iter().map(|a| a.unwrap_or(f64::NAN)).collect();
-        columns.set_item("a", a.into_pyarray(py))?;
-        columns.set_item("b", PyArray1::from_slice(py, &scores.b))?;
-        columns.set_item("silhouette", PyArray1::from_slice(py, &scores.silhouette))?;
-        columns.set_item("soft_silhouette", PyArray1::from_slice(py, &scores.soft_silhouette))?;
-        columns.set_item("nearest_other", PyArray1::from_slice(py, &scores.nearest_other))?;
-        if let Some(influence) = &scores.influence {
-            for column in &INFLUENCE {
-                columns.set_item(column.name, PyArray1::from_slice(py, column.values(influence)))?;
-            }
+        match &self.rows {
+            Some(rows) => rows.columns(py),
+            None => Ok(PyDict::new(py)),
         }
-        Ok(columns)
     }
 
     /// The silhouette of every row.

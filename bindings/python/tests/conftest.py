@@ -77,7 +77,7 @@ def same_numbers():
 
 def pytest_report_header():
     missing = []
-    for module in ("torch", "pandas", "polars", "pyarrow", "sklearn", "scipy", "matplotlib", "tqdm"):
+    for module in ("torch", "pandas", "polars", "pyarrow", "sklearn", "scipy", "matplotlib", "tqdm", "pyspark", "dask", "ray"):
         try:
             __import__(module)
         except ImportError:

@@ -5,6 +5,7 @@ import inspect
 import re
 
 import embq
+import embq.partial
 import pytest
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
@@ -19,6 +20,12 @@ def run(text, name, names=None):
     return runner.tries
 
 
+def check_function(function):
+    assert run(function.__doc__, function.__name__) >= 2, f"{function.__name__} has no example"
+    sections = re.findall(r"^(\w[\w ]*)\n-+$", inspect.getdoc(function), re.M)
+    assert sections[:2] == ["Parameters", "Returns"] and "Raises" in sections and "Examples" in sections
+
+
 @pytest.mark.parametrize("name", ["__doc__", *embq.__all__])
 def test_docstrings(name):
     if name == "__doc__":
@@ -26,18 +33,27 @@ def test_docstrings(name):
         return
     value = getattr(embq, name)
     if inspect.isfunction(value):
-        assert run(value.__doc__, name) >= 2, f"{name} has no example"
-        sections = re.findall(r"^(\w[\w ]*)\n-+$", inspect.getdoc(value), re.M)
-        assert sections[:2] == ["Parameters", "Returns"] and "Raises" in sections and "Examples" in sections
+        check_function(value)
     elif inspect.isclass(value):
         run(value.__doc__ or "", name)
         public = [member for key, member in vars(value).items() if not key.startswith("_")]
         assert all(member.__doc__ for member in public if callable(member) or isinstance(member, property))
 
 
-@pytest.mark.parametrize("name", [name for name in embq.__all__ if inspect.isfunction(getattr(embq, name))])
-def test_every_parameter_is_documented(name):
-    function = getattr(embq, name)
+PARTIAL = [getattr(embq.partial, name) for name in embq.partial.__all__]
+
+
+@pytest.mark.parametrize("function", PARTIAL)
+def test_docstrings_of_partial(function):
+    assert run(embq.partial.__doc__, "embq.partial") >= 5
+    check_function(function)
+
+
+FUNCTIONS = [value for name in embq.__all__ if inspect.isfunction(value := getattr(embq, name))]
+
+
+@pytest.mark.parametrize("function", [*FUNCTIONS, *PARTIAL])
+def test_every_parameter_is_documented(function):
     documented = set()
     parameters = inspect.getdoc(function).split("Parameters\n")[1].split("\nReturns\n")[0]
     for line in parameters.splitlines():

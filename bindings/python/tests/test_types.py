@@ -14,6 +14,7 @@ from typing import assert_type
 
 import embq
 import numpy as np
+from embq import partial
 from numpy.typing import NDArray
 
 X = np.eye(4)
@@ -35,6 +36,11 @@ assert_type(d.classes, embq.Table)
 s = embq.suspects(X, [0, 0, 1, 1])
 assert_type(s, embq.Suspects)
 loss, gradient = embq.silhouette_loss(X, [0, 0, 1, 1])
+m = partial.merge([partial.moments((X, [0, 0, 1, 1]), metric="sqeuclidean")])
+assert_type(m, bytes)
+assert_type(partial.scores((X, [0, 0, 1, 1]), m), bytes)
+assert_type(partial.scores((X, [0, 0, 1, 1]), m, rows=True), tuple[bytes, embq.Table])
+assert_type(partial.finish([m], m, matrix=True), embq.Result)
 assert_type(loss, float)
 assert_type(embq.silhouette_samples(X, [0, 0, 1, 1]), NDArray[np.float64])
 assert_type(embq.silhouette_score(X, [0, 0, 1, 1]), float)
@@ -54,8 +60,9 @@ embq.score([[1.0]], [1]).classes.to_excel()
 '''
 
 PACKAGE = Path(embq.__file__).parent
-# Modules for frameworks are only checked if these are installed.
-OWN = sorted(str(path) for path in PACKAGE.glob("*.py*") if path.stem not in ("torch", "lightning", "transformers") and path.suffix in (".py", ".pyi"))
+# Modules for frameworks cannot be checked without these.
+FRAMEWORKS = ("torch", "lightning", "transformers", "spark", "dask", "ray")
+OWN = sorted(str(path) for path in PACKAGE.glob("*.py*") if path.stem not in FRAMEWORKS and path.suffix in (".py", ".pyi"))
 
 
 def mypy(*arguments, folder):
@@ -72,8 +79,8 @@ def test_mypy(tmp_path):
     assert finished.returncode == 0, finished.stdout
     finished = mypy("wrong.py", folder=tmp_path)
     assert "metrik" in finished.stdout and "ignore" in finished.stdout, finished.stdout
-    finished = mypy("--ignore-missing-imports", "-p", "embq", "--exclude", "torch|lightning|transformers", folder=tmp_path)
-    own = [line for line in finished.stdout.splitlines() if ": error:" in line and not any(name in line for name in ("torch.py", "lightning.py", "transformers.py"))]
+    finished = mypy("--ignore-missing-imports", "-p", "embq", "--exclude", "|".join(FRAMEWORKS), folder=tmp_path)
+    own = [line for line in finished.stdout.splitlines() if ": error:" in line and not any(f"{name}.py" in line for name in FRAMEWORKS)]
     assert not own, "\n".join(own)
 
 

@@ -27,6 +27,10 @@ pub enum Error {
     #[error("{name}: {problem}")]
     Malformed { name: String, problem: String, tip: Option<String> },
 
+    /// An input without a row.
+    #[error("{name}: it has no rows")]
+    NoRows { name: String },
+
     /// A header that promises more than the file holds.
     #[error("{name}: truncated: the header declares {promised} bytes of data, the file holds {held}")]
     Truncated { name: String, promised: u128, held: u64 },
@@ -280,9 +284,12 @@ impl Error {
             Error::OtherDistance { .. } => advice("make the data set with the distance of the settings"),
             Error::Subsample { classes, .. } => Some(format!("take at least {classes}").into()),
             Error::NoTemperature { .. } => Some(Cure::GiveTemperature),
-            Error::Io { .. } | Error::Cell { .. } | Error::Weight { .. } | Error::Output { .. } | Error::Cancelled => {
-                None
-            }
+            Error::Io { .. }
+            | Error::NoRows { .. }
+            | Error::Cell { .. }
+            | Error::Weight { .. }
+            | Error::Output { .. }
+            | Error::Cancelled => None,
         }
     }
 

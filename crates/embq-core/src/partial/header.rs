@@ -13,6 +13,7 @@ use crate::evaluator::checked;
 use crate::metrics::{Metric, Need, Selection, SmoothMaximum, SoftMinimum, StateKind};
 use crate::partial::STATE_VERSION;
 use crate::partial::part::PartRows;
+use crate::partial::table::malformed;
 
 /// What states have to agree in to merge: all that bears on their numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl StateSettings {
         check(settings)?;
         let dtype = part.rows().element_type();
         let precision = settings.precision.unwrap_or(dtype.precision());
-        if (dtype.precision(), precision) == (Precision::F64, Precision::F32) {
+        if (dtype.precision(), precision) == (Precision::F64, Precision::F32) && part.rows().rows() > 0 {
             let problem = format!("{dtype} rows are not read as float32 in parts");
             return Err(Error::setting(problem, "store them as float32, or compute in float64"));
         }
@@ -97,16 +98,16 @@ impl StateSettings {
         self.settings().metrics.iter().any(|metric| of_means.iter().any(|&need| metric.needs(need)))
     }
 
-    /// The first thing in which two differ, with both values; label types of parts without a class do not count.
-    fn difference(&self, other: &Self, ignores_label_type: bool) -> Option<(String, String, String)> {
+    /// The first thing in which two differ, with both values; without `shape`, what only rows decide does not count.
+    fn difference(&self, other: &Self, shape: bool) -> Option<(String, String, String)> {
+        const SHAPE: [&str; 4] = ["dimensions", "dtype", "precision", "label_type"];
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
         };
         let (left, right) = (fields(self), fields(other));
-        let differs = |name: &&String| {
-            left.get(*name) != right.get(*name) && !(ignores_label_type && name.as_str() == "label_type")
-        };
+        let differs =
+            |name: &&String| left.get(*name) != right.get(*name) && (shape || !SHAPE.contains(&name.as_str()));
         let name = left.keys().find(differs)?;
         let shown = |fields: &serde_json::Map<String, Value>| match fields.get(name) {
             Some(Value::String(text)) => text.clone(),
@@ -180,14 +181,39 @@ pub struct Part {
     pub stored_rows: u64,
     /// Those that take part.
     pub rows: u64,
-    /// BLAKE3 of the labels of the rows that take part, in row order.
-    pub labels_hash: String,
+    /// BLAKE3 of the labels of the rows that take part, in row order. Rows that were joined piece by piece have none.
+    pub labels_hash: Option<String>,
 }
 
 impl Part {
     /// Whether another is the same part. Parts without rows are all alike, unless they have names.
     fn is(&self, other: &Part) -> bool {
         self.id == other.id && (self.rows > 0 || self.id != self.content)
+    }
+
+    /// Adds the rows of a piece of the same part.
+    ///
+    /// # Errors
+    /// A piece of another name; content that is not a hash.
+    fn join(&mut self, piece: &Part) -> Result<()> {
+        let is_named = |part: &Part| part.id != part.content;
+        if (is_named(self) || is_named(piece)) && self.id != piece.id {
+            let problem = format!("{} and {} are not pieces of one part", self.shown(), piece.shown());
+            return Err(Error::setting(problem, "give the pieces of a part the name of the part"));
+        }
+        let hash = |part: &Part| {
+            u128::from_str_radix(&part.content, 16)
+                .map_err(|_| malformed(&part.path, "the content of a part is not a hash"))
+        };
+        let content = format!("{:032x}", hash(self)?.wrapping_add(hash(piece)?));
+        if !is_named(self) {
+            self.id.clone_from(&content);
+        }
+        self.content = content;
+        self.stored_rows += piece.stored_rows;
+        self.rows += piece.rows;
+        self.labels_hash = None;
+        Ok(())
     }
 
     /// How messages call it.
@@ -249,24 +275,7 @@ impl Header {
     /// # Errors
     /// Another kind or other settings, other moments, a part that is in both.
     pub(crate) fn merge(&mut self, other: Header) -> Result<()> {
-        let shown = |header: &Header| header.parts.first().map(Part::shown).unwrap_or_default();
-        let (left, right) = (shown(self), shown(&other));
-        if self.kind != other.kind {
-            let (own, others) = (self.kind.name(), other.kind.name());
-            let problem = format!("{left} and {right} are states of two passes: {own} and {others}");
-            return Err(Error::setting(problem, "merge moments with moments, and scores with scores"));
-        }
-        let has_no_class = |header: &Header| header.rows() == 0;
-        if let Some((name, own, others)) =
-            self.settings.difference(&other.settings, has_no_class(self) || has_no_class(&other))
-        {
-            let problem = format!("{left} and {right} differ in {name}: {own} and {others}");
-            return Err(Error::setting(problem, "make all states with the same settings"));
-        }
-        if self.moments != other.moments {
-            let problem = format!("the scores of {left} and {right} were made with different moments");
-            return Err(Error::setting(problem, "score all parts with the merged moments of all of them"));
-        }
+        self.require_same_settings(&other)?;
         if let Some((part, again)) =
             self.parts.iter().find_map(|part| Some((part, other.parts.iter().find(|other| part.is(other))?)))
         {
@@ -276,12 +285,64 @@ impl Header {
             let cure = format!("leave one of the states out; if the set {holds}, give each part a name of its own");
             return Err(Error::setting(problem, cure));
         }
-        if has_no_class(self) {
-            self.settings.label_type = other.settings.label_type;
-        }
+        self.add(&other);
         self.parts.extend(other.parts);
         self.parts.sort_by(|left, right| left.id.cmp(&right.id));
-        self.labels_found.extend(other.labels_found);
+        Ok(())
+    }
+
+    /// Adds the rows of a piece of the same part.
+    ///
+    /// # Errors
+    /// As [`Header::merge`]; states of several parts, pieces of other parts.
+    pub(crate) fn join(&mut self, piece: Header) -> Result<()> {
+        self.require_same_settings(&piece)?;
+        let ([own], [other]) = (&self.parts[..], &piece.parts[..]) else {
+            return Err(Error::setting("a state of several parts is not a piece of one", "merge these states"));
+        };
+        let mut joined = own.clone();
+        joined.join(other)?;
+        self.add(&piece);
+        self.parts = vec![joined];
+        Ok(())
+    }
+
+    /// # Errors
+    /// Another kind or other settings, other moments.
+    fn require_same_settings(&self, other: &Header) -> Result<()> {
+        let shown = |header: &Header| header.parts.first().map(Part::shown).unwrap_or_default();
+        let (left, right) = (shown(self), shown(other));
+        if self.kind != other.kind {
+            let (own, others) = (self.kind.name(), other.kind.name());
+            let problem = format!("{left} and {right} are states of two passes: {own} and {others}");
+            return Err(Error::setting(problem, "merge moments with moments, and scores with scores"));
+        }
+        // Parts of which no row takes part say nothing of the shape of rows.
+        let both_have_rows = self.rows() > 0 && other.rows() > 0;
+        if let Some((name, own, others)) = self.settings.difference(&other.settings, both_have_rows) {
+            let problem = format!("{left} and {right} differ in {name}: {own} and {others}");
+            return Err(Error::setting(problem, "make all states with the same settings"));
+        }
+        if self.moments != other.moments {
+            let problem = format!("the scores of {left} and {right} were made with different moments");
+            return Err(Error::setting(problem, "score all parts with the merged moments of all of them"));
+        }
+        Ok(())
+    }
+
+    /// Adds what is known of other rows, but for their parts.
+    fn add(&mut self, other: &Header) {
+        if self.rows() == 0 {
+            let StateSettings { dimensions, dtype, precision, label_type, .. } = other.settings;
+            self.settings = StateSettings { dimensions, dtype, precision, label_type, ..self.settings.clone() };
+        }
+        if self.stored_rows() == 0 {
+            self.selector.clone_from(&other.selector);
+            self.labels_selector.clone_from(&other.labels_selector);
+            self.columns.clone_from(&other.columns);
+            self.chosen = other.chosen;
+        }
+        self.labels_found.extend(other.labels_found.iter().cloned());
         let Excluded { invalid, ignored_labels, excluded_classes, null_labels, small_classes, small_class_rows } =
             &mut self.excluded;
         *invalid += other.excluded.invalid;
@@ -290,7 +351,6 @@ impl Header {
         *null_labels += other.excluded.null_labels;
         *small_classes += other.excluded.small_classes;
         *small_class_rows += other.excluded.small_class_rows;
-        Ok(())
     }
 
     /// The rows that take part.
@@ -383,15 +443,16 @@ impl Header {
         pattern(self.parts.iter().map(|part| part.labels_path.as_str()))
     }
 
-    /// A hash of the labels of all parts, whatever their order; of a single part that of its labels in row order.
-    pub(crate) fn labels_hash(&self) -> String {
-        let mut hashes: Vec<&str> =
-            self.parts.iter().filter(|part| part.rows > 0).map(|part| part.labels_hash.as_str()).collect();
+    /// A hash of the labels of all parts, whatever their order; of a single part that of its labels in row order. `None`
+    /// where the rows of a part have no order.
+    pub(crate) fn labels_hash(&self) -> Option<String> {
+        let with_rows = self.parts.iter().filter(|part| part.rows > 0);
+        let mut hashes: Vec<&str> = with_rows.map(|part| part.labels_hash.as_deref()).collect::<Option<_>>()?;
         hashes.sort_unstable();
-        match hashes[..] {
+        Some(match hashes[..] {
             [only] => only.to_owned(),
             _ => blake3::hash(hashes.join("\n").as_bytes()).to_hex().to_string(),
-        }
+        })
     }
 }
 

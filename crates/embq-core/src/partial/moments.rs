@@ -140,7 +140,24 @@ impl Moments {
     /// # Errors
     /// Other settings; a part that is in both.
     pub fn merge(&mut self, other: Moments) -> Result<()> {
-        self.header.merge(other.header)?;
+        self.header.merge(other.header.clone())?;
+        self.add(&other);
+        Ok(())
+    }
+
+    /// Adds the rows of a piece of the same part: the rows that an engine gives bit by bit, in whatever pieces, are one
+    /// part. Nothing tells one piece from another, so whoever joins them sees to it that none comes twice.
+    ///
+    /// # Errors
+    /// Other settings; states of several parts, or of parts of different names.
+    pub fn join(&mut self, piece: Moments) -> Result<()> {
+        self.header.join(piece.header.clone())?;
+        self.add(&piece);
+        Ok(())
+    }
+
+    /// Adds the rows of a state whose header was added before.
+    fn add(&mut self, other: &Moments) {
         let d = self.header.settings.dimensions;
         if !other.labels.iter().all(|label| self.labels.binary_search(label).is_ok()) {
             let mut labels: Vec<Label> = self.labels.iter().chain(&other.labels).cloned().collect();
@@ -162,9 +179,22 @@ impl Moments {
             }
             self.counts[place] += count;
         }
-        self.sample.extend(other.sample);
+        self.sample.extend(other.sample.iter().map(|(&hash, row)| (hash, row.clone())));
         shorten(&mut self.sample);
-        Ok(())
+    }
+
+    /// A hash of the labels of all rows.
+    pub(crate) fn labels_hash(&self) -> String {
+        self.header.labels_hash().unwrap_or_else(|| {
+            let mut hasher = blake3::Hasher::new();
+            for (label, &count) in self.labels.iter().zip(&self.counts) {
+                let text = label.to_string();
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+                hasher.update(&(count as u64).to_le_bytes());
+            }
+            hasher.finalize().to_hex().to_string()
+        })
     }
 
     /// The settings of all parts.

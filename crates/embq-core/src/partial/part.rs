@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::data::{Dataset, DatasetOptions, EmbeddingRows, IntoLabel, LabelColumn, Precision, RowChoice};
+use ndarray::Array2;
+
+use crate::data::{
+    Dataset, DatasetOptions, EmbeddingRows, Embeddings, IntoLabel, LabelColumn, LabelType, Origin, Precision, RowChoice,
+};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 use crate::partial::content::RowHashes;
-use crate::partial::header::Part;
+use crate::partial::header::{Part, StateSettings};
 
 /// Some of the rows of a set, with their labels.
 #[derive(Clone, Debug)]
@@ -33,10 +37,26 @@ impl<'e> PartRows<'e> {
         PartRows { rows: rows.into(), labels, id: None }
     }
 
+    /// A part without a row, whose shape and types nobody knows: a partition of an engine, a file that nothing was
+    /// written to.
+    pub fn empty(origin: Origin, label_origin: Origin) -> PartRows<'static> {
+        let labels = LabelColumn::from_codes(label_origin, LabelType::Text, Vec::new(), Vec::new());
+        PartRows::of_column(Embeddings::from_f64(origin, Array2::zeros((0, 1))), labels)
+    }
+
     /// What tells the part from the others, instead of what it holds: where several parts may hold the same rows.
     pub fn named(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
+    }
+
+    /// The same part with the shape of the others, where it has no row to say what its own is.
+    pub(crate) fn shaped(&self, settings: &StateSettings) -> Self {
+        if self.rows.rows() > 0 {
+            return self.clone();
+        }
+        let rows = Embeddings::from_f64(self.rows.origin().clone(), Array2::zeros((0, settings.dimensions)));
+        PartRows { rows: Arc::new(rows), ..self.clone() }
     }
 
     /// The rows as they are stored.
@@ -78,7 +98,7 @@ impl<'e> PartRows<'e> {
             labels_path: labels.path.clone(),
             stored_rows: self.rows.rows() as u64,
             rows: dataset.len() as u64,
-            labels_hash: dataset.labels().blake3(),
+            labels_hash: Some(dataset.labels().blake3()),
         }
     }
 }

@@ -34,15 +34,33 @@ impl Scores {
         keeps_rows: bool,
         progress: &dyn Progress,
     ) -> Result<(Self, Option<(Dataset<'e>, RowScores)>)> {
+        let (scores, rows) = Scores::of_piece(part, moments, keeps_rows, progress)?;
+        scores.require_in(moments)?;
+        Ok((scores, rows))
+    }
+
+    /// As [`Scores::of_part`], of a piece of a part: which rows the part has is only known once all of its pieces are
+    /// [joined](Scores::join).
+    ///
+    /// # Errors
+    /// As [`Scores::of_part`], but for rows that the moments are not of.
+    pub fn of_piece<'e>(
+        part: &PartRows<'e>,
+        moments: &Moments,
+        keeps_rows: bool,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Option<(Dataset<'e>, RowScores)>)> {
         moments.require_silhouette()?;
         let settings = moments.settings().clone();
+        let part = &part.shaped(&settings);
         let choice: &RowChoice = &settings.rows;
         let name = part.rows().origin().to_string();
         let differing = [
             ("dimensions", part.rows().dimensions().to_string(), settings.dimensions.to_string()),
             ("element type", part.rows().element_type().to_string(), settings.dtype.to_string()),
         ];
-        if let Some((what, own, wanted)) = differing.into_iter().find(|(_, own, wanted)| own != wanted) {
+        let has_rows = part.rows().rows() > 0;
+        if let Some((what, own, wanted)) = differing.into_iter().find(|(_, own, wanted)| has_rows && own != wanted) {
             let problem =
                 format!("{name} differs from the parts that the moments are of in {what}: {own}, not {wanted}");
             return Err(Error::setting(problem, "make the moments of all parts again"));
@@ -56,7 +74,6 @@ impl Scores {
         drop(work);
         let (content, _) = hashes.finish(&dataset)?;
         let entry = part.entry(&dataset, content);
-        moments.header.require_part(&entry)?;
         let mut header = Header::of_part(StateKind::Scores, settings, part, entry, dataset.excluded());
         header.moments = Some(moments.checksum()?);
         let scores = Scores { header, labels: moments.labels.clone(), totals };
@@ -74,6 +91,27 @@ impl Scores {
         }
         self.totals.merge(&other.totals);
         Ok(())
+    }
+
+    /// Adds the rows of a piece of the same part, as [`Moments::join`] does.
+    ///
+    /// # Errors
+    /// Other settings or moments; states of several parts, or of parts of different names.
+    pub fn join(&mut self, piece: Scores) -> Result<()> {
+        self.header.join(piece.header)?;
+        if self.labels != piece.labels {
+            return Err(other_classes());
+        }
+        self.totals.merge(&piece.totals);
+        Ok(())
+    }
+
+    /// Checks that the moments are of these parts, which is only known once all pieces of a part are joined.
+    ///
+    /// # Errors
+    /// A part that the moments are not of, or whose rows or labels changed since.
+    pub fn require_in(&self, moments: &Moments) -> Result<()> {
+        self.header.parts.iter().try_for_each(|part| moments.header.require_part(part))
     }
 
     /// The settings of all parts.
@@ -293,7 +331,7 @@ fn finished(moments: &Moments, totals: Totals, matrix: bool) -> Result<Scored> {
         input.dtype = header.settings.dtype.name().to_owned();
     }
     if let Some(labels) = &mut evaluation.labels {
-        labels.blake3 = header.labels_hash();
+        labels.blake3 = moments.labels_hash();
     }
     evaluation.excluded = header.excluded;
     Ok(Scored {

@@ -128,7 +128,7 @@ pub(crate) fn parse_number(text: &str) -> Option<f64> {
 
 /// The error for an input with no rows.
 pub(crate) fn no_rows(name: &str) -> Error {
-    Error::Malformed { name: name.to_owned(), problem: "it has no rows".to_owned(), tip: None }
+    Error::NoRows { name: name.to_owned() }
 }
 
 /// The beginning of a text that may be very long.
