@@ -272,7 +272,7 @@ fn origin(result: &DriftResult, command: Option<&str>) -> Markup {
     used.extend(settings.bandwidth.map(|bandwidth| ("bandwidth of mmd_rbf", short(Some(bandwidth)))));
     used.push(("precision of products", settings.precision.name().to_owned()));
     used.push(("seed", settings.seed.to_string()));
-    used.push(("embq", result.embq_version.clone()));
+    used.push(("embq", result.envelope.embq_version.clone()));
     html! {
         div class="pair" {
             div { h3 { "Inputs" } (list(&inputs)) }
