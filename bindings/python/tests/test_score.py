@@ -32,6 +32,8 @@ def test_every_distance_gives_the_bits_of_the_program(digits, program_json, same
         ({"min_class_size": 180}, ["--min-class-size", "180"]),
         ({"metrics": "uniformity", "sample": 200}, ["--metrics", "uniformity", "--sample", "200"]),
         ({"hash": True}, ["--hash"]),
+        ({"within": 0.02}, ["--within", "0.02"]),
+        ({"metrics": "clustering", "clustering": "mteb"}, ["--metrics", "clustering", "--clustering", "mteb"]),
     ],
 )
 def test_parameters_mean_what_options_mean(digits, program_json, same_numbers, parameters, options):
@@ -187,3 +189,36 @@ def test_random_states_of_numpy_are_seeds(digits):
     first = embq.score(X, y, subsample=300, random_state=np.random.RandomState(4))
     assert first.silhouette == embq.score(X, y, subsample=300, random_state=np.random.RandomState(4)).silhouette
     assert first.silhouette != embq.score(X, y, subsample=300, random_state=np.random.default_rng(5)).silhouette
+
+
+def test_a_subsample_says_how_far_it_can_be_from_all_rows(digits):
+    X, y = digits
+    truth = embq.score(X, y)
+    part = embq.score(X, y, subsample=400)
+    assert truth.intervals == {}
+    for name in ("silhouette", "soft_silhouette", "mean_a", "mean_b"):
+        low, high = part.intervals[name]
+        assert low <= truth[name] <= high and low < high
+
+
+def test_as_many_rows_are_scored_as_an_interval_takes():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 20_000)
+    X = np.eye(3, 8)[y] + 0.7 * rng.standard_normal((20_000, 8))
+    truth = embq.score(X, y)
+    part = embq.score(X, y, within=0.01)
+    low, high = part.intervals["silhouette"]
+    assert high - low <= 0.02 and low <= truth.silhouette <= high
+    assert part.to_dict()["settings"]["within"] == 0.01
+    assert part.to_dict()["settings"]["subsample"] < 10_000
+    for wrong in ({"within": 0.01, "subsample": 100}, {"within": 0.0}, {"within": 0.01, "intervals": True}):
+        with pytest.raises(ValueError, match="within"):
+            embq.score(X, y, **wrong)
+
+
+def test_the_protocol_of_mteb(digits):
+    X, y = digits
+    r = embq.score(X, y, metrics="clustering", clustering="mteb")
+    assert 0.6 < r["v_measure"] < 0.8 and 0 < r["v_measure_std"] < 0.1
+    with pytest.raises(ValueError, match="clustering"):
+        embq.score(X, y, metrics="clustering", clustering="agglomerative")
