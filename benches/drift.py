@@ -6,16 +6,20 @@
     python3 benches/drift.py frechet kid prdc similarity
 
 The features are random, of the sizes that people compare generated images by. Reading is part of embq's times and not of
-the others'. The peak memory of a program is that of its process, its input included.
+the others'. Times are seconds on the clock and, in parentheses, of processors: on a busy machine the latter say more. Peak
+memory is that of embq's process (Linux), its input included.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,26 +27,55 @@ DIMENSIONS = 2_048
 PROGRAM = os.environ.get("EMBQ", str(Path(sys.executable).with_name("embq")))
 
 
+class Times(NamedTuple):
+    clock: float
+    processors: float
+
+    def __add__(self, other):
+        return Times(self.clock + other.clock, self.processors + other.processors)
+
+    def __truediv__(self, other):
+        return Times(self.clock / other.clock, self.processors / other.processors)
+
+    def __str__(self):
+        return f"{self.clock:.1f} ({self.processors:.1f})"
+
+
 def timed(task):
-    started = time.perf_counter()
+    clock, processors = time.perf_counter(), time.process_time()
     value = task()
-    return time.perf_counter() - started, value
+    return Times(time.perf_counter() - clock, time.process_time() - processors), value
 
 
 def measured(*command):
-    """Seconds, peak memory in MB and output of a process."""
+    """Times, peak memory in MB and output of a process."""
     started = time.perf_counter()
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    status, memory = Path(f"/proc/{process.pid}/status"), [0.0]
+
+    def watch():
+        # The usage that the system reports of a child includes what its parent used when it was started.
+        while process.returncode is None:
+            try:
+                memory[0] = max(memory[0], int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1e3)
+            except (OSError, TypeError):
+                return
+            time.sleep(0.02)
+
+    watcher = Thread(target=watch)
+    watcher.start()
     output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, command
-    return time.perf_counter() - started, usage.ru_maxrss / 1e3, output
+    _, code, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(code)
+    watcher.join()
+    assert process.returncode == 0, command
+    return Times(time.perf_counter() - started, usage.ru_utime + usage.ru_stime), memory[0], output
 
 
 def drift(reference, current, metrics):
     options = ["--metrics", metrics, "--format", "json", "--no-progress", "--permutations", "0"]
-    seconds, memory, output = measured(PROGRAM, "drift", reference, current, *options)
-    return seconds, memory, json.loads(output)["metrics"]
+    times, memory, output = measured(PROGRAM, "drift", reference, current, *options)
+    return times, memory, json.loads(output)["metrics"]
 
 
 def features(rows, dimensions, seed):
@@ -81,8 +114,8 @@ def frechet(folder, rows=50_000):
         ours, memory, found = drift(*inputs, "frechet_distance")
         error = abs(found["frechet_distance"] / value - 1)
         print(
-            f"Fréchet distance {what}, 2 x {rows:,} x {DIMENSIONS:,}: numpy and scipy {theirs:.1f} s, embq {ours:.1f} s and "
-            f"{memory:,.0f} MB: {theirs / ours:.1f} times (off by {error:.1e})",
+            f"Fréchet distance {what}, 2 x {rows:,} x {DIMENSIONS:,}: numpy and scipy {theirs} s, embq {ours} s and "
+            f"{memory:,.0f} MB: {theirs / ours} times (off by {error:.1e})",
             flush=True,
         )
 
@@ -90,7 +123,7 @@ def frechet(folder, rows=50_000):
 def kid(folder, rows=20_000):
     _, paths = saved(folder, rows)
     ours, memory, found = drift(*paths, "kid")
-    print(f"KID over all pairs of 2 x {rows:,} x {DIMENSIONS:,}: embq {ours:.1f} s and {memory:,.0f} MB ({found['kid']:.6g})", flush=True)
+    print(f"KID over all pairs of 2 x {rows:,} x {DIMENSIONS:,}: embq {ours} s and {memory:,.0f} MB ({found['kid']:.6g})", flush=True)
 
 
 def prdc(folder, rows=10_000):
@@ -101,8 +134,8 @@ def prdc(folder, rows=10_000):
     ours, memory, found = drift(*paths, "precision,recall,density,coverage")
     error = max(abs(found[name] - value[name]) for name in value)
     print(
-        f"PRDC of 2 x {rows:,} x {DIMENSIONS:,}: prdc {theirs:.1f} s, embq {ours:.1f} s and {memory:,.0f} MB: "
-        f"{theirs / ours:.1f} times (off by {error:.1e})",
+        f"PRDC of 2 x {rows:,} x {DIMENSIONS:,}: prdc {theirs} s, embq {ours} s and {memory:,.0f} MB: "
+        f"{theirs / ours} times (off by {error:.1e})",
         flush=True,
     )
 
@@ -117,7 +150,7 @@ def similarity(folder, rows=1_000_000, dimensions=256):
     del x, rotated
     script = f"import embq; print(embq.similarity({str(paths[0])!r}, {str(paths[1])!r}, progress=False)['linear_cka'])"
     ours, memory, found = measured(sys.executable, "-c", script)
-    print(f"similarity of 2 x {rows:,} x {dimensions}: embq {ours:.1f} s and {memory:,.0f} MB (CKA {float(found):.4f})", flush=True)
+    print(f"similarity of 2 x {rows:,} x {dimensions}: embq {ours} s and {memory:,.0f} MB (CKA {float(found):.4f})", flush=True)
 
 
 def main():

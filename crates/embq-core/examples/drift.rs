@@ -65,7 +65,6 @@ fn main() {
         ("digits", fixture("digits/embeddings.npy")),
         ("fashion_ckpt_2k", fixture("fashion_ckpt_2k/epoch10.npy")),
         ("glosses1k_minilm", fixture("glosses1k_minilm/embeddings.npy")),
-        ("glosses1k_glove", fixture("glosses1k_glove/embeddings.npy")),
     ];
     println!("two halves of one set, the second moved: share of {SPLITS} splits with a verdict of drift");
     println!("| set | moved by | verdict | mmd_rbf | energy_distance | mean domain_auc |");
