@@ -346,20 +346,18 @@ fn a_part_may_be_without_rows() {
     let whole =
         folder.line("merge s/0.arrow s/1.arrow s/2.arrow s/3.arrow --moments moments.arrow --format json").json();
     ndarray_npy::write_npy(folder.path("none.npy"), &Array2::<f32>::zeros((0, 64))).unwrap();
-    folder.write("none.txt", "");
+    folder.integers("none_labels.npy", &[]);
     folder.write("none.csv", "f0,f1,label\n");
-    folder.write("none.jsonl", "");
+    folder.write("none.txt", "");
     let mut states = Vec::new();
-    for (name, input) in
-        [("npy", "none.npy -l none.txt"), ("csv", "none.csv -l label"), ("jsonl", "none.jsonl:vector -l label")]
-    {
+    for (name, input) in [("npy", "none.npy -l none_labels.npy"), ("csv", "none.csv -l label")] {
         let run = folder.line(&format!("partial {input} -o p/{name}.arrow"));
         assert!(run.stderr.contains("it has no rows"), "{run:#?}");
         run.success();
         states.push(format!("p/{name}.arrow"));
     }
     folder.line(&format!("merge {} p/0.arrow p/1.arrow p/2.arrow p/3.arrow -o all.arrow", states.join(" "))).success();
-    for input in ["none.npy -l none.txt", "none.csv -l label"] {
+    for input in ["none.npy -l none_labels.npy", "none.csv -l label"] {
         folder.line(&format!("partial {input} --moments all.arrow -o s/none.arrow --rows-out none-rows.csv")).success();
         assert_eq!(fs::read_to_string(folder.path("none-rows.csv")).unwrap().lines().count(), 1);
     }
@@ -372,12 +370,16 @@ fn a_part_may_be_without_rows() {
         .line("merge s/none.arrow s/0.arrow s/1.arrow s/2.arrow s/3.arrow --moments all.arrow --format json")
         .json();
     assert_eq!((&merged["metrics"], &merged["labels"]["blake3"]), (&whole["metrics"], &whole["labels"]["blake3"]));
-    // Labels of rows that are not there are no empty part.
-    let run = folder.line("partial none.npy -l parts/0.txt -o x.arrow");
-    assert_refused(&run, &["none.npy: it has no rows"]);
-    let run = folder.line("partial parts/0.npy -l none.txt -o x.arrow");
-    assert!(run.code == Some(2) && !folder.exists("x.arrow"), "{run:#?}");
-    assert_refused(&folder.line("score none.npy -l none.txt"), &["it has no rows"]);
+    // Labels of rows that are not there, rows without labels, and files that may have been cut off are no empty parts.
+    for (input, expected) in [
+        ("none.npy -l parts/0.txt", "none.npy: it has no rows"),
+        ("parts/0.npy -l none_labels.npy", "none_labels.npy: it has no rows"),
+        ("none.npy -l none.txt", "none.txt: it is empty (0 bytes)"),
+    ] {
+        assert_refused(&folder.line(&format!("partial {input} -o x.arrow")), &[expected]);
+        assert!(!folder.exists("x.arrow"), "{input}");
+    }
+    assert_refused(&folder.line("score none.npy -l none_labels.npy"), &["it has no rows"]);
 }
 
 #[test]
