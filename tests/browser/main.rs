@@ -252,7 +252,7 @@ fn drift_has_a_page_with_both_sets() {
         browser.size(width, 844);
         browser.prefer(scheme);
         browser.open(&folder.path("page.html"));
-        assert_eq!(browser.text("document.querySelector('h1').textContent"), "after.csv against before.csv");
+        assert_eq!(browser.text("document.querySelector('h1').textContent"), "after.csv:x..z against before.csv:x..z");
         let sections = "Array.from(document.querySelectorAll('section'), (one) => one.id).join()";
         assert_eq!(browser.text(sections), "glance,projection,classes,metrics,origin");
         assert_eq!(browser.value("document.querySelectorAll('.card').length"), 8);
@@ -275,7 +275,7 @@ fn drift_has_a_page_with_both_sets() {
     let move_to = serde_json::json!({"type": "mouseMoved", "x": place[0], "y": place[1]});
     browser.call("Input.dispatchMouseEvent", move_to);
     let told = browser.text(HINT);
-    assert!(told.starts_with("row ") && told.contains(" of before.csv\nclass "), "{told}");
+    assert!(told.starts_with("row ") && told.contains(" of before.csv:x..z\nclass "), "{told}");
     assert_eq!((browser.value(&is_shown("by-set")), browser.value(&is_shown("by-class"))), (true.into(), false.into()));
     browser.click("label[for=by-class]");
     assert_eq!((browser.value(&is_shown("by-set")), browser.value(&is_shown("by-class"))), (false.into(), true.into()));
