@@ -11,7 +11,7 @@ use crate::report::junit;
 use crate::report::output::append;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{GateOutcome, Settings};
-use embq_core::metrics::{Metric, Need};
+use embq_core::metrics::{Metric, Need, Scope};
 use embq_core::quantity::Quantity;
 
 #[derive(Debug, Args)]
@@ -110,6 +110,9 @@ fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
         let tip = match Metric::named(metric) {
             Some(known) if known.needs(Need::BatchSize) => "add --batch-size",
             Some(known) if known.needs(Need::BatchLabels) => "add it to --metrics, and --batch",
+            Some(known) if settings.metrics.contains(known.id) && known.scope == Scope::AtFar => {
+                "add its number to --far"
+            }
             Some(known) if settings.metrics.contains(known.id) => "add its number to --k",
             _ => "add it to --metrics",
         };

@@ -518,6 +518,9 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
         if metric.needs(Need::BatchLabels) && arguments.batch.is_none() {
             return Err(Error::setting(format!("--metrics: {name} needs the batch of each row"), "add --batch"));
         }
+        if metric.needs(Need::ClusterDraws) && arguments.clustering != Some(Clustering::Mteb) {
+            return Err(Error::setting(format!("--metrics: {name} is of several draws"), "add --clustering mteb"));
+        }
         if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
             let option = if metric.scope == Scope::AtFar { "--far" } else { "--k" };
             return Err(Error::setting(

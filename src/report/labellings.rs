@@ -43,13 +43,9 @@ const COLUMNS: [Column; 11] = [
     },
     Column { title: "intra", text: |result| short(value(result, "intra_mean")), metric: Some("intra_mean") },
     Column { title: "separ.", text: |result| short(value(result, "separation")), metric: Some("separation") },
+    Column { title: "Davies", text: |result| short(value(result, "davies_bouldin")), metric: Some("davies_bouldin") },
     Column {
-        title: "Davies-B.",
-        text: |result| short(value(result, "davies_bouldin")),
-        metric: Some("davies_bouldin"),
-    },
-    Column {
-        title: "Calinski-H.",
+        title: "Calinski",
         text: |result| short(value(result, "calinski_harabasz")),
         metric: Some("calinski_harabasz"),
     },

@@ -193,6 +193,9 @@ impl Wanted {
             if metric.needs(Need::BatchLabels) && !given.batch {
                 return Err(Error::setting(format!("metrics: {name} needs the batch of each row"), "add batch="));
             }
+            if metric.needs(Need::ClusterDraws) && self.clustering != "mteb" {
+                return Err(Error::setting(format!("metrics: {name} is of several draws"), "add clustering=\"mteb\""));
+            }
             let levels = Levels { ks: &self.k, fars: &USUAL_FARS };
             if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
                 return Err(Error::setting(format!("metrics: {name} is not among k"), "add its number to k"));

@@ -5,7 +5,7 @@ mod common;
 use common::random::Random;
 use embq_core::data::{EmbeddingRows, Origin, Precision, RowChoice};
 use embq_core::evaluation::{RowScores, Scored};
-use embq_core::metrics::{METRICS, Metric, Selection, StateKind};
+use embq_core::metrics::{Clustering, METRICS, Metric, Selection, StateKind};
 use embq_core::partial::{Moments, PartRows, Scores, StateTable};
 use embq_core::progress::NoProgress;
 use embq_core::{Dataset, Distance, Evaluator, Settings};
@@ -436,7 +436,13 @@ fn what_does_not_merge_is_refused_by_name() {
     assert_eq!(of(&batches, &everything).0, "batch_loss shuffles all rows into batches, so it does not merge");
     for metric in METRICS.iter().filter(|metric| metric.merges_from().is_none()) {
         let selection = Selection::from_iter([metric as &'static Metric]);
-        let settings = Settings { metrics: selection, batch_size: Some(4), batch_labels: true, ..Settings::default() };
+        let settings = Settings {
+            metrics: selection,
+            batch_size: Some(4),
+            batch_labels: true,
+            clustering: Clustering::Mteb,
+            ..Settings::default()
+        };
         let (problem, _) = of(&settings, &everything);
         assert!(problem.starts_with(&format!("{} ", metric.id)) && problem.ends_with("does not merge"), "{problem}");
     }
