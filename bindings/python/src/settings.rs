@@ -4,7 +4,9 @@ use embq_core::data::{DatasetOptions, Precision, RowChoice};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Settings, Temperature};
-use embq_core::metrics::{Clustering, Levels, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS};
+use embq_core::metrics::{
+    Clustering, Levels, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, USUAL_FARS,
+};
 use pyo3::prelude::*;
 use serde::de::value::Error as NameError;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -180,7 +182,10 @@ impl Wanted {
             return Err(Error::setting("k: the number of neighbours is 0", "use at least 1"));
         }
         if let Some(within) = self.within.filter(|within| !(*within > 0.0 && *within < 1.0)) {
-            return Err(Error::setting(format!("within is {within}"), "half of the width of an interval is between 0 and 1"));
+            return Err(Error::setting(
+                format!("within is {within}"),
+                "half of the width of an interval is between 0 and 1",
+            ));
         }
         if self.within.is_some() && (self.intervals || given.gallery) {
             return Err(Error::setting("within: neither intervals nor a gallery go with it", "leave one of them out"));
