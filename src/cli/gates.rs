@@ -98,6 +98,11 @@ pub(crate) fn parse(expressions: &[String], settings: &Settings, has_baseline: b
     Ok(gates)
 }
 
+/// The option that the number after @ in the name of a metric comes from.
+pub(crate) fn level_option(metric: &Metric) -> &'static str {
+    if metric.scope == Scope::AtFar { "--far" } else { "--k" }
+}
+
 fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
     if quantity.needs_intervals() && !settings.intervals {
         return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), "add --intervals"));
@@ -108,13 +113,10 @@ fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
     let metric = quantity.metric();
     if metric != "count" && !settings.computes(metric) {
         let tip = match Metric::named(metric) {
-            Some(known) if known.needs(Need::BatchSize) => "add --batch-size",
-            Some(known) if known.needs(Need::BatchLabels) => "add it to --metrics, and --batch",
-            Some(known) if settings.metrics.contains(known.id) && known.scope == Scope::AtFar => {
-                "add its number to --far"
-            }
-            Some(known) if settings.metrics.contains(known.id) => "add its number to --k",
-            _ => "add it to --metrics",
+            Some(known) if known.needs(Need::BatchSize) => "add --batch-size".to_owned(),
+            Some(known) if known.needs(Need::BatchLabels) => "add it to --metrics, and --batch".to_owned(),
+            Some(known) if settings.metrics.contains(known.id) => format!("add its number to {}", level_option(known)),
+            _ => "add it to --metrics".to_owned(),
         };
         return Err(Error::setting(format!("--fail-if: {metric} is not computed"), tip));
     }

@@ -25,9 +25,7 @@ use embq_core::error::{Cure, Error, Result};
 use embq_core::evaluation::{
     Evaluation, GateOutcome, PairCurves, RowScores, Scored, Settings, Temperature, evaluate_with, evaluate_within,
 };
-use embq_core::metrics::{
-    Auxiliary, Clustering, Levels, Metric, Need, ProbeSettings, Scope, Selection, stratified_folds,
-};
+use embq_core::metrics::{Auxiliary, Clustering, Levels, Metric, Need, ProbeSettings, Selection, stratified_folds};
 use embq_core::quantity::Quantity;
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
@@ -522,7 +520,7 @@ fn settings(arguments: &ScoreArguments, pages: &[String], line: &CommandLine) ->
             return Err(Error::setting(format!("--metrics: {name} is of several draws"), "add --clustering mteb"));
         }
         if name.contains('@') && !metric.names(levels).any(|known| known == Metric::canonical(name)) {
-            let option = if metric.scope == Scope::AtFar { "--far" } else { "--k" };
+            let option = gates::level_option(metric);
             return Err(Error::setting(
                 format!("--metrics: the number of {name} is not in {option}"),
                 format!("add its number to {option}"),

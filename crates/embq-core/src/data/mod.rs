@@ -22,7 +22,7 @@ pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, In
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
 pub use pair_list::{PairList, Trial};
 pub(crate) use selected_rows::RowWatch;
-pub(crate) use shuffle::{drawn, drawn_by_class, shuffled};
+pub(crate) use shuffle::{below, drawn, drawn_by_class, shuffled, uniform};
 pub(crate) use value_scan::ValueScan;
 
 // For readers of files.

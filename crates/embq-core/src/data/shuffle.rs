@@ -3,15 +3,23 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+/// A random number from 0 to below n: the high half of a product, uniform except for a share of n / 2^64.
+pub(crate) fn below(n: usize, generator: &mut ChaCha8Rng) -> usize {
+    ((u128::from(generator.next_u64()) * n as u128) >> 64) as usize
+}
+
+/// A random number from 0 to below 1.
+pub(crate) fn uniform(generator: &mut ChaCha8Rng) -> f64 {
+    (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// The numbers 0..n in an order from a Fisher-Yates shuffle with ChaCha8: a seed gives the same order on every machine
 /// and in every version.
 pub(crate) fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {
-        // The high half of the product is uniform over 0..=last except for a share of (last + 1) / 2^64.
-        let chosen = (u128::from(generator.next_u64()) * (last as u128 + 1)) >> 64;
-        order.swap(last, chosen as usize);
+        order.swap(last, below(last + 1, &mut generator));
     }
     order
 }

@@ -1,5 +1,7 @@
 //! Scores of some of the rows: how far they can be from those of all, and how many rows it takes.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 
 use crate::data::Dataset;
@@ -81,6 +83,11 @@ pub fn evaluate_within<'e>(
             "add silhouette to the metrics",
         ));
     }
+    // Every draw has distances to all rows: those of a source with but one order are read once for all draws.
+    let precision = settings.precision.unwrap_or(dataset.embeddings().element_type().precision());
+    let readable =
+        if settings.needs_random_access() { dataset.in_any_order(precision)? } else { Cow::Borrowed(dataset) };
+    let dataset = &*readable;
     let trial = Settings {
         metrics: Selection::parse([DECIDES])?,
         batch_size: None,

@@ -13,10 +13,10 @@ use std::ops::Range;
 
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::data::{Dataset, Precision};
+use crate::data::{Dataset, Precision, uniform};
 use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::centre::Centre;
@@ -254,15 +254,10 @@ struct Seeding<T> {
 }
 
 impl<T> Seeding<T> {
-    /// A number from 0 to below 1.
-    fn uniform(&mut self) -> f64 {
-        (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     /// A row drawn with a chance in proportion to its squared distance to the nearest centre.
     fn draw(&mut self) -> usize {
         let rows = self.nearest.len();
-        let mut left = self.uniform() * self.sums.iter().sum::<f64>();
+        let mut left = uniform(&mut self.random) * self.sums.iter().sum::<f64>();
         let mut block = 0;
         while block + 1 < self.sums.len() && left >= self.sums[block] {
             left -= self.sums[block];
@@ -316,7 +311,7 @@ impl<T: Real> Clusterer<'_, T> {
         for chosen in 0..self.options.clusters {
             for seeding in &mut seedings {
                 seeding.candidates = if chosen == 0 {
-                    vec![(seeding.uniform() * n as f64) as usize]
+                    vec![(uniform(&mut seeding.random) * n as f64) as usize]
                 } else {
                     (0..tries).map(|_| seeding.draw()).collect()
                 };

@@ -3,9 +3,10 @@
 //! once a running mean of the inertia of batches has not fallen for ten of them.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use crate::data::{below, uniform};
 use crate::kernels::dense::{squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
 
@@ -67,11 +68,6 @@ pub(crate) fn mini_batch_k_means(rows: &[f64], dimensions: usize, clusters: usiz
     nearest_centres(rows, dimensions, &centres).into_iter().map(|(centre, _)| centre as u32).collect()
 }
 
-/// A number from 0 to below n.
-fn below(n: usize, random: &mut ChaCha8Rng) -> usize {
-    ((u128::from(random.next_u64()) * n as u128) >> 64) as usize
-}
-
 fn row(rows: &[f64], dimensions: usize, index: usize) -> &[f64] {
     &rows[index * dimensions..(index + 1) * dimensions]
 }
@@ -119,7 +115,7 @@ fn first_centres(rows: &[f64], dimensions: usize, clusters: usize, random: &mut 
         let total: f64 = nearest.iter().sum();
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for _ in 0..tries {
-            let mut left = (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total;
+            let mut left = uniform(random) * total;
             let drawn = nearest.iter().position(|distance| {
                 left -= distance;
                 left < 0.0

@@ -9,10 +9,10 @@
 use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, below};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::Real;
@@ -400,9 +400,7 @@ impl Divisions {
         let (drawn, is_first) = if first <= rows - first { (first, true) } else { (rows - first, false) };
         for division in 1..count {
             for place in 0..drawn {
-                let left = (rows - place) as u128;
-                let chosen = place + ((u128::from(generator.next_u64()) * left) >> 64) as usize;
-                order.swap(place, chosen);
+                order.swap(place, place + below(rows - place, &mut generator));
             }
             let members = if is_first { &order[..drawn] } else { &order[drawn..] };
             members.iter().for_each(|&row| divisions.set(row, division));

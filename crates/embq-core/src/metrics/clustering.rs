@@ -1,16 +1,17 @@
 //! Whether rows fall into their classes by themselves: how far a clustering that has not seen the labels agrees with them.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Labels};
+use crate::data::{Dataset, Labels, below};
 use crate::error::Result;
 use crate::kernels::{KMeansOptions, k_means, mini_batch_k_means};
 use crate::metrics::agreement::Contingency;
 use crate::metrics::metric::{Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
+use crate::metrics::validity::{mean, standard_deviation};
 
 const OF_CLUSTERS: &[Need] = &[Need::Labels, Need::Classes, Need::Clusters];
 const OF_DRAWS: &[Need] = &[Need::Labels, Need::Classes, Need::Clusters, Need::ClusterDraws];
@@ -59,33 +60,23 @@ const MTEB_ROWS: usize = 16_384;
 
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     let tables = tables(work, measures)?;
-    let mean = |number: fn(&Contingency) -> f64| -> Result<Measured> {
-        Ok(tables.as_ref().map(|tables| mean_of(tables.iter().map(number))).map_err(Clone::clone))
+    let of_tables = |number: fn(&Contingency) -> f64| -> Result<Measured> {
+        Ok(tables.as_ref().map_err(Clone::clone).and_then(|tables| mean(tables.iter().map(number))))
     };
-    measures.add("v_measure", || mean(Contingency::v_measure))?;
-    measures.add("homogeneity", || mean(Contingency::homogeneity))?;
-    measures.add("completeness", || mean(Contingency::completeness))?;
-    measures.add("nmi", || mean(Contingency::v_measure))?;
-    measures.add("ami", || mean(Contingency::adjusted_mutual_information))?;
-    measures.add("ari", || mean(Contingency::adjusted_rand_index))?;
-    measures.add("purity", || mean(Contingency::purity))?;
+    measures.add("v_measure", || of_tables(Contingency::v_measure))?;
+    measures.add("homogeneity", || of_tables(Contingency::homogeneity))?;
+    measures.add("completeness", || of_tables(Contingency::completeness))?;
+    measures.add("nmi", || of_tables(Contingency::v_measure))?;
+    measures.add("ami", || of_tables(Contingency::adjusted_mutual_information))?;
+    measures.add("ari", || of_tables(Contingency::adjusted_rand_index))?;
+    measures.add("purity", || of_tables(Contingency::purity))?;
     if work.measuring.clustering == Clustering::Mteb {
         measures.add("v_measure_std", || {
-            Ok(tables.as_ref().map(|tables| deviation(tables.iter().map(Contingency::v_measure))).map_err(Clone::clone))
+            let numbers = |tables: &Vec<Contingency>| tables.iter().map(Contingency::v_measure).collect::<Vec<f64>>();
+            Ok(tables.as_ref().map(numbers).map_err(Clone::clone).and_then(|numbers| standard_deviation(&numbers)))
         })?;
     }
     Ok(())
-}
-
-fn mean_of(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = numbers.len();
-    numbers.sum::<f64>() / count as f64
-}
-
-/// With ddof 0.
-fn deviation(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
-    let mean = mean_of(numbers.clone());
-    mean_of(numbers.map(|number| (number - mean).powi(2))).sqrt()
 }
 
 /// Classes against clusters, of all rows or of each draw.
@@ -114,9 +105,7 @@ fn drawn_tables(work: &SharedWork<'_>) -> Result<Vec<Contingency>> {
     for draw in 0..MTEB_DRAWS {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(draw);
-        let n = dataset.len() as u128;
-        let mut drawn: Vec<usize> =
-            (0..MTEB_ROWS).map(|_| ((u128::from(random.next_u64()) * n) >> 64) as usize).collect();
+        let mut drawn: Vec<usize> = (0..MTEB_ROWS).map(|_| below(dataset.len(), &mut random)).collect();
         // Batches are drawn at random, so that the order of the rows does not matter; in order they are read faster.
         drawn.sort_unstable();
         let rows = gathered(dataset, &drawn)?;

@@ -7,7 +7,7 @@ use crate::kernels::{
 };
 use crate::metrics::metric::{FROM_0, Family, Need, Question, UP, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
-use crate::metrics::validity::mean;
+use crate::metrics::validity::{mean, standard_deviation};
 
 const OF_RIDGE: &[Need] = &[Need::Labels, Need::Classes, Need::Ridge];
 const OF_FITS: &[Need] = &[Need::Labels, Need::Classes, Need::Fits];
@@ -192,12 +192,6 @@ fn drawn(dataset: &Dataset, shots: usize, seed: u64) -> Vec<usize> {
         .collect();
     rows.sort_unstable();
     rows
-}
-
-/// With ddof 0.
-fn standard_deviation(values: &[f64]) -> Measured {
-    let centre = mean(values.iter().copied())?;
-    mean(values.iter().map(|value| (value - centre).powi(2))).map(f64::sqrt)
 }
 
 /// How well predictions fit the labels.

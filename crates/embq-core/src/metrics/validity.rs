@@ -76,6 +76,12 @@ pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Measured {
     weighted_mean(values.into_iter().map(|value| (value, 1.0))).ok_or_else(|| NO_ROW.to_owned())
 }
 
+/// The standard deviation (ddof 0) of at least one number.
+pub(crate) fn standard_deviation(values: &[f64]) -> Measured {
+    let centre = mean(values.iter().copied())?;
+    mean(values.iter().map(|value| (value - centre).powi(2))).map(f64::sqrt)
+}
+
 /// (trace(S_B) / (K - 1)) / (trace(S_W) / (N - K)) (Calinski and Harabasz 1974).
 fn calinski_harabasz(work: &SharedWork<'_>) -> Result<Measured> {
     if work.is_precomputed() {
