@@ -65,6 +65,31 @@ pub(crate) fn lane_sum<T: Copy>(x: &[T], term: impl Fn(T) -> f64) -> f64 {
     lanes.total(rest.iter().map(|&value| term(value)).sum())
 }
 
+/// The sum of the values and that of their squares, each as [`lane_sum`] adds it.
+#[inline(always)]
+pub(crate) fn lane_sum_and_squares<T: Real>(x: &[T]) -> [f64; 2] {
+    let [mut sums, mut squares] = [Lanes::default(), Lanes::default()];
+    let (chunks, groups, rest) = in_chunks(x);
+    for chunk in chunks {
+        for ((sums, squares), values) in sums.0.iter_mut().zip(&mut squares.0).zip(chunk) {
+            for ((sum, square), value) in sums.iter_mut().zip(squares).zip(values) {
+                let value = value.to_f64();
+                *sum += value;
+                *square += value * value;
+            }
+        }
+    }
+    for values in groups {
+        for ((sum, square), value) in sums.0[0].iter_mut().zip(&mut squares.0[0]).zip(values) {
+            let value = value.to_f64();
+            *sum += value;
+            *square += value * value;
+        }
+    }
+    let rest = || rest.iter().map(|value| value.to_f64());
+    [sums.total(rest().sum()), squares.total(rest().map(|value| value * value).sum())]
+}
+
 /// The sum of `term` over the elements of two slices of the same length.
 #[inline(always)]
 pub(crate) fn lane_sum_2<T: Copy, U: Copy>(x: &[T], y: &[U], term: impl Fn(T, U) -> f64) -> f64 {
@@ -289,6 +314,7 @@ mod tests {
             let x: Vec<f64> = (1..=length).map(|k| k as f64).collect();
             let total = (length * (length + 1) / 2) as f64;
             assert_eq!(lane_sum(&x, |x| x), total);
+            assert_eq!(lane_sum_and_squares(&x), [total, lane_sum(&x, |x| x * x)]);
             assert_eq!(lane_sum_2(&x, &x, |x, y| x + y), 2.0 * total);
             assert_eq!(lane_sum_3(&x, &x, &x, |x, y, z| x + y + z), 3.0 * total);
         }

@@ -34,6 +34,9 @@ const PANEL_CENTRES: usize = 1024;
 /// Distances to candidates that are held at once, in all starts that are seeded together.
 const HELD_DISTANCES: usize = 1 << 26;
 
+/// Bytes of rows that are kept as they are multiplied; of more rows, each block is centred anew whenever it is looked at.
+const HELD_BYTES: usize = 1 << 28;
+
 /// A product of vectors u and v errs by fewer than this many units of rounding of |u|^2 + |v|^2.
 const PRODUCT_ERROR: f64 = 16.0;
 
@@ -87,8 +90,8 @@ pub fn k_means(
     progress: &dyn Progress,
 ) -> Result<KMeans> {
     match precision {
-        Precision::F32 => Clusterer::<f32>::new(dataset, *options, progress)?.run(),
-        Precision::F64 => Clusterer::<f64>::new(dataset, *options, progress)?.run(),
+        Precision::F32 => Clusterer::<f32>::new(dataset, *options, HELD_BYTES, progress)?.run(),
+        Precision::F64 => Clusterer::<f64>::new(dataset, *options, HELD_BYTES, progress)?.run(),
     }
 }
 
@@ -98,6 +101,8 @@ struct Clusterer<'a, T> {
     options: KMeansOptions,
     progress: &'a dyn Progress,
     centre: Centre,
+    /// All rows as they are multiplied, or none.
+    held: Vec<T>,
     /// |x|^2 of each row as it is multiplied.
     squares: Vec<f64>,
     /// The mean over dimensions of the variance of the rows.
@@ -121,18 +126,39 @@ impl<T> Default for Block<T> {
 }
 
 impl<'a, T: Real> Clusterer<'a, T> {
-    fn new(dataset: &'a Dataset<'a>, options: KMeansOptions, progress: &'a dyn Progress) -> Result<Self> {
+    fn new(
+        dataset: &'a Dataset<'a>,
+        options: KMeansOptions,
+        held_bytes: usize,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
         let centre = Centre::of_rows::<T>(dataset, false)?;
-        let clusterer = Clusterer {
+        let mut clusterer = Clusterer {
             dataset,
             options,
             progress,
             centre,
+            held: Vec::new(),
             squares: Vec::with_capacity(dataset.len()),
             variance: 0.0,
             blocks: Workspaces::default(),
         };
         let (n, d) = (dataset.len(), dataset.dimensions());
+        if n * d * size_of::<T>() <= held_bytes {
+            let mut held = vec![T::default(); n * d];
+            held.par_chunks_mut(BLOCK_ROWS * d).enumerate().try_for_each(|(block, held)| {
+                let first = block * BLOCK_ROWS;
+                clusterer.blocks.with(|block| {
+                    held.copy_from_slice(clusterer.fill(
+                        first..first + held.len() / d,
+                        &mut block.source,
+                        &mut block.rows,
+                    )?);
+                    Ok(())
+                })
+            })?;
+            clusterer.held = held;
+        }
         let (mut squares, mut sum) = (Vec::with_capacity(n), vec![0.0; d]);
         for_each_block(
             0..n,
@@ -160,7 +186,11 @@ impl<'a, T: Real> Clusterer<'a, T> {
     }
 
     /// Consecutive rows as they are multiplied.
-    fn fill<'b>(&self, rows: Range<usize>, source: &'b mut Vec<T>, out: &'b mut Vec<T>) -> Result<&'b [T]> {
+    fn fill<'b>(&'b self, rows: Range<usize>, source: &'b mut Vec<T>, out: &'b mut Vec<T>) -> Result<&'b [T]> {
+        let d = self.dimensions();
+        if let Some(held) = self.held.get(rows.start * d..rows.end * d) {
+            return Ok(held);
+        }
         let source = self.dataset.rows::<T>(rows, source)?;
         out.resize(source.len(), T::default());
         vectorized(CentreRows { centre: &self.centre, source, out });
@@ -436,6 +466,9 @@ impl<T: Real> Vectorized for Nearer<'_, T> {
 /// No cluster yet.
 const NONE: u32 = u32::MAX;
 
+/// Iterations after which bounds are made tight even where that did not pay before.
+const TIGHTEN_EVERY: usize = 4;
+
 /// What bounds are multiplied by so that rounding makes none too strict.
 const ABOVE: f32 = 1.0 + 4.0 * f32::EPSILON;
 const BELOW: f32 = 1.0 - 4.0 * f32::EPSILON;
@@ -447,6 +480,9 @@ struct Start<T> {
     sums: Vec<f64>,
     counts: Vec<usize>,
     rows: Assignment,
+    /// Rows whose bounds gave way when they were last made tight, and those that held then.
+    loose: usize,
+    rescued: usize,
     iterations: usize,
     state: State,
 }
@@ -495,9 +531,17 @@ impl<T: Real> Start<T> {
             sums: vec![0.0; clusters * d],
             counts: vec![0; clusters],
             rows: Assignment { own: vec![NONE; rows], above: vec![f32::INFINITY; rows], below: vec![0.0; rows] },
+            loose: 0,
+            rescued: 0,
             iterations: 0,
             state: State::Moving,
         }
+    }
+
+    /// Whether the distance of a row to its own centre is worth computing before all others: where clusters overlap, it
+    /// rarely keeps the row from being compared with all centres. Whether it does is looked at every few iterations.
+    fn tightens(&self) -> bool {
+        self.iterations.is_multiple_of(TIGHTEN_EVERY) || self.rescued > self.loose / 4
     }
 
     /// Moves the centres to the means of their rows; those of none stay. Returns the sum of the squares of the moves.
@@ -544,6 +588,15 @@ struct Part<'t, T> {
     own: &'t mut [u32],
     above: &'t mut [f32],
     below: &'t mut [f32],
+    tightens: bool,
+}
+
+/// What became of the rows of a part.
+struct Assigned {
+    start: usize,
+    changes: Vec<Change>,
+    loose: usize,
+    rescued: usize,
 }
 
 impl<T: Real> Clusterer<'_, T> {
@@ -645,14 +698,15 @@ impl<T: Real> Clusterer<'_, T> {
         let count = starts.len();
         let mut blocks: Vec<Vec<Part<'_, T>>> =
             (0..self.dataset.len().div_ceil(BLOCK_ROWS)).map(|_| Vec::with_capacity(count)).collect();
+        let tightens: Vec<bool> = starts.iter().map(Start::tightens).collect();
         let moving = starts.iter_mut().enumerate().filter(|(_, start)| start.state != State::Done);
         for (start, Start { centres, rows: Assignment { own, above, below }, .. }) in moving {
             let bounds = above.chunks_mut(BLOCK_ROWS).zip(below.chunks_mut(BLOCK_ROWS));
             for (block, (own, (above, below))) in blocks.iter_mut().zip(own.chunks_mut(BLOCK_ROWS).zip(bounds)) {
-                block.push(Part { start, centres, own, above, below });
+                block.push(Part { start, centres, own, above, below, tightens: tightens[start] });
             }
         }
-        let changed: Vec<Vec<(usize, Change)>> = blocks
+        let assigned: Vec<Vec<Assigned>> = blocks
             .into_par_iter()
             .enumerate()
             .map(|(index, parts)| {
@@ -661,18 +715,20 @@ impl<T: Real> Clusterer<'_, T> {
             })
             .collect::<Result<_>>()?;
         let mut of_start: Vec<Vec<Change>> = (0..count).map(|_| Vec::new()).collect();
-        for (start, change) in changed.into_iter().flatten() {
-            of_start[start].push(change);
+        for (start, &tightens) in starts.iter_mut().zip(&tightens) {
+            if tightens {
+                (start.loose, start.rescued) = (0, 0);
+            }
+        }
+        for Assigned { start, changes, loose, rescued } in assigned.into_iter().flatten() {
+            of_start[start].extend(changes);
+            starts[start].loose += loose;
+            starts[start].rescued += rescued;
         }
         Ok(of_start)
     }
 
-    fn assign_block(
-        &self,
-        first: usize,
-        mut parts: Vec<Part<'_, T>>,
-        block: &mut Block<T>,
-    ) -> Result<Vec<(usize, Change)>> {
+    fn assign_block(&self, first: usize, mut parts: Vec<Part<'_, T>>, block: &mut Block<T>) -> Result<Vec<Assigned>> {
         let Some(length) = parts.first().map(|part| part.own.len()) else { return Ok(Vec::new()) };
         let d = self.dimensions();
         let Block { source, rows, gathered, products } = block;
@@ -684,20 +740,22 @@ impl<T: Real> Clusterer<'_, T> {
         if !needed.contains(&true) {
             return Ok(Vec::new());
         }
-        let source = self.dataset.rows::<T>(first..first + length, source)?;
-        rows.resize(length * d, T::default());
-        for row in (0..length).filter(|&row| needed[row]) {
-            let place = row * d..(row + 1) * d;
-            vectorized(CentreRows { centre: &self.centre, source: &source[place.clone()], out: &mut rows[place] });
-        }
-        let mut changes = Vec::new();
-        for mut part in parts {
-            let squares = &self.squares[first..first + length];
-            let found = vectorized(Assign { part: &mut part, rows, squares, gathered, products });
-            changes
-                .extend(found.into_iter().map(|(row, from, to)| (part.start, Change { row: first + row, from, to })));
-        }
-        Ok(changes)
+        let rows = match self.held.get(first * d..(first + length) * d) {
+            Some(held) => held,
+            None => {
+                let source = self.dataset.rows::<T>(first..first + length, source)?;
+                rows.resize(length * d, T::default());
+                for row in (0..length).filter(|&row| needed[row]) {
+                    let place = row * d..(row + 1) * d;
+                    let out = &mut rows[place.clone()];
+                    vectorized(CentreRows { centre: &self.centre, source: &source[place], out });
+                }
+                rows
+            }
+        };
+        let squares = &self.squares[first..first + length];
+        let assign = |part| vectorized(Assign { part, first, rows, squares, gathered, products });
+        Ok(parts.into_iter().map(assign).collect())
     }
 
     /// The sum over rows of the squared distance to their centre, for each start.
@@ -744,7 +802,9 @@ impl<T: Real> Part<'_, T> {
 
 /// Gives rows of a block the nearest centre of a start.
 struct Assign<'t, 'p, T> {
-    part: &'t mut Part<'p, T>,
+    part: Part<'p, T>,
+    /// The first row of the block.
+    first: usize,
     rows: &'t [T],
     squares: &'t [f64],
     gathered: &'t mut Vec<T>,
@@ -752,12 +812,13 @@ struct Assign<'t, 'p, T> {
 }
 
 impl<T: Real> Vectorized for Assign<'_, '_, T> {
-    /// Rows that changed, from which cluster and to which.
-    type Output = Vec<(usize, u32, u32)>;
+    type Output = Assigned;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
-        let Assign { part: Part { centres, own, above, below, .. }, rows, squares, gathered, products } = self;
+        let Assign { part, first, rows, squares, gathered, products } = self;
+        let Part { start, centres, own, above, below, tightens } = part;
+        let mut assigned = Assigned { start, changes: Vec::new(), loose: 0, rescued: 0 };
         let d = rows.len() / squares.len();
         let clusters = centres.squares.len();
         let row_at = |row: usize| &rows[row * d..(row + 1) * d];
@@ -768,9 +829,11 @@ impl<T: Real> Vectorized for Assign<'_, '_, T> {
             if above[row] < below[row] {
                 continue;
             }
-            if own[row] != NONE {
+            if tightens && own[row] != NONE {
                 above[row] = bound_above(squared_distance(row_at(row), centre_at(own[row] as usize)));
+                assigned.loose += 1;
                 if above[row] < below[row] {
+                    assigned.rescued += 1;
                     continue;
                 }
             }
@@ -778,11 +841,11 @@ impl<T: Real> Vectorized for Assign<'_, '_, T> {
             gathered.extend_from_slice(row_at(row));
         }
         if waiting.is_empty() {
-            return Vec::new();
+            return assigned;
         }
         let mut found = vec![Found::<T>::default(); waiting.len()];
-        for first in (0..clusters).step_by(PANEL_CENTRES) {
-            let panel = first..(first + PANEL_CENTRES).min(clusters);
+        for start in (0..clusters).step_by(PANEL_CENTRES) {
+            let panel = start..(start + PANEL_CENTRES).min(clusters);
             products.resize(waiting.len() * panel.len(), T::default());
             multiply_packed(gathered, &centres.packed, panel.clone(), products);
             for (values, found) in products.chunks_exact_mut(panel.len()).zip(&mut found) {
@@ -790,29 +853,30 @@ impl<T: Real> Vectorized for Assign<'_, '_, T> {
                 for (value, square) in values.iter_mut().zip(&centres.squares[panel.clone()]) {
                     *value = *square - (*value + *value);
                 }
-                found.add(first, values);
+                found.add(start, values);
             }
         }
-        let mut changes = Vec::new();
         for (&row, found) in waiting.iter().zip(&found) {
             let Found { nearest, least, second } = *found;
             let (least, second) = (least.to_f64(), second.to_f64());
             let error = PRODUCT_ERROR * T::EPSILON * 2.0 * (squares[row] + (squares[row] + least).max(0.0));
             // Written so that NaN and infinity do not pass.
-            let (nearest, second) = if least.is_finite() && second > least + error {
-                (nearest, squares[row] + second - error)
+            let (nearest, least, second) = if least.is_finite() && second > least + error {
+                (nearest, squares[row] + least + error, squares[row] + second - error)
             } else {
                 nearest_by_differences(row_at(row), &centres.rounded)
             };
             below[row] = second.max(0.0).sqrt() as f32 * BELOW;
-            // The bound above the distance to a centre that stays the nearest is tight already.
-            if own[row] != nearest as u32 {
+            let (from, to) = (own[row], nearest as u32);
+            if from == to {
+                above[row] = above[row].min(bound_above(least.max(0.0)));
+            } else {
                 above[row] = bound_above(squared_distance(row_at(row), centre_at(nearest)));
-                changes.push((row, own[row], nearest as u32));
-                own[row] = nearest as u32;
+                assigned.changes.push(Change { row: first + row, from, to });
+                own[row] = to;
             }
         }
-        changes
+        assigned
     }
 }
 
@@ -877,8 +941,8 @@ fn two_smallest<T: Real>(values: &[T]) -> (T, T) {
     (first, next)
 }
 
-/// The nearest centre, of those as near the first, and the squared distance to the second nearest.
-fn nearest_by_differences<T: Real>(row: &[T], centres: &[T]) -> (usize, f64) {
+/// The nearest centre, of those as near the first, and the squared distances to it and to the second nearest.
+fn nearest_by_differences<T: Real>(row: &[T], centres: &[T]) -> (usize, f64, f64) {
     let (mut nearest, mut least, mut second) = (0, f64::INFINITY, f64::INFINITY);
     for (cluster, centre) in centres.chunks_exact(row.len()).enumerate() {
         let squared = squared_distance(row, centre);
@@ -888,7 +952,7 @@ fn nearest_by_differences<T: Real>(row: &[T], centres: &[T]) -> (usize, f64) {
             second = squared;
         }
     }
-    (nearest, second)
+    (nearest, least, second)
 }
 
 struct Inertia<'t, T> {
@@ -1014,7 +1078,7 @@ mod tests {
         let dataset = dataset(values.clone());
         for clusters in [2, 9, 30] {
             let options = KMeansOptions { starts: 3, ..KMeansOptions::new(clusters, 5) };
-            let clusterer = Clusterer::<f64>::new(&dataset, options, &NoProgress).unwrap();
+            let clusterer = Clusterer::<f64>::new(&dataset, options, 0, &NoProgress).unwrap();
             let mut starts = clusterer.seed().unwrap();
             let Centre { vector, scale } = &clusterer.centre;
             let expected: Vec<_> = starts
@@ -1033,6 +1097,16 @@ mod tests {
                 assert!((inertia / (scale * scale) - expected).abs() < 1e-9 * expected);
             }
         }
+    }
+
+    #[test]
+    fn rows_that_are_not_kept_change_no_bit() {
+        let dataset = dataset(values(900, 7, 30));
+        let cluster = |held_bytes| {
+            let clusterer = Clusterer::<f32>::new(&dataset, KMeansOptions::new(30, 3), held_bytes, &NoProgress);
+            clusterer.unwrap().run().unwrap()
+        };
+        assert_eq!(cluster(0), cluster(HELD_BYTES));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::kernels::Real;
 use crate::kernels::bounded_pairs::{BoundedPairs, Exact, TILE, Workspace};
 use crate::kernels::by_class::sort_by_class;
 use crate::kernels::cancellation::Cancellation;
-use crate::kernels::dense::{RowScale, lane_sum};
+use crate::kernels::dense::{RowScale, lane_sum_and_squares};
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::in_order::{blocks_at_once, for_each_block};
 use crate::kernels::pairs::manhattan;
@@ -123,7 +123,7 @@ impl<'a, T: Real> Counter<'a, T> {
             })
             .collect::<Result<_>>()?;
         progress.end();
-        counters.into_all().iter_mut().for_each(|buffers| buffers.tables.empty_into(&totals));
+        counters.into_all().iter_mut().for_each(|buffers| buffers.tables.empty_into(self.steps, &totals));
         let mut counts = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
         let used = counts.iter().flat_map(|counts| counts.iter().rposition(|&count| count > 0)).max();
         counts.iter_mut().for_each(|counts| counts.resize(used.map_or(0, |last| last + 1), 0));
@@ -151,7 +151,7 @@ impl<'a, T: Real> Counter<'a, T> {
             let rows = start..(start + TILE).min(columns.end);
             vectorized(Fill { counter: self, rows: rows.clone(), columns: columns.clone(), buffers });
             self.look_closer(&rows, &columns, buffers)?;
-            buffers.tables.make_room(totals, rows.len() * columns.len());
+            buffers.tables.make_room(self.steps, totals, rows.len() * columns.len());
             vectorized(Count { counter: self, rows: rows.clone(), columns: columns.clone(), buffers, sums: &mut sums });
             let (height, width) = (rows.len() as u64, columns.len() as u64);
             progress.step(if rows.start == columns.start { width * (width + 1) / 2 } else { height * width })?;
@@ -174,7 +174,7 @@ impl<'a, T: Real> Counter<'a, T> {
             let given = self.dataset.rows::<T>(row..row + 1, &mut buffers.row)?;
             buffers.tile.clear();
             buffers.tile.extend(columns.clone().map(|column| given[self.dataset.source_row(column)]));
-            buffers.tables.make_room(totals, columns.len());
+            buffers.tables.make_room(self.steps, totals, columns.len());
             let steps = columns.len() as u64 + 1;
             vectorized(Count { counter: self, rows: row..row + 1, columns, buffers, sums: &mut sums });
             progress.step(steps)?;
@@ -260,7 +260,7 @@ impl<T: Real> Vectorized for Fill<'_, '_, T> {
     }
 }
 
-/// Adds a tile to the tables and sums; of each row the columns after it.
+/// Adds a tile to the sums, and its steps to those that are to be counted; of each row the columns after it.
 struct Count<'t, 'a, T> {
     counter: &'t Counter<'a, T>,
     rows: Range<usize>,
@@ -275,32 +275,23 @@ impl<T: Real> Vectorized for Count<'_, '_, T> {
     #[inline(always)]
     fn run(self) {
         let Count { counter, rows, columns, buffers, sums } = self;
-        let Buffers { tile, steps, tables, .. } = buffers;
+        let Buffers { tile, tables, .. } = buffers;
         let width = columns.len();
         if width == 0 {
             return;
         }
-        tables.resize(counter.steps);
         let per_step = if counter.step > 0.0 { 1.0 / (counter.step * counter.factor) } else { 0.0 };
         let (per_step, last) = (T::from_f64(per_step), counter.steps as i32 - 1);
-        steps.resize(width, 0);
         for (row, values) in rows.zip(tile.chunks_exact(width)) {
-            for (step, value) in steps.iter_mut().zip(values) {
-                *step = ((*value * per_step).to_f64() as i32).min(last);
-            }
             let after = (row + 1).max(columns.start);
             let own_end = counter.starts[counter.class_of[row] as usize + 1].clamp(after, columns.end);
             let kinds = [after..own_end, own_end..columns.end];
-            for ((kind, table), sums) in kinds.into_iter().zip(&mut tables.counts).zip(sums.iter_mut()) {
-                let places = kind.start - columns.start..kind.end - columns.start;
-                for &step in &steps[places.clone()] {
-                    if let Some(count) = table.get_mut(step as usize) {
-                        *count += 1;
-                    }
-                }
-                let values = &values[places];
-                sums.sum += lane_sum(values, |value| value.to_f64());
-                sums.squares += lane_sum(values, |value| value.to_f64() * value.to_f64());
+            for ((kind, pending), sums) in kinds.into_iter().zip(&mut tables.pending).zip(sums.iter_mut()) {
+                let values = &values[kind.start - columns.start..kind.end - columns.start];
+                pending.extend(values.iter().map(|value| (*value * per_step).truncated().min(last)));
+                let [sum, squares] = lane_sum_and_squares(values);
+                sums.sum += sum;
+                sums.squares += squares;
             }
         }
     }
@@ -312,7 +303,6 @@ struct Buffers<T> {
     packed: Packed<T>,
     /// Pairs whose distances have to be computed by differences.
     lost: Vec<(u32, u32)>,
-    steps: Vec<i32>,
     row: Vec<T>,
     exact: Workspace<T>,
     tables: Tables,
@@ -324,7 +314,6 @@ impl<T> Default for Buffers<T> {
             tile: Vec::new(),
             packed: Packed::default(),
             lost: Vec::new(),
-            steps: Vec::new(),
             row: Vec::new(),
             exact: Workspace::default(),
             tables: Tables::default(),
@@ -332,32 +321,48 @@ impl<T> Default for Buffers<T> {
     }
 }
 
-/// The counts of one thread. Narrow, so that they stay in its cache.
+/// The counts of one thread.
 #[derive(Default)]
 struct Tables {
     counts: [Vec<u32>; KINDS],
-    /// Pairs that are counted in them.
+    /// Pairs that are counted in them, or will be.
     pairs: usize,
+    /// Steps that are not counted yet. The counts do not fit in a fast cache beside the factors of a product, so many tiles
+    /// are counted at once.
+    pending: [Vec<i32>; KINDS],
 }
 
 impl Tables {
-    #[inline(always)]
-    fn resize(&mut self, steps: usize) {
-        if self.counts[0].len() != steps {
-            // Zeros from the system, so that steps in which no distance falls take no memory.
-            self.counts = [vec![0; steps], vec![0; steps]];
-        }
-    }
+    /// Steps that wait to be counted, at most: 4 MB.
+    const PENDING: usize = 1 << 20;
 
-    /// Empties the tables if so many pairs more could be too many for a count.
-    fn make_room(&mut self, totals: &Mutex<[Vec<u64>; KINDS]>, pairs: usize) {
+    /// Makes room for as many pairs more.
+    fn make_room(&mut self, steps: usize, totals: &Mutex<[Vec<u64>; KINDS]>, pairs: usize) {
+        if self.pending.iter().map(Vec::len).sum::<usize>() + pairs > Self::PENDING {
+            self.count_pending(steps);
+        }
         if self.pairs + pairs > u32::MAX as usize {
-            self.empty_into(totals);
+            self.empty_into(steps, totals);
         }
         self.pairs += pairs;
     }
 
-    fn empty_into(&mut self, totals: &Mutex<[Vec<u64>; KINDS]>) {
+    fn count_pending(&mut self, steps: usize) {
+        for (counts, pending) in self.counts.iter_mut().zip(&mut self.pending) {
+            // Zeros from the system, so that steps in which no distance falls take no memory.
+            if counts.is_empty() {
+                *counts = vec![0; steps];
+            }
+            for step in pending.drain(..) {
+                if let Some(count) = counts.get_mut(step as usize) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+
+    fn empty_into(&mut self, steps: usize, totals: &Mutex<[Vec<u64>; KINDS]>) {
+        self.count_pending(steps);
         let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
         for (total, counts) in totals.iter_mut().zip(&mut self.counts) {
             total.resize(counts.len().max(total.len()), 0);

@@ -32,6 +32,9 @@ pub trait Real:
 
     /// The square root.
     fn root(self) -> Self;
+
+    /// The integer part of a number from 0 to 2^30; of other numbers the nearer of these ends, of NaN 0.
+    fn truncated(self) -> i32;
 }
 
 impl Real for f32 {
@@ -50,6 +53,16 @@ impl Real for f32 {
     fn root(self) -> Self {
         self.sqrt()
     }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn truncated(self) -> i32 {
+        let number = if self > 0.0 { self } else { 0.0 };
+        let number = if number < (1 << 30) as f32 { number } else { (1 << 30) as f32 };
+        // A conversion that checks its number is compiled one number at a time.
+        // SAFETY: the number is finite and in the range of an i32.
+        unsafe { number.to_int_unchecked() }
+    }
 }
 
 impl Real for f64 {
@@ -67,5 +80,32 @@ impl Real for f64 {
     #[inline(always)]
     fn root(self) -> Self {
         self.sqrt()
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn truncated(self) -> i32 {
+        let number = if self > 0.0 { self } else { 0.0 };
+        let number = if number < f64::from(1 << 30) { number } else { f64::from(1 << 30) };
+        // A conversion that checks its number is compiled one number at a time.
+        // SAFETY: the number is finite and in the range of an i32.
+        unsafe { number.to_int_unchecked() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn truncated<T: Real>() {
+        let numbers = [0.0, 0.25, 0.99, 1.0, 4_194_303.5, 2e9, f64::INFINITY, -0.5, -7.0, f64::NAN];
+        let found = numbers.map(|number| T::from_f64(number).truncated());
+        assert_eq!(found, [0, 0, 0, 1, 4_194_303, 1 << 30, 1 << 30, 0, 0, 0]);
+    }
+
+    #[test]
+    fn integer_parts_stay_in_their_range() {
+        truncated::<f32>();
+        truncated::<f64>();
     }
 }
