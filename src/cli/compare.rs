@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::cli::arguments::{
@@ -30,7 +29,7 @@ use embq_core::error::{Error, Result, choices};
 use embq_core::evaluation::{Evaluation, RowScores, Settings, SettingsUsed, Temperature, evaluate};
 use embq_core::metrics::{Levels, METRICS, Selection};
 use embq_core::quantity::Quantity;
-use embq_core::similarity::{Similarities, Similarity, Space, similarity};
+use embq_core::similarity::Similarities;
 use embq_files::input::{self, Hints, ReadOptions};
 
 #[derive(Debug, Args)]
@@ -371,7 +370,6 @@ impl Plan {
 
     /// How similar the checkpoints are, two of which are open at a time.
     fn similarities(&self, settings: &Settings, keys: Option<&[Label]>, bars: &Bars) -> Result<Similarities> {
-        let count = self.inputs.len();
         for Input { path, .. } in &self.inputs {
             if stored::result(path)?.is_some() || stored::are_rows(path) {
                 return Err(Error::setting(
@@ -380,32 +378,21 @@ impl Plan {
                 ));
             }
         }
-        let mut spaces: Vec<Space> = Vec::with_capacity(count);
-        let mut values: IndexMap<String, Vec<Vec<Option<f64>>>> = IndexMap::new();
-        let mut place_at = |row: usize, column: usize, numbers: Similarity| {
-            for (name, value) in numbers {
-                values.entry(name).or_insert_with(|| vec![vec![None; count]; count])[row][column] = value;
-            }
-        };
-        for row in 0..count {
-            let first = self.paired_dataset(row, settings, keys)?;
-            // The first row of the matrices meets every checkpoint.
-            if row == 0 {
-                spaces.push(Space::of(&first, settings.seed, bars)?);
-            }
-            place_at(row, row, spaces[row].with_itself());
-            for column in row + 1..count {
-                let second = self.paired_dataset(column, settings, keys)?;
-                if row == 0 {
-                    spaces.push(Space::of(&second, settings.seed, bars)?);
+        let mut first_rows = None;
+        let open = |place: usize| {
+            let dataset = self.paired_dataset(place, settings, keys)?;
+            if self.options.key.is_none() {
+                let rows: Vec<usize> = (0..dataset.len()).map(|row| dataset.source_row(row)).collect();
+                if first_rows.get_or_insert_with(|| rows.clone()) != &rows {
+                    return Err(Error::setting(
+                        format!("--similarity: {} and {} do not have the same rows", self.names[0], self.names[place]),
+                        "pair them by --key, or leave the same rows out of both",
+                    ));
                 }
-                self.check_same_rows((row, &first), (column, &second))?;
-                let [forth, back] = similarity((&first, &spaces[row]), (&second, &spaces[column]), bars)?;
-                place_at(row, column, forth);
-                place_at(column, row, back);
             }
-        }
-        Ok(Similarities { matrices: values, neighbour_rows: spaces.first().map_or(0, Space::queries) })
+            Ok(dataset)
+        };
+        Similarities::between(self.inputs.len(), open, settings.seed, bars)
     }
 
     /// The rows of a checkpoint, in the order of the ids if there are any.
@@ -418,20 +405,6 @@ impl Plan {
             }
             (_, (dataset, _)) => Ok(dataset),
         }
-    }
-
-    fn check_same_rows(&self, first: (usize, &Dataset), second: (usize, &Dataset)) -> Result<()> {
-        let ((left, first), (right, second)) = (first, second);
-        let same = first.len() == second.len()
-            && (self.options.key.is_some()
-                || (0..first.len()).all(|row| first.source_row(row) == second.source_row(row)));
-        if same {
-            return Ok(());
-        }
-        Err(Error::setting(
-            format!("--similarity: {} and {} do not have the same rows", self.names[left], self.names[right]),
-            "pair them by --key, or leave the same rows out of both",
-        ))
     }
 
     /// The labels of a checkpoint.

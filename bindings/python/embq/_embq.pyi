@@ -149,6 +149,7 @@ def compare(
     choice: dict[str, Any],
     weights: _Weights,
     allow_mismatch: bool,
+    similarity: bool,
     manner: Manner,
 ) -> Compared: ...
 def suspects(

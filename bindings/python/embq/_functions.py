@@ -343,6 +343,7 @@ def compare(
     exclude: Any = None,
     min_class_size: int | None = None,
     allow_mismatch: bool = False,
+    similarity: bool = False,
     precision: Literal["float32", "float64"] | None = None,
     random_state: int | None = 0,
     n_jobs: int | None = None,
@@ -360,6 +361,8 @@ def compare(
         The names of the checkpoints; by default "baseline", "candidate" or "candidate 1", ...
     allow_mismatch : bool, default=False
         Whether to compare checkpoints whose rows differ.
+    similarity : bool, default=False
+        Whether to measure how similar each pair of checkpoints is, as `embq.similarity` does: `Comparison.similarity`.
     metric, distance, metrics, k, temperature, softmin, softmax, batch_size, sample_weight, invalid, missing, \
 ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs, progress
         As in `score`. A temperature of ``"auto"`` is found on the baseline.
@@ -416,6 +419,7 @@ ignore_label, include, exclude, min_class_size, precision, random_state, n_jobs,
             choice=choice_parameters(invalid, missing, ignore_label, include, exclude, min_class_size),
             weights=_inputs.weights(sample_weight),
             allow_mismatch=allow_mismatch,
+            similarity=similarity,
             manner=manner,
         )
     return Comparison(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 
 from . import _embq, _inputs
 
@@ -172,25 +173,52 @@ def _write(text: str, path: str | os.PathLike[str] | None) -> None:
         raise
 
 
-class Result:
-    """The result of `score`.
+class _Printed:
+    """A result that prints and writes itself as the program does."""
 
-    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. An undefined metric
-    is ``None``, with the reason in ``r.warnings``. ``print(r)`` shows the table of the terminal; a notebook shows the
-    headline, the silhouettes of the rows and the classes.
-    """
+    _raw: Any
+    _shown_lines = 20
 
-    def __init__(self, raw: _embq.Evaluated) -> None:
+    def __repr__(self) -> str:
+        return _embq.in_python(self._raw.table(self._shown_lines)).rstrip("\n")
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The result as JSON, the same as ``--format json`` of the program; numbers read back to the same bits.
+
+        Parameters
+        ----------
+        path : path, default=None
+            A file to write it to.
+        """
+        text: str = self._raw.json()
+        _write(text, path)
+        return text
+
+
+class _Document(_Printed):
+    """A result that is read from its JSON."""
+
+    def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self._parsed: dict[str, Any] | None = None
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        import json
+
+        return json.loads(self._raw.json())  # type: ignore[no-any-return]
 
     @property
-    def _data(self) -> dict[str, Any]:
-        if self._parsed is None:
-            import json
+    def warnings(self) -> list[str]:
+        """Warnings about the result."""
+        return [_embq.in_python(warning) for warning in self._data["warnings"]]
 
-            self._parsed = json.loads(self._raw.json())
-        return self._parsed
+    def to_dict(self) -> dict[str, Any]:
+        """The result as in its JSON."""
+        return dict(self._data)
+
+
+class _Measured(_Document):
+    """A result with metrics, each of which is an attribute and an item by its name."""
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -203,14 +231,44 @@ class Result:
         return {name: (low, high) for name, (low, high) in self._data.get("intervals", {}).items()}
 
     @property
-    def warnings(self) -> list[str]:
-        """Warnings about the result."""
-        return [_embq.in_python(warning) for warning in self._data["warnings"]]
-
-    @property
     def settings(self) -> dict[str, Any]:
         """The settings in effect."""
         return dict(self._data["settings"])
+
+    def __getitem__(self, name: str) -> float | None:
+        metrics = self._data["metrics"]
+        if name not in metrics:
+            raise KeyError(_unknown(name, metrics))
+        return metrics[name]  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        own = getattr(type(self), name, None)
+        if isinstance(own, property):
+            # The property itself raised; run it again for its own message.
+            return own.__get__(self)
+        metrics = self._data["metrics"]
+        if name not in metrics:
+            raise AttributeError(_unknown(name, metrics))
+        return metrics[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._data["metrics"]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._data["metrics"] if name.isidentifier())]
+
+
+class Result(_Measured):
+    """The result of `score`.
+
+    Every metric is an attribute and an item by its name: ``r.silhouette``, ``r["knn_accuracy@5"]``. An undefined metric
+    is ``None``, with the reason in ``r.warnings``. ``print(r)`` shows the table of the terminal; a notebook shows the
+    headline, the silhouettes of the rows and the classes.
+    """
+
+    _raw: _embq.Evaluated
 
     @property
     def classes(self) -> Table:
@@ -268,51 +326,8 @@ class Result:
             raise AttributeError("this result has no matrix of class distances: score with matrix=True")
         return matrix
 
-    def __getitem__(self, name: str) -> float | None:
-        metrics = self._data["metrics"]
-        if name not in metrics:
-            raise KeyError(_unknown(name, metrics))
-        return metrics[name]  # type: ignore[no-any-return]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        own = getattr(type(self), name, None)
-        if isinstance(own, property):
-            # The property itself raised; run it again for its own message.
-            return own.__get__(self)
-        metrics = self._data["metrics"]
-        if name not in metrics:
-            raise AttributeError(_unknown(name, metrics))
-        return metrics[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._data["metrics"]
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self._data["metrics"] if name.isidentifier())]
-
-    def __repr__(self) -> str:
-        return _embq.in_python(self._raw.table(20)).rstrip("\n")
-
     def _repr_html_(self) -> str:
         return self._raw.fragment().replace("lower --temperature", "lower temperature")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as in its JSON."""
-        return dict(self._data)
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The result as JSON, the same as ``embq score --format json``; numbers read back to the same bits.
-
-        Parameters
-        ----------
-        path : path, default=None
-            A file to write it to.
-        """
-        text = self._raw.json()
-        _write(text, path)
-        return text
 
     def to_html(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, n_jobs: int | None = None) -> str:
         """The result as a self-contained HTML page.
@@ -429,18 +444,15 @@ class Difference:
         return f"<{text}{f', {self.verdict}' if self.verdict else ''}>".replace("_", " ")
 
 
-class Comparison:
+class Comparison(_Document):
     """The result of `compare`.
 
     ``c["new"]["silhouette"]`` is the `Difference` of a candidate in a metric. ``print(c)`` shows the table of the
     terminal.
     """
 
-    def __init__(self, raw: _embq.Compared) -> None:
-        self._raw = raw
-        import json
-
-        self._data: dict[str, Any] = json.loads(raw.json())
+    _raw: _embq.Compared
+    _shown_lines = 5
 
     @property
     def names(self) -> list[str]:
@@ -453,9 +465,11 @@ class Comparison:
         return dict(self._data["best"])
 
     @property
-    def warnings(self) -> list[str]:
-        """Warnings about the comparison."""
-        return [_embq.in_python(warning) for warning in self._data["warnings"]]
+    def similarity(self) -> dict[str, NDArray[np.float64]]:
+        """How similar the checkpoints are, if that was requested: for each number of `embq.similarity` a matrix
+        (n_checkpoints, n_checkpoints), whose row i and column j are checkpoint i against j. NaN where undefined."""
+        found = self._data.get("similarities", {"matrices": {}})
+        return {name: _numbers(matrix) for name, matrix in found["matrices"].items()}
 
     def __getitem__(self, candidate: str) -> dict[str, Difference]:
         for found in self._data["candidates"]:
@@ -507,21 +521,8 @@ class Comparison:
             columns[key] = _numbers([(known["silhouette"]["interval"] or (None, None))[place] for _, known in found])
         return Table(columns)
 
-    def __repr__(self) -> str:
-        return _embq.in_python(self._raw.table(5)).rstrip("\n")
-
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _compared, (self._raw.json(),)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The comparison as in its JSON."""
-        return dict(self._data)
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The comparison as JSON, the same as ``embq compare --format json``; also written to `path`, if given."""
-        text = self._raw.json()
-        _write(text, path)
-        return text
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """The checkpoints as a self-contained HTML page; also written to `path`, if given."""
@@ -537,23 +538,14 @@ def _compared(text: str) -> Comparison:
 _CLASS_DRIFT_COLUMNS = ("reference_share", "current_share", "psi", "mean_shift", "frechet_distance", "energy_distance")
 
 
-class Drift:
+class Drift(_Measured):
     """The result of `drift`.
 
     Every number is an attribute and an item by its name: ``d.mean_shift``, ``d["kid"]``. An undefined number is ``None``,
     with the reason in ``d.warnings``. ``print(d)`` shows the table of the terminal.
     """
 
-    def __init__(self, raw: _embq.Drifted) -> None:
-        self._raw = raw
-        import json
-
-        self._data: dict[str, Any] = json.loads(raw.json())
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """Every computed number by its name."""
-        return dict(self._data["metrics"])
+    _raw: _embq.Drifted
 
     @property
     def verdict(self) -> str | None:
@@ -564,21 +556,6 @@ class Drift:
     def tests(self) -> dict[str, dict[str, Any]]:
         """The permutation tests by number: ``p_value``, ``adjusted_p_value`` (Holm) and ``verdict``."""
         return {name: dict(test) for name, test in self._data["tests"].items()}
-
-    @property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """The 95 % interval of each number that has one."""
-        return {name: (low, high) for name, (low, high) in self._data["intervals"].items()}
-
-    @property
-    def warnings(self) -> list[str]:
-        """Warnings about the result, and why numbers are undefined."""
-        return [_embq.in_python(warning) for warning in self._data["warnings"]]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings in effect."""
-        return dict(self._data["settings"])
 
     @property
     def classes(self) -> Table:
@@ -597,39 +574,8 @@ class Drift:
         columns["verdict"] = _objects([test.get("verdict") for test in tests])
         return Table(columns)
 
-    def __getitem__(self, name: str) -> float | None:
-        metrics = self._data["metrics"]
-        if name not in metrics:
-            raise KeyError(_unknown(name, metrics))
-        return metrics[name]  # type: ignore[no-any-return]
-
-    def __getattr__(self, name: str) -> Any:
-        metrics = self.__dict__.get("_data", {}).get("metrics", {})
-        if name.startswith("_") or name not in metrics:
-            raise AttributeError(name if name.startswith("_") else _unknown(name, metrics))
-        return metrics[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._data["metrics"]
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._data["metrics"]]
-
-    def __repr__(self) -> str:
-        return _embq.in_python(self._raw.table(20)).rstrip("\n")
-
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _drifted, (self._raw.json(),)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The result as in its JSON."""
-        return dict(self._data)
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The result as JSON, the same as ``embq drift --format json``; also written to `path`, if given."""
-        text = self._raw.json()
-        _write(text, path)
-        return text
 
     def to_html(
         self,
@@ -670,7 +616,7 @@ def _suspected(text: str) -> Suspects:
     return Suspects.of_raw(_embq.Suspected.read(text))
 
 
-class Suspects(Table):
+class Suspects(_Printed, Table):
     """The result of `suspects`: one row per suspicious row, most suspicious first.
 
     The columns are ``row`` (its number), ``id`` and ``text`` if they were given, ``label``, ``suggested``,
@@ -703,14 +649,5 @@ class Suspects(Table):
             columns[name] = _numbers(values) if is_number else label_array(values)
         return cls(columns, raw)
 
-    def __repr__(self) -> str:
-        return _embq.in_python(self._raw.table(20)).rstrip("\n")
-
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _suspected, (self._raw.json(),)
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The list as JSON, the same as ``embq suspects --format json``; also written to `path`, if given."""
-        text = self._raw.json()
-        _write(text, path)
-        return text

@@ -11,6 +11,7 @@ use embq_core::detail;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::{Settings, Temperature, Timing, evaluate};
 use embq_core::progress::Progress;
+use embq_core::similarity::Similarities;
 use pyo3::prelude::*;
 
 use crate::errors::{exception, not_a_result};
@@ -28,7 +29,7 @@ pub(crate) struct Compared {
 
 /// Compares embeddings of the same rows.
 #[pyfunction]
-#[pyo3(signature = (checkpoints, names, labels, *, measure, wanted, choice, weights, allow_mismatch, manner))]
+#[pyo3(signature = (checkpoints, names, labels, *, measure, wanted, choice, weights, allow_mismatch, similarity, manner))]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn compare(
     py: Python<'_>,
@@ -40,6 +41,7 @@ pub(crate) fn compare(
     choice: Choice,
     weights: Option<GivenWeights<'_>>,
     allow_mismatch: bool,
+    similarity: bool,
     manner: Manner,
 ) -> PyResult<Compared> {
     let given = Given { labels: true, ..Given::default() };
@@ -52,6 +54,7 @@ pub(crate) fn compare(
         weights: weights.map(|weights| weights.weights()),
         choice,
         allow_mismatch,
+        similarity,
     };
     run(py, &manner, move |watch| plan.compare(settings, watch))
 }
@@ -64,13 +67,15 @@ struct Plan {
     weights: Option<Weights>,
     choice: Choice,
     allow_mismatch: bool,
+    similarity: bool,
 }
 
 impl Plan {
     fn compare(self, mut settings: Settings, progress: &dyn Progress) -> Result<Compared> {
         let started = Instant::now();
         let mut baseline: Option<Measured> = None;
-        let (mut checkpoints, mut candidates, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut checkpoints, mut candidates, mut rows, mut datasets) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (place, given) in self.checkpoints.into_iter().enumerate() {
             let Loaded { embeddings, labels, weights } = load(given, vec![self.labels.clone()], self.weights.clone())?;
             let column: Arc<LabelColumn> = labels
@@ -83,6 +88,7 @@ impl Plan {
             let scored = evaluate(&dataset, &settings, progress)?;
             rows.push(ScoredRows::new(&dataset, scored.rows.clone()));
             let measured = Measured::new(&dataset, scored);
+            datasets.push(dataset);
             // A temperature found on the baseline applies to all checkpoints.
             settings.temperature = Temperature::Value(measured.evaluation.settings.temperature);
             let name = self.names[place].clone();
@@ -101,6 +107,10 @@ impl Plan {
             candidates.push(difference(&name, baseline, &measured, settings.seed, progress)?);
         }
         let mut comparison = Comparison::new(checkpoints, candidates, settings.seed);
+        if self.similarity {
+            let open = |place: usize| Ok(&datasets[place]);
+            comparison.add_similarities(Similarities::between(datasets.len(), open, settings.seed, progress)?);
+        }
         comparison.timing = Some(Timing { read_seconds: 0.0, compute_seconds: started.elapsed().as_secs_f64() });
         Ok(Compared { comparison, rows })
     }

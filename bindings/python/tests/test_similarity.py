@@ -44,3 +44,19 @@ def test_spaces_need_the_same_rows():
         embq.similarity(np.ones((40, 2)) * np.arange(40)[:, None] + 1, np.ones((30, 2)))
     constant = embq.similarity(np.ones((40, 2)), np.random.default_rng(0).normal(size=(40, 2)))
     assert math.isnan(constant["linear_cka"])
+
+
+def test_a_comparison_holds_the_similarity_of_every_pair():
+    rng = np.random.default_rng(2)
+    y = np.arange(40) % 2
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    spaces = [x, rng.normal(size=(40, 5)).astype(np.float32), 2 * x]
+    found = embq.compare(spaces, y, names=["old", "new", "twice"], similarity=True)
+    alone = embq.similarity(spaces[1], spaces[0])
+    assert list(found.similarity) == list(alone)
+    for name, matrix in found.similarity.items():
+        assert matrix.shape == (3, 3)
+        assert matrix[1, 0] == pytest.approx(alone[name], abs=1e-12)
+    assert found.similarity["linear_cka"][0, 2] == pytest.approx(1.0, abs=1e-6)
+    assert embq.compare(spaces, y).similarity == {}
+    assert embq.read_json(found.to_json()).similarity.keys() == found.similarity.keys()

@@ -5,6 +5,7 @@
 //! Everything but the neighbours follows from sums over rows: the covariances of both spaces and their
 //! cross-covariance. The N x N matrices of the definitions are never built.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 use faer::Mat;
@@ -205,6 +206,47 @@ pub struct Similarities {
     pub matrices: IndexMap<String, Vec<Vec<Option<f64>>>>,
     /// The number of rows whose neighbours are compared.
     pub neighbour_rows: usize,
+}
+
+impl Similarities {
+    /// Compares each pair of `count` data sets of the same rows. Each is opened anew for every pair it is in, so that no more
+    /// than two are open at a time; `seed` is that of [`Space::of`].
+    ///
+    /// # Errors
+    /// What `open` reports, and what [`Space::of`] and [`similarity`] do.
+    pub fn between<'a, D: Borrow<Dataset<'a>>>(
+        count: usize,
+        mut open: impl FnMut(usize) -> Result<D>,
+        seed: u64,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let mut spaces: Vec<Space> = Vec::with_capacity(count);
+        let mut matrices: IndexMap<String, Vec<Vec<Option<f64>>>> = IndexMap::new();
+        let mut place_at = |row: usize, column: usize, numbers: Similarity| {
+            for (name, value) in numbers {
+                matrices.entry(name).or_insert_with(|| vec![vec![None; count]; count])[row][column] = value;
+            }
+        };
+        for row in 0..count {
+            let first = open(row)?;
+            // The first row of the matrices meets every data set.
+            if row == 0 {
+                spaces.push(Space::of(first.borrow(), seed, progress)?);
+            }
+            place_at(row, row, spaces[row].with_itself());
+            for column in row + 1..count {
+                let second = open(column)?;
+                if row == 0 {
+                    spaces.push(Space::of(second.borrow(), seed, progress)?);
+                }
+                let [forth, back] =
+                    similarity((first.borrow(), &spaces[row]), (second.borrow(), &spaces[column]), progress)?;
+                place_at(row, column, forth);
+                place_at(column, row, back);
+            }
+        }
+        Ok(Similarities { matrices, neighbour_rows: spaces.first().map_or(0, Space::queries) })
+    }
 }
 
 #[cfg(test)]
