@@ -71,12 +71,14 @@ pub(crate) fn word(verdict: Option<Verdict>) -> &'static str {
     verdict.map_or("-", Verdict::name)
 }
 
-/// The metrics to show: those that are tested, and a few others.
+/// The metrics to show: those that have intervals and a few others; all if none has one.
 pub(crate) fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)> {
     const ALSO: [&str; 5] = ["negative_share", "effective_competitors", "fisher_ratio", "ratio", "batch_loss"];
-    let shown = |name: &str, difference: &Difference| difference.interval.is_some() || ALSO.contains(&name);
-    let some: Vec<_> = candidate.metrics.iter().filter(|(name, difference)| shown(name, difference)).collect();
-    if some.is_empty() { candidate.metrics.iter().collect() } else { some }
+    let none_has_one = candidate.metrics.values().all(|difference| difference.interval.is_none());
+    let shown = |name: &str, difference: &Difference| {
+        none_has_one || difference.interval.is_some() || ALSO.contains(&name)
+    };
+    candidate.metrics.iter().filter(|(name, difference)| shown(name, difference)).collect()
 }
 
 /// A line for each verdict with its metrics.

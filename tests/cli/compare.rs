@@ -216,6 +216,8 @@ fn a_stored_result_is_an_unpaired_baseline() {
     let json = against("plain.json", "--format json").json();
     assert!(difference(&json)["interval"].is_null() && difference(&json)["verdict"].is_null());
     assert!(json["warnings"].to_string().contains("without --intervals"), "{}", json["warnings"]);
+    let table = against("plain.json", "").success();
+    assert!(table.lines().any(|line| line.trim_start().starts_with("silhouette ")), "{table}");
     let run = against("plain.parquet", "");
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("no influence values"), "{}", run.stderr);
