@@ -143,7 +143,7 @@ pub(crate) struct ScoreArguments {
     #[arg(long, value_name = "ROWS", value_parser = at_least(2), help_heading = "Measure")]
     batch_size: Option<usize>,
 
-    /// Also compute 95 % intervals of the silhouettes and mean distances
+    /// Also compute 95 % intervals of the silhouettes, mean distances and accuracies of probes
     #[arg(long, conflicts_with = "subsample", help_heading = "Measure")]
     intervals: bool,
 

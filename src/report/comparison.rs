@@ -75,9 +75,8 @@ pub(crate) fn word(verdict: Option<Verdict>) -> &'static str {
 pub(crate) fn shown_metrics(candidate: &CandidateComparison) -> Vec<(&String, &Difference)> {
     const ALSO: [&str; 5] = ["negative_share", "effective_competitors", "fisher_ratio", "ratio", "batch_loss"];
     let none_has_one = candidate.metrics.values().all(|difference| difference.interval.is_none());
-    let shown = |name: &str, difference: &Difference| {
-        none_has_one || difference.interval.is_some() || ALSO.contains(&name)
-    };
+    let shown =
+        |name: &str, difference: &Difference| none_has_one || difference.interval.is_some() || ALSO.contains(&name);
     candidate.metrics.iter().filter(|(name, difference)| shown(name, difference)).collect()
 }
 

@@ -224,7 +224,7 @@ def score(
         How rows are clustered for the metrics of ``clustering``: k-means of all rows, or the mean over ten draws of 16,384
         rows, each by k-means on mini-batches, as in MTEB's clustering tasks.
     intervals : bool, default=False
-        Whether to compute 95 % intervals of silhouettes and mean distances.
+        Whether to compute 95 % intervals of silhouettes, mean distances and accuracies of probes.
     class_intervals : bool, default=False
         Whether to compute intervals for every class even if that takes long.
     matrix : bool, default=False

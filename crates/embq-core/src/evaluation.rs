@@ -91,6 +91,10 @@ pub fn evaluate_with(
             Uncertainty::new(dataset, &kernel, &soft, &estimates, settings.uncertainty(), &mut warnings, progress)?;
         rows.influence = Some(std::mem::take(&mut uncertainty.rows));
     }
+    if settings.intervals {
+        let (of_rows, overall) = (&measures.of_rows, &measures.values);
+        uncertainty.add_means(dataset, of_rows, overall, settings.uncertainty(), progress)?;
+    }
     let mut evaluation = document(dataset, auxiliary, settings, temperature, precision, measures, warnings)?;
     for (class, [hard, soft]) in evaluation.classes.iter_mut().zip(&uncertainty.classes) {
         (class.silhouette_uncertainty, class.soft_silhouette_uncertainty) = (*hard, *soft);

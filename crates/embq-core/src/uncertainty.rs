@@ -215,25 +215,8 @@ impl Uncertainty {
                 }
             }
         }
-        let sums = sums(dataset, &influences);
-        let known = estimates.overall.iter().filter_map(|(name, value)| Some((name, (*value)?, sums.get(&**name)?)));
-        let known: Vec<(&String, f64, &Sum<'_>)> = known.collect();
-        let (mut intervals, mut standard_errors, mut terms) = (IndexMap::new(), IndexMap::new(), IndexMap::new());
-        // Few at a time: terms take more memory than what they are computed from.
-        for known in known.chunks(TOGETHER) {
-            let of_rows: Vec<Vec<f64>> = known.iter().map(|(_, _, sum)| sum.terms(dataset.len())).collect();
-            let slices: Vec<&[f64]> = of_rows.iter().map(Vec::as_slice).collect();
-            let found = bootstrap_intervals(&slices, &strata, options.seed, progress)?;
-            let errors: Vec<f64> = slices.par_iter().map(|terms| strata.standard_error(terms)).collect();
-            for (((&(name, value, _), interval), error), of_rows) in known.iter().zip(found).zip(errors).zip(of_rows) {
-                intervals.insert(name.clone(), interval.map(|end| value + end));
-                standard_errors.insert(name.clone(), error);
-                if options.terms {
-                    terms.insert(name.clone(), of_rows);
-                }
-            }
-        }
-        drop(sums);
+        let mut uncertainty = Uncertainty { class_terms, ..Uncertainty::default() };
+        uncertainty.add_sums(&strata, &sums(dataset, &influences), estimates.overall, options, progress)?;
         let rows = RowInfluence::new(dataset, influences);
         let deviations = [&rows.silhouette, &rows.soft_silhouette].map(|influence| strata.deviations(influence));
         let of_class = |class: usize| {
@@ -247,8 +230,62 @@ impl Uncertainty {
                 })
             })
         };
-        let classes = (0..classes).map(of_class).collect();
-        Ok(Uncertainty { intervals, standard_errors, classes, terms, class_terms, rows })
+        uncertainty.classes = (0..classes).map(of_class).collect();
+        uncertainty.rows = rows;
+        Ok(uncertainty)
+    }
+
+    /// Adds the uncertainty of means of a value of each row, to which the other rows do nothing. There is none of a
+    /// subsample.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(crate) fn add_means(
+        &mut self,
+        dataset: &Dataset,
+        of_rows: &IndexMap<&'static str, Vec<f64>>,
+        overall: &IndexMap<String, Option<f64>>,
+        options: UncertaintyOptions,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        if of_rows.is_empty() || dataset.scored().is_subsample() {
+            return Ok(());
+        }
+        let labels = dataset.labels();
+        let strata = Strata::new(labels.codes(), labels.counts(), None);
+        let share = 1.0 / dataset.len() as f64;
+        let mut sums = HashMap::new();
+        for (&name, values) in of_rows {
+            sums.insert(name, Sum(Box::new(move |row: usize| values[row] * share)));
+        }
+        self.add_sums(&strata, &sums, overall, options, progress)
+    }
+
+    fn add_sums(
+        &mut self,
+        strata: &Strata<'_>,
+        sums: &HashMap<&'static str, Sum<'_>>,
+        overall: &IndexMap<String, Option<f64>>,
+        options: UncertaintyOptions,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let known = overall.iter().filter_map(|(name, value)| Some((name, (*value)?, sums.get(&**name)?)));
+        let known: Vec<(&String, f64, &Sum<'_>)> = known.collect();
+        // Few at a time: terms take more memory than what they are computed from.
+        for known in known.chunks(TOGETHER) {
+            let of_rows: Vec<Vec<f64>> = known.iter().map(|(_, _, sum)| sum.terms(strata.rows())).collect();
+            let slices: Vec<&[f64]> = of_rows.iter().map(Vec::as_slice).collect();
+            let found = bootstrap_intervals(&slices, strata, options.seed, progress)?;
+            let errors: Vec<f64> = slices.par_iter().map(|terms| strata.standard_error(terms)).collect();
+            for (((&(name, value, _), interval), error), of_rows) in known.iter().zip(found).zip(errors).zip(of_rows) {
+                self.intervals.insert(name.clone(), interval.map(|end| value + end));
+                self.standard_errors.insert(name.clone(), error);
+                if options.terms {
+                    self.terms.insert(name.clone(), of_rows);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

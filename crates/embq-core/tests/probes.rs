@@ -3,14 +3,17 @@
 
 mod common;
 
+use common::random::Random;
+use common::simulation::mixture;
 use common::{Deviations, GEOMETRIC, Matrix, fixture, label_column, real_data, score};
 use embq_core::data::{Dataset, DatasetOptions, Embeddings, Origin, Precision};
 use embq_core::distance::Distance;
-use embq_core::evaluation::{Evaluation, Settings, evaluate_with};
+use embq_core::evaluation::{Evaluation, Settings, evaluate, evaluate_with};
 use embq_core::kernels::{KMeansOptions, LogisticOptions, fit_logistic, k_means};
 use embq_core::metrics::{Auxiliary, Clustering, ProbeSettings, Selection};
 use embq_core::progress::NoProgress;
 use ndarray::{Array2, Axis, s};
+use rayon::prelude::*;
 use serde_json::Value;
 
 const RIDGE: [&str; 2] = ["ridge_probe_accuracy", "ridge_probe_macro_f1"];
@@ -335,4 +338,56 @@ fn the_protocol_of_mteb_has_the_distribution_of_scikit_learn() {
     .evaluation
     .metrics;
     assert!(names.contains_key("v_measure") && !names.contains_key("v_measure_std"));
+}
+
+#[test]
+fn accuracies_have_the_intervals_of_shares_of_each_class() {
+    let rows = mixture(&[60, 30, 10], 3, 1.5, &mut Random::new(5));
+    let data = dataset(&Matrix::F32(rows.values), &rows.labels);
+    let settings = Settings { intervals: true, terms: true, ..settings(&["probe"]) };
+    let found = evaluate(&data, &settings, &NoProgress).unwrap();
+    let right = |name: &str| found.terms[name].iter().map(|term| (term * 100.0).round()).collect::<Vec<f64>>();
+    for name in ["ridge_probe_accuracy", "linear_probe_accuracy"] {
+        let value = found.evaluation.metrics[name].unwrap();
+        let right = right(name);
+        assert!(right.iter().all(|&right| right == 0.0 || right == 1.0));
+        assert!((right.iter().sum::<f64>() / 100.0 - value).abs() < 1e-12);
+        // Of n rows of a class a share p is right: n p (1 - p) n / (n - 1), over the square of all rows.
+        let variance: f64 = [0..60, 60..90, 90..100]
+            .into_iter()
+            .map(|class| {
+                let n = class.len() as f64;
+                let share = right[class].iter().sum::<f64>() / n;
+                n * n / (n - 1.0) * share * (1.0 - share) / 1e4
+            })
+            .sum();
+        let error = found.evaluation.standard_errors[name];
+        assert!((error - variance.sqrt()).abs() < 1e-12, "{name}: {error} {}", variance.sqrt());
+        let [low, high] = found.evaluation.intervals[name];
+        assert!(
+            low < value && value < high && (high - low) / error > 3.0 && (high - low) / error < 5.0,
+            "{low} {high}"
+        );
+    }
+    assert!(!found.evaluation.intervals.contains_key("ridge_probe_macro_f1"));
+}
+
+#[test]
+fn intervals_of_accuracies_hold_what_other_rows_have_on_average() {
+    let draws = 400;
+    let results: Vec<(f64, [f64; 2])> = (0..draws)
+        .into_par_iter()
+        .map(|seed| {
+            let rows = mixture(&[120, 80, 60], 5, 1.5, &mut Random::new(100 + seed));
+            let data = dataset(&Matrix::F32(rows.values), &rows.labels);
+            let settings = Settings { intervals: true, ..settings(&["ridge_probe_accuracy"]) };
+            let found = evaluate(&data, &settings, &NoProgress).unwrap().evaluation;
+            (found.metrics["ridge_probe_accuracy"].unwrap(), found.intervals["ridge_probe_accuracy"])
+        })
+        .collect();
+    let mean = results.iter().map(|(value, _)| value).sum::<f64>() / f64::from(draws as u32);
+    let holds = results.iter().filter(|(_, [low, high])| (*low..=*high).contains(&mean)).count();
+    let share = holds as f64 / f64::from(draws as u32);
+    println!("{share} of the intervals hold {mean}");
+    assert!((0.92..=0.98).contains(&share), "{share} of the intervals hold {mean}");
 }

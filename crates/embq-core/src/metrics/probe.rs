@@ -58,13 +58,13 @@ impl Default for ProbeSettings {
 pub(super) fn measure(work: &SharedWork<'_>, measures: &mut Measures<'_>) -> Result<()> {
     if ["ridge_probe_accuracy", "ridge_probe_macro_f1"].into_iter().any(|id| work.is_selected(id)) {
         let scores = scores(work, ridge(work)?);
-        measures.add("ridge_probe_accuracy", || Ok(scores.clone().map(|scores| scores.accuracy)))?;
-        measures.add("ridge_probe_macro_f1", || Ok(scores.clone().map(|scores| scores.macro_f1)))?;
+        measures.add_mean("ridge_probe_accuracy", scores.as_ref().map(|scores| &scores.right[..]));
+        measures.add("ridge_probe_macro_f1", || Ok(scores.map(|scores| scores.macro_f1)))?;
     }
     if ["linear_probe_accuracy", "linear_probe_macro_f1"].into_iter().any(|id| work.is_selected(id)) {
         let scores = scores(work, linear(work, measures)?);
-        measures.add("linear_probe_accuracy", || Ok(scores.clone().map(|scores| scores.accuracy)))?;
-        measures.add("linear_probe_macro_f1", || Ok(scores.clone().map(|scores| scores.macro_f1)))?;
+        measures.add_mean("linear_probe_accuracy", scores.as_ref().map(|scores| &scores.right[..]));
+        measures.add("linear_probe_macro_f1", || Ok(scores.map(|scores| scores.macro_f1)))?;
     }
     for (shots, accuracy, deviation) in
         [(8, "few_shot_accuracy@8", "few_shot_std@8"), (16, "few_shot_accuracy@16", "few_shot_std@16")]
@@ -195,9 +195,9 @@ fn drawn(dataset: &Dataset, shots: usize, seed: u64) -> Vec<usize> {
 }
 
 /// How well predictions fit the labels.
-#[derive(Clone, Debug, PartialEq)]
 struct Scores {
-    accuracy: f64,
+    /// For each row 1 if its class was predicted, else 0.
+    right: Vec<f64>,
     macro_f1: f64,
 }
 
@@ -206,7 +206,7 @@ fn scores(work: &SharedWork<'_>, predicted: Predicted) -> std::result::Result<Sc
     let predicted = predicted?;
     let pairs = labels.codes().iter().copied().zip(predicted);
     Ok(Scores {
-        accuracy: mean(pairs.clone().map(|(code, predicted)| f64::from(u8::from(code == predicted))))?,
+        right: pairs.clone().map(|(code, predicted)| f64::from(u8::from(code == predicted))).collect(),
         macro_f1: macro_f1(labels.counts(), pairs)?,
     })
 }

@@ -26,6 +26,7 @@ use crate::metrics::temperature::{Temperature, find_temperature};
 use crate::metrics::totals::{
     NearestTotals, ScoreTotals, SimplifiedTotals, SpreadTotals, Totals, means_of_classes, squares_between,
 };
+use crate::metrics::validity::mean;
 use crate::metrics::verification::PairCurves;
 use crate::metrics::whitening::whitening;
 use crate::progress::Progress;
@@ -468,6 +469,8 @@ pub(crate) struct Measures<'a> {
     levels: Levels<'a>,
     class_weights: &'a [f64],
     pub(crate) values: IndexMap<String, Option<f64>>,
+    /// Of metrics that are means of a value of each row, whatever the other rows are, these values.
+    pub(crate) of_rows: IndexMap<&'static str, Vec<f64>>,
     /// For each metric given by class its values, in class order.
     pub(crate) by_class: Vec<(&'static str, Vec<Option<f64>>)>,
     /// For each metric given by class that some classes lack, how many these are.
@@ -488,6 +491,7 @@ impl<'a> Measures<'a> {
             levels: work.measuring.levels,
             class_weights: work.dataset.class_weights(),
             values: IndexMap::new(),
+            of_rows: IndexMap::new(),
             by_class: Vec::new(),
             undefined_classes: IndexMap::new(),
             nearest_classes: Vec::new(),
@@ -507,6 +511,15 @@ impl<'a> Measures<'a> {
             self.push(id.to_owned(), measured);
         }
         Ok(())
+    }
+
+    /// Adds the mean of a value of each row, if it is selected. What a row does to the values of others is taken to be
+    /// nothing.
+    pub(crate) fn add_mean(&mut self, id: &'static str, of_rows: std::result::Result<&[f64], &Reason>) {
+        if self.selection.contains(id) {
+            self.push(id.to_owned(), of_rows.map_err(Reason::clone).and_then(|of_rows| mean(of_rows.iter().copied())));
+            self.of_rows.extend(of_rows.ok().map(|of_rows| (id, of_rows.to_vec())));
+        }
     }
 
     /// Measures a metric that is given at each k, if it is selected.

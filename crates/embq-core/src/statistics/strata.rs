@@ -23,6 +23,11 @@ impl<'a> Strata<'a> {
         Strata { order: (0..rows).collect(), starts: vec![0, rows], weights: None }
     }
 
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.order.len()
+    }
+
     fn classes(&self) -> impl Iterator<Item = &[usize]> {
         self.starts.windows(2).map(|ends| &self.order[ends[0]..ends[1]])
     }
