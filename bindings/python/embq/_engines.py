@@ -148,12 +148,11 @@ def join(states: Iterable[bytes]) -> bytes:
     """The state of several pieces, in this order."""
     pieces = iter(states)
     joined = next(pieces)
-    state = _embq.read_state(joined, "state")
+    state: Any = _embq.read_state(joined, "state")
     for piece in pieces:
-        other = _embq.read_state(piece, "state")
-        assert type(state) is type(other)
-        state.join(other)  # pyright: ignore[reportArgumentType]
-    return state.bytes()
+        state.join(_embq.read_state(piece, "state"))
+    whole: bytes = state.bytes()
+    return whole
 
 
 def finish(

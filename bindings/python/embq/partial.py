@@ -368,10 +368,11 @@ def _merged(states: Iterable[bytes]) -> _State:
         raise _inputs.error("there are no states", "pass what moments and scores return")
     # In the order of the parts' ids, so that the same states give the same bytes.
     first, *others = sorted(known, key=lambda state: state.ids())
+    merged: Any = first
     for other in others:
         if type(first) is not type(other):
             raise _inputs.error(f"some states are {_kind(first)}, and some are {_kind(other)}", "merge states of one kind")
-        first.merge(other)  # pyright: ignore[reportArgumentType]
+        merged.merge(other)
     return first
 
 

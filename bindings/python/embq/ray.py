@@ -119,7 +119,8 @@ def score(
         shared = ray.put((moments, scores))
 
         def third(batches: Any) -> bytes:
-            return frame.influence(batches, *ray.get(shared), "a block", 1)
+            merged, scored = ray.get(shared)
+            return frame.influence(batches, merged, scored, "a block", 1)
 
         return _reduced(chosen, frame, third) or frame.influence((), moments, scores, "", 1)
 
