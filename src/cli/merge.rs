@@ -4,16 +4,17 @@ use std::time::Instant;
 
 use clap::Args;
 
-use crate::cli::Outcome;
 use crate::cli::arguments::{ClassArguments, OutputArguments, RunArguments};
 use crate::cli::gates::{self, GateArguments, GateReport};
-use crate::cli::outputs::Outputs;
+use crate::cli::outputs::{Outputs, take_pages};
 use crate::cli::partial::{is_state, write_state};
-use crate::report::{Format, is_page};
+use crate::cli::{CommandLine, Outcome};
+use crate::report::{Format, html};
+use embq_core::detail::{MATRIX_CLASSES, merged_detail};
 use embq_core::error::{Error, Result};
-use embq_core::evaluation::Scored;
+use embq_core::evaluation::{Scored, Settings};
 use embq_core::metrics::{METRICS, StateKind};
-use embq_core::partial::{Moments, Scores, StateHeader, StateSettings, StateTable, states_in_order};
+use embq_core::partial::{Influence, Moments, Scores, StateHeader, StateSettings, StateTable, states_in_order};
 use embq_files::input;
 use embq_files::output::matrix::{self, MatrixFormat};
 
@@ -24,7 +25,9 @@ Examples:
   embq merge p/*.arrow -o moments.arrow
   embq merge s/*.arrow --moments moments.arrow
   embq merge s/*.arrow --moments moments.arrow -o result.json --fail-if 'silhouette < 0.3'
-  embq merge s/1*.arrow -o some.arrow")]
+  embq merge s/*.arrow --moments moments.arrow -o page.html
+  embq merge s/1*.arrow -o some.arrow
+  embq merge i/*.arrow --moments moments.arrow --scores scores.arrow -o result.json")]
 pub(crate) struct MergeArguments {
     /// States of parts, which `embq partial` and `embq merge` write, in any order
     #[arg(value_name = "STATES", required = true, num_args = 1..)]
@@ -33,6 +36,10 @@ pub(crate) struct MergeArguments {
     /// Merged moments of all parts, which the scores were made with
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     moments: Option<String>,
+
+    /// Merged scores of all parts, which the influence was found with
+    #[arg(long, value_name = "FILE", requires = "moments", help_heading = "Input")]
+    scores: Option<String>,
 
     /// Exit with code 1 if this is true, such as 'silhouette < 0.3'; can be given multiple times
     #[arg(long, value_name = "EXPR", help_heading = "Gates")]
@@ -56,25 +63,24 @@ pub(crate) struct MergeArguments {
 }
 
 /// This command can also write states.
-const OUTPUT: &str = "Write the merged state (.arrow), or the result; its extension selects the format: .json .md .csv .txt; can be given multiple times";
+const OUTPUT: &str = "Write the merged state (.arrow), or the result; its extension selects the format: .json .md .csv .html .txt; can be given multiple times";
 
-pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
-    if let Some(page) = arguments.output.output.iter().find(|path| is_page(path)) {
-        let problem = format!("{page}: a page draws single rows, which states do not hold");
-        return Err(Error::setting(problem, "write .json, .md, .csv or .txt; embq report draws the page of files"));
-    }
+pub(crate) fn run(mut arguments: MergeArguments, line: &CommandLine) -> Result<Outcome> {
+    let pages = take_pages(&mut arguments.output);
     let state_outputs: Vec<String> = arguments.output.output.extract_if(.., |path| is_state(path)).collect();
     // A merged state alone needs no result.
     let wants_result = state_outputs.is_empty()
         || !arguments.output.output.is_empty()
+        || !pages.is_empty()
         || !arguments.fail_if.is_empty()
         || arguments.matrix_out.is_some();
     let gate_report = GateReport::check("embq merge", &arguments.gates)?;
     let matrix_format = arguments.matrix_out.as_deref().map(MatrixFormat::of_file).transpose()?;
-    let others = [&arguments.matrix_out, &arguments.gates.junit].into_iter().flatten().chain(&state_outputs);
-    let inputs = arguments.states.iter().chain(&arguments.moments);
+    let others = [&arguments.matrix_out, &arguments.gates.junit].into_iter().flatten();
+    let others = others.chain(&state_outputs).chain(&pages);
+    let inputs = arguments.states.iter().chain(&arguments.moments).chain(&arguments.scores);
     let mut outputs = Outputs::check(&arguments.output, arguments.run.quiet, others, inputs)?;
-    arguments.run.start();
+    let bars = arguments.run.start();
 
     let started = Instant::now();
     let paths: Vec<String> = arguments.states.iter().flat_map(|path| input::paths_of(path)).collect();
@@ -82,8 +88,14 @@ pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
     let kind = one_kind(&paths, &headers)?;
     let order = states_in_order(&headers);
     let paths = || order.iter().map(|&index| paths[index].as_str());
-    let moments = arguments.moments.as_ref().map(|path| Moments::from_table(&input::state::read(path)?, path));
+    let moments = arguments.moments.as_ref().map(|path| Moments::from_table(input::state::read(path)?, path));
     let moments = moments.transpose()?;
+    let scores = arguments.scores.as_ref().map(|path| Scores::from_table(input::state::read(path)?, path));
+    let scores = scores.transpose()?;
+    if let (Some(path), true) = (&arguments.scores, kind != StateKind::Influence) {
+        let problem = format!("--scores {path}: the states are {}, which need none", kind.name());
+        return Err(Error::setting(problem, "leave out --scores, or merge the influence that was found with it"));
+    }
     let merged = match kind {
         StateKind::Moments => {
             if let Some(path) = &arguments.moments {
@@ -93,22 +105,30 @@ pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
             Merged::Moments(Box::new(fold(paths(), Moments::from_table, Moments::merge)?))
         }
         StateKind::Scores => Merged::Scores(Box::new(fold(paths(), Scores::from_table, Scores::merge)?)),
+        StateKind::Influence => Merged::Influence(Box::new(fold(paths(), Influence::from_table, Influence::merge)?)),
     };
     let read_seconds = started.elapsed().as_secs_f64();
     if !state_outputs.is_empty() {
-        let table = merged.to_table()?;
-        state_outputs.iter().try_for_each(|path| write_state(&mut outputs, path, &table))?;
+        state_outputs.iter().try_for_each(|path| write_state(&mut outputs, path, merged.to_table()?))?;
     }
     if !wants_result {
         outputs.publish()?;
         return Ok(Outcome::Success);
     }
 
-    let settings = merged.settings().settings();
-    let gates = gates::parse(&arguments.fail_if, &settings, false)?;
+    let settings = Settings { intervals: kind == StateKind::Influence, ..merged.settings().settings() };
+    let gates = gates::parse(&arguments.fail_if, &settings, false).map_err(|error| match error {
+        Error::Setting { problem, .. } if problem.ends_with("needs intervals") => {
+            Error::setting(problem, "merge the influence of all parts, which embq partial --scores finds")
+        }
+        error => error,
+    })?;
     let view = arguments.classes.view(&settings)?;
     let started = Instant::now();
-    let Scored { mut evaluation, matrix, .. } = merged.finish(moments.as_ref(), matrix_format.is_some())?;
+    let states = States { moments: moments.as_ref(), scores: scores.as_ref() };
+    let draws_map = !pages.is_empty() && merged.settings().holds_matrix() && merged.labels().len() <= MATRIX_CLASSES;
+    let with_matrix = matrix_format.is_some() || (draws_map && kind != StateKind::Moments);
+    let Scored { mut evaluation, matrix, .. } = merged.finish(states, with_matrix)?;
     evaluation.timing = arguments.run.timing(read_seconds, started.elapsed().as_secs_f64());
     evaluation.gates = gates.iter().map(|gate| gate.check(&evaluation)).collect();
     let results = [evaluation];
@@ -118,16 +138,31 @@ pub(crate) fn run(mut arguments: MergeArguments) -> Result<Outcome> {
         outputs.write(arguments.matrix_out.as_ref(), |out| matrix::write(&names, distances, format, out))?;
     }
     let [evaluation] = &results;
+    outputs.write_pages(&pages, || {
+        let (moments, scores) = merged.states(states)?;
+        let (sample, sampled) = moments.sample(&bars)?;
+        let matrix = matrix.as_ref().filter(|_| draws_map);
+        let detail = merged_detail(&sample, evaluation, &sampled, scores, matrix, &bars)?;
+        Ok(html::render(&detail, Some(&line.to_string())))
+    })?;
     gate_report.write(&mut outputs, &evaluation.gates)?;
     outputs.print(|format| format.render(&results, &view))?;
     outputs.publish()?;
     gate_report.finish(|| Format::Markdown.render(&results, &view), &evaluation.gates)
 }
 
+/// Merged states of earlier passes.
+#[derive(Clone, Copy)]
+struct States<'s> {
+    moments: Option<&'s Moments>,
+    scores: Option<&'s Scores>,
+}
+
 /// All states in one.
 enum Merged {
     Moments(Box<Moments>),
     Scores(Box<Scores>),
+    Influence(Box<Influence>),
 }
 
 impl Merged {
@@ -135,6 +170,7 @@ impl Merged {
         match self {
             Merged::Moments(moments) => moments.settings(),
             Merged::Scores(scores) => scores.settings(),
+            Merged::Influence(influence) => influence.settings(),
         }
     }
 
@@ -142,6 +178,7 @@ impl Merged {
         match self {
             Merged::Moments(moments) => moments.labels(),
             Merged::Scores(scores) => scores.labels(),
+            Merged::Influence(influence) => influence.labels(),
         }
     }
 
@@ -149,19 +186,39 @@ impl Merged {
         match self {
             Merged::Moments(moments) => moments.to_table(),
             Merged::Scores(scores) => scores.to_table(),
+            Merged::Influence(influence) => influence.to_table(),
         }
     }
 
-    fn finish(&self, moments: Option<&Moments>, matrix: bool) -> Result<Scored> {
-        match (self, moments) {
-            (Merged::Scores(scores), Some(moments)) => scores.finish(moments, matrix),
-            (Merged::Scores(_), None) => Err(Error::setting(
+    /// The moments and scores that the result is made of, which may be these states themselves.
+    ///
+    /// # Errors
+    /// States that are not given.
+    fn states<'s>(&'s self, given: States<'s>) -> Result<(&'s Moments, Option<&'s Scores>)> {
+        match (self, given.moments, given.scores) {
+            (Merged::Moments(moments), ..) => Ok((moments, None)),
+            (Merged::Scores(scores), Some(moments), _) => Ok((moments, Some(scores))),
+            (Merged::Scores(_), None, _) => Err(Error::setting(
                 "the result of scores needs the moments that they were made with",
                 "add --moments moments.arrow, or -o scores.arrow for a merged state",
             )),
-            (Merged::Moments(moments), _) => moments.finish().map_err(|error| {
+            (Merged::Influence(_), Some(moments), Some(scores)) => Ok((moments, Some(scores))),
+            (Merged::Influence(_), ..) => Err(Error::setting(
+                "the result of influence needs the moments and the scores that it was found with",
+                "add --moments moments.arrow --scores scores.arrow, or -o influence.arrow for a merged state",
+            )),
+        }
+    }
+
+    fn finish(&self, given: States<'_>, matrix: bool) -> Result<Scored> {
+        let (moments, scores) = self.states(given)?;
+        match (self, scores) {
+            (Merged::Influence(influence), Some(scores)) => influence.finish(scores, moments, matrix),
+            (Merged::Scores(scores), _) => scores.finish(moments, matrix),
+            _ => moments.finish().map_err(|error| {
                 let scored = METRICS.iter().any(|metric| {
-                    metric.merges_from() == Some(StateKind::Scores) && moments.settings().metrics.iter().any(|id| id == metric.id)
+                    metric.merges_from() == Some(StateKind::Scores)
+                        && moments.settings().metrics.iter().any(|id| id == metric.id)
                 });
                 if !scored {
                     return error;
@@ -178,12 +235,12 @@ impl Merged {
 /// Reads and merges states one after the other.
 fn fold<'p, S>(
     paths: impl Iterator<Item = &'p str>,
-    read: impl Fn(&StateTable, &str) -> Result<S>,
+    read: impl Fn(StateTable, &str) -> Result<S>,
     merge: impl Fn(&mut S, S) -> Result<()>,
 ) -> Result<S> {
     let mut merged: Option<S> = None;
     for path in paths {
-        let state = read(&input::state::read(path)?, path)?;
+        let state = read(input::state::read(path)?, path)?;
         match &mut merged {
             Some(merged) => merge(merged, state)?,
             None => merged = Some(state),
@@ -199,7 +256,7 @@ fn one_kind(paths: &[String], headers: &[StateHeader]) -> Result<StateKind> {
         Some(other) => {
             let (first_kind, other_kind) = (first.name(), headers[other].kind().name());
             let problem = format!("{} holds {first_kind}, {} holds {other_kind}", paths[0], paths[other]);
-            Err(Error::setting(problem, "merge moments with moments, and scores with scores"))
+            Err(Error::setting(problem, "merge states of one kind"))
         }
         None => Ok(first),
     }

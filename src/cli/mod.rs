@@ -147,7 +147,7 @@ fn dispatch(arguments: Arguments, line: &CommandLine) -> Result<Outcome> {
         Command::Compare(compare) => compare::run(*compare, line),
         Command::Watch(watch) => watch::run(&watch),
         Command::Partial(partial) => partial::run(*partial),
-        Command::Merge(merge) => merge::run(*merge),
+        Command::Merge(merge) => merge::run(*merge, line),
         Command::Drift(drift) => drift::run(*drift, line),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Metrics { format: ListFormat::Table } => print_styled(&metric_list::table()),

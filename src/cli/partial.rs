@@ -9,7 +9,7 @@ use crate::report::Format;
 use embq_core::data::Origin;
 use embq_core::error::{Error, Result};
 use embq_core::evaluation::Settings;
-use embq_core::partial::{Moments, PartRows, Scores, StateTable};
+use embq_core::partial::{Influence, Kept, Moments, PartRows, Scores, StateTable};
 use embq_files::input;
 use embq_files::output::rows::{RowFormat, RowTable};
 use embq_files::output::{extension, state, unknown_extension};
@@ -23,7 +23,11 @@ Then, once all are there:
 Every part again, with the moments of all:
   embq partial part-0007.parquet -l label --moments moments.arrow -o s/part-0007.arrow
 And the result:
-  embq merge s/*.arrow --moments moments.arrow -o result.json")]
+  embq merge s/*.arrow --moments moments.arrow -o result.json
+With intervals, every part a third time, after --intervals in the second pass:
+  embq merge s/*.arrow -o scores.arrow
+  embq partial part-0007.parquet -l label --moments moments.arrow --scores scores.arrow -o i/part-0007.arrow
+  embq merge i/*.arrow --moments moments.arrow --scores scores.arrow -o result.json")]
 pub(crate) struct PartialArguments {
     #[command(flatten)]
     input: InputArguments,
@@ -32,7 +36,11 @@ pub(crate) struct PartialArguments {
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     moments: Option<String>,
 
-    /// Name of the part in both passes [default: a hash of its rows and labels, so that the same rows cannot count twice]
+    /// Merged scores of all parts, for the third pass, which intervals take
+    #[arg(long, value_name = "FILE", requires = "moments", conflicts_with_all = ["intervals", "rows_out"], help_heading = "Input")]
+    scores: Option<String>,
+
+    /// Name of the part in all passes [default: a hash of its rows and labels, so that the same rows cannot count twice]
     #[arg(long, value_name = "NAME", help_heading = "Input")]
     part: Option<String>,
 
@@ -42,6 +50,10 @@ pub(crate) struct PartialArguments {
     /// Metrics or families to compute, which have to merge (see `embq metrics`) [default: usual]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', help_heading = "Measure")]
     metrics: Vec<String>,
+
+    /// In the second pass, also keep the sums that 95 % intervals follow from in a third one
+    #[arg(long, help_heading = "Measure")]
+    intervals: bool,
 
     #[command(flatten)]
     rows: RowArguments,
@@ -59,20 +71,24 @@ pub(crate) struct PartialArguments {
 }
 
 pub(crate) fn run(arguments: PartialArguments) -> Result<Outcome> {
-    let PartialArguments { input, moments: moments_path, output, rows_out, run, .. } = &arguments;
+    let PartialArguments { input, moments: moments_path, scores: scores_path, output, rows_out, run, .. } = &arguments;
     if !is_state(output) {
         return Err(unknown_extension(output, "states are written as .arrow"));
     }
     let settings = settings(&arguments)?;
     let rows_format = rows_out.as_deref().map(RowFormat::of_file).transpose()?;
     let files = std::iter::once(output).chain(rows_out);
-    let inputs = [&input.embeddings, &input.labels].into_iter().chain(moments_path);
+    let inputs = [&input.embeddings, &input.labels].into_iter().chain(moments_path).chain(scores_path);
     let no_results = OutputArguments { format: Format::default(), output: Vec::new() };
     let mut outputs = Outputs::check(&no_results, run.quiet, files, inputs)?;
     let bars = run.start();
 
     let moments = match moments_path {
-        Some(path) => Some(Moments::from_table(&input::state::read(path)?, path)?),
+        Some(path) => Some(Moments::from_table(input::state::read(path)?, path)?),
+        None => None,
+    };
+    let scores = match scores_path {
+        Some(path) => Some(Scores::from_table(input::state::read(path)?, path)?),
         None => None,
     };
     let (part, mut notes) = read_part(input)?;
@@ -80,21 +96,28 @@ pub(crate) fn run(arguments: PartialArguments) -> Result<Outcome> {
         Some(name) => part.named(name),
         None => part,
     };
-    let (table, rows) = match &moments {
-        None => {
+    let (table, rows) = match (&moments, &scores) {
+        (None, _) => {
             let moments = Moments::of_part(&part, &settings, &arguments.rows.choice(), &bars)?;
             notes.push(format!("moments of {} rows in {} classes", moments.rows(), moments.classes()));
             (moments.to_table()?, None)
         }
-        Some(moments) => {
-            let (scores, rows) = Scores::of_part(&part, moments, rows_format.is_some(), &bars)?;
+        (Some(moments), Some(scores)) => {
+            let influence = Influence::of_part(&part, moments, scores, &bars)?;
+            let own: u64 = influence.parts().iter().map(|part| part.rows).sum();
+            notes.push(format!("influence of {own} of {} rows", moments.rows()));
+            (influence.to_table()?, None)
+        }
+        (Some(moments), None) => {
+            let kept = Kept { rows: rows_format.is_some(), intervals: arguments.intervals };
+            let (scores, rows) = Scores::of_part(&part, moments, kept, &bars)?;
             let own: u64 = scores.parts().iter().map(|part| part.rows).sum();
             notes.push(format!("scores of {own} of {} rows", moments.rows()));
             (scores.to_table()?, rows)
         }
     };
     bars.finish();
-    write_state(&mut outputs, output, &table)?;
+    write_state(&mut outputs, output, table)?;
     if let (Some(format), Some((dataset, rows))) = (rows_format, &rows) {
         outputs.write(rows_out.as_ref(), |out| RowTable::new(dataset, rows).write(format, out))?;
     }
@@ -119,10 +142,14 @@ fn read_part(input: &InputArguments) -> Result<(PartRows<'static>, Vec<String>)>
             Ok((PartRows::of_column(loaded.embeddings, labels), notes))
         }
         Err(error @ Error::NoRows { .. }) => {
-            let rows = input::load_with(&input.embeddings, &[], None, &options);
+            let is_empty =
+                |path: &str| matches!(input::load_with(path, &[], None, &options), Err(Error::NoRows { .. }));
+            let files = input::paths_of(&input.embeddings);
             // A column of the same file is as empty as its rows.
             let has_labels = input::labels(&input.labels).is_ok_and(|labels| !labels.is_empty());
-            if has_labels || !matches!(rows, Err(Error::NoRows { .. })) {
+            // One file without rows does not speak for the others.
+            let has_rows = files.len() > 1 && !files.iter().all(|path| is_empty(path));
+            if has_labels || has_rows || !is_empty(&input.embeddings) {
                 return Err(error);
             }
             let part = PartRows::empty(Origin::new(&input.embeddings), Origin::new(&input.labels));
@@ -141,12 +168,16 @@ pub(crate) fn is_state(path: &str) -> bool {
 ///
 /// # Errors
 /// What the file system reports.
-pub(crate) fn write_state(outputs: &mut Outputs, path: &String, table: &StateTable) -> Result<()> {
+pub(crate) fn write_state(outputs: &mut Outputs, path: &String, table: StateTable) -> Result<()> {
     outputs.write(Some(path), |out| state::write(table, out))
 }
 
-/// The settings of the first pass, which those of the second follow.
+/// The settings of the first pass, which those of the others follow.
 fn settings(arguments: &PartialArguments) -> Result<Settings> {
+    if arguments.intervals && arguments.moments.is_none() {
+        let problem = "--intervals belongs to the second pass, which scores the rows";
+        return Err(Error::setting(problem, "leave it out here, and give it together with --moments"));
+    }
     if arguments.moments.is_some() {
         if let Some(option) = given(arguments) {
             let problem = format!("{option} is set by --moments, and the same for all parts");

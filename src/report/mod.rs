@@ -60,7 +60,7 @@ impl Format {
             Some("csv") => Ok(Format::Csv),
             Some("txt") => Ok(Format::Table),
             Some("html") => {
-                Err(unknown_extension(path, "HTML pages are written by embq score, report, compare and drift"))
+                Err(unknown_extension(path, "HTML pages are written by embq score, report, compare, drift and merge"))
             }
             _ => Err(unknown_extension(path, "a result is written as .json, .md, .csv or .txt")),
         }

@@ -164,6 +164,142 @@ fn the_same_states_give_the_same_bytes_in_any_order_and_merge_in_groups() {
 }
 
 #[test]
+fn intervals_take_a_third_pass_and_have_the_standard_errors_of_the_whole() {
+    let folder = digits_in_parts();
+    fs::create_dir(folder.path("i")).unwrap();
+    let whole = score_of_digits(&["--precision", "f64", "--intervals"]);
+    folder.pass_over_parts("--precision f64");
+    let second = |part: usize, rest: &str| {
+        folder.line(&format!("partial parts/{part}.npy -l parts/{part}.txt --moments moments.arrow {rest}"))
+    };
+    let parts = 0..CUTS.len() - 1;
+    folder.line("merge s/*.arrow -o plain.arrow").success();
+    let plain = second(0, "--scores plain.arrow -o i/0.arrow");
+    assert_refused(&plain, &["the scores do not hold the sums that intervals follow from", "with intervals"]);
+    parts.clone().for_each(|part| drop(second(part, &format!("--intervals -o s/{part}.arrow")).success()));
+    folder.line("merge s/*.arrow -o scores.arrow").success();
+    for part in parts {
+        second(part, &format!("--scores scores.arrow -o i/{part}.arrow")).success();
+    }
+    let merge = |rest: &str| folder.line(&format!("merge i/*.arrow --moments moments.arrow {rest}"));
+    let merged = merge("--scores scores.arrow --format json --fail-if upper(silhouette)>0.99").json();
+    assert_eq!(merged["interval_method"], "standard_errors");
+    let errors = whole["standard_errors"].as_object().unwrap();
+    assert!(errors.len() > 8, "{errors:?}");
+    for (name, expected) in errors {
+        let (found, expected) = (merged["standard_errors"][name].as_f64().unwrap(), expected.as_f64().unwrap());
+        assert!((found - expected).abs() <= 1e-9 * expected, "{name}: {found} is not {expected}");
+        let ends = merged["intervals"][name].as_array().unwrap();
+        let width = ends[1].as_f64().unwrap() - ends[0].as_f64().unwrap();
+        assert!((width - 2.0 * 1.959_963_984_540_054 * found).abs() < 1e-12, "{name}");
+    }
+    let classes = |result: &Value| result["classes"].as_array().unwrap().clone();
+    for (found, expected) in classes(&merged).iter().zip(classes(&whole)) {
+        for kind in ["silhouette_uncertainty", "soft_silhouette_uncertainty"] {
+            for number in ["standard_error", "deviation"] {
+                let [found, expected] = [found, &expected].map(|class| class[kind][number].as_f64().unwrap());
+                assert!((found - expected).abs() <= 1e-9 * expected, "{kind} {number}: {found} is not {expected}");
+            }
+        }
+    }
+    // A tree of states, and a page and a table with the intervals.
+    folder.line("merge i/3.arrow i/1.arrow -o some.arrow").success();
+    let line = "merge some.arrow i/0.arrow i/2.arrow --moments moments.arrow --scores scores.arrow -o page.html";
+    assert!(folder.line(line).success().contains("95 % interval"));
+    assert!(folder.read("page.html").contains("95 % interval"));
+    for (run, expected) in [
+        (merge(""), "needs the moments and the scores that it was found with"),
+        (merge("--scores plain.arrow"), "found with other moments or scores than these"),
+        (merge("--scores s/0.arrow"), "found with other moments or scores than these"),
+        (folder.line("merge i/0.arrow i/0.arrow -o x.arrow"), "the same part would count twice"),
+        (folder.line("merge i/0.arrow s/1.arrow -o x.arrow"), "i/0.arrow holds influence, s/1.arrow holds scores"),
+        (folder.line("merge i/0.arrow --moments moments.arrow --scores scores.arrow"), "3 of 4 parts is missing"),
+    ] {
+        assert_refused(&run, &[expected]);
+    }
+}
+
+#[test]
+fn the_page_of_states_shows_a_sample_and_says_what_it_lacks() {
+    let folder = digits_in_parts();
+    folder.pass_over_parts("");
+    folder.line(&format!("{MERGED} -o page.html -q")).success();
+    let page = folder.read("page.html");
+    for text in [
+        "At a glance",
+        "Which classes are close",
+        "Rows in two dimensions",
+        "255 of 1,797 rows are drawn, a sample",
+        "no silhouettes of rows, suspicious rows or spectrum",
+        "embq merge s/0.arrow s/1.arrow",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    for absent in ["id=\"silhouettes\"", "id=\"suspects\"", "id=\"spectrum\"", "&quot;row&quot;"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+    // The pairs of classes that rows of all parts confuse are those of the whole.
+    folder.embq(digits().into_iter().chain(["-o", "whole.html", "-q"].map(str::to_owned))).success();
+    let section = |page: &str| {
+        let start = page.find("<section id=\"neighbours\"").unwrap();
+        page[start..start + page[start..].find("</section>").unwrap()].to_owned()
+    };
+    let pairs = |page: &str| section(page).split_once("<ol>").map(|(_, pairs)| pairs.to_owned()).unwrap();
+    assert_eq!(pairs(&page), pairs(&folder.read("whole.html")));
+    // Moments alone draw a page, too, where no metric needs more.
+    folder.line("partial parts/2.npy -l parts/2.txt --metrics cdnv -o p.arrow").success();
+    folder.line("merge p.arrow -o few.html").success();
+    assert!(folder.read("few.html").contains("255 of 699 rows are drawn"));
+}
+
+#[test]
+fn files_without_rows_among_others_count_for_nothing() {
+    use polars::prelude::Column;
+    let folder = Folder::new();
+    fs::create_dir(folder.path("parts")).unwrap();
+    let write = |name: &str, rows: &[[f32; 2]], labels: &[&str]| {
+        let mut columns: Vec<Column> = (0..2)
+            .map(|k| Column::new(format!("f{k}").into(), rows.iter().map(|row| row[k]).collect::<Vec<_>>()))
+            .collect();
+        columns.push(Column::new("label".into(), labels.to_vec()));
+        folder.parquet(name, columns);
+    };
+    write("parts/a.parquet", &[], &[]);
+    write("parts/b.parquet", &[[1.0, 0.1], [1.0, 0.3], [0.2, 1.0]], &["x", "x", "y"]);
+    write("parts/c.parquet", &[], &[]);
+    write("parts/d.parquet", &[[0.4, 1.0]], &["y"]);
+    let whole = folder.line("score parts/*.parquet -l label --format json").json();
+    assert_eq!((&whole["inputs"][0]["rows"], &whole["labels"]["classes"]), (&4.into(), &2.into()));
+    let folder_whole = folder.line("score parts -l label --format json").json();
+    assert_eq!(folder_whole["metrics"], whole["metrics"]);
+    // All files as one part, and each of them.
+    folder.line("partial parts/*.parquet -l label -o all.arrow").success();
+    folder.line("partial parts/*.parquet -l label --moments all.arrow -o s.arrow").success();
+    let merged = folder.line("merge s.arrow --moments all.arrow --format json").json();
+    assert_eq!((&merged["inputs"][0]["rows"], &merged["metrics"]), (&4.into(), &whole["metrics"]));
+    let empty = folder.line("partial parts/a.parquet -l label -o a.arrow");
+    assert!(empty.stderr.contains("a.arrow: it has no rows"), "{}", empty.stderr);
+    // Folders that hold labels keep theirs.
+    for (label, rows) in [("1", &[][..]), ("2", &[[1.0, 0.1_f32], [1.0, 0.3]]), ("3", &[[0.2, 1.0], [0.4, 1.0]])] {
+        fs::create_dir_all(folder.path(&format!("l/label={label}"))).unwrap();
+        let column = |k: usize| Column::new(format!("f{k}").into(), rows.iter().map(|row| row[k]).collect::<Vec<_>>());
+        folder.parquet(&format!("l/label={label}/rows.parquet"), vec![column(0), column(1)]);
+    }
+    let found = folder.line("score l -l label --format json").json();
+    let labels: Vec<_> = found["classes"].as_array().unwrap().iter().map(|class| &class["label"]).collect();
+    assert_eq!(labels, ["2", "3"]);
+    assert_eq!(found["inputs"][0]["rows"], 4);
+    // A text file without rows may have been cut off, and does not make the others empty.
+    fs::create_dir(folder.path("texts")).unwrap();
+    folder.write("texts/1.csv", "f0,f1,label\n1,0.1,x\n1,0.3,x\n0.2,1,y\n");
+    folder.write("texts/2.csv", "f0,f1,label\n");
+    for line in ["score texts/*.csv -l label", "partial texts/*.csv -l label -o t.arrow"] {
+        assert_refused(&folder.line(line), &["texts/2.csv: it has no rows"]);
+    }
+    assert!(!folder.exists("t.arrow"));
+}
+
+#[test]
 fn gates_and_outputs_are_those_of_score() {
     let folder = digits_in_parts();
     folder.pass_over_parts("");
@@ -219,6 +355,10 @@ fn what_cannot_be_merged_is_refused_with_what_works() {
         ("--min-class-size 3", &["depend on all rows"]),
         ("--metrics silhouete", &["unknown metric 'silhouete'", "'silhouette'"]),
         ("--rows-out rows.csv", &["--moments"]),
+        ("--intervals", &["--intervals belongs to the second pass", "together with --moments"]),
+        ("--scores s/0.arrow", &["--moments"]),
+        ("--moments moments.arrow --scores s/0.arrow", &["the scores of 3 of 4 parts are missing"]),
+        ("--moments moments.arrow --scores p/0.arrow", &["p/0.arrow holds moments, not scores"]),
         ("--moments moments.arrow --distance cosine", &["--distance is set by --moments", "leave out --distance"]),
         ("--moments p/9.arrow", &["p/9.arrow"]),
         ("--moments s/0.arrow", &["s/0.arrow holds scores, not moments"]),
@@ -248,7 +388,15 @@ fn what_cannot_be_merged_is_refused_with_what_works() {
         ("merge s/0.arrow --moments p/0.arrow -o x.json", &["made with other moments"]),
         ("merge p/0.arrow -o x.json", &["moments alone", "embq partial --moments moments.arrow"]),
         ("merge p/0.arrow --moments moments.arrow -o x.arrow", &["the states are moments themselves"]),
-        ("merge s/0.arrow --moments moments.arrow -o x.html", &["a page draws single rows", "embq report"]),
+        ("merge i/0.arrow --moments moments.arrow -o x.json", &["i/0.arrow: cannot open"]),
+        (
+            "merge s/0.arrow --moments moments.arrow --scores s/1.arrow -o x.json",
+            &["--scores s/1.arrow: the states are scores, which need none"],
+        ),
+        (
+            "merge s/0.arrow s/1.arrow s/2.arrow s/3.arrow --moments moments.arrow --fail-if lower(silhouette)<1 -o x.json",
+            &["lower(silhouette) needs intervals", "which embq partial --scores finds"],
+        ),
         ("merge parts/0.npy -o x.arrow", &["parts/0.npy: it is not a state of embq"]),
         ("merge p/0.arrow nothing.arrow -o x.arrow", &["nothing.arrow: cannot open"]),
         ("merge p/0.arrow -o p/0.arrow", &["p/0.arrow is an input"]),

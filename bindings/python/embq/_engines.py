@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from . import _embq, _inputs
 from ._batches import Part
 from ._results import Result
-from .partial import moments_of, options, scores_of
+from .partial import influence_of, moments_of, options, scores_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Frame:
     embedding: str
     label: str
     options: dict[str, Any]
+    intervals: bool = False
 
     def part(self, place: str) -> Part:
         return Part("df", self.embedding, self.label, place=place)
@@ -54,11 +55,17 @@ class Frame:
     def scores(self, batches: Iterable[tuple[Any, Any]], moments: bytes, place: str, n_jobs: int | None) -> bytes:
         """The scores of a partition."""
         merged = moments_in(moments)
-        pieces = scores_of(batches, self.part(place), merged, False, n_jobs)
+        pieces = scores_of(batches, self.part(place), merged, False, self.intervals, n_jobs)
         state, _, _ = next(pieces)
         for piece, _, _ in pieces:
             state.join(piece)
         return state.bytes()
+
+    def influence(
+        self, batches: Iterable[tuple[Any, Any]], moments: bytes, scores: bytes, place: str, n_jobs: int | None
+    ) -> bytes:
+        """The influence of the rows of a partition."""
+        return influence_of(batches, self.part(place), moments_in(moments), scores_in(scores), n_jobs).bytes()
 
     def rows(
         self, batches: Iterable[tuple[Any, Any, Any]], moments: bytes, place: str, n_jobs: int | None
@@ -74,18 +81,18 @@ class Frame:
         for batch, vectors, labels in batches:
             if len(vectors) == 0:
                 continue
-            _, columns = _embq.PartScores.of_piece(part.piece([(vectors, labels)], shape), merged, True, manner=manner)
+            _, columns = _embq.PartScores.of_piece(part.piece([(vectors, labels)], shape), merged, True, False, manner=manner)
             if not columns:
                 columns = {name: np.empty(0) for name in SCORES} | {"row": np.empty(0, np.int64), "nearest_other": np.empty(0, np.int64)}
             kind = labels.type.value_type if pa.types.is_dictionary(labels.type) else labels.type
             yield batch, columns, names.take(pa.array(columns["nearest_other"].astype(np.int64))).cast(kind)
 
 
-def frame(embedding: str, label: str, **parameters: Any) -> Frame:
+def frame(embedding: str, label: str, intervals: bool, **parameters: Any) -> Frame:
     """Checks the parameters here, before a worker meets them."""
     if not isinstance(embedding, str) or not isinstance(label, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _inputs.error("embedding and label are names of columns", 'score(df, "embedding", "label")')
-    found = Frame(embedding, label, options(**parameters))
+    found = Frame(embedding, label, options(**parameters), bool(intervals))
     found.moments((), "", 1)
     return found
 
@@ -125,6 +132,12 @@ def moments_in(state: bytes) -> _embq.PartMoments:
     return found
 
 
+def scores_in(state: bytes) -> _embq.PartScores:
+    found = _embq.read_state(state, "scores")
+    assert isinstance(found, _embq.PartScores)
+    return found
+
+
 def content_of(state: bytes) -> tuple[str, int]:
     """What the rows of one part are, and their number."""
     contents, rows = _embq.read_state(state, "state").content()
@@ -135,30 +148,42 @@ def join(states: Iterable[bytes]) -> bytes:
     """The state of several pieces, in this order."""
     pieces = iter(states)
     joined = next(pieces)
-    state = _embq.read_state(joined, "state")
+    state: Any = _embq.read_state(joined, "state")
     for piece in pieces:
-        other = _embq.read_state(piece, "state")
-        if isinstance(state, _embq.PartMoments):
-            assert isinstance(other, _embq.PartMoments)
-            state.join(other)
-        else:
-            assert isinstance(other, _embq.PartScores)
-            state.join(other)
-    return state.bytes()
+        state.join(_embq.read_state(piece, "state"))
+    whole: bytes = state.bytes()
+    return whole
 
 
-def finish(moments: bytes, scores: Callable[[bytes], bytes], matrix: bool, rows: Callable[[bytes], Any]) -> EngineResult:
-    """The result, after a second pass if one is needed."""
+def finish(
+    moments: bytes,
+    scores: Callable[[bytes], bytes],
+    influence: Callable[[bytes, bytes], bytes] | None,
+    matrix: bool,
+    rows: Callable[[bytes], Any],
+) -> EngineResult:
+    """The result, after a second pass if one is needed, and with intervals a third one."""
     merged = moments_in(moments)
     if not merged.needs_scores():
+        if influence is not None:
+            raise _inputs.error("none of the metrics has an interval", "leave out intervals=True, or add silhouette to metrics")
         return EngineResult(merged.finish(), lambda: rows(moments))
-    state = _embq.read_state(scores(moments), "scores")
-    assert isinstance(state, _embq.PartScores)
-    (found, scored), (expected, known) = state.content(), merged.content()
+    found = scores(moments)
+    scored = scores_in(found)
+    _require_same(merged, scored, "between the two passes")
+    if influence is None:
+        return EngineResult(scored.finish(merged, bool(matrix)), lambda: rows(moments))
+    influenced = _embq.read_state(influence(moments, found), "influence")
+    assert isinstance(influenced, _embq.PartInfluence)
+    _require_same(merged, influenced, "before the third pass")
+    return EngineResult(influenced.finish(scored, merged, bool(matrix)), lambda: rows(moments))
+
+
+def _require_same(moments: _embq.PartMoments, state: _embq.PartScores | _embq.PartInfluence, when: str) -> None:
+    (found, seen), (expected, known) = state.content(), moments.content()
     if found != expected:
-        count = f"{known:,} rows, then {scored:,}" if scored != known else f"{known:,} rows, not all with the same values"
+        count = f"{known:,} rows, then {seen:,}" if seen != known else f"{known:,} rows, not all with the same values"
         raise _inputs.error(
-            f"the data frame changed between the two passes: {count}",
+            f"the data frame changed {when}: {count}",
             "score what is stored or cached: a data frame that is computed anew, as from a random sample, must give the same rows",
         )
-    return EngineResult(state.finish(merged, bool(matrix)), lambda: rows(moments))

@@ -37,6 +37,7 @@ def score(
     softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     matrix: bool = False,
+    intervals: bool = False,
     invalid: Literal["raise", "drop"] = "raise",
     missing: Literal["raise", "drop"] = "raise",
     ignore_label: Any = None,
@@ -60,6 +61,8 @@ def score(
         As in `embq.partial.moments`.
     matrix : bool, default=False
         Whether to keep the mean distances between all classes as ``result.matrix``.
+    intervals : bool, default=False
+        Whether to find 95 % intervals, in a third pass: 1.96 standard errors to both sides.
     columns : sequence of str, default=None
         The columns that ``result.rows`` has before the scores; by default all but the vectors.
 
@@ -97,6 +100,7 @@ def score(
     frame = _engines.frame(
         embedding,
         label,
+        intervals,
         metric=metric,
         distance=distance,
         metrics=metrics,
@@ -128,7 +132,13 @@ def score(
         )
         return scored
 
-    return _engines.finish(reduced(_moments), lambda moments: reduced(_scores, moments), matrix, rows)
+    def scores(moments: bytes) -> bytes:
+        return reduced(_scores, moments)
+
+    def influence(moments: bytes, scores: bytes) -> bytes:
+        return reduced(_influence, moments, scores)
+
+    return _engines.finish(reduced(_moments), scores, influence if intervals else None, matrix, rows)
 
 
 def _threads() -> int | None:
@@ -147,6 +157,10 @@ def _moments(frame: _engines.Frame, number: int, partition: pandas.DataFrame) ->
 
 def _scores(frame: _engines.Frame, number: int, partition: pandas.DataFrame, moments: bytes) -> bytes:
     return frame.scores(_batches(frame, partition), moments, f"partition {number}", _threads())
+
+
+def _influence(frame: _engines.Frame, number: int, partition: pandas.DataFrame, moments: bytes, scores: bytes) -> bytes:
+    return frame.influence(_batches(frame, partition), moments, scores, f"partition {number}", _threads())
 
 
 def _batches(frame: _engines.Frame, partition: pandas.DataFrame) -> list[tuple[Any, Any]]:

@@ -12,6 +12,8 @@ part with the merged moments, of which `finish` makes the result of all rows.
     >>> round(r.silhouette, 4)
     0.9823
 
+Intervals take a third pass: `influence` of each part, from the merged scores of all.
+
 The bytes are those of the files of ``embq partial`` and ``embq merge``: states from both merge. For Spark, Dask and Ray
 there are `embq.spark`, `embq.dask` and `embq.ray`.
 """
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any, Literal
 
-__all__ = ["finish", "merge", "moments", "scores"]
+    _State = _embq.PartMoments | _embq.PartScores | _embq.PartInfluence
+
+__all__ = ["finish", "influence", "merge", "moments", "scores"]
 
 
 def options(
@@ -65,17 +69,38 @@ def moments_of(batches: Iterable[tuple[Any, Any]], part: Part, options: dict[str
 
 
 def scores_of(
-    batches: Iterable[tuple[Any, Any]], part: Part, moments: _embq.PartMoments, keeps_rows: bool, n_jobs: int | None
+    batches: Iterable[tuple[Any, Any]],
+    part: Part,
+    moments: _embq.PartMoments,
+    keeps_rows: bool,
+    intervals: bool,
+    n_jobs: int | None,
 ) -> Iterator[tuple[_embq.PartScores, dict[str, Any] | None, int]]:
     """The scores of each block of a part, with those of its rows, and the number of the first row."""
     manner: _embq.Manner = {"n_jobs": n_jobs, "progress": None}
     shape = moments.shape()
-    state, _ = _embq.PartScores.of_piece(part.piece([]), moments, False, manner=manner)
+    state, _ = _embq.PartScores.of_piece(part.piece([]), moments, False, intervals, manner=manner)
     yield state, None, 0
     for block in blocks(batches):
         first = part.first
-        scored, columns = _embq.PartScores.of_piece(part.piece(block, shape), moments, keeps_rows, manner=manner)
+        scored, columns = _embq.PartScores.of_piece(part.piece(block, shape), moments, keeps_rows, intervals, manner=manner)
         yield scored, columns, first
+
+
+def influence_of(
+    batches: Iterable[tuple[Any, Any]],
+    part: Part,
+    moments: _embq.PartMoments,
+    scores: _embq.PartScores,
+    n_jobs: int | None,
+) -> _embq.PartInfluence:
+    """The influence of the rows of a part, block by block."""
+    manner: _embq.Manner = {"n_jobs": n_jobs, "progress": None}
+    shape = moments.shape()
+    state = _embq.PartInfluence.of_piece(part.piece([]), moments, scores, manner=manner)
+    for block in blocks(batches):
+        state.join(_embq.PartInfluence.of_piece(part.piece(block, shape), moments, scores, manner=manner))
+    return state
 
 
 def moments(
@@ -156,6 +181,7 @@ def scores(
     embedding: str = ...,
     label: str = ...,
     rows: Literal[False] = ...,
+    intervals: bool = ...,
     part: str | None = ...,
     n_jobs: int | None = ...,
 ) -> bytes: ...
@@ -169,6 +195,7 @@ def scores(
     embedding: str = ...,
     label: str = ...,
     rows: Literal[True],
+    intervals: bool = ...,
     part: str | None = ...,
     n_jobs: int | None = ...,
 ) -> tuple[bytes, Table]: ...
@@ -181,6 +208,7 @@ def scores(
     embedding: str = "embedding",
     label: str = "label",
     rows: bool = False,
+    intervals: bool = False,
     part: str | None = None,
     n_jobs: int | None = None,
 ) -> bytes | tuple[bytes, Table]:
@@ -194,6 +222,9 @@ def scores(
         The merged moments of all parts, which also say what is measured and which rows take part.
     rows : bool, default=False
         Whether to return the scores of each row, too.
+    intervals : bool, default=False
+        Whether to keep the sums that 95 % intervals follow from in a third pass, `influence`: some 80 bytes for each class
+        and dimension.
 
     Returns
     -------
@@ -221,7 +252,7 @@ def scores(
     state: _embq.PartScores | None = None
     tables: list[dict[str, Any]] = []
     for scored, columns, first in scores_of(
-        batches_of(batches, embedding, label), _part(batches, embedding, label, part), merged, rows, n_jobs
+        batches_of(batches, embedding, label), _part(batches, embedding, label, part), merged, rows, intervals, n_jobs
     ):
         if state is None:
             state = scored
@@ -235,6 +266,55 @@ def scores(
     if not rows:
         return state.bytes()
     return state.bytes(), row_table(tables, merged)
+
+
+def influence(
+    batches: Any,
+    moments: bytes,
+    scores: bytes,
+    *,
+    embedding: str = "embedding",
+    label: str = "label",
+    part: str | None = None,
+    n_jobs: int | None = None,
+) -> bytes:
+    """The third pass, for intervals: how the influence of the rows of a part on the results varies.
+
+    Parameters
+    ----------
+    batches, embedding, label, part, n_jobs
+        As in `moments`, and the same rows.
+    moments, scores : bytes
+        The merged moments of all parts, and their merged scores with ``intervals=True``.
+
+    Returns
+    -------
+    bytes
+        The state, an Arrow IPC file.
+
+    Raises
+    ------
+    InputError
+        Rows that cannot be used or that the moments are not of; scores without the sums for intervals, or not of all
+        parts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from embq import partial
+    >>> part = np.array([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.3, 1.0]]), [0, 0, 1, 1]
+    >>> m = partial.moments(part)
+    >>> s = partial.scores(part, m, intervals=True)
+    >>> r = partial.finish(partial.influence(part, m, s), m, s)
+    >>> [round(end, 3) for end in r.intervals["silhouette"]]
+    [0.977, 0.988]
+    """
+    merged, scored = _moments(moments), _scores(scores)
+    state = influence_of(
+        batches_of(batches, embedding, label), _part(batches, embedding, label, part), merged, scored, n_jobs
+    )
+    state.require_in(merged)
+    return state.bytes()
 
 
 def row_table(tables: list[dict[str, Any]], moments: _embq.PartMoments) -> Table:
@@ -254,12 +334,12 @@ ROW_COLUMNS = ("row", "label", "a", "b", "silhouette", "soft_silhouette", "neare
 
 
 def merge(states: Iterable[bytes]) -> bytes:
-    """Merge states of several parts into one: moments with moments, scores with scores.
+    """Merge states of several parts into one: moments with moments, scores with scores, influence with influence.
 
     Parameters
     ----------
     states : iterable of bytes
-        States from `moments`, `scores` and `merge`, in any order and grouping. The same states give the same bytes.
+        States from `moments`, `scores`, `influence` and `merge`, in any order and grouping. The same states give the same bytes.
 
     Returns
     -------
@@ -282,51 +362,62 @@ def merge(states: Iterable[bytes]) -> bytes:
     return _merged(states).bytes()
 
 
-def _merged(states: Iterable[bytes]) -> _embq.PartMoments | _embq.PartScores:
+def _merged(states: Iterable[bytes]) -> _State:
     known = [_embq.read_state(state, f"state {number}") for number, state in enumerate(states)]
     if not known:
         raise _inputs.error("there are no states", "pass what moments and scores return")
     # In the order of the parts' ids, so that the same states give the same bytes.
     first, *others = sorted(known, key=lambda state: state.ids())
+    merged: Any = first
     for other in others:
-        if isinstance(first, _embq.PartMoments):
-            if not isinstance(other, _embq.PartMoments):
-                raise _mixed()
-            first.merge(other)
-        else:
-            if not isinstance(other, _embq.PartScores):
-                raise _mixed()
-            first.merge(other)
+        if type(first) is not type(other):
+            raise _inputs.error(f"some states are {_kind(first)}, and some are {_kind(other)}", "merge states of one kind")
+        merged.merge(other)
     return first
 
 
-def _mixed() -> _embq.InputError:
-    return _inputs.error("some states are moments, and some are scores", "merge moments with moments, and scores with scores")
+def _kind(state: _State) -> str:
+    if isinstance(state, _embq.PartMoments):
+        return "moments"
+    return "scores" if isinstance(state, _embq.PartScores) else "influence"
 
 
 def _moments(state: bytes) -> _embq.PartMoments:
     found = _embq.read_state(state, "moments")
     if isinstance(found, _embq.PartMoments):
         return found
-    raise _inputs.error("moments: these are scores", "pass the merged moments of all parts")
+    raise _inputs.error(f"moments: the state holds {_kind(found)}", "pass the merged moments of all parts")
 
 
-def finish(states: bytes | Iterable[bytes], moments: bytes | None = None, *, matrix: bool = False) -> Result:
+def _scores(state: bytes) -> _embq.PartScores:
+    found = _embq.read_state(state, "scores")
+    if isinstance(found, _embq.PartScores):
+        return found
+    raise _inputs.error(f"scores: the state holds {_kind(found)}", "pass the merged scores of all parts")
+
+
+def finish(
+    states: bytes | Iterable[bytes], moments: bytes | None = None, scores: bytes | None = None, *, matrix: bool = False
+) -> Result:
     """The result of all rows, the same as of `embq.score`.
 
     Parameters
     ----------
     states : bytes or iterable of bytes
-        The scores of all parts, merged or not; or their moments, if nothing that is computed needs scores.
+        The scores of all parts, merged or not; or their moments, if nothing that is computed needs scores; or their
+        influence, for a result with intervals.
     moments : bytes, default=None
         The merged moments that the parts were scored with.
+    scores : bytes, default=None
+        The merged scores that the influence was found with.
     matrix : bool, default=False
         Whether to keep the mean distances between all classes as ``r.matrix``.
 
     Returns
     -------
     Result
-        All metrics by name, and the table of classes. It has no rows: `scores` returns them with ``rows=True``.
+        All metrics by name, and the table of classes. It has no rows: `scores` returns them with ``rows=True``. Intervals
+        are 1.96 standard errors to both sides; those of `embq.score` are percentiles, for which rows are drawn again.
 
     Raises
     ------
@@ -345,5 +436,9 @@ def finish(states: bytes | Iterable[bytes], moments: bytes | None = None, *, mat
     if isinstance(merged, _embq.PartMoments):
         return Result(merged.finish())
     if moments is None:
-        raise _inputs.error("the result of scores needs the moments that they were made with", "partial.finish(states, moments)")
-    return Result(merged.finish(_moments(moments), bool(matrix)))
+        raise _inputs.error(f"the result of {_kind(merged)} needs the moments of all parts", "partial.finish(states, moments)")
+    if isinstance(merged, _embq.PartScores):
+        return Result(merged.finish(_moments(moments), bool(matrix)))
+    if scores is None:
+        raise _inputs.error("the result of influence needs the scores of all parts", "partial.finish(states, moments, scores)")
+    return Result(merged.finish(_scores(scores), _moments(moments), bool(matrix)))

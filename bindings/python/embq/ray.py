@@ -36,6 +36,7 @@ def score(
     softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     matrix: bool = False,
+    intervals: bool = False,
     invalid: Literal["raise", "drop"] = "raise",
     missing: Literal["raise", "drop"] = "raise",
     ignore_label: Any = None,
@@ -58,6 +59,8 @@ def score(
         As in `embq.partial.moments`.
     matrix : bool, default=False
         Whether to keep the mean distances between all classes as ``result.matrix``.
+    intervals : bool, default=False
+        Whether to find 95 % intervals, in a third pass: 1.96 standard errors to both sides.
     columns : sequence of str, default=None
         The columns that ``result.rows`` has before the scores; by default all but the vectors.
 
@@ -81,6 +84,7 @@ def score(
     frame = _engines.frame(
         embedding,
         label,
+        intervals,
         metric=metric,
         distance=distance,
         metrics=metrics,
@@ -109,6 +113,17 @@ def score(
 
         return _reduced(chosen, frame, second) or frame.scores((), moments, "", 1)
 
+    def influence(moments: bytes, scores: bytes) -> bytes:
+        import ray
+
+        shared = ray.put((moments, scores))
+
+        def third(batches: Any) -> bytes:
+            merged, scored = ray.get(shared)
+            return frame.influence(batches, merged, scored, "a block", 1)
+
+        return _reduced(chosen, frame, third) or frame.influence((), moments, scores, "", 1)
+
     def rows(moments: bytes) -> ray.data.Dataset:
         import ray
 
@@ -119,7 +134,7 @@ def score(
         )
 
     moments = _reduced(chosen, frame, first) or frame.moments((), "", 1)
-    return _engines.finish(moments, scores, matrix, rows)
+    return _engines.finish(moments, scores, influence if intervals else None, matrix, rows)
 
 
 def _columns(frame: _engines.Frame, block: Any) -> tuple[Any, Any]:

@@ -39,6 +39,7 @@ def score(
     softmin: Literal["weighted", "lse", "hard", "mean"] = "weighted",
     softmax: Literal["lse", "hard"] = "lse",
     matrix: bool = False,
+    intervals: bool = False,
     invalid: Literal["raise", "drop"] = "raise",
     missing: Literal["raise", "drop"] = "raise",
     ignore_label: Any = None,
@@ -62,6 +63,8 @@ def score(
         As in `embq.partial.moments`.
     matrix : bool, default=False
         Whether to keep the mean distances between all classes as ``result.matrix``.
+    intervals : bool, default=False
+        Whether to find 95 % intervals, in a third pass: 1.96 standard errors to both sides.
     columns : sequence of str, default=None
         The columns that ``result.rows`` has before the scores; by default all but the vectors.
     depth : int, default=2
@@ -91,6 +94,7 @@ def score(
     frame = _engines.frame(
         embedding,
         label,
+        intervals,
         metric=metric,
         distance=distance,
         metrics=metrics,
@@ -118,6 +122,13 @@ def score(
         found = _reduced(chosen.mapInArrow(_states(second), _STATES), depth)
         return found or frame.scores((), moments, "", 1)
 
+    def influence(moments: bytes, scores: bytes) -> bytes:
+        def third(batches: Any, place: str, n_jobs: int) -> bytes:
+            return frame.influence(batches, moments, scores, place, n_jobs)
+
+        found = _reduced(chosen.mapInArrow(_states(third), _STATES), depth)
+        return found or frame.influence((), moments, scores, "", 1)
+
     def rows(moments: bytes) -> DataFrame:
         names = _engines.kept_columns(df.columns, None, embedding) if kept is None else kept
         wanted = [functions.col(f"`{name}`") for name in names]
@@ -125,7 +136,8 @@ def score(
         return given.mapInArrow(_scored(frame, names, moments), _schema(given, len(names)))
 
     moments = _reduced(chosen.mapInArrow(_states(first), _STATES), depth)
-    return _engines.finish(moments or frame.moments((), "", 1), scores, matrix, rows)
+    third = influence if intervals else None
+    return _engines.finish(moments or frame.moments((), "", 1), scores, third, matrix, rows)
 
 
 def _place() -> tuple[int, str, int]:

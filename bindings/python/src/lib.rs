@@ -54,6 +54,7 @@ fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<drift::Drifted>()?;
     module.add_class::<partial::PartMoments>()?;
     module.add_class::<partial::PartScores>()?;
+    module.add_class::<partial::PartInfluence>()?;
     module.add_function(wrap_pyfunction!(run_program, module)?)?;
     module.add_function(wrap_pyfunction!(errors::in_python, module)?)?;
     module.add_function(wrap_pyfunction!(score::score, module)?)?;

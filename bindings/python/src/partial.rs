@@ -5,7 +5,7 @@ use std::sync::Arc;
 use embq_core::data::{Embeddings, LabelColumn, Origin, RowFault, RowFaults};
 use embq_core::error::{Error, Result};
 use embq_core::metrics::StateKind;
-use embq_core::partial::{Moments, Part, PartRows, Scores, StateHeader, StateTable};
+use embq_core::partial::{Influence, Kept, Moments, Part, PartRows, Scores, StateHeader, StateTable};
 use embq_files::input::state::from_bytes;
 use embq_files::output::state::write;
 use numpy::PyUntypedArray;
@@ -106,25 +106,28 @@ pub(crate) fn read_state<'py>(py: Python<'py>, bytes: &[u8], name: &str) -> PyRe
     let read = || {
         let table = from_bytes(name, bytes.to_vec())?;
         Ok(match StateHeader::parse(table.header_text(), name)?.kind() {
-            StateKind::Moments => State::Moments(Moments::from_table(&table, name)?),
-            StateKind::Scores => State::Scores(Scores::from_table(&table, name)?),
+            StateKind::Moments => State::Moments(Moments::from_table(table, name)?),
+            StateKind::Scores => State::Scores(Scores::from_table(table, name)?),
+            StateKind::Influence => State::Influence(Influence::from_table(table, name)?),
         })
     };
     match py.detach(read).map_err(|error: Error| exception(&error))? {
         State::Moments(moments) => Ok(Bound::new(py, PartMoments(Arc::new(moments)))?.into_any()),
-        State::Scores(scores) => Ok(Bound::new(py, PartScores(scores))?.into_any()),
+        State::Scores(scores) => Ok(Bound::new(py, PartScores(Arc::new(scores)))?.into_any()),
+        State::Influence(influence) => Ok(Bound::new(py, PartInfluence(influence))?.into_any()),
     }
 }
 
 enum State {
     Moments(Moments),
     Scores(Scores),
+    Influence(Influence),
 }
 
 fn bytes_of<'py>(py: Python<'py>, table: impl FnOnce() -> Result<StateTable> + Send) -> PyResult<Bound<'py, PyBytes>> {
     let written = py.detach(|| {
         let mut bytes = Vec::new();
-        write(&table().map_err(|error| error.to_string())?, &mut bytes).map_err(|error| error.to_string())?;
+        write(table().map_err(|error| error.to_string())?, &mut bytes).map_err(|error| error.to_string())?;
         Ok(bytes)
     });
     let bytes = written.map_err(|problem: String| PyRuntimeError::new_err(format!("the state: {problem}")))?;
@@ -220,24 +223,27 @@ impl PartMoments {
 
 /// Scores of one or more parts.
 #[pyclass(module = "embq._embq")]
-pub(crate) struct PartScores(Scores);
+pub(crate) struct PartScores(Arc<Scores>);
 
 #[pymethods]
 impl PartScores {
-    /// The scores of a piece, and with `keeps_rows` those of each row by column, with classes as codes.
+    /// The scores of a piece, and with `keeps_rows` those of each row by column, with classes as codes. With `intervals` the
+    /// sums that these follow from are kept, too.
     #[staticmethod]
-    #[pyo3(signature = (piece, moments, keeps_rows, *, manner))]
+    #[pyo3(signature = (piece, moments, keeps_rows, intervals, *, manner))]
     fn of_piece<'py>(
         py: Python<'py>,
         piece: GivenPiece<'_>,
         moments: PyRef<'_, PartMoments>,
         keeps_rows: bool,
+        intervals: bool,
         manner: Manner,
     ) -> PyResult<(Self, Option<Bound<'py, PyDict>>)> {
         let piece = piece.piece()?;
         let moments = Arc::clone(&moments.0);
         let (scores, rows) = run(py, &manner, move |watch| {
-            let scored = Scores::of_piece(&piece.part, &moments, keeps_rows, watch);
+            let kept = Kept { rows: keeps_rows, intervals };
+            let scored = Scores::of_piece(&piece.part, &moments, kept, watch);
             let (scores, rows) = scored.map_err(|error| piece.placed(error))?;
             Ok((scores, rows.map(|(dataset, rows)| ScoredRows::new(&dataset, rows))))
         })?;
@@ -247,21 +253,21 @@ impl PartScores {
             // No row takes part.
             Some(None) => Some(PyDict::new(py)),
         };
-        Ok((PartScores(scores), columns))
+        Ok((PartScores(Arc::new(scores)), columns))
     }
 
     /// Adds the rows of a piece of the same part.
     fn join(&mut self, py: Python<'_>, piece: PyRef<'_, PartScores>) -> PyResult<()> {
-        let piece = piece.0.clone();
+        let piece = Arc::clone(&piece.0);
         let scores = &mut self.0;
-        py.detach(|| scores.join(piece)).map_err(|error| exception(&error))
+        py.detach(|| Arc::make_mut(scores).join(Arc::unwrap_or_clone(piece))).map_err(|error| exception(&error))
     }
 
     /// Adds the rows of other parts.
     fn merge(&mut self, py: Python<'_>, other: PyRef<'_, PartScores>) -> PyResult<()> {
-        let other = other.0.clone();
+        let other = Arc::clone(&other.0);
         let scores = &mut self.0;
-        py.detach(|| scores.merge(other)).map_err(|error| exception(&error))
+        py.detach(|| Arc::make_mut(scores).merge(Arc::unwrap_or_clone(other))).map_err(|error| exception(&error))
     }
 
     /// Checks that these parts are among those of the moments, with the same rows.
@@ -277,6 +283,74 @@ impl PartScores {
     fn finish(&self, py: Python<'_>, moments: PyRef<'_, PartMoments>, matrix: bool) -> PyResult<Evaluated> {
         let (scores, moments) = (&self.0, &*moments.0);
         let scored = py.detach(|| scores.finish(moments, matrix)).map_err(|error| exception(&error))?;
+        Ok(Evaluated::without_rows(scored, moments.labels().to_vec()))
+    }
+
+    fn ids(&self) -> Vec<String> {
+        ids(self.0.parts())
+    }
+
+    fn content(&self) -> (Vec<String>, u64) {
+        content(self.0.parts())
+    }
+}
+
+/// The influence of the rows of one or more parts.
+#[pyclass(module = "embq._embq")]
+pub(crate) struct PartInfluence(Influence);
+
+#[pymethods]
+impl PartInfluence {
+    #[staticmethod]
+    #[pyo3(signature = (piece, moments, scores, *, manner))]
+    fn of_piece(
+        py: Python<'_>,
+        piece: GivenPiece<'_>,
+        moments: PyRef<'_, PartMoments>,
+        scores: PyRef<'_, PartScores>,
+        manner: Manner,
+    ) -> PyResult<Self> {
+        let piece = piece.piece()?;
+        let (moments, scores) = (Arc::clone(&moments.0), Arc::clone(&scores.0));
+        run(py, &manner, move |watch| {
+            let influence = Influence::of_piece(&piece.part, &moments, &scores, watch);
+            influence.map(PartInfluence).map_err(|error| piece.placed(error))
+        })
+    }
+
+    /// Adds the rows of a piece of the same part.
+    fn join(&mut self, py: Python<'_>, piece: PyRef<'_, PartInfluence>) -> PyResult<()> {
+        let piece = piece.0.clone();
+        let influence = &mut self.0;
+        py.detach(|| influence.join(piece)).map_err(|error| exception(&error))
+    }
+
+    /// Adds the rows of other parts.
+    fn merge(&mut self, py: Python<'_>, other: PyRef<'_, PartInfluence>) -> PyResult<()> {
+        let other = other.0.clone();
+        let influence = &mut self.0;
+        py.detach(|| influence.merge(other)).map_err(|error| exception(&error))
+    }
+
+    /// Checks that these parts are among those of the moments, with the same rows.
+    fn require_in(&self, moments: PyRef<'_, PartMoments>) -> PyResult<()> {
+        self.0.require_in(&moments.0).map_err(|error| exception(&error))
+    }
+
+    fn bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let influence = &self.0;
+        bytes_of(py, || influence.to_table())
+    }
+
+    fn finish(
+        &self,
+        py: Python<'_>,
+        scores: PyRef<'_, PartScores>,
+        moments: PyRef<'_, PartMoments>,
+        matrix: bool,
+    ) -> PyResult<Evaluated> {
+        let (influence, scores, moments) = (&self.0, &*scores.0, &*moments.0);
+        let scored = py.detach(|| influence.finish(scores, moments, matrix)).map_err(|error| exception(&error))?;
         Ok(Evaluated::without_rows(scored, moments.labels().to_vec()))
     }
 

@@ -101,6 +101,7 @@ impl Evaluated {
             spectrum: None,
             suspects: Vec::new(),
             pair_curves: None,
+            is_sample: false,
         }
     }
 }

@@ -48,6 +48,16 @@ def close(found, expected):
     np.testing.assert_allclose(found.classes["silhouette"], expected.classes["silhouette"], rtol=1e-12)
 
 
+def same_intervals(found, whole):
+    """1.96 standard errors to both sides, of rows in whatever partitions."""
+    errors, expected = found.to_dict()["standard_errors"], whole.to_dict()["standard_errors"]
+    assert errors.keys() == expected.keys() and len(errors) > 8
+    for name, error in expected.items():
+        assert errors[name] == pytest.approx(error, rel=1e-9), name
+        low, high = found.intervals[name]
+        assert (high - low) / 2 == pytest.approx(1.959963984540054 * error, rel=1e-9), name
+
+
 def same_rows(table, expected, left=None):
     """Scores of rows in any order, as a pandas table, are those of the whole."""
     table = table.sort_values("id")
@@ -119,6 +129,8 @@ def test_spark_gives_the_result_of_the_whole(spark_frame, rows, metric):
     result = score(spark_frame, metric=metric, metrics=["usual", "calinski_harabasz"], matrix=True)
     close(result, whole)
     np.testing.assert_allclose(result.matrix, whole.matrix, rtol=1e-12)
+    close(with_intervals := score(spark_frame, metric=metric, intervals=True), embq.score(*rows, metric=metric))
+    same_intervals(with_intervals, embq.score(*rows, metric=metric, intervals=True))
     assert "silhouette" in repr(result) and result.to_dict()["inputs"][0]["rows"] == sum(SIZES)
     same_rows(result.rows.toPandas(), whole.rows)
     assert result.rows.columns == ["id", "label", *COLUMNS, "nearest_other"]
@@ -254,6 +266,7 @@ def test_dask_gives_the_result_of_the_whole(dask_client, partitions, rows, metri
     np.testing.assert_allclose(result.matrix, whole.matrix, rtol=1e-12)
     assert list(result.rows.columns) == ["id", "label", *COLUMNS, "nearest_other"]
     assert score(frame, metric=metric).to_json() == result.to_json()
+    same_intervals(score(frame, metric=metric, intervals=True), embq.score(*rows, metric=metric, intervals=True))
     found = result.rows.compute()
     same_rows(found, whole.rows)
     assert (found.dtypes == result.rows.dtypes).all() and found.index.tolist() == found["id"].tolist()
@@ -353,6 +366,7 @@ def test_ray_gives_the_result_of_the_whole(ray, partitions, rows, metric):
     result = score(data, metric=metric, matrix=True)
     close(result, whole)
     np.testing.assert_allclose(result.matrix, whole.matrix, rtol=1e-12)
+    same_intervals(score(data, metric=metric, intervals=True), embq.score(*rows, metric=metric, intervals=True))
     same_rows(result.rows.to_pandas(), whole.rows)
     assert result.rows.columns() == ["id", "label", *COLUMNS, "nearest_other"]
 

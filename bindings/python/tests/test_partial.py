@@ -50,6 +50,39 @@ def test_any_parts_give_the_result_of_the_whole(rows, metric):
     close(merged([(X[:1], y[:1]), (X[1:], y[1:])], metric=metric, metrics=METRICS), whole)
 
 
+def same_intervals(found, whole, tolerance=1e-9):
+    """Those of states are 1.96 standard errors to both sides."""
+    assert found.intervals.keys() == whole.intervals.keys() and len(found.intervals) > 8
+    expected = whole.to_dict()["standard_errors"]
+    for name, (low, high) in found.intervals.items():
+        assert (high - low) / 2 / 1.959963984540054 == pytest.approx(expected[name], rel=tolerance), name
+        assert (high + low) / 2 == pytest.approx(whole[name], rel=1e-9), name
+
+
+def test_intervals_have_the_standard_errors_of_the_whole(rows):
+    X, y = rows
+    whole = embq.score(X, y, intervals=True)
+    parts = [(X[:1], y[:1]), (X[1:500], y[1:500]), (X[500:], y[500:])]
+    moments = partial.merge(partial.moments(part) for part in parts)
+    scores = partial.merge(partial.scores(part, moments, intervals=True) for part in parts)
+    states = [partial.influence(part, moments, scores) for part in parts]
+    found = partial.finish(reversed(states), moments, scores)
+    close(found, whole)
+    same_intervals(found, whole)
+    assert found.to_dict()["interval_method"] == "standard_errors"
+    errors = [[row["silhouette_uncertainty"]["standard_error"] for row in result.to_dict()["classes"]] for result in (found, whole)]
+    np.testing.assert_allclose(*errors, rtol=1e-9)
+    with pytest.raises(embq.InputError, match="the influence of 1 of 3 parts is missing"):
+        partial.finish(states[1:], moments, scores)
+    with pytest.raises(embq.InputError, match="needs the scores of all parts"):
+        partial.finish(states, moments)
+    with pytest.raises(embq.InputError, match="do not hold the sums that intervals follow from"):
+        plain = partial.merge(partial.scores(part, moments) for part in parts)
+        partial.influence(parts[0], moments, plain)
+    with pytest.raises(embq.InputError, match="scores: the state holds moments"):
+        partial.influence(parts[0], moments, moments)
+
+
 def test_moments_alone_and_the_matrix(rows):
     X, y = rows
     whole = embq.score(X, y, metrics=["calinski_harabasz"])
@@ -309,7 +342,7 @@ def test_what_does_not_belong_together_is_refused(rows):
         "some states are moments, and some are scores": lambda: partial.merge([states[0], scores[0]]),
         "needs the moments": lambda: partial.finish(scores),
         "made with other moments": lambda: partial.finish(scores, partial.merge(states[:2])),
-        "these are scores": lambda: partial.scores(parts[0], scores[0]),
+        "moments: the state holds scores": lambda: partial.scores(parts[0], scores[0]),
         "it was altered": lambda: partial.merge([altered(states[0])]),
         "truncated": lambda: partial.merge([states[0][:-3]]),
         "it is not a state of embq": lambda: partial.merge([b"nothing"]),

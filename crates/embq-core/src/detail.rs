@@ -13,6 +13,7 @@ use crate::kernels::{Eigen, covariance};
 use crate::metrics::class_order;
 use crate::metrics::projection::{PROJECTED_DIMENSIONS, Point, Projection, Spectrum, places};
 use crate::metrics::suspects::Suspect;
+use crate::partial::Scores;
 use crate::progress::Progress;
 use crate::suspects::{NEIGHBOURS, suspects_of};
 
@@ -58,6 +59,9 @@ pub struct Detail<'a> {
     pub suspects: Vec<Suspect>,
     /// Where pairs are verified.
     pub pair_curves: Option<&'a PairCurves>,
+    /// Whether the rows are a sample, which stands for the set where single rows are drawn and nowhere else. They have no
+    /// numbers.
+    pub is_sample: bool,
 }
 
 /// One of several evaluated inputs with the same rows.
@@ -138,6 +142,41 @@ pub fn detail<'a>(
         spectrum,
         suspects,
         pair_curves,
+        is_sample: false,
+    })
+}
+
+/// The details of an evaluation of merged states: what is made of all rows is left out, and rows are those of a sample, of
+/// which these are the data and the scores. `scores` are the states, where there are any.
+///
+/// # Errors
+/// Errors from reading rows.
+pub fn merged_detail<'a>(
+    sample: &Dataset,
+    evaluation: &'a Evaluation,
+    sampled: &'a RowScores,
+    scores: Option<&Scores>,
+    matrix: Option<&Array2<Option<f64>>>,
+    progress: &dyn Progress,
+) -> Result<Detail<'a>> {
+    let classes = sample.labels().codes().to_vec();
+    let confused = confused_pairs(evaluation, &scores.map(Scores::confusions).unwrap_or_default());
+    let map = matrix.map(|matrix| class_map(evaluation, &confused, matrix));
+    let components = if sample.is_empty() { None } else { principal_components(sample, progress)? };
+    let projection = components.as_ref().map(|found| projection(sample, &classes, found)).transpose()?;
+    Ok(Detail {
+        evaluation,
+        scores: sampled,
+        classes,
+        numbers: Vec::new(),
+        names: RowNames::default(),
+        map,
+        confused: confused.into_iter().take(MAX_PAIRS).collect(),
+        projection,
+        spectrum: None,
+        suspects: Vec::new(),
+        pair_curves: None,
+        is_sample: true,
     })
 }
 

@@ -21,7 +21,7 @@ pub use crate::metrics::{PairCurves, Temperature};
 pub use draw::evaluate_within;
 pub use result::{
     ClassEvaluation, Confusion, Envelope, Evaluation, EvaluationSet, GateComparison, GateOutcome, InputDescription,
-    Kind, LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
+    IntervalMethod, Kind, LabelsDescription, RowScores, SCHEMA_VERSION, Scored, SettingsUsed, Timing,
 };
 pub use settings::{Estimate, Settings};
 
@@ -177,6 +177,7 @@ pub(crate) fn document(
         undefined_classes: measures.undefined_classes,
         intervals: IndexMap::new(),
         standard_errors: IndexMap::new(),
+        interval_method: None,
         gates: Vec::new(),
         warnings,
         timing: None,

@@ -37,7 +37,7 @@ enum Score<'a> {
 }
 
 /// A score, the precision of its exponentials, and the number of rows of each class.
-struct RowValue<'a> {
+pub(crate) struct RowValue<'a> {
     score: Score<'a>,
     precision: Precision,
     counts: &'a [usize],
@@ -132,7 +132,7 @@ pub struct RowInfluence {
 }
 
 /// The hard and the soft silhouette, which have intervals by class, too.
-const SILHOUETTES: [&str; 2] = ["silhouette", "soft_silhouette"];
+pub(crate) const SILHOUETTES: [&str; 2] = ["silhouette", "soft_silhouette"];
 
 /// The numbers whose uncertainty is looked for.
 pub(crate) struct PointEstimates<'a> {
@@ -350,31 +350,36 @@ fn influences(
     classes: &[usize],
     takers: &mut [Vec<ClassMean<'_>>],
 ) -> Result<Vec<Influence>> {
-    let value = |score| RowValue { score, precision: kernel.slope_precision(), counts: dataset.labels().counts() };
-    let mut scores = vec![
-        value(Score::Silhouette),
-        value(Score::SoftSilhouette(soft)),
-        value(Score::Own),
-        value(Score::NearestOther),
-    ];
-    if !nearest.is_empty() {
-        scores.push(value(Score::NearestOfClass(nearest)));
-    }
+    let scores = row_values(soft, nearest, kernel.slope_precision(), dataset.labels().counts());
     kernel.influence(&scores, classes, takers)
 }
 
+/// The scores whose means have influence values: the two silhouettes first.
+pub(crate) fn row_values<'a>(
+    soft: &'a SoftSilhouette,
+    nearest: &'a [Option<Nearest>],
+    precision: Precision,
+    counts: &'a [usize],
+) -> Vec<RowValue<'a>> {
+    let mut scores = vec![Score::Silhouette, Score::SoftSilhouette(soft), Score::Own, Score::NearestOther];
+    if !nearest.is_empty() {
+        scores.push(Score::NearestOfClass(nearest));
+    }
+    scores.into_iter().map(|score| RowValue { score, precision, counts }).collect()
+}
+
 /// A metric as a sum over rows.
-struct Sum<'a>(Box<dyn Fn(usize) -> f64 + Sync + 'a>);
+pub(crate) struct Sum<'a>(Box<dyn Fn(usize) -> f64 + Sync + 'a>);
 
 impl Sum<'_> {
     /// The term of each row.
-    fn terms(&self, rows: usize) -> Vec<f64> {
+    pub(crate) fn terms(&self, rows: usize) -> Vec<f64> {
         (0..rows).into_par_iter().map(&self.0).collect()
     }
 }
 
 /// The metrics that are means of scores, from the influence on these means.
-fn sums<'a>(dataset: &'a Dataset, influences: &'a [Influence]) -> HashMap<&'static str, Sum<'a>> {
+pub(crate) fn sums<'a>(dataset: &'a Dataset, influences: &'a [Influence]) -> HashMap<&'static str, Sum<'a>> {
     let counts = dataset.labels().counts();
     let classes = counts.len() as f64;
     let total: f64 = dataset.class_weights().iter().sum();

@@ -6,13 +6,16 @@ use common::random::Random;
 use embq_core::data::{EmbeddingRows, Origin, Precision, RowChoice};
 use embq_core::evaluation::{RowScores, Scored};
 use embq_core::metrics::{Clustering, METRICS, Metric, Selection, StateKind};
-use embq_core::partial::{Moments, PartRows, Scores, StateTable};
+use embq_core::partial::{Influence, Kept, Moments, PartRows, Scores, StateTable};
 use embq_core::progress::NoProgress;
 use embq_core::{Dataset, Distance, Evaluator, Settings};
 use ndarray::{Array2, Axis};
 
 /// Random partitionings and trees of merging.
 const TRIALS: u64 = 200;
+
+const WITH_ROWS: Kept = Kept { rows: true, intervals: false };
+const WITH_INTERVALS: Kept = Kept { rows: false, intervals: true };
 
 fn mergeable() -> Selection {
     METRICS.iter().filter(|metric| metric.merges_from().is_some()).collect()
@@ -103,10 +106,10 @@ fn stored(table: &StateTable) -> StateTable {
 fn moments_of(parts: &[PartRows<'_>], settings: &Settings, random: &mut Random) -> Moments {
     let of = |part: &PartRows<'_>| {
         let moments = Moments::of_part(part, settings, &RowChoice::default(), &NoProgress).unwrap();
-        Moments::from_table(&stored(&moments.to_table().unwrap()), "state").unwrap()
+        Moments::from_table(stored(&moments.to_table().unwrap()), "state").unwrap()
     };
     let moments = merged(parts.iter().map(of).collect(), random, |left, right| left.merge(right).unwrap());
-    Moments::from_table(&stored(&moments.to_table().unwrap()), "state").unwrap()
+    Moments::from_table(stored(&moments.to_table().unwrap()), "state").unwrap()
 }
 
 #[track_caller]
@@ -172,12 +175,12 @@ fn any_parts_merged_in_any_order_give_the_numbers_of_the_whole() {
         assert_eq!((moments.rows(), moments.classes()), (set.labels.len(), whole.evaluation.class_count()));
         let mut scores = Vec::new();
         for (number, part) in parts.iter().enumerate() {
-            let (state, rows) = Scores::of_part(part, &moments, true, &NoProgress).unwrap();
+            let (state, rows) = Scores::of_part(part, &moments, WITH_ROWS, &NoProgress).unwrap();
             assert_same_rows(&rows.unwrap().1, &set.members(number), &whole.rows, &what);
-            scores.push(Scores::from_table(&stored(&state.to_table().unwrap()), "state").unwrap());
+            scores.push(Scores::from_table(stored(&state.to_table().unwrap()), "state").unwrap());
         }
         let scores = merged(scores, random, |left, right| left.merge(right).unwrap());
-        let scores = Scores::from_table(&stored(&scores.to_table().unwrap()), "state").unwrap();
+        let scores = Scores::from_table(stored(&scores.to_table().unwrap()), "state").unwrap();
         let found = scores.finish(&moments, true).unwrap();
         assert_same(&found, &whole, &what);
         let matrix = Evaluator::new(&Settings { matrix: true, ..settings })
@@ -192,6 +195,219 @@ fn any_parts_merged_in_any_order_give_the_numbers_of_the_whole() {
             }
         }
     }
+}
+
+/// All three passes over parts.
+fn with_intervals(parts: &[PartRows<'_>], settings: &Settings, random: &mut Random) -> Scored {
+    let moments = moments_of(parts, settings, random);
+    let score = |part: &PartRows<'_>| {
+        let scores = Scores::of_part(part, &moments, WITH_INTERVALS, &NoProgress).unwrap().0;
+        Scores::from_table(stored(&scores.to_table().unwrap()), "state").unwrap()
+    };
+    let scores = merged(parts.iter().map(score).collect(), random, |left, right| left.merge(right).unwrap());
+    let influence = |part: &PartRows<'_>| {
+        let influence = Influence::of_part(part, &moments, &scores, &NoProgress).unwrap();
+        let read = Influence::from_table(stored(&influence.to_table().unwrap()), "state").unwrap();
+        assert_eq!(read, influence);
+        read
+    };
+    let influence = merged(parts.iter().map(influence).collect(), random, |left, right| left.merge(right).unwrap());
+    influence.finish(&scores, &moments, false).unwrap()
+}
+
+/// Standard errors and the ends of intervals by name, of classes too; the latter as they would be without draws.
+fn uncertainties(scored: &Scored) -> Vec<(String, f64)> {
+    let evaluation = &scored.evaluation;
+    let mut found: Vec<(String, f64)> =
+        evaluation.standard_errors.iter().map(|(name, error)| (name.clone(), *error)).collect();
+    for class in &evaluation.classes {
+        for (kind, known) in [("", class.silhouette_uncertainty), ("soft ", class.soft_silhouette_uncertainty)] {
+            let Some(known) = known else { continue };
+            let [low, high] = known.interval;
+            let numbers = [
+                ("error", known.standard_error),
+                ("deviation", known.deviation.unwrap_or(-1.0)),
+                ("low", low),
+                ("high", high),
+            ];
+            found.extend(numbers.map(|(what, number)| (format!("{}: {kind}{what}", class.label), number)));
+        }
+    }
+    found
+}
+
+#[test]
+fn intervals_of_parts_have_the_standard_errors_of_the_whole() {
+    for trial in 0..TRIALS {
+        let random = &mut Random::new(1000 + trial);
+        let set = Set::random(random);
+        let distance = [Distance::Cosine, Distance::SqEuclidean][random.below(2)];
+        let what = format!("trial {trial}, {distance}, {} rows in {} parts", set.labels.len(), set.count);
+        // NC1 loses digits where class means nearly depend on each other, and has no interval.
+        let metrics = METRICS.iter().filter(|metric| metric.merges_from().is_some() && metric.id != "nc1").collect();
+        let settings = Settings { metrics, ..settings(distance) };
+        let whole = set.whole(&Settings { intervals: true, class_intervals: None, ..settings.clone() });
+        let one = with_intervals(&[PartRows::new(&set.rows, &set.labels)], &settings, random);
+        let parts = with_intervals(&set.all_parts(), &settings, random);
+        assert_same(&parts, &whole, &what);
+        let [expected, one, found] = [&whole, &one, &parts].map(uncertainties);
+        assert!(expected.len() > 12, "{what}: {expected:?}");
+        assert_eq!((one.len(), found.len()), (expected.len(), expected.len()), "{what}");
+        for (((name, expected), (_, one)), (other, found)) in expected.iter().zip(&one).zip(&found) {
+            assert_eq!(name, other, "{what}");
+            assert!(
+                (one - expected).abs() <= 1e-9 * expected.abs().max(0.01),
+                "{what}, {name}: {one} is not {expected}"
+            );
+            assert!((found - one).abs() <= 1e-12 * one.abs().max(0.1), "{what}, {name}: {found} is not {one}");
+        }
+        let evaluation = &parts.evaluation;
+        assert_eq!(evaluation.interval_method, Some(embq_core::evaluation::IntervalMethod::StandardErrors));
+        assert_eq!(
+            evaluation.intervals.keys().collect::<Vec<_>>(),
+            whole.evaluation.intervals.keys().collect::<Vec<_>>()
+        );
+        let [low, high] = evaluation.intervals["silhouette"];
+        let value = parts.metric("silhouette").unwrap();
+        let half = 1.959_963_984_540_054 * evaluation.standard_errors["silhouette"];
+        assert!((value - half - low).abs() < 1e-12 && (value + half - high).abs() < 1e-12, "{low} {high}");
+    }
+}
+
+#[test]
+fn pieces_and_parts_without_rows_have_the_same_intervals() {
+    let mut random = Random::new(77);
+    for trial in 0..20 {
+        let set = Set::random(&mut random);
+        let settings = Settings::default();
+        let piece = |part: usize| {
+            let members = set.members(part);
+            match members.len() {
+                0 => PartRows::empty(Origin::new("frame"), Origin::new("label")),
+                _ => PartRows::new(
+                    set.rows.select(Axis(0), &members),
+                    members.iter().map(|&row| set.labels[row].as_str()),
+                ),
+            }
+        };
+        let pieces: Vec<PartRows<'_>> = (0..set.count).map(piece).collect();
+        let mut moments = Moments::of_part(&pieces[0], &settings, &RowChoice::default(), &NoProgress).unwrap();
+        for piece in &pieces[1..] {
+            moments.join(Moments::of_part(piece, &settings, &RowChoice::default(), &NoProgress).unwrap()).unwrap();
+        }
+        let scored = |piece| Scores::of_piece(piece, &moments, WITH_INTERVALS, &NoProgress).unwrap().0;
+        let mut scores = scored(&pieces[0]);
+        pieces[1..].iter().for_each(|piece| scores.join(scored(piece)).unwrap());
+        let of = |piece| Influence::of_piece(piece, &moments, &scores, &NoProgress).unwrap();
+        let mut influence = of(&pieces[0]);
+        pieces[1..].iter().for_each(|piece| influence.join(of(piece)).unwrap());
+        let found = uncertainties(&influence.finish(&scores, &moments, false).unwrap());
+        let expected = uncertainties(&set.whole(&Settings { intervals: true, class_intervals: None, ..settings }));
+        for ((name, found), (other, expected)) in found.iter().zip(&expected) {
+            assert_eq!(name, other);
+            assert!((found - expected).abs() <= 1e-9 * expected.abs().max(0.01), "trial {trial}, {name}");
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+}
+
+#[test]
+fn intervals_of_many_classes_are_left_out_with_a_warning() {
+    // 64 classes of 3 rows in 600 dimensions: 64 x 64 x 600 sums.
+    let random = &mut Random::new(64);
+    let rows = random.normals(192, 600);
+    let labels: Vec<usize> = (0..192).map(|row| row % 64).collect();
+    let scored = with_intervals(&[PartRows::new(&rows, &labels)], &Settings::default(), random);
+    let warning = "the 64 classes have no intervals of their own, which would take 64 sums for each of them";
+    assert!(scored.evaluation.warnings.iter().any(|known| known == warning), "{:?}", scored.evaluation.warnings);
+    assert_eq!(scored.evaluation.classes[3].silhouette_uncertainty, None);
+    let settings = Settings { intervals: true, ..Settings::default() };
+    let whole = Evaluator::new(&settings).evaluate(&Dataset::new(&rows, &labels).unwrap()).unwrap();
+    for (name, expected) in &whole.evaluation.standard_errors {
+        assert!((scored.evaluation.standard_errors[name] - expected).abs() < 1e-11, "{name}");
+    }
+}
+
+#[test]
+fn intervals_of_float32_rows_are_close_to_those_of_the_whole() {
+    let random = &mut Random::new(70);
+    let (n, d) = (600, 32);
+    let rows = random.normals(n, d).mapv(|value| value as f32 + 5.0);
+    let labels: Vec<usize> = (0..n).map(|row| row % 6).collect();
+    for distance in [Distance::Cosine, Distance::SqEuclidean] {
+        let settings = Settings { distance, ..Settings::default() };
+        let part = |start: usize, end: usize| {
+            PartRows::new(rows.slice(ndarray::s![start..end, ..]), labels[start..end].iter())
+        };
+        let found = with_intervals(&[part(0, 100), part(100, 101), part(101, 600)], &settings, random);
+        let settings = Settings { intervals: true, ..settings };
+        let whole = Evaluator::new(&settings).evaluate(&Dataset::new(&rows, &labels).unwrap()).unwrap();
+        for (name, expected) in &whole.evaluation.standard_errors {
+            let found = found.evaluation.standard_errors[name];
+            assert!((found - expected).abs() <= 1e-5 * expected, "{distance} {name}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn influence_that_does_not_belong_together_is_refused() {
+    let set = Set { count: 2, parts: (0..30).map(|row| row / 15).collect(), ..Set::of_rows(30) };
+    let own = settings(Distance::Cosine);
+    let parts = set.all_parts();
+    let random = &mut Random::new(3);
+    let moments = moments_of(&parts, &own, random);
+    let score = |part: &PartRows<'_>, kept| Scores::of_part(part, &moments, kept, &NoProgress).unwrap().0;
+    let mut scores = score(&parts[0], WITH_INTERVALS);
+    let (problem, tip) = refused(Influence::of_part(&parts[0], &moments, &scores, &NoProgress));
+    assert_eq!(problem, "the scores of 1 of 2 parts are missing: embeddings ('001')");
+    assert_eq!(tip, "make the scores of every part that the moments are of");
+    let (problem, _) = refused(scores.clone().merge(score(&parts[1], Kept::default())));
+    assert!(problem.ends_with("differ in intervals: true and false"), "{problem}");
+    scores.merge(score(&parts[1], WITH_INTERVALS)).unwrap();
+    let mut plain = score(&parts[0], Kept::default());
+    plain.merge(score(&parts[1], Kept::default())).unwrap();
+    let (problem, tip) = refused(Influence::of_part(&parts[0], &moments, &plain, &NoProgress));
+    assert_eq!(problem, "the scores do not hold the sums that intervals follow from");
+    assert_eq!(tip, "score all parts again, with intervals");
+
+    let influence = |part| Influence::of_part(part, &moments, &scores, &NoProgress).unwrap();
+    let mut first = influence(&parts[0]);
+    let (problem, _) = refused(first.clone().merge(influence(&parts[0])));
+    assert_eq!(problem, "embeddings ('000'): the same part would count twice");
+    let (problem, tip) = refused(first.finish(&scores, &moments, false));
+    assert_eq!(problem, "the influence of 1 of 2 parts is missing: embeddings ('001')");
+    assert_eq!(tip, "make the influence of every part that the moments are of");
+    let (problem, _) = refused(first.finish(&plain, &moments, false));
+    assert_eq!(problem, "the influence was found with other moments or scores than these");
+    let other_moments =
+        moments_of(&parts, &Settings { temperature: embq_core::Temperature::Value(0.2), ..own.clone() }, random);
+    let (problem, _) = refused(Influence::of_part(&parts[0], &other_moments, &scores, &NoProgress));
+    assert_eq!(problem, "the scores were made with other moments than these");
+    let (problem, _) = refused(first.finish(&scores, &other_moments, false));
+    assert_eq!(problem, "the influence was found with other moments or scores than these");
+    let changed =
+        PartRows::new(&set.rows.slice(ndarray::s![..15, ..]) + 1.0, set.labels[..15].iter().map(String::as_str));
+    let (problem, _) = refused(Influence::of_part(&changed.named("000"), &moments, &scores, &NoProgress));
+    assert_eq!(problem, "embeddings ('000'): its rows or labels are not those that the moments are of");
+    let table = first.to_table().unwrap();
+    assert_eq!(
+        Scores::from_table(table.clone(), "i.arrow").unwrap_err().to_string(),
+        "i.arrow holds influence, not scores"
+    );
+    let columns: Vec<_> = table.columns().map(|(name, column)| (name.to_owned(), column.clone())).collect();
+    for missing in 0..2 {
+        let mut columns = columns.clone();
+        columns.remove(missing);
+        let table = StateTable::of_columns(table.header_text().to_owned(), columns, "i.arrow").unwrap();
+        assert!(Influence::from_table(table, "i.arrow").is_err());
+    }
+    // Nothing that has an interval.
+    let without = Settings { metrics: Selection::parse(["nc4"]).unwrap(), ..own };
+    let moments = moments_of(&parts, &without, random);
+    let (problem, _) = refused(Scores::of_part(&parts[0], &moments, WITH_INTERVALS, &NoProgress));
+    assert_eq!(problem, "none of the metrics has an interval");
+    first.merge(influence(&parts[1])).unwrap();
+    assert!(first.finish(&scores, &moments_of(&parts, &settings(Distance::Cosine), random), false).is_ok());
 }
 
 #[test]
@@ -215,7 +431,7 @@ fn pieces_in_any_order_are_one_part() {
         };
         let moments_of = |part| {
             let moments = Moments::of_part(&piece(part), &settings, &RowChoice::default(), &NoProgress).unwrap();
-            Moments::from_table(&stored(&moments.to_table().unwrap()), "state").unwrap()
+            Moments::from_table(stored(&moments.to_table().unwrap()), "state").unwrap()
         };
         let states = (0..set.count).map(moments_of).collect();
         let moments = merged(states, &mut random, |left: &mut Moments, right| left.join(right).unwrap());
@@ -228,10 +444,10 @@ fn pieces_in_any_order_are_one_part() {
             let labels = members.iter().map(|&row| set.labels[row].as_str());
             PartRows::new(set.rows.select(Axis(0), &members), labels)
         };
-        let scores_of = |part| Scores::of_piece(&piece(part), &moments, false, &NoProgress).unwrap().0;
+        let scores_of = |part| Scores::of_piece(&piece(part), &moments, Kept::default(), &NoProgress).unwrap().0;
         let mut states: Vec<Scores> = (0..set.count.div_ceil(2)).map(scores_of).collect();
         let nothing = PartRows::empty(Origin::new("frame"), Origin::new("label"));
-        states.push(Scores::of_piece(&nothing, &moments, true, &NoProgress).unwrap().0);
+        states.push(Scores::of_piece(&nothing, &moments, WITH_ROWS, &NoProgress).unwrap().0);
         let left_out = states[0].clone();
         let scores = merged(states, &mut random, |left, right| left.join(right).unwrap());
         let found = scores.finish(&moments, false).unwrap();
@@ -269,7 +485,7 @@ fn only_pieces_of_one_part_are_joined() {
     let (two, three) = (joined(&[7, 30]), joined(&[11, 12, 30]));
     assert_eq!(two.parts()[0].content, of(&rows(0..30)).parts()[0].content);
     let hash = |moments: &Moments| {
-        let scores = Scores::of_piece(&rows(0..30), moments, false, &NoProgress).unwrap().0;
+        let scores = Scores::of_piece(&rows(0..30), moments, Kept::default(), &NoProgress).unwrap().0;
         scores.finish(moments, false).unwrap().evaluation.labels.unwrap().blake3
     };
     assert_eq!((two.parts(), hash(&two)), (three.parts(), hash(&three)));
@@ -284,20 +500,20 @@ fn a_part_without_rows_says_nothing_of_their_shape() {
     let rows = set.rows.mapv(|value| value as f32);
     let part = PartRows::new(&rows, &set.labels);
     let mut moments = of(&nothing);
-    let read_back = Moments::from_table(&stored(&moments.to_table().unwrap()), "state").unwrap();
+    let read_back = Moments::from_table(stored(&moments.to_table().unwrap()), "state").unwrap();
     assert_eq!(moments, read_back);
     moments.merge(of(&part)).unwrap();
     let mut other = of(&part);
     other.merge(read_back).unwrap();
     assert_eq!((moments.settings(), moments.rows()), (other.settings(), 30));
     assert_eq!(moments.settings().dimensions, rows.ncols());
-    let mut scores = Scores::of_part(&nothing, &moments, false, &NoProgress).unwrap().0;
-    scores.merge(Scores::of_part(&part, &moments, false, &NoProgress).unwrap().0).unwrap();
+    let mut scores = Scores::of_part(&nothing, &moments, Kept::default(), &NoProgress).unwrap().0;
+    scores.merge(Scores::of_part(&part, &moments, Kept::default(), &NoProgress).unwrap().0).unwrap();
     let whole = Evaluator::new(&settings).evaluate(&Dataset::new(&rows, &set.labels).unwrap()).unwrap();
     assert_eq!(scores.finish(&moments, false).unwrap().evaluation.metrics, whole.evaluation.metrics);
     let error = refused(of(&nothing).finish()).0;
     assert!(error.contains("is made of the scores of rows"), "{error}");
-    let error = refused(Scores::of_part(&nothing, &of(&nothing), false, &NoProgress)).0;
+    let error = refused(Scores::of_part(&nothing, &of(&nothing), Kept::default(), &NoProgress)).0;
     assert_eq!(error, "label: a silhouette needs at least 2 classes, found 0 in 0 rows");
 }
 
@@ -309,7 +525,7 @@ fn one_part_has_the_labels_of_the_whole_and_several_the_same_in_any_order() {
     let labels = |parts: &[PartRows<'_>], random: &mut Random| {
         let moments = moments_of(parts, &settings, random);
         let scores: Vec<Scores> =
-            parts.iter().map(|part| Scores::of_part(part, &moments, false, &NoProgress).unwrap().0).collect();
+            parts.iter().map(|part| Scores::of_part(part, &moments, Kept::default(), &NoProgress).unwrap().0).collect();
         let scores = merged(scores, random, |left, right| left.merge(right).unwrap());
         scores.finish(&moments, false).unwrap().evaluation.labels.unwrap().blake3
     };
@@ -344,7 +560,7 @@ fn float32_products_keep_their_bounds() {
         let moments = moments_of(&parts, &settings, random);
         let mut scores = Vec::new();
         for (part, start) in parts.iter().zip([0, 100, 101]) {
-            let (state, scored) = Scores::of_part(part, &moments, true, &NoProgress).unwrap();
+            let (state, scored) = Scores::of_part(part, &moments, WITH_ROWS, &NoProgress).unwrap();
             let scored = scored.unwrap().1;
             for (index, found) in scored.silhouette.iter().enumerate() {
                 assert!((found - whole.rows.silhouette[start + index]).abs() <= 4e-6, "{distance}");
@@ -377,9 +593,9 @@ fn classes_may_be_missing_from_parts_and_from_the_choice_of_rows() {
     let of = |part| Moments::of_part(part, &settings, &choice, &NoProgress).unwrap();
     let mut moments = of(&parts[0]);
     parts[1..].iter().for_each(|part| moments.merge(of(part)).unwrap());
-    let mut scores = Scores::of_part(&parts[2], &moments, false, &NoProgress).unwrap().0;
+    let mut scores = Scores::of_part(&parts[2], &moments, Kept::default(), &NoProgress).unwrap().0;
     for part in &parts[..2] {
-        scores.merge(Scores::of_part(part, &moments, false, &NoProgress).unwrap().0).unwrap();
+        scores.merge(Scores::of_part(part, &moments, Kept::default(), &NoProgress).unwrap().0).unwrap();
     }
     let merged = scores.finish(&moments, false).unwrap();
     let whole = Dataset::builder(&rows, labels).choice(choice.clone()).build().unwrap();
@@ -391,7 +607,7 @@ fn classes_may_be_missing_from_parts_and_from_the_choice_of_rows() {
     // A label that no part has: an error where it was excluded, a warning where it was to be ignored.
     let finish = |choice: &RowChoice| {
         let moments = Moments::of_part(&part(0, 4), &settings, choice, &NoProgress).unwrap();
-        Scores::of_part(&part(0, 4), &moments, false, &NoProgress).unwrap().0.finish(&moments, false)
+        Scores::of_part(&part(0, 4), &moments, Kept::default(), &NoProgress).unwrap().0.finish(&moments, false)
     };
     let error = finish(&RowChoice { ignore_labels: Vec::new(), ..choice.clone() }).unwrap_err();
     assert_eq!(error.to_string(), "no row of labels has the label 'c'");
@@ -453,7 +669,7 @@ fn what_does_not_merge_is_refused_by_name() {
     let auto = Settings { temperature: embq_core::Temperature::Auto, ..Settings::default() };
     assert_eq!(of(&auto, &everything).0, "a temperature cannot be found from parts of the rows");
     let intervals = Settings { intervals: true, ..Settings::default() };
-    assert_eq!(of(&intervals, &everything).0, "intervals are not computed from parts of the rows yet");
+    assert_eq!(of(&intervals, &everything).0, "intervals take no part in the first pass over parts");
     let small = RowChoice { min_class_size: Some(2), ..RowChoice::default() };
     assert!(of(&Settings::default(), &small).0.starts_with("small classes and subsamples depend on all rows"));
     let narrow = Settings { precision: Some(embq_core::data::Precision::F32), ..Settings::default() };
@@ -512,14 +728,14 @@ fn states_that_do_not_belong_together_are_refused() {
     let mut moments = first.clone();
     parts[1..].iter().for_each(|part| moments.merge(of(part, &own)).unwrap());
     fn score(part: &PartRows<'_>, moments: &Moments) -> embq_core::Result<Scores> {
-        Scores::of_part(part, moments, false, &NoProgress).map(|(scores, _)| scores)
+        Scores::of_part(part, moments, Kept::default(), &NoProgress).map(|(scores, _)| scores)
     }
     let scored = |part: usize| score(&parts[part], &moments).unwrap();
     let mut scores = scored(0);
     scores.merge(scored(1)).unwrap();
     let (problem, tip) = refused(scores.finish(&moments, false));
     assert_eq!(problem, "the scores of 1 of 3 parts are missing: embeddings");
-    assert_eq!(tip, "score every part that the moments are of");
+    assert_eq!(tip, "make the scores of every part that the moments are of");
     assert_eq!(refused(scores.clone().merge(scored(1))).0, "embeddings: the same part would count twice");
     let mut two = first.clone();
     two.merge(of(&parts[1], &own)).unwrap();
@@ -553,7 +769,7 @@ fn altered_tables_are_refused() {
     let columns = || table.columns().map(|(name, column)| (name.to_owned(), column.clone())).collect::<Vec<_>>();
     let read = |header: &str, columns, checksum: &str| {
         StateTable::of_stored(header.to_owned(), columns, checksum, "p/1.arrow")
-            .and_then(|table| Moments::from_table(&table, "p/1.arrow"))
+            .and_then(|table| Moments::from_table(table, "p/1.arrow"))
     };
     assert_eq!(read(table.header_text(), columns(), &table.checksum()).unwrap(), moments);
     let error = read(table.header_text(), columns(), "0").unwrap_err();
@@ -561,7 +777,7 @@ fn altered_tables_are_refused() {
     let header = table.header_text().replace("\"format_version\":1", "\"format_version\":2");
     let error = embq_core::partial::StateHeader::parse(&header, "p/1.arrow").unwrap_err();
     assert_eq!(error.to_string(), "p/1.arrow is a state of version 2; this program reads version 1");
-    let error = Scores::from_table(&table, "p/1.arrow").unwrap_err();
+    let error = Scores::from_table(table.clone(), "p/1.arrow").unwrap_err();
     assert_eq!(error.to_string(), "p/1.arrow holds moments, not scores");
     for missing in 0..columns().len() {
         let mut columns = columns();

@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use embq_core::Settings;
 use embq_core::data::RowChoice;
 use embq_core::metrics::{METRICS, Selection};
-use embq_core::partial::{Moments, PartRows, Scores, StateTable};
+use embq_core::partial::{Influence, Kept, Moments, PartRows, Scores, StateTable};
 use embq_core::progress::NoProgress;
 use embq_files::input::state::from_bytes;
 use embq_files::output::state::write;
@@ -14,33 +14,39 @@ use ndarray::Array2;
 /// Damaged copies of each state.
 const ROUNDS: u64 = 2_000;
 
-fn states() -> (Moments, Scores) {
+fn states() -> (Moments, Scores, Influence) {
     let rows = Array2::from_shape_fn((12, 3), |(i, k)| ((i * 7 + k * 5) % 11) as f64 + 0.5);
     let part = PartRows::new(rows, (0..12).map(|row| format!("class {}", row % 3)));
     let metrics = METRICS.iter().filter(|metric| metric.merges_from().is_some());
     let settings = Settings { metrics: Selection::from_iter(metrics), ..Settings::default() };
     let moments = Moments::of_part(&part, &settings, &RowChoice::default(), &NoProgress).unwrap();
-    let scores = Scores::of_part(&part, &moments, false, &NoProgress).unwrap().0;
-    (moments, scores)
+    let kept = Kept { intervals: true, ..Kept::default() };
+    let scores = Scores::of_part(&part, &moments, kept, &NoProgress).unwrap().0;
+    let influence = Influence::of_part(&part, &moments, &scores, &NoProgress).unwrap();
+    (moments, scores, influence)
 }
 
 fn bytes_of(table: &StateTable) -> Vec<u8> {
     let mut bytes = Vec::new();
-    write(table, &mut bytes).unwrap();
+    write(table.clone(), &mut bytes).unwrap();
     bytes
 }
 
 #[test]
 fn states_read_back_as_they_were_written() {
-    let (moments, scores) = states();
+    let (moments, scores, influence) = states();
     let table = moments.to_table().unwrap();
     let read = from_bytes("p.arrow", bytes_of(&table)).unwrap();
     assert_eq!(read, table);
-    assert_eq!(Moments::from_table(&read, "p.arrow").unwrap(), moments);
+    assert_eq!(Moments::from_table(read, "p.arrow").unwrap(), moments);
     let table = scores.to_table().unwrap();
     let read = from_bytes("s.arrow", bytes_of(&table)).unwrap();
     assert_eq!(read, table);
-    assert_eq!(Scores::from_table(&read, "s.arrow").unwrap(), scores);
+    assert_eq!(Scores::from_table(read, "s.arrow").unwrap(), scores);
+    let table = influence.to_table().unwrap();
+    let read = from_bytes("i.arrow", bytes_of(&table)).unwrap();
+    assert_eq!(read, table);
+    assert_eq!(Influence::from_table(read, "i.arrow").unwrap(), influence);
 }
 
 struct Random(u64);
@@ -73,8 +79,8 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
 
 #[test]
 fn damaged_states_are_refused_or_as_they_were() {
-    let (moments, scores) = states();
-    let tables = [moments.to_table().unwrap(), scores.to_table().unwrap()];
+    let (moments, scores, influence) = states();
+    let tables = [moments.to_table(), scores.to_table(), influence.to_table()].map(Result::unwrap);
     let hook = panic::take_hook();
     // Panics of the decoder that the reader catches are none of a test's.
     panic::set_hook(Box::new(|_| {}));
@@ -107,9 +113,9 @@ fn damaged_states_are_refused_or_as_they_were() {
 #[test]
 fn tables_that_contradict_themselves_are_refused() {
     // With their own checksum, so that nothing but their content speaks against them.
-    let (moments, scores) = states();
+    let (moments, scores, influence) = states();
     let mut random = Random(7);
-    for table in [moments.to_table().unwrap(), scores.to_table().unwrap()] {
+    for table in [moments.to_table(), scores.to_table(), influence.to_table()].map(Result::unwrap) {
         for _ in 0..300 {
             let columns = table.columns().map(|(name, column)| (name.to_owned(), column.clone()));
             let mut columns: Vec<_> = columns.collect();
@@ -124,8 +130,9 @@ fn tables_that_contradict_themselves_are_refused() {
             };
             let Ok(changed) = StateTable::of_columns(header, columns, "state.arrow") else { continue };
             if let Ok(read) = from_bytes("state.arrow", bytes_of(&changed)) {
-                let _ = Moments::from_table(&read, "state.arrow");
-                let _ = Scores::from_table(&read, "state.arrow");
+                let _ = Moments::from_table(read.clone(), "state.arrow");
+                let _ = Influence::from_table(read.clone(), "state.arrow");
+                let _ = Scores::from_table(read, "state.arrow");
             }
         }
     }

@@ -139,6 +139,7 @@ pub(super) fn scored_rows(path: &str, settings: &SettingsUsed) -> Result<Measure
         undefined_classes: IndexMap::new(),
         intervals: IndexMap::new(),
         standard_errors: IndexMap::new(),
+        interval_method: None,
         classes: evaluations,
         gates: Vec::new(),
         warnings: vec!["stored rows do not contain settings; those of the candidates are assumed".to_owned()],

@@ -152,7 +152,8 @@ fn checkpoint_sections(
 
 fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
     let evaluation = &detail.evaluation;
-    let series = silhouette_plot::series(evaluation, detail.scores);
+    // Silhouettes of a sample are not those of the rows.
+    let series = if detail.is_sample { Vec::new() } else { silhouette_plot::series(evaluation, detail.scores) };
     let mut sections = vec![Section { id: "glance", title: "At a glance", content: glance(evaluation) }];
     let mut add = |id, title, content| sections.push(Section { id, title, content });
     if !series.is_empty() {
@@ -203,7 +204,17 @@ fn sections(detail: &Detail, command: Option<&str>) -> Vec<Section> {
         add("spectrum", "Spectrum", content);
     }
     add("metrics", "All metrics", class_table::all_metrics(evaluation));
-    add("origin", "How this page was made", provenance::section(evaluation, command));
+    let origin = html! {
+        (provenance::section(evaluation, command))
+        @if detail.is_sample {
+            p class="aside" {
+                "The numbers are those of all rows, from states of their parts. States hold no single rows but a sample, so "
+                "this page has no silhouettes of rows, suspicious rows or spectrum: " code { "embq report" } " draws these "
+                "from all files as one input."
+            }
+        }
+    };
+    add("origin", "How this page was made", origin);
     sections
 }
 

@@ -58,7 +58,7 @@
       marker.setAttribute("cx", points.x[nearest] / 10);
       marker.setAttribute("cy", points.y[nearest] / 10);
       const id = points.id && points.id[nearest] ? ` (${points.id[nearest]})` : "";
-      const lines = [`row ${points.row[nearest]}${id}`];
+      const lines = points.row ? [`row ${points.row[nearest]}${id}`] : [];
       if (points.set) lines[0] += ` of ${sets[points.set[nearest]]}`;
       if (points.class) lines.push(`class ${classes[points.class[nearest]]}`);
       if (points.silhouette) lines.push(`silhouette ${String(points.silhouette[nearest]).replace("-", "\u2212")}`);

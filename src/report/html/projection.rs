@@ -25,6 +25,7 @@ const SHADES: usize = 9;
 struct Points {
     x: Vec<i32>,
     y: Vec<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     row: Vec<usize>,
     class: Vec<usize>,
     silhouette: Vec<f64>,
@@ -60,7 +61,7 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
     let hover = Points {
         x: points.iter().map(|point| (x.at(point.x) * 10.0).round() as i32).collect(),
         y: points.iter().map(|point| (y.at(point.y) * 10.0).round() as i32).collect(),
-        row: points.iter().map(|point| detail.numbers[point.row]).collect(),
+        row: points.iter().filter_map(|point| detail.numbers.get(point.row).copied()).collect(),
         class: points.iter().map(|point| named.binary_search(&class_of(point)).unwrap_or_default()).collect(),
         silhouette: points.iter().map(|point| round(detail.scores.silhouette[point.row])).collect(),
         id: detail.names.ids.as_ref().map_or_else(Vec::new, |_| {
@@ -111,15 +112,25 @@ pub(super) fn plot(detail: &Detail, projection: &Projection) -> Markup {
             }
         }
         p class="aside" {
-            @if points.len() < detail.classes.len() {
-                (count(points.len())) " of " (count(detail.classes.len())) " rows are drawn, from every class in proportion to its size. "
-            }
+            (drawn(detail, points.len(), ", from every class in proportion to its size"))
             "Two directions hold " (percent(Some(projection.shares.iter().sum()))) " of the variance: what overlaps here may "
             "lie apart in the other " (count(evaluation.inputs.first().map_or(0, |input| input.dimensions.saturating_sub(2))))
             " dimensions."
             @if evaluation.classes.len() > coloured.len() {
                 " Colours are those of the classes with the lowest silhouettes."
             }
+        }
+    }
+}
+
+/// Which rows are drawn, where not all are.
+fn drawn(detail: &Detail, points: usize, how: &str) -> Markup {
+    let all: usize = detail.evaluation.classes.iter().map(|class| class.count).sum();
+    html! {
+        @if detail.is_sample && points < all {
+            (count(points)) " of " (count(all)) " rows are drawn, a sample that also gives the two directions. "
+        } @else if !detail.is_sample && points < detail.classes.len() {
+            (count(points)) " of " (count(detail.classes.len())) " rows are drawn" (how) ". "
         }
     }
 }
@@ -143,9 +154,7 @@ fn plain(detail: &Detail, projection: &Projection) -> Markup {
             }
         }
         p class="aside" {
-            @if points.len() < detail.classes.len() {
-                (count(points.len())) " of " (count(detail.classes.len())) " rows are drawn. "
-            }
+            (drawn(detail, points.len(), ""))
             "Two directions hold " (percent(Some(projection.shares.iter().sum()))) " of the variance."
         }
     }

@@ -361,6 +361,9 @@ pub struct Evaluation {
     /// Standard error of each metric that has an interval.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub standard_errors: IndexMap<String, f64>,
+    /// How the intervals were found, where not by drawing rows again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_method: Option<IntervalMethod>,
     /// In label order.
     pub classes: Vec<ClassEvaluation>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -369,6 +372,14 @@ pub struct Evaluation {
     /// Left out by `--no-timing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
+}
+
+/// How intervals were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalMethod {
+    /// 1.96 standard errors to both sides: states of parts hold no draws of rows.
+    StandardErrors,
 }
 
 /// What is known of each row, column by column; N values each, or none where the settings leave rows out.

@@ -109,7 +109,7 @@ impl Settings {
     }
 
     /// The form of the soft silhouette, at the temperature that was found or given.
-    pub(super) fn soft_silhouette(&self, temperature: f64) -> SoftSilhouette {
+    pub(crate) fn soft_silhouette(&self, temperature: f64) -> SoftSilhouette {
         SoftSilhouette {
             temperature,
             distance: self.distance,

@@ -104,11 +104,7 @@ impl<'a> ClassDistanceKernel<'a> {
         sums: ClassSums,
         centre: Centre,
     ) -> Option<Self> {
-        let distance = match distance {
-            Distance::Cosine => ClosedDistance::Cosine,
-            Distance::SqEuclidean | Distance::Hamming => ClosedDistance::SqEuclidean,
-            Distance::Euclidean | Distance::Manhattan | Distance::Precomputed => return None,
-        };
+        let distance = ClosedDistance::of(distance)?;
         let route = match precision {
             Precision::F32 => Route::ClosedF32(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),
             Precision::F64 => Route::ClosedF64(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),

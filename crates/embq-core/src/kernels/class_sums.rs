@@ -161,6 +161,11 @@ impl ClassSums {
         squares
     }
 
+    /// The references of all classes and the offsets of their means from them, K x d each.
+    pub(crate) fn into_means(self) -> (Vec<f64>, Vec<f64>) {
+        (self.reference, self.offset)
+    }
+
     /// d.
     pub(crate) fn dimensions(&self) -> usize {
         self.dimensions

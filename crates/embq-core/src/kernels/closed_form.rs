@@ -12,12 +12,15 @@
 mod gradient;
 mod influence;
 
+pub(crate) use influence::Pulls;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::data::{Dataset, Window};
+use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::cancellation::Cancellation;
 use crate::kernels::centre::Centre;
@@ -47,6 +50,15 @@ pub(crate) enum ClosedDistance {
 }
 
 impl ClosedDistance {
+    /// `None` for a distance without one.
+    pub(crate) fn of(distance: Distance) -> Option<Self> {
+        match distance {
+            Distance::Cosine => Some(ClosedDistance::Cosine),
+            Distance::SqEuclidean | Distance::Hamming => Some(ClosedDistance::SqEuclidean),
+            Distance::Euclidean | Distance::Manhattan | Distance::Precomputed => None,
+        }
+    }
+
     fn is_of_unit_vectors(self) -> bool {
         match self {
             ClosedDistance::Cosine => true,

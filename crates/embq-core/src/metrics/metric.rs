@@ -277,6 +277,8 @@ pub enum StateKind {
     Moments,
     /// Sums of the scores of rows, for which the moments of all rows are known.
     Scores,
+    /// Variances of the influence of rows, for which the scores of all rows are known: standard errors.
+    Influence,
 }
 
 impl StateKind {
@@ -285,7 +287,13 @@ impl StateKind {
         match self {
             StateKind::Moments => "moments",
             StateKind::Scores => "scores",
+            StateKind::Influence => "influence",
         }
+    }
+
+    /// The form of a verb that goes with the name.
+    pub(crate) fn of(self, singular: &'static str, plural: &'static str) -> &'static str {
+        if self == StateKind::Influence { singular } else { plural }
     }
 }
 

@@ -14,7 +14,14 @@ use crate::kernels::SAMPLE;
 const HASHED_ROWS: usize = 64;
 
 /// The rows of smallest hash, by it. The same rows give the same sample in any order and in any parts.
-pub(crate) type Sample = BTreeMap<u64, Vec<f64>>;
+pub(crate) type Sample = BTreeMap<u64, SampledRow>;
+
+/// A row as it is stored, with its label.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SampledRow {
+    pub(crate) label: Label,
+    pub(crate) values: Vec<f64>,
+}
 
 /// Keeps the rows of smallest hash.
 pub(crate) fn shorten(sample: &mut Sample) {
@@ -31,7 +38,8 @@ pub(crate) struct RowHashes {
     /// The class of each row, and a number for each class.
     codes: Vec<u32>,
     seeds: Vec<u64>,
-    samples: bool,
+    /// The labels of the classes, where rows are kept.
+    labels: Vec<Label>,
     found: Mutex<Found>,
 }
 
@@ -50,7 +58,7 @@ impl RowHashes {
             dimensions: dataset.dimensions(),
             codes: dataset.labels().codes().to_vec(),
             seeds: dataset.labels().names().iter().map(seed).collect(),
-            samples,
+            labels: if samples { dataset.labels().names().to_vec() } else { Vec::new() },
             found: Mutex::default(),
         }
     }
@@ -85,14 +93,15 @@ impl RowHashes {
         };
         let hashes: Vec<u128> = rows.par_iter().zip(codes.par_iter()).with_min_len(HASHED_ROWS).map(hash).collect();
         let mut found = self.found();
-        for (row, hash) in rows.iter().zip(hashes) {
+        for ((row, &code), hash) in rows.iter().zip(codes).zip(hashes) {
             found.content = found.content.wrapping_add(hash);
             found.rows += 1;
             let short = hash as u64;
             let is_small =
                 found.sample.len() < SAMPLE || found.sample.last_key_value().is_some_and(|(&last, _)| short < last);
-            if self.samples && is_small {
-                found.sample.insert(short, row.iter().map(|&value| widen(value)).collect());
+            if is_small && let Some(label) = self.labels.get(code as usize) {
+                let values = row.iter().map(|&value| widen(value)).collect();
+                found.sample.insert(short, SampledRow { label: label.clone(), values });
                 shorten(&mut found.sample);
             }
         }

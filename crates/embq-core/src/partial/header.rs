@@ -31,6 +31,8 @@ pub struct StateSettings {
     pub temperature: f64,
     pub softmin: SoftMinimum,
     pub softmax: SmoothMaximum,
+    /// Whether the sums that intervals follow from are kept.
+    pub intervals: bool,
     /// Which rows take part.
     pub rows: RowChoice,
 }
@@ -63,6 +65,7 @@ impl StateSettings {
             temperature,
             softmin: settings.softmin,
             softmax: settings.softmax,
+            intervals: false,
             rows: choice.clone(),
         })
     }
@@ -89,6 +92,11 @@ impl StateSettings {
             rows: false,
             ..Settings::default()
         }
+    }
+
+    /// Whether scores hold what the matrix of class distances is made of.
+    pub fn holds_matrix(&self) -> bool {
+        self.settings().metrics.needs(Need::ClassDistances)
     }
 
     /// Whether a selected metric is made of the means of the rows as they are.
@@ -146,8 +154,8 @@ fn check(settings: &Settings) -> Result<()> {
     }
     if settings.intervals {
         return refuse(
-            "intervals are not computed from parts of the rows yet".to_owned(),
-            "leave them out, or evaluate all rows at once",
+            "intervals take no part in the first pass over parts".to_owned(),
+            "ask for them in the second one, which scores the rows",
         );
     }
     for metric in computed(settings) {
@@ -239,8 +247,10 @@ pub(crate) struct Header {
     pub(crate) labels_selector: Option<String>,
     pub(crate) columns: Vec<String>,
     pub(crate) chosen: Chosen,
-    /// Of scores: the checksum of the moments of all rows.
+    /// Of scores and influence: the checksum of the moments of all rows.
     pub(crate) moments: Option<String>,
+    /// Of influence: the checksum of the scores of all rows.
+    pub(crate) scores: Option<String>,
 }
 
 impl Header {
@@ -266,6 +276,7 @@ impl Header {
             columns: part.rows().columns().to_vec(),
             chosen: part.rows().chosen(),
             moments: None,
+            scores: None,
             settings,
         }
     }
@@ -315,7 +326,7 @@ impl Header {
         if self.kind != other.kind {
             let (own, others) = (self.kind.name(), other.kind.name());
             let problem = format!("{left} and {right} are states of two passes: {own} and {others}");
-            return Err(Error::setting(problem, "merge moments with moments, and scores with scores"));
+            return Err(Error::setting(problem, "merge states of one kind"));
         }
         // Parts of which no row takes part say nothing of the shape of rows.
         let both_have_rows = self.rows() > 0 && other.rows() > 0;
@@ -323,9 +334,13 @@ impl Header {
             let problem = format!("{left} and {right} differ in {name}: {own} and {others}");
             return Err(Error::setting(problem, "make all states with the same settings"));
         }
-        if self.moments != other.moments {
-            let problem = format!("the scores of {left} and {right} were made with different moments");
-            return Err(Error::setting(problem, "score all parts with the merged moments of all of them"));
+        for (what, own, others) in [("moments", &self.moments, &other.moments), ("scores", &self.scores, &other.scores)]
+        {
+            if own != others {
+                let of = format!("{} of {left} and {right}", self.kind.name());
+                let problem = format!("the {of} {} made with different {what}", self.kind.of("was", "were"));
+                return Err(Error::setting(problem, format!("make them with the merged {what} of all parts")));
+            }
         }
         Ok(())
     }
@@ -364,7 +379,7 @@ impl Header {
         self.parts.iter().fold(0, |rows, part| rows.saturating_add(part.stored_rows))
     }
 
-    /// Checks that these scores are of the same parts as the moments.
+    /// Checks that these scores, or this influence, are of the same parts as the moments.
     ///
     /// # Errors
     /// Other moments, parts that are missing or that the moments lack, parts whose rows changed.
@@ -380,8 +395,9 @@ impl Header {
             .collect();
         if let Some(first) = missing.first() {
             let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
-            let problem = format!("the scores of {} of {} parts are missing: {first}{more}", missing.len(), all.len());
-            return Err(Error::setting(problem, "score every part that the moments are of"));
+            let (kind, parts) = (self.kind.name(), format!("{} of {} parts", missing.len(), all.len()));
+            let problem = format!("the {kind} of {parts} {} missing: {first}{more}", self.kind.of("is", "are"));
+            return Err(Error::setting(problem, format!("make the {kind} of every part that the moments are of")));
         }
         self.parts.iter().try_for_each(|part| moments.require_part(part))
     }

@@ -9,8 +9,10 @@
 //!    those of all rows, and [`Scores::finish`] makes the same [`Evaluation`](crate::Evaluation) of them as
 //!    [`evaluate`](crate::evaluate) does of the rows themselves.
 //!
+//! Intervals take a third one: [`Influence`] of each part, for which the scores of all rows are known.
+//!
 //! ```
-//! use embq_core::partial::{Moments, PartRows, Scores};
+//! use embq_core::partial::{Kept, Moments, PartRows, Scores};
 //! use embq_core::progress::NoProgress;
 //! use embq_core::{Dataset, Settings, evaluate};
 //!
@@ -22,8 +24,8 @@
 //!
 //! let mut moments = Moments::of_part(&first, &settings, &choice, &NoProgress)?;
 //! moments.merge(Moments::of_part(&second, &settings, &choice, &NoProgress)?)?;
-//! let mut scores = Scores::of_part(&first, &moments, false, &NoProgress)?.0;
-//! scores.merge(Scores::of_part(&second, &moments, false, &NoProgress)?.0)?;
+//! let mut scores = Scores::of_part(&first, &moments, Kept::default(), &NoProgress)?.0;
+//! scores.merge(Scores::of_part(&second, &moments, Kept::default(), &NoProgress)?.0)?;
 //!
 //! let merged = scores.finish(&moments, false)?;
 //! let whole = evaluate(&Dataset::new(&rows, ["cat", "cat", "dog", "dog"])?, &settings)?;
@@ -35,16 +37,19 @@
 
 mod content;
 mod header;
+mod influence;
 mod moments;
 mod part;
+mod pulls;
 mod scores;
 mod table;
 
 pub use crate::metrics::StateKind;
 pub use header::{Part, StateSettings};
+pub use influence::Influence;
 pub use moments::Moments;
 pub use part::PartRows;
-pub use scores::Scores;
+pub use scores::{Kept, Scores};
 pub use table::{StateColumn, StateHeader, StateTable, states_in_order};
 
 /// The version of the states that this library writes, and the only one that it reads.

@@ -1,14 +1,17 @@
 //! The first pass: counts, means and variances of the classes.
 
 use crate::data::{Dataset, Element, Embeddings, Label, Origin, Precision, RowChoice};
+use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::evaluation::Settings;
-use crate::kernels::{ClassDistanceKernel, ClassMeans, ClassSums, Sample as CentreSample};
-use crate::metrics::{Measuring, SharedWork, StateKind};
-use crate::partial::content::{Sample, shorten};
+use crate::evaluation::{RowScores, Settings};
+use crate::kernels::{
+    Centre, ClassDistanceKernel, ClassMeans, ClassSums, ClosedDistance, ClosedForm, Sample as CentreSample,
+};
+use crate::metrics::{Measuring, Need, SharedWork, StateKind};
+use crate::partial::content::{Sample, SampledRow, shorten};
 use crate::partial::header::{Header, Part, StateSettings};
 use crate::partial::part::{PartRows, ReadPart};
-use crate::partial::table::{StateColumn, StateTable, label_of_text, malformed};
+use crate::partial::table::{Checksum, StateColumn, StateTable, label_of_text, malformed};
 use crate::progress::Progress;
 
 /// Counts, means and variances of the classes of a part of the rows, or of several parts.
@@ -23,6 +26,8 @@ pub struct Moments {
     /// Of the rows as they are, where these are others and a metric needs them.
     stored: Option<ClassMoments>,
     sample: Sample,
+    /// Of the table.
+    checksum: Checksum,
 }
 
 /// For each class the mean of its rows, as a reference and an offset from it, and the sum of their squared deviations
@@ -47,12 +52,9 @@ impl ClassMoments {
 
     fn of_rows<T: Element>(dataset: &Dataset, unit: bool, progress: &dyn Progress) -> Result<Self> {
         let (sums, _) = ClassSums::with_centre::<T>(dataset, unit, progress)?;
-        let classes = || 0..sums.classes();
-        Ok(ClassMoments {
-            reference: classes().flat_map(|class| sums.reference(class)).copied().collect(),
-            offset: classes().flat_map(|class| sums.offset(class)).copied().collect(),
-            squares: sums.variance.iter().zip(&sums.weight).map(|(variance, weight)| variance * weight).collect(),
-        })
+        let squares = sums.variance.iter().zip(&sums.weight).map(|(variance, weight)| variance * weight).collect();
+        let (reference, offset) = sums.into_means();
+        Ok(ClassMoments { reference, offset, squares })
     }
 
     /// The same for more classes: `places` are those of the present ones among all.
@@ -114,24 +116,25 @@ impl Moments {
     ) -> Result<Self> {
         let settings = StateSettings::of(part, settings, choice)?;
         let (distance, precision) = (settings.distance, settings.precision);
-        let ReadPart { dataset, hashes } = part.read(distance, choice, precision, true)?;
+        let read = part.read(distance, choice, precision, true)?;
+        let dataset = &read.dataset;
         let unit = distance.is_of_unit_vectors();
-        let compared = ClassMoments::of(&dataset, unit, precision, progress)?;
+        let compared = ClassMoments::of(dataset, unit, precision, progress)?;
         let stored = if unit && settings.needs_means() {
             let precision = dataset.embeddings().element_type().precision();
-            Some(ClassMoments::of(&dataset, false, precision, progress)?)
+            Some(ClassMoments::of(dataset, false, precision, progress)?)
         } else {
             None
         };
-        let (content, sample) = hashes.finish(&dataset)?;
-        let entry = part.entry(&dataset, content);
+        let (header, sample) = read.header_and_sample(StateKind::Moments, settings, part)?;
         Ok(Moments {
-            header: Header::of_part(StateKind::Moments, settings, part, entry, dataset.excluded()),
+            header,
             labels: dataset.labels().names().to_vec(),
             counts: dataset.labels().counts().to_vec(),
             compared,
             stored,
             sample,
+            checksum: Checksum::default(),
         })
     }
 
@@ -159,6 +162,7 @@ impl Moments {
     /// Adds the rows of a state whose header was added before.
     fn add(&mut self, other: &Moments) {
         let d = self.header.settings.dimensions;
+        self.checksum = Checksum::default();
         if !other.labels.iter().all(|label| self.labels.binary_search(label).is_ok()) {
             let mut labels: Vec<Label> = self.labels.iter().chain(&other.labels).cloned().collect();
             labels.sort();
@@ -251,20 +255,90 @@ impl Moments {
     ) -> Result<SharedWork<'a>> {
         let StateSettings { distance, dimensions, precision, .. } = self.header.settings;
         let unit = distance.is_of_unit_vectors();
-        let rows: Vec<f64> = self.sample.values().flatten().copied().collect();
         let sums = |unit: bool| match &self.stored {
             Some(stored) if !unit => stored.sums(&self.counts, dimensions, false),
             _ => self.compared.sums(&self.counts, dimensions, unit),
         };
-        let centre = |unit| CentreSample::of_rows(&rows, dimensions, unit).centre();
+        let centre = |unit| self.centre(unit);
         let kernel = ClassDistanceKernel::of_classes(dataset, distance, precision, progress, sums(unit), centre(unit));
-        let kernel =
-            kernel.ok_or_else(|| Error::setting(format!("{distance} distances do not merge"), "take cosine"))?;
+        let kernel = kernel.ok_or_else(|| does_not_merge(distance))?;
         let needs_means = self.header.settings.needs_means();
         let means =
             |unit| needs_means.then(|| ClassMeans::of_classes(dataset, unit, progress, sums(unit), centre(unit)));
         let unit_means = means(true).filter(|_| unit);
         Ok(SharedWork::new(dataset, Default::default(), measuring, progress).of_part(kernel, means(false), unit_means))
+    }
+
+    /// The rows of a part, all of whose classes are here.
+    ///
+    /// # Errors
+    /// Rows of another shape or of other classes, missing labels.
+    pub(crate) fn read<'e>(&self, part: &PartRows<'e>) -> Result<ReadPart<'e>> {
+        let settings = self.settings();
+        let part = &part.shaped(settings);
+        let name = part.rows().origin().to_string();
+        let differing = [
+            ("dimensions", part.rows().dimensions().to_string(), settings.dimensions.to_string()),
+            ("element type", part.rows().element_type().to_string(), settings.dtype.to_string()),
+        ];
+        let has_rows = part.rows().rows() > 0;
+        if let Some((what, own, wanted)) = differing.into_iter().find(|(_, own, wanted)| has_rows && own != wanted) {
+            let problem =
+                format!("{name} differs from the parts that the moments are of in {what}: {own}, not {wanted}");
+            return Err(Error::setting(problem, "make the moments of all parts again"));
+        }
+        let ReadPart { dataset, hashes } = part.read(settings.distance, &settings.rows, settings.precision, false)?;
+        let dataset = dataset.within(&self.labels, &self.counts).map_err(|label| unknown_label(&label, &name))?;
+        Ok(ReadPart { dataset, hashes })
+    }
+
+    /// The mean distances of rows of these classes by float64 products.
+    ///
+    /// # Errors
+    /// None for a distance of states.
+    pub(crate) fn closed_form<'a>(
+        &self,
+        dataset: &'a Dataset<'a>,
+        progress: &'a dyn Progress,
+    ) -> Result<ClosedForm<'a, f64>> {
+        let distance = self.settings().distance;
+        let unit = distance.is_of_unit_vectors();
+        let closed = ClosedDistance::of(distance).ok_or_else(|| does_not_merge(distance))?;
+        let sums = self.compared.sums(&self.counts, self.settings().dimensions, unit);
+        Ok(ClosedForm::of_classes(dataset, closed, progress, sums, self.centre(unit)))
+    }
+
+    /// The rows of smallest hash of all parts, up to 255, with their scores where a metric needs those of rows.
+    ///
+    /// # Errors
+    /// None that rows of states cause.
+    pub fn sample(&self, progress: &dyn Progress) -> Result<(Dataset<'static>, RowScores)> {
+        let settings = self.settings();
+        let rows: Vec<f64> = self.sample.values().flat_map(|row| &row.values).copied().collect();
+        let rows = ndarray::Array2::from_shape_vec((self.sample.len(), settings.dimensions), rows).unwrap_or_default();
+        let part = PartRows::new(rows, self.sample.values().map(|row| &row.label));
+        let dataset = part.read(settings.distance, &RowChoice::default(), settings.precision, false)?.dataset;
+        let dataset =
+            dataset.within(&self.labels, &self.counts).map_err(|label| unknown_label(&label, "the sample"))?;
+        let evaluated = settings.settings();
+        if !evaluated.metrics.needs(Need::ClassDistances) {
+            return Ok((dataset, RowScores::default()));
+        }
+        let scores = {
+            let work = self.work(&dataset, evaluated.measuring(settings.precision), progress)?;
+            RowScores::new(&work.class_distances()?.rows)
+        };
+        Ok((dataset, scores))
+    }
+
+    fn centre(&self, unit: bool) -> Centre {
+        let rows: Vec<f64> = self.sample.values().flat_map(|row| &row.values).copied().collect();
+        CentreSample::of_rows(&rows, self.settings().dimensions, unit).centre()
+    }
+
+    /// The checksum of the table.
+    pub(crate) fn checksum(&self) -> Result<String> {
+        self.checksum.get(|| Ok(self.to_table()?.checksum()))
     }
 
     /// As a table: a row for each class, then one for each row of the sample, which has no label.
@@ -276,10 +350,12 @@ impl Moments {
             values
         };
         let labels = self.labels.iter().map(|label| Some(label.to_string()));
+        let sampled_labels = self.sample.values().map(|row| Some(row.label.to_string()));
         let counts = self.counts.iter().map(|&count| count as u64);
         let mut columns = vec![
             ("label", StateColumn::Text(labels.chain(std::iter::repeat_n(None, sampled)).collect())),
             ("count", StateColumn::Integers(counts.chain(std::iter::repeat_n(0, sampled)).collect())),
+            ("sampled_label", StateColumn::Text(std::iter::repeat_n(None, classes).chain(sampled_labels).collect())),
             (
                 "hash",
                 StateColumn::Integers(std::iter::repeat_n(0, classes).chain(self.sample.keys().copied()).collect()),
@@ -287,7 +363,7 @@ impl Moments {
         ];
         let vectors = |values: Vec<f64>| StateColumn::Vectors { width: d, values };
         let mut reference = self.compared.reference.clone();
-        reference.extend(self.sample.values().flatten());
+        reference.extend(self.sample.values().flat_map(|row| &row.values));
         columns.push(("squares", StateColumn::Numbers(padded(self.compared.squares.clone(), 1))));
         columns.push(("reference", vectors(reference)));
         columns.push(("offset", vectors(padded(self.compared.offset.clone(), d))));
@@ -303,45 +379,55 @@ impl Moments {
     ///
     /// # Errors
     /// A table that is not one of moments, or contradicts itself; `name` is what errors call it.
-    pub fn from_table(table: &StateTable, name: &str) -> Result<Self> {
+    pub fn from_table(mut table: StateTable, name: &str) -> Result<Self> {
+        let checksum = table.known_checksum();
         let header: Header = table.header(StateKind::Moments, name)?;
         let d = header.settings.dimensions;
         let labels = table.texts("label", name)?;
         let classes = labels.iter().take_while(|label| label.is_some()).count();
         let rows = labels.len();
-        let labels: Vec<Label> = labels
-            .iter()
-            .flatten()
-            .map(|text| label_of_text(text, header.settings.label_type))
-            .collect::<Option<_>>()
-            .ok_or_else(|| malformed(name, "a label is not of the kind that its header names"))?;
-        let counts = table.integers("count", name)?;
-        let hashes = table.integers("hash", name)?;
-        let moments = |prefix: &str| -> Result<ClassMoments> {
-            let vectors = |column: &str| -> Result<Vec<f64>> {
-                Ok(table.vectors(&format!("{prefix}{column}"), d, name)?[..classes * d].to_vec())
-            };
+        let known = |labels: &[Option<String>]| -> Result<Vec<Label>> {
+            let labels = labels.iter().flatten().map(|text| label_of_text(text, header.settings.label_type));
+            let labels: Option<Vec<Label>> = labels.collect();
+            labels.ok_or_else(|| malformed(name, "a label is not of the kind that its header names"))
+        };
+        let (labels, sampled_labels) = (known(labels)?, known(&table.texts("sampled_label", name)?[classes..])?);
+        let counts = table.integers("count", name)?.to_vec();
+        let hashes = table.integers("hash", name)?.to_vec();
+        let mut moments = |prefix: &str| -> Result<(ClassMoments, Vec<f64>)> {
             let squares = table.numbers(&format!("{prefix}squares"), name)?[..classes].to_vec();
             if squares.iter().any(|squares| *squares < 0.0) {
                 return Err(malformed(name, "a sum of squares is negative"));
             }
-            Ok(ClassMoments { reference: vectors("reference")?, offset: vectors("offset")?, squares })
+            let mut vectors = |column: &str| table.take_vectors(&format!("{prefix}{column}"), d, name);
+            let (mut reference, mut offset) = (vectors("reference")?, vectors("offset")?);
+            let sampled = reference.split_off(classes * d);
+            offset.truncate(classes * d);
+            Ok((ClassMoments { reference, offset, squares }, sampled))
         };
+        let (compared, sampled) = moments("")?;
+        let stored = header.settings.needs_means() && header.settings.distance.is_of_unit_vectors();
+        let stored = if stored { Some(moments("stored_")?.0) } else { None };
         let is_sorted = labels.windows(2).all(|pair| pair[0] < pair[1]) && hashes[classes..].is_sorted();
         let total = counts.iter().try_fold(0_u64, |total, &count| total.checked_add(count));
         let has_rows = counts[..classes].iter().all(|&count| count > 0);
-        if labels.len() != classes || !is_sorted || !has_rows || total != Some(header.rows()) || d == 0 {
+        let has_sample = sampled_labels.len() == rows - classes
+            && sampled_labels.iter().all(|label| labels.binary_search(label).is_ok());
+        if labels.len() != classes || !has_sample || !is_sorted || !has_rows || total != Some(header.rows()) || d == 0 {
             return Err(malformed(name, "its classes contradict its header"));
         }
-        let sampled = &table.vectors("reference", d, name)?[classes * d..];
         if total != Some(0) && rows == classes {
             return Err(malformed(name, "it has no sample of rows"));
         }
-        let stored = header.settings.needs_means() && header.settings.distance.is_of_unit_vectors();
         Ok(Moments {
-            compared: moments("")?,
-            stored: stored.then(|| moments("stored_")).transpose()?,
-            sample: hashes[classes..].iter().copied().zip(sampled.chunks_exact(d).map(<[f64]>::to_vec)).collect(),
+            compared,
+            stored,
+            checksum,
+            sample: hashes[classes..]
+                .iter()
+                .zip(sampled.chunks_exact(d).zip(sampled_labels))
+                .map(|(&hash, (values, label))| (hash, SampledRow { label, values: values.to_vec() }))
+                .collect(),
             counts: counts[..classes].iter().map(|&count| count as usize).collect(),
             labels,
             header,
@@ -349,7 +435,11 @@ impl Moments {
     }
 }
 
+fn does_not_merge(distance: Distance) -> Error {
+    Error::setting(format!("{distance} distances do not merge"), "take cosine")
+}
+
 /// A label that rows have and moments lack.
-pub(crate) fn unknown_label(label: &Label, of: &str) -> Error {
+fn unknown_label(label: &Label, of: &str) -> Error {
     Error::setting(format!("{of}: the moments have no class '{label}'"), "make the moments of all parts again")
 }

@@ -9,8 +9,9 @@ use crate::data::{
 };
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::partial::content::RowHashes;
-use crate::partial::header::{Part, StateSettings};
+use crate::metrics::StateKind;
+use crate::partial::content::{RowHashes, Sample};
+use crate::partial::header::{Header, Part, StateSettings};
 
 /// Some of the rows of a set, with their labels.
 #[derive(Clone, Debug)]
@@ -24,6 +25,31 @@ pub struct PartRows<'e> {
 pub(crate) struct ReadPart<'e> {
     pub(crate) dataset: Dataset<'e>,
     pub(crate) hashes: Arc<RowHashes>,
+}
+
+impl ReadPart<'_> {
+    /// The header of a state of the part.
+    ///
+    /// # Errors
+    /// Errors from reading rows.
+    pub(crate) fn header(&self, kind: StateKind, settings: StateSettings, part: &PartRows<'_>) -> Result<Header> {
+        self.header_and_sample(kind, settings, part).map(|(header, _)| header)
+    }
+
+    /// The same, and the rows of smallest hash, if they are kept.
+    ///
+    /// # Errors
+    /// Errors from reading rows.
+    pub(crate) fn header_and_sample(
+        &self,
+        kind: StateKind,
+        settings: StateSettings,
+        part: &PartRows<'_>,
+    ) -> Result<(Header, Sample)> {
+        let (content, sample) = self.hashes.finish(&self.dataset)?;
+        let entry = part.entry(&self.dataset, content);
+        Ok((Header::of_part(kind, settings, part, entry, self.dataset.excluded()), sample))
+    }
 }
 
 impl<'e> PartRows<'e> {
@@ -89,7 +115,7 @@ impl<'e> PartRows<'e> {
     }
 
     /// The entry of the part in the header of its state.
-    pub(crate) fn entry(&self, dataset: &Dataset, content: String) -> Part {
+    fn entry(&self, dataset: &Dataset, content: String) -> Part {
         let (rows, labels) = (self.rows.origin(), self.labels.origin());
         Part {
             id: self.id.clone().unwrap_or_else(|| content.clone()),

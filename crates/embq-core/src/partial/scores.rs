@@ -1,6 +1,8 @@
 //! The second pass: sums of the scores of rows, for which the moments of all rows are known.
 
-use crate::data::{Dataset, Label, RowChoice};
+use std::collections::HashMap;
+
+use crate::data::{Dataset, Label};
 use crate::error::{Error, Result};
 use crate::evaluation::{self, RowScores, Scored, Settings};
 use crate::metrics::mean::WeightedMean;
@@ -8,9 +10,10 @@ use crate::metrics::{
     NearestTotals, Need, RowMean, ScoreTotals, SimplifiedTotals, Spread, SpreadTotals, StateKind, Totals, measure,
 };
 use crate::partial::header::{Header, Part, StateSettings};
-use crate::partial::moments::{Moments, unknown_label};
-use crate::partial::part::{PartRows, ReadPart};
-use crate::partial::table::{StateColumn, StateTable, label_of_text, malformed};
+use crate::partial::moments::Moments;
+use crate::partial::part::PartRows;
+use crate::partial::pulls::PullSums;
+use crate::partial::table::{Checksum, StateColumn, StateTable, label_of_text, malformed};
 use crate::progress::{NoProgress, Progress};
 
 /// Sums of the scores of the rows of a part, or of several parts.
@@ -20,10 +23,23 @@ pub struct Scores {
     /// Those of the moments.
     labels: Vec<Label>,
     totals: Totals,
+    /// What intervals follow from.
+    pulls: Option<PullSums>,
+    /// Of the table.
+    checksum: Checksum,
+}
+
+/// What the second pass keeps besides sums of scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The scores of each row.
+    pub rows: bool,
+    /// The sums that intervals follow from, for the third pass.
+    pub intervals: bool,
 }
 
 impl Scores {
-    /// The scores of a part whose rows are among those of the moments. With `keeps_rows` also those of each row, whose
+    /// The scores of a part whose rows are among those of the moments, and where they are kept those of each row, whose
     /// classes are those of the moments.
     ///
     /// # Errors
@@ -31,10 +47,10 @@ impl Scores {
     pub fn of_part<'e>(
         part: &PartRows<'e>,
         moments: &Moments,
-        keeps_rows: bool,
+        kept: Kept,
         progress: &dyn Progress,
     ) -> Result<(Self, Option<(Dataset<'e>, RowScores)>)> {
-        let (scores, rows) = Scores::of_piece(part, moments, keeps_rows, progress)?;
+        let (scores, rows) = Scores::of_piece(part, moments, kept, progress)?;
         scores.require_in(moments)?;
         Ok((scores, rows))
     }
@@ -47,37 +63,23 @@ impl Scores {
     pub fn of_piece<'e>(
         part: &PartRows<'e>,
         moments: &Moments,
-        keeps_rows: bool,
+        kept: Kept,
         progress: &dyn Progress,
     ) -> Result<(Self, Option<(Dataset<'e>, RowScores)>)> {
         moments.require_silhouette()?;
-        let settings = moments.settings().clone();
-        let part = &part.shaped(&settings);
-        let choice: &RowChoice = &settings.rows;
-        let name = part.rows().origin().to_string();
-        let differing = [
-            ("dimensions", part.rows().dimensions().to_string(), settings.dimensions.to_string()),
-            ("element type", part.rows().element_type().to_string(), settings.dtype.to_string()),
-        ];
-        let has_rows = part.rows().rows() > 0;
-        if let Some((what, own, wanted)) = differing.into_iter().find(|(_, own, wanted)| has_rows && own != wanted) {
-            let problem =
-                format!("{name} differs from the parts that the moments are of in {what}: {own}, not {wanted}");
-            return Err(Error::setting(problem, "make the moments of all parts again"));
-        }
-        let ReadPart { dataset, hashes } = part.read(settings.distance, choice, settings.precision, false)?;
-        let dataset = dataset.within(&moments.labels, &moments.counts).map_err(|label| unknown_label(&label, &name))?;
-        let own = Settings { rows: keeps_rows, ..settings.settings() };
-        let work = moments.work(&dataset, own.measuring(settings.precision), progress)?;
+        let settings = StateSettings { intervals: kept.intervals, ..moments.settings().clone() };
+        let read = moments.read(part)?;
+        let dataset = &read.dataset;
+        let own = Settings { rows: kept.rows, ..settings.settings() };
+        let work = moments.work(dataset, own.measuring(settings.precision), progress)?;
         let totals = work.totals()?;
-        let rows = if keeps_rows { Some(RowScores::new(&work.class_distances()?.rows)) } else { None };
+        let rows = if kept.rows { Some(RowScores::new(&work.class_distances()?.rows)) } else { None };
         drop(work);
-        let (content, _) = hashes.finish(&dataset)?;
-        let entry = part.entry(&dataset, content);
-        let mut header = Header::of_part(StateKind::Scores, settings, part, entry, dataset.excluded());
+        let pulls = if kept.intervals { Some(PullSums::new(dataset, moments, progress)?) } else { None };
+        let mut header = read.header(StateKind::Scores, settings, part)?;
         header.moments = Some(moments.checksum()?);
-        let scores = Scores { header, labels: moments.labels.clone(), totals };
-        Ok((scores, rows.map(|rows| (dataset, rows))))
+        let scores = Scores { header, labels: moments.labels.clone(), totals, pulls, checksum: Checksum::default() };
+        Ok((scores, rows.map(|rows| (read.dataset, rows))))
     }
 
     /// Adds the rows of other parts.
@@ -85,12 +87,8 @@ impl Scores {
     /// # Errors
     /// Other settings or moments; a part that is in both.
     pub fn merge(&mut self, other: Scores) -> Result<()> {
-        self.header.merge(other.header)?;
-        if self.labels != other.labels {
-            return Err(other_classes());
-        }
-        self.totals.merge(&other.totals);
-        Ok(())
+        self.header.merge(other.header.clone())?;
+        self.add(&other)
     }
 
     /// Adds the rows of a piece of the same part, as [`Moments::join`] does.
@@ -98,11 +96,20 @@ impl Scores {
     /// # Errors
     /// Other settings or moments; states of several parts, or of parts of different names.
     pub fn join(&mut self, piece: Scores) -> Result<()> {
-        self.header.join(piece.header)?;
-        if self.labels != piece.labels {
-            return Err(other_classes());
+        self.header.join(piece.header.clone())?;
+        self.add(&piece)
+    }
+
+    /// Adds the rows of a state whose header was added before.
+    fn add(&mut self, other: &Scores) -> Result<()> {
+        if self.labels != other.labels {
+            return Err(other_classes(StateKind::Scores));
         }
-        self.totals.merge(&piece.totals);
+        self.checksum = Checksum::default();
+        self.totals.merge(&other.totals);
+        if let (Some(own), Some(others)) = (&mut self.pulls, &other.pulls) {
+            own.merge(others);
+        }
         Ok(())
     }
 
@@ -134,15 +141,42 @@ impl Scores {
     /// # Errors
     /// Moments that the scores were not made with, and parts of which the scores are missing.
     pub fn finish(&self, moments: &Moments, matrix: bool) -> Result<Scored> {
+        self.require_all_of(moments)?;
+        finished(moments, self.totals.clone(), matrix)
+    }
+
+    /// Checks that these are the scores of all parts that the moments are of.
+    ///
+    /// # Errors
+    /// Moments that the scores were not made with, and parts of which the scores are missing.
+    pub(crate) fn require_all_of(&self, moments: &Moments) -> Result<()> {
         if self.header.moments != Some(moments.checksum()?) {
             let problem = "the scores were made with other moments than these";
             return Err(Error::setting(problem, "take the moments that the parts were scored with"));
         }
         if self.labels != moments.labels {
-            return Err(other_classes());
+            return Err(other_classes(StateKind::Scores));
         }
-        self.header.require_parts_of(&moments.header)?;
-        finished(moments, self.totals.clone(), matrix)
+        self.header.require_parts_of(&moments.header)
+    }
+
+    /// For each class and other class the number of rows of negative silhouette that are nearest to the other.
+    pub(crate) fn confusions(&self) -> HashMap<(u32, u32), usize> {
+        let lists = self.totals.scores.iter().flat_map(|scores| scores.confusions.iter().zip(0..));
+        // Without weights they are numbers of rows.
+        let pairs =
+            lists.flat_map(|(list, class)| list.iter().map(move |&(other, rows)| ((class, other), rows as usize)));
+        pairs.collect()
+    }
+
+    /// What intervals follow from, where it was kept.
+    pub(crate) fn pulls(&self) -> Option<&PullSums> {
+        self.pulls.as_ref()
+    }
+
+    /// The checksum of the table.
+    pub(crate) fn checksum(&self) -> Result<String> {
+        self.checksum.get(|| Ok(self.to_table()?.checksum()))
     }
 
     /// As a table: a row for each class, and one without a label for all rows.
@@ -198,6 +232,8 @@ impl Scores {
                 columns.push(name, StateColumn::Integers(zeros.chain([count]).collect()));
             }
         }
+        let d = self.header.settings.dimensions;
+        columns.columns.extend(self.pulls.iter().flat_map(|pulls| pulls.columns(self.labels.len(), d)));
         StateTable::new(&self.header, columns.columns)
     }
 
@@ -205,7 +241,8 @@ impl Scores {
     ///
     /// # Errors
     /// A table that is not one of scores, or contradicts itself; `name` is what errors call it.
-    pub fn from_table(table: &StateTable, name: &str) -> Result<Self> {
+    pub fn from_table(table: StateTable, name: &str) -> Result<Self> {
+        let table = &table;
         let header: Header = table.header(StateKind::Scores, name)?;
         let labels = table.texts("label", name)?;
         let classes = labels.len().saturating_sub(1);
@@ -267,6 +304,12 @@ impl Scores {
                 // Missing where all class means coincide.
                 along: has_between.then(|| by_class("squares_between")).transpose()?,
             },
+            pulls: if header.settings.intervals {
+                Some(PullSums::of_table(table, &header.settings, classes, name)?)
+            } else {
+                None
+            },
+            checksum: table.known_checksum(),
             labels,
             header,
         })
@@ -286,16 +329,12 @@ impl Moments {
         }
         finished(self, Totals::default(), false)
     }
-
-    /// The checksum of the table.
-    pub(crate) fn checksum(&self) -> Result<String> {
-        Ok(self.to_table()?.checksum())
-    }
 }
 
-/// Scores that cannot be of the moments that they name.
-fn other_classes() -> Error {
-    Error::setting("the scores are of other classes than their moments", "score all parts again")
+/// A state that cannot be of the moments that it names.
+pub(crate) fn other_classes(kind: StateKind) -> Error {
+    let problem = format!("the {} {} of other classes than the moments", kind.name(), kind.of("is", "are"));
+    Error::setting(problem, "make it of all parts again")
 }
 
 /// The evaluation of rows with these moments and totals.
@@ -347,12 +386,12 @@ fn finished(moments: &Moments, totals: Totals, matrix: bool) -> Result<Scored> {
 /// The columns of a table on the way.
 struct Columns {
     classes: usize,
-    columns: Vec<(&'static str, StateColumn)>,
+    columns: Vec<(String, StateColumn)>,
 }
 
 impl Columns {
     fn push(&mut self, name: &'static str, column: StateColumn) {
-        self.columns.push((name, column));
+        self.columns.push((name.to_owned(), column));
     }
 
     /// The means of classes, none of which is 0 of weight 0, and that of all rows.

@@ -1,5 +1,7 @@
 //! States as tables, for files and for engines that carry them.
 
+use std::sync::OnceLock;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +16,27 @@ use crate::partial::header::{Header, Part};
 pub struct StateTable {
     header: String,
     columns: Vec<(String, StateColumn)>,
+    checksum: Checksum,
+}
+
+/// A checksum that is computed when it is first asked for. It tells nothing that its subject does not, so all are equal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Checksum(OnceLock<String>);
+
+impl PartialEq for Checksum {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Checksum {
+    pub(crate) fn get(&self, compute: impl FnOnce() -> Result<String>) -> Result<String> {
+        if let Some(known) = self.0.get() {
+            return Ok(known.clone());
+        }
+        let computed = compute()?;
+        Ok(self.0.get_or_init(|| computed).clone())
+    }
 }
 
 /// The values of a column.
@@ -123,12 +146,10 @@ fn parse<H: DeserializeOwned>(header: &str, name: &str) -> Result<H> {
 }
 
 impl StateTable {
-    pub(crate) fn new(header: &impl Serialize, columns: Vec<(&str, StateColumn)>) -> Result<Self> {
+    pub(crate) fn new(header: &impl Serialize, columns: Vec<(impl Into<String>, StateColumn)>) -> Result<Self> {
         let header = serde_json::to_string(header).map_err(|error| malformed("the state", &error.to_string()))?;
-        Ok(StateTable {
-            header,
-            columns: columns.into_iter().map(|(name, column)| (name.to_owned(), column)).collect(),
-        })
+        let columns = columns.into_iter().map(|(name, column)| (name.into(), column)).collect();
+        Ok(StateTable { header, columns, checksum: Checksum::default() })
     }
 
     /// From a header and columns of one length.
@@ -140,7 +161,7 @@ impl StateTable {
         if rows.is_none() || columns.iter().any(|(_, column)| column.len() != rows) {
             return Err(malformed(name, "its columns have several lengths"));
         }
-        Ok(StateTable { header, columns })
+        Ok(StateTable { header, columns, checksum: Checksum::default() })
     }
 
     /// From what a file holds, with what [`StateTable::checksum`] was when it was written.
@@ -169,8 +190,17 @@ impl StateTable {
         self.columns.iter().map(|(name, column)| (name.as_str(), column))
     }
 
+    /// The columns, by name.
+    pub fn into_columns(self) -> Vec<(String, StateColumn)> {
+        self.columns
+    }
+
     /// BLAKE3 of everything in it.
     pub fn checksum(&self) -> String {
+        self.checksum.0.get_or_init(|| self.computed_checksum()).clone()
+    }
+
+    fn computed_checksum(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let text = |text: &str, hasher: &mut blake3::Hasher| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -184,13 +214,19 @@ impl StateTable {
         hasher.finalize().to_hex().to_string()
     }
 
+    /// The checksum, to be kept by what is made of the table.
+    pub(crate) fn known_checksum(&self) -> Checksum {
+        self.checksum();
+        self.checksum.clone()
+    }
+
     pub(crate) fn header(&self, kind: StateKind, name: &str) -> Result<Header> {
         let header: Header = parse(&self.header, name)?;
         if header.kind != kind {
             let (is, wanted) = (header.kind.name(), kind.name());
             return Err(Error::setting(
                 format!("{name} holds {is}, not {wanted}"),
-                "embq partial makes moments, and with moments of all parts it makes scores",
+                "embq partial makes moments; with --moments of all parts scores, and with --scores of all influence",
             ));
         }
         if !header.parts.is_sorted_by(|left, right| left.id <= right.id) || header.parts.is_empty() {
@@ -231,6 +267,16 @@ impl StateTable {
     pub(crate) fn vectors(&self, column: &str, wanted: usize, name: &str) -> Result<&[f64]> {
         match self.column(column, name)? {
             StateColumn::Vectors { width, values } if *width == wanted => finite(values, column, name),
+            _ => Err(other_type(column, name)),
+        }
+    }
+
+    /// As [`StateTable::vectors`], which are gone from the table then.
+    pub(crate) fn take_vectors(&mut self, column: &str, wanted: usize, name: &str) -> Result<Vec<f64>> {
+        self.vectors(column, wanted, name)?;
+        let found = self.columns.iter_mut().find(|(known, _)| known == column).map(|(_, column)| column);
+        match found {
+            Some(StateColumn::Vectors { values, .. }) => Ok(std::mem::take(values)),
             _ => Err(other_type(column, name)),
         }
     }

@@ -615,6 +615,10 @@ impl Table for BatchedTable {
         &self.file.columns
     }
 
+    fn is_empty(&self) -> bool {
+        self.file.rows() == 0
+    }
+
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {
         let element_type = common_element_type(columns.iter().map(|&column| self.file.columns[column].kind));
         match element_type.precision() {

@@ -127,6 +127,17 @@ impl Contents {
             Contents::Lines(_) => Vec::new(),
         }
     }
+
+    /// Whether the file says that it has no rows.
+    fn is_empty(&self) -> bool {
+        match self {
+            Contents::Arrays(file) => {
+                file.names().is_empty() && file.shape(0).is_some_and(|shape| shape.first() == Some(&0))
+            }
+            Contents::Table(table) => table.is_empty(),
+            Contents::Lines(_) => false,
+        }
+    }
 }
 
 /// Everything that a command reads.

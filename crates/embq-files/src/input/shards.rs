@@ -31,7 +31,7 @@ impl Opened {
             let source = Source::open(path)?.with_hints(hints);
             files.push((path.clone(), open_source(&source, role, location.selector.as_deref())?));
         }
-        let opened = Opened { path: location.path.clone(), files, folders: location.folders.clone() };
+        let mut opened = Opened { path: location.path.clone(), files, folders: location.folders.clone() };
         let mut names = opened.files.iter().map(|(path, contents)| (path, contents.names()));
         if let Some((first, expected)) = names.next()
             && let Some((other, _)) = names.find(|(_, names)| *names != expected)
@@ -42,7 +42,19 @@ impl Opened {
                 tip: Some("shards of one input have the same columns in the same order".to_owned()),
             });
         }
+        opened.leave_out_empty();
         Ok(opened)
+    }
+
+    /// Leaves out the files without rows among others: engines write one for each task, whether it has rows or not.
+    fn leave_out_empty(&mut self) {
+        let has_rows: Vec<bool> = self.files.iter().map(|(_, contents)| !contents.is_empty()).collect();
+        if has_rows.contains(&true) {
+            let mut kept = has_rows.iter();
+            self.files.retain(|_| kept.next() != Some(&false));
+            let mut kept = has_rows.iter();
+            self.folders.retain(|_| kept.next() != Some(&false));
+        }
     }
 
     /// The names that can be selected; they are the same in every file.

@@ -82,14 +82,14 @@ fn table(source: &Source) -> Result<StateTable> {
         let batch = batches.next().transpose().map_err(|error| damaged(source, "a state", &error))?;
         let batch = batch.filter(|_| batches.next().is_none()).ok_or_else(altered)?;
         let columns = batch.into_arrays();
-        let columns = names.into_iter().zip(columns).map(|(name, array)| Some((name, column(array.as_ref())?)));
+        let columns = names.into_iter().zip(columns).map(|(name, array)| Some((name, column(array)?)));
         columns.collect::<Option<Vec<_>>>().ok_or_else(altered)
     })?;
     StateTable::of_stored(header, columns, &checksum, &source.path)
 }
 
 /// The values of an array; `None` where it is of a type that states do not have.
-fn column(array: &dyn Array) -> Option<StateColumn> {
+fn column(array: Box<dyn Array>) -> Option<StateColumn> {
     let any = array.as_any();
     if let Some(texts) = any.downcast_ref::<Utf8Array<i64>>() {
         return Some(StateColumn::Text(texts.iter().map(|text| text.map(str::to_owned)).collect()));
@@ -98,20 +98,28 @@ fn column(array: &dyn Array) -> Option<StateColumn> {
         return None;
     }
     if let Some(lists) = any.downcast_ref::<FixedSizeListArray>() {
-        return Some(StateColumn::Vectors { width: lists.size(), values: values::<f64>(lists.values().as_ref())? });
+        let (width, numbers) = (lists.size(), lists.values().clone());
+        drop(array);
+        return Some(StateColumn::Vectors { width, values: values::<f64>(numbers)? });
     }
     if let Some(lists) = any.downcast_ref::<ListArray<i64>>() {
-        let integers = values::<u64>(lists.values().as_ref())?;
+        let integers = values::<u64>(lists.values().clone())?;
         let list = |pair: &[i64]| {
             let (start, end) = (usize::try_from(pair[0]).ok()?, usize::try_from(pair[1]).ok()?);
             integers.get(start..end).map(<[u64]>::to_vec)
         };
         return lists.offsets().as_slice().windows(2).map(list).collect::<Option<_>>().map(StateColumn::Lists);
     }
-    values::<u64>(array).map(StateColumn::Integers).or_else(|| values::<f64>(array).map(StateColumn::Numbers))
+    if any.is::<PrimitiveArray<u64>>() {
+        return values::<u64>(array).map(StateColumn::Integers);
+    }
+    values::<f64>(array).map(StateColumn::Numbers)
 }
 
-fn values<T: NativeType>(array: &dyn Array) -> Option<Vec<T>> {
+/// The numbers of an array, which are not copied where nobody else holds them.
+fn values<T: NativeType>(array: Box<dyn Array>) -> Option<Vec<T>> {
     let numbers = array.as_any().downcast_ref::<PrimitiveArray<T>>().filter(|numbers| numbers.null_count() == 0)?;
-    Some(numbers.values().as_slice().to_vec())
+    let buffer = numbers.values().clone();
+    drop(array);
+    Some(buffer.into_mut().right_or_else(|shared| shared.as_slice().to_vec()))
 }

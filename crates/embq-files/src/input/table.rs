@@ -18,6 +18,11 @@ pub(crate) trait Table {
         false
     }
 
+    /// Whether the file says that it has no rows, so that none can have been cut off.
+    fn is_empty(&self) -> bool {
+        false
+    }
+
     /// Reads a list column, or number columns side by side, as a matrix.
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings>;
 

@@ -21,17 +21,18 @@ pub(crate) const CHECKSUM: &str = "embq_checksum";
 ///
 /// # Errors
 /// What the writer reports.
-pub fn write(table: &StateTable, writer: &mut dyn Write) -> WriteResult {
+pub fn write(table: StateTable, writer: &mut dyn Write) -> WriteResult {
+    let entries = [(HEADER, table.header_text().to_owned()), (CHECKSUM, table.checksum())];
     let mut fields = Vec::new();
     let mut arrays: Vec<Box<dyn Array>> = Vec::new();
-    for (name, column) in table.columns() {
+    for (name, column) in table.into_columns() {
+        let is_nullable = matches!(column, StateColumn::Text(_));
         let array = array(column)?;
-        fields.push(Field::new(name.into(), array.dtype().clone(), matches!(column, StateColumn::Text(_))));
+        fields.push(Field::new(name.into(), array.dtype().clone(), is_nullable));
         arrays.push(array);
     }
     let rows = arrays.first().map_or(0, |array| array.len());
     let schema: Arc<ArrowSchema> = Arc::new(fields.into_iter().map(|field| (field.name.clone(), field)).collect());
-    let entries = [(HEADER, table.header_text().to_owned()), (CHECKSUM, table.checksum())];
     let metadata: Metadata = entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
     let mut file = FileWriter::new(writer, Arc::clone(&schema), None, WriteOptions { compression: None });
     file.set_custom_schema_metadata(Arc::new(metadata));
@@ -40,21 +41,21 @@ pub fn write(table: &StateTable, writer: &mut dyn Write) -> WriteResult {
     Ok(file.finish()?)
 }
 
-fn array(column: &StateColumn) -> Result<Box<dyn Array>, Box<dyn std::error::Error + Send + Sync>> {
+fn array(column: StateColumn) -> Result<Box<dyn Array>, Box<dyn std::error::Error + Send + Sync>> {
     Ok(match column {
-        StateColumn::Text(values) => Box::new(Utf8Array::<i64>::from(values)),
-        StateColumn::Integers(values) => Box::new(PrimitiveArray::from_slice(values)),
-        StateColumn::Numbers(values) => Box::new(PrimitiveArray::from_slice(values)),
+        StateColumn::Text(values) => Box::new(Utf8Array::<i64>::from(&values)),
+        StateColumn::Integers(values) => Box::new(PrimitiveArray::from_vec(values)),
+        StateColumn::Numbers(values) => Box::new(PrimitiveArray::from_vec(values)),
         StateColumn::Vectors { width, values } => {
             let numbers = Field::new("item".into(), ArrowDataType::Float64, false);
-            let dtype = ArrowDataType::FixedSizeList(Box::new(numbers), *width);
-            let rows = values.len() / width.max(&1);
-            Box::new(FixedSizeListArray::try_new(dtype, rows, Box::new(PrimitiveArray::from_slice(values)), None)?)
+            let dtype = ArrowDataType::FixedSizeList(Box::new(numbers), width);
+            let rows = values.len() / width.max(1);
+            Box::new(FixedSizeListArray::try_new(dtype, rows, Box::new(PrimitiveArray::from_vec(values)), None)?)
         }
         StateColumn::Lists(values) => {
             let mut ends = vec![0_i64];
             let mut end = 0;
-            for list in values {
+            for list in &values {
                 end += list.len() as i64;
                 ends.push(end);
             }

@@ -64,7 +64,13 @@ impl<T: Real> ClosedForm<'_, T> {
             let mut takers: Vec<&mut [A]> = takers.iter_mut().map(|takers| &mut takers[places.clone()]).collect();
             // The first panel also serves the means over all rows.
             let scores = if panel == 0 { scores } else { &scores[..with_classes] };
-            let wanted = PassOptions { all: panel == 0, classes: &classes[places], order: &order, starts: &starts };
+            let wanted = PassOptions {
+                all: panel == 0,
+                classes: &classes[places],
+                order: &order,
+                starts: &starts,
+                is_part: false,
+            };
             if wide.is_none() {
                 if let Some(influence) = self.panel_influence(scores, &wanted, &mut takers)? {
                     found.extend(influence);
@@ -86,12 +92,29 @@ impl<T: Real> ClosedForm<'_, T> {
         wanted: &PassOptions<'_>,
         takers: &mut [&mut [A]],
     ) -> Result<Option<Vec<Influence>>> {
-        let n = self.dataset.len();
-        // Until a row's influence is known, its score and its own term take their places.
-        let influence = |_| Influence { overall: vec![0.0; n], by_class: vec![0.0; n] };
-        let mut found: Vec<Influence> = scores.iter().map(influence).collect();
+        let mut found = self.no_influence(scores.len());
         let Some(pulls) = self.pulls(scores, wanted, takers.len(), &mut found)? else { return Ok(None) };
-        self.progress.begin("influence of rows", n as u64);
+        let pulls: Vec<Vec<&Pulls>> = pulls.iter().map(|pulls| pulls.iter().collect()).collect();
+        self.owed(&pulls, wanted, takers, &mut found)?;
+        Ok(Some(if wanted.all { found } else { Vec::new() }))
+    }
+
+    /// Until a row's influence is known, its score and its own term take their places.
+    fn no_influence(&self, scores: usize) -> Vec<Influence> {
+        let n = self.dataset.len();
+        vec![Influence { overall: vec![0.0; n], by_class: vec![0.0; n] }; scores]
+    }
+
+    /// What the rows owe to the pulls on their classes: the influence on the wanted groups, for which `found` holds the
+    /// scores of the rows and their own terms.
+    fn owed<A: TakesInfluence>(
+        &self,
+        pulls: &[Vec<&Pulls>],
+        wanted: &PassOptions<'_>,
+        takers: &mut [&mut [A]],
+        found: &mut [Influence],
+    ) -> Result<()> {
+        self.progress.begin("influence of rows", self.dataset.len() as u64);
         let series: usize = pulls.iter().map(Vec::len).sum();
         let workspaces = Workspaces::default();
         for classes in wanted.runs(series) {
@@ -145,7 +168,7 @@ impl<T: Real> ClosedForm<'_, T> {
             self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
         }
         self.progress.end();
-        Ok(Some(if wanted.all { found } else { Vec::new() }))
+        Ok(())
     }
 
     /// What all anchors do to the classes, for each score and group: that of all rows, by weights and by class, and then
@@ -167,6 +190,24 @@ impl<T: Real> ClosedForm<'_, T> {
             })
             .collect();
         let anchors = wanted.anchors(self.dataset.class_weights());
+        if !self.over_anchors(scores, wanted, &anchors, &mut pulls, found)? {
+            return Ok(None);
+        }
+        pulls.par_iter_mut().flatten().for_each(|pulls| pulls.lay_by_class(d));
+        Ok(Some(pulls))
+    }
+
+    /// Adds what blocks of anchors do, and puts their scores and own terms into `found`. Whether float32 products leave
+    /// enough of the sums.
+    fn over_anchors<S: InfluencedScore>(
+        &self,
+        scores: &[S],
+        wanted: &PassOptions<'_>,
+        anchors: &[Block],
+        pulls: &mut [Vec<Pulls>],
+        found: &mut [Influence],
+    ) -> Result<bool> {
+        let (d, classes) = (self.sums.dimensions(), self.sums.classes());
         let rows: usize = anchors.iter().map(|block| block.places.len()).sum();
         self.progress.begin("influence on others", rows as u64);
         let workspaces = Workspaces::default();
@@ -182,7 +223,7 @@ impl<T: Real> ClosedForm<'_, T> {
                 .collect::<Result<_>>()?;
             if parts.iter().any(|part| part.is_coarse) {
                 self.progress.end();
-                return Ok(None);
+                return Ok(false);
             }
             for (score, (pulls, found)) in pulls.iter_mut().zip(&mut *found).enumerate() {
                 pulls.par_iter_mut().enumerate().for_each(|(group, pulls)| {
@@ -202,8 +243,7 @@ impl<T: Real> ClosedForm<'_, T> {
             self.progress.step(blocks.iter().map(|block| block.places.len() as u64).sum())?;
         }
         self.progress.end();
-        pulls.par_iter_mut().flatten().for_each(|pulls| pulls.lay_by_class(d));
-        Ok(Some(pulls))
+        Ok(true)
     }
 
     /// Reads rows, one after the other, as they are stored.
@@ -217,6 +257,66 @@ impl<T: Real> ClosedForm<'_, T> {
     }
 }
 
+/// Rows that are a part of those of the classes. Products are float64: whether float32 would do depends on how the rows
+/// are cut up.
+impl ClosedForm<'_, f64> {
+    /// What the rows do to all classes as anchors: for each score over all rows by their weights, then over each class by
+    /// its weight, and for the first `with_classes` scores over the rows of each class alone.
+    ///
+    /// # Errors
+    /// Errors from reading rows.
+    pub(crate) fn part_pulls<S: InfluencedScore>(&self, scores: &[S], with_classes: usize) -> Result<Vec<Vec<Pulls>>> {
+        let classes: Vec<usize> = if with_classes > 0 { (0..self.sums.classes()).collect() } else { Vec::new() };
+        let (order, starts) = self.rows_by_class();
+        let wanted = PassOptions { all: true, classes: &classes, order: &order, starts: &starts, is_part: true };
+        let mut found = self.no_influence(scores.len());
+        Ok(self.pulls(scores, &wanted, with_classes, &mut found)?.unwrap_or_default())
+    }
+
+    /// The influence of the rows on the means of scores, up to a constant for each class, from what all rows do to the
+    /// classes. `takers` take that on the means over single classes, for as many scores as there are pulls of these.
+    ///
+    /// # Errors
+    /// Errors from reading rows.
+    pub(crate) fn part_influence<S: InfluencedScore, A: TakesInfluence>(
+        &self,
+        scores: &[S],
+        pulls: &[Vec<Pulls>],
+        takers: &mut [Vec<A>],
+    ) -> Result<Vec<Influence>> {
+        let classes: Vec<usize> = (0..takers.first().map_or(0, Vec::len)).collect();
+        let (order, starts) = self.rows_by_class();
+        let of = |all, classes| PassOptions { all, classes, order: &order, starts: &starts, is_part: true };
+        let all = of(true, &[]);
+        let mut anchors = all.anchors(self.dataset.class_weights());
+        anchors.iter_mut().for_each(|block| block.variants.clear());
+        let mut found = self.no_influence(scores.len());
+        let mut nothing = vec![Vec::new(); scores.len()];
+        self.over_anchors(scores, &all, &anchors, &mut nothing, &mut found)?;
+        let groups = all.groups();
+        // Before what is held becomes influence.
+        let at_once = (VALUES / order.len().max(1)).max(1);
+        for first in (0..classes.len()).step_by(at_once) {
+            let places = first..(first + at_once).min(classes.len());
+            let of_classes: Vec<Vec<&Pulls>> =
+                pulls[..takers.len()].iter().map(|pulls| pulls[groups..][places.clone()].iter().collect()).collect();
+            let mut takers: Vec<&mut [A]> = takers.iter_mut().map(|takers| &mut takers[places.clone()]).collect();
+            self.owed(&of_classes, &of(false, &classes[places]), &mut takers, &mut found)?;
+        }
+        let of_all: Vec<Vec<&Pulls>> = pulls.iter().map(|pulls| pulls[..groups].iter().collect()).collect();
+        self.owed::<A>(&of_all, &all, &mut [], &mut found)?;
+        Ok(found)
+    }
+
+    /// The rows in the order of classes, and where each class starts.
+    pub(crate) fn rows_by_class(&self) -> (Vec<usize>, Vec<usize>) {
+        let codes = self.dataset.labels().codes();
+        let mut counts = vec![0; self.sums.classes()];
+        codes.iter().for_each(|&class| counts[class as usize] += 1);
+        sort_by_class(codes, &counts)
+    }
+}
+
 /// Which means one round of both passes serves, and the rows by class.
 struct PassOptions<'w> {
     /// Those over all rows.
@@ -225,6 +325,8 @@ struct PassOptions<'w> {
     classes: &'w [usize],
     order: &'w [usize],
     starts: &'w [usize],
+    /// Whether the rows are a part of those of the classes, so that influence is known up to a constant for each class.
+    is_part: bool,
 }
 
 /// Rows by their places in the order of classes, and what they are anchors of.
@@ -309,6 +411,8 @@ impl PassOptions<'_> {
             }
         }
         blocks.extend(small.map(several));
+        // A part of the rows may have none of a class.
+        blocks.retain(|block| !block.places.is_empty());
         blocks
     }
 
@@ -351,9 +455,11 @@ impl<T: Real> Finish<'_, '_, T> {
                     *value += share * self.held.by_class[row];
                 }
             }
-            let weighted = values.iter().zip(rows).map(|(value, &row)| dataset.weight(row) * value);
-            let mean = weighted.sum::<f64>() / dataset.class_weights()[class];
-            values.iter_mut().for_each(|value| *value -= mean);
+            if !self.wanted.is_part {
+                let weighted = values.iter().zip(rows).map(|(value, &row)| dataset.weight(row) * value);
+                let mean = weighted.sum::<f64>() / dataset.class_weights()[class];
+                values.iter_mut().for_each(|value| *value -= mean);
+            }
             if share != 0.0 {
                 for (value, &row) in values.iter_mut().zip(rows) {
                     *value += share * self.held.overall[row];
@@ -364,8 +470,9 @@ impl<T: Real> Finish<'_, '_, T> {
     }
 }
 
-/// What the anchors of a group do to all classes, of centred and scaled rows.
-struct Pulls {
+/// What the anchors of a group do to all classes, of centred and scaled rows. Those of parts of the rows add up.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pulls {
     /// h_c.
     slopes: Vec<f64>,
     /// sum_i H_ic x_i, as classes x dimensions, but for sums of products as dimensions x classes until all are there.
@@ -383,6 +490,28 @@ struct Pull<'p> {
 impl Pulls {
     fn new(d: usize, classes: usize, by_dimension: bool) -> Self {
         Pulls { slopes: vec![0.0; classes], vectors: vec![0.0; classes * d], by_dimension }
+    }
+
+    /// As [`Pulls::slopes`] and [`Pulls::vectors`] gave them.
+    pub(crate) fn of(slopes: Vec<f64>, vectors: Vec<f64>) -> Self {
+        Pulls { slopes, vectors, by_dimension: false }
+    }
+
+    /// One for each class.
+    pub(crate) fn slopes(&self) -> &[f64] {
+        &self.slopes
+    }
+
+    /// Classes x dimensions.
+    pub(crate) fn vectors(&self) -> &[f64] {
+        &self.vectors
+    }
+
+    /// Adds what other rows do.
+    pub(crate) fn merge(&mut self, other: &Pulls) {
+        let add = |sums: &mut [f64], values: &[f64]| sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        add(&mut self.slopes, &other.slopes);
+        add(&mut self.vectors, &other.vectors);
     }
 
     /// Adds shares of what blocks give, in order.
