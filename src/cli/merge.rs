@@ -108,9 +108,7 @@ pub(crate) fn run(mut arguments: MergeArguments, line: &CommandLine) -> Result<O
         StateKind::Influence => Merged::Influence(Box::new(fold(paths(), Influence::from_table, Influence::merge)?)),
     };
     let read_seconds = started.elapsed().as_secs_f64();
-    if !state_outputs.is_empty() {
-        state_outputs.iter().try_for_each(|path| write_state(&mut outputs, path, merged.to_table()?))?;
-    }
+    state_outputs.iter().try_for_each(|path| write_state(&mut outputs, path, merged.to_table()?))?;
     if !wants_result {
         outputs.publish()?;
         return Ok(Outcome::Success);
@@ -145,6 +143,7 @@ pub(crate) fn run(mut arguments: MergeArguments, line: &CommandLine) -> Result<O
         let detail = merged_detail(&sample, evaluation, &sampled, scores, matrix, &bars)?;
         Ok(html::render(&detail, Some(&line.to_string())))
     })?;
+    bars.finish();
     gate_report.write(&mut outputs, &evaluation.gates)?;
     outputs.print(|format| format.render(&results, &view))?;
     outputs.publish()?;
