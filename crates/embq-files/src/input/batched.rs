@@ -615,6 +615,10 @@ impl Table for BatchedTable {
         &self.file.columns
     }
 
+    fn rows(&self) -> Option<usize> {
+        Some(self.file.rows())
+    }
+
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {
         let element_type = common_element_type(columns.iter().map(|&column| self.file.columns[column].kind));
         match element_type.precision() {

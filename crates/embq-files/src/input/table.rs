@@ -18,6 +18,11 @@ pub(crate) trait Table {
         false
     }
 
+    /// The number of rows, if the file says it.
+    fn rows(&self) -> Option<usize> {
+        None
+    }
+
     /// Reads a list column, or number columns side by side, as a matrix.
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings>;
 
