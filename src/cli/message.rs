@@ -16,7 +16,7 @@ const fn mark(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(colour))).bold()
 }
 
-/// Reports an error, its causes, and the tip if there is one.
+/// Reports an error, its causes, and the tips if there are any, each a line of its own.
 pub(crate) fn error(error: &Error) {
     let red = mark(AnsiColor::Red);
     let message = wording::problem(error);
@@ -31,7 +31,9 @@ pub(crate) fn error(error: &Error) {
     }
     if let Some(tip) = wording::tip(error) {
         let green = mark(AnsiColor::Green);
-        say(&format!("  {green}tip:{green:#} {}", shown(&tip)));
+        for tip in tip.lines() {
+            say(&format!("  {green}tip:{green:#} {}", visible(tip)));
+        }
     }
 }
 

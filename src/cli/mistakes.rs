@@ -235,7 +235,8 @@ fn no_command(arguments: &[String]) -> Option<Error> {
         return Some(Error::setting(problem, no_labels(&words)?.tip()?));
     }
     let without = command(&words.iter().map(String::as_str).collect::<Vec<&str>>());
-    Some(Error::setting(problem, with_labels(&words, first).unwrap_or(without)))
+    let with = with_labels(&words, first);
+    Some(Error::setting(problem, if with.is_empty() { without } else { with.join("\n") }))
 }
 
 fn has_labels(arguments: &[String]) -> bool {
@@ -264,26 +265,27 @@ pub(crate) fn no_labels(arguments: &[String]) -> Option<Error> {
     }
     let problem =
         format!("embq {name} needs a label for each row, which -l names: a file, or a column of the same file");
-    Some(match with_labels(arguments, first) {
-        Some(meant) => Error::setting(problem, meant),
-        None => Error::setting(
-            format!("{problem}; nothing beside {first} looks like labels"),
+    let meant = with_labels(arguments, first);
+    Some(if meant.is_empty() {
+        Error::setting(
+            format!("{problem}; nothing beside {first} looks like labels of its rows"),
             format!("see what the file contains: embq inspect {}", shell_word(first)),
-        ),
+        )
+    } else {
+        Error::setting(problem, meant.join("\n"))
     })
 }
 
-/// The command with labels that are in the file of the embeddings, or in files beside it, if any are.
-pub(crate) fn with_labels(arguments: &[String], embeddings: &str) -> Option<String> {
-    let found = input::possible_labels(embeddings);
-    let (likely, others) = found.split_first()?;
-    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let options = words.iter().skip(1).position(|word| word.starts_with('-')).map(|place| place + 1);
-    let place = options.unwrap_or(words.len());
-    words.splice(place..place, ["-l", likely]);
-    let others: Vec<String> = others.iter().map(|other| shell_word(other)).collect();
-    let others = if others.is_empty() { String::new() } else { format!(" (or -l {})", others.join(", -l ")) };
-    Some(command(&words) + &others)
+/// The commands with labels that are in the file of the embeddings, or in files beside it with as many rows; the likeliest
+/// first.
+pub(crate) fn with_labels(arguments: &[String], embeddings: &str) -> Vec<String> {
+    let options = arguments.iter().skip(1).position(|word| word.starts_with('-')).map(|place| place + 1);
+    let (inputs, options) = arguments.split_at(options.unwrap_or(arguments.len()));
+    let with = |labels: &String| {
+        let words = inputs.iter().map(String::as_str).chain(["-l", labels]).chain(options.iter().map(String::as_str));
+        command(&words.collect::<Vec<&str>>())
+    };
+    input::possible_labels(embeddings).iter().map(with).collect()
 }
 
 fn unknown_option(arguments: &[String], wrong: &str) -> Option<Error> {
@@ -372,7 +374,7 @@ fn distance_named(name: &str) -> Option<Distance> {
 }
 
 /// A command as a shell takes it.
-fn command(words: &[&str]) -> String {
+pub(crate) fn command(words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
     format!("embq {}", words.join(" "))
 }

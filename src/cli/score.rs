@@ -624,7 +624,8 @@ fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &
     let embeddings = &arguments.embeddings[0];
     let likely = || mistakes::with_labels(line.words(), embeddings);
     let missing = |what: &str| {
-        let cure = likely().map_or(Cure::GiveLabels, Cure::Advice);
+        let likely = likely();
+        let cure = if likely.is_empty() { Cure::GiveLabels } else { Cure::Advice(likely.join("\n")) };
         Error::setting(format!("{what} needs a label for each row, which -l names: a file, or a column"), cure)
     };
     let needs = |name: &&str| {
@@ -652,14 +653,17 @@ fn check_without_labels(arguments: &ScoreArguments, settings: &Settings, line: &
     // A table or archive with labels in it was made to be scored with them.
     if arguments.metrics.is_empty() && !settings.pair_list {
         let own = input::own_labels(embeddings);
-        if let Some(tip) = likely().filter(|_| !own.is_empty()) {
+        if !own.is_empty() {
+            let mut tips = likely();
+            let words = line.words().iter().map(String::as_str).chain(["--metrics", "label_free"]);
+            tips.push(format!("without labels: {}", mistakes::command(&words.collect::<Vec<&str>>())));
             return Err(Error::setting(
                 format!("{embeddings} seems to contain labels ({}), but there is no -l", own.join(", ")),
-                format!("{tip}; without labels: --metrics label_free"),
+                tips.join("\n"),
             ));
         }
         if !arguments.run.quiet {
-            let silhouettes = likely().unwrap_or_else(|| "add -l LABELS".to_owned());
+            let silhouettes = likely().into_iter().next().unwrap_or_else(|| "add -l LABELS".to_owned());
             message::note(&format!(
                 "without labels, nothing that compares classes is computed; for silhouettes: {silhouettes}"
             ));

@@ -194,6 +194,12 @@ fn what_is_not_read_is_refused_with_a_cure() {
     folder.write("x.raw", [0; 64]);
     std::fs::create_dir(folder.path("x.zarr")).unwrap();
     folder.write("x.zarr/.zgroup", b"{}");
+    // What lance leaves on disk: versions, and files of columns.
+    for inner in ["_versions", "_transactions", "data"] {
+        std::fs::create_dir_all(folder.path("x.lance").join(inner)).unwrap();
+    }
+    folder.write("x.lance/_versions/18446744073709551614.manifest", b"LANC");
+    folder.write("x.lance/data/0.lance", b"\0\0LANC");
     for (input, wanted) in [
         (path("float8_e4m3.npy"), "view(ml_dtypes.float8_e4m3fn)"),
         (path("float8_e5m2.npy"), "view(ml_dtypes.float8_e5m2)"),
@@ -202,6 +208,8 @@ fn what_is_not_read_is_refused_with_a_cure() {
         ("x.tfrecord".into(), "TFRecordDataset"),
         ("x.raw".into(), "numpy.fromfile"),
         ("x.zarr".into(), "zarr.open"),
+        ("x.lance".into(), "lance.dataset(\"x.lance\").to_table(), \"x.parquet\")"),
+        ("x.lance/data/0.lance".into(), "lance.dataset(\"x.lance\").to_table(), \"x.parquet\")"),
         ("s3://bucket/emb.npy".into(), "aws s3 cp s3://bucket/emb.npy"),
         ("https://example.org/emb.npy".into(), "curl -L -o emb.npy"),
         ("hf://datasets/a/b".into(), "hf download"),

@@ -17,6 +17,11 @@ fn folder() -> Folder {
     folder.write("labels.txt", "ant\nant\nant\nbee\nbee\nbee\n");
     folder.write("header.txt", "species\nant\nant\nant\nbee\nbee\nbee\n");
     folder.write("line.txt", "ant ant ant bee bee bee\n");
+    // Beside the labels, what is called like them and has other rows: names of classes, and a table of another set.
+    folder.write("classes.txt", "ant\nant\nbee\nbee\ncow\ncow\ndoe\ndoe\neel\neel\n");
+    folder.integers("class-counts.npy", &[3, 3, 3, 2]);
+    folder.write("other-metadata.csv", "id,species\n1,ant\n2,ant\n3,bee\n4,bee\n");
+    folder.write("metadata.csv", "id,animal name\na,ant\nb,ant\nc,ant\nd,bee\ne,bee\nf,bee\n");
     folder.write(
         "two.csv",
         "a0,a1,b0,b1\n1,0.1,1,0.1\n2,0.3,2,0.3\n1.5,0,1.5,0\n0.1,1,0.1,1\n0.2,2,0.2,2\n0,1.5,0,1.5\n",
@@ -25,6 +30,7 @@ fn folder() -> Folder {
     folder.matrix("onehot.npy", &[[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]);
     folder.matrix("similarity.npy", &[[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]]);
     folder.integers("three.npy", &[0, 0, 1]);
+    folder.matrix("turned.npy", &[[1.0, 2.0, 1.5, 0.1, 0.2, 0.0], [0.1, 0.3, 0.0, 1.0, 2.0, 1.5]]);
     folder.floats("condensed.npy", &[0.1, 0.9, 0.8]);
     folder
 }
@@ -38,6 +44,8 @@ const FIRST_MINUTES: &[&str] = &[
     "embq score emb.npy labels.npy",
     "embq score emb.npy",
     "embq score table.csv",
+    "embq suspects emb.npy",
+    "embq score emb.npy --metrics retrieval",
     "embq score labels.npy -l emb.npy",
     "embq score --embeddings emb.npy --labels labels.npy",
     "embq score emb.npy -l labels.npy --metric cosine",
@@ -78,6 +86,7 @@ const FILES: &[&str] = &[
     "embq score na.csv -l l",
     "embq score table.csv:f9 -l species",
     "embq score emb.npy -l onehot.npy",
+    "embq score turned.npy -l labels.npy",
     "embq score similarity.npy -l three.npy --distance precomputed",
     "embq score condensed.npy -l three.npy --distance precomputed",
     "embq score emb.npy -l labels.npy --metrics precision_at_1 --gallery emb.npy --gallery-labels labels.npy",
@@ -107,7 +116,7 @@ fn commands(asked: &str, tip: &str) -> Vec<String> {
     let end = |text: &str, ends: &[&str]| ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
     if let Some(at) = tip.find("embq ") {
         let command = &tip[at..];
-        found.push(command[..end(command, &[" (or ", "; "])].trim_end().to_owned());
+        found.push(command[..end(command, &["; "])].trim_end().to_owned());
     }
     if let Some(at) = tip.find("numpy.") {
         // An assignment before it belongs to the line.

@@ -113,7 +113,8 @@ fn labels_in_the_file_itself_were_probably_meant() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     assert!(run.stderr.contains("table.csv seems to contain labels (kind), but there is no -l"), "{}", run.stderr);
     assert!(
-        run.stderr.contains("embq score table.csv -l kind; without labels: --metrics label_free"),
+        run.stderr.contains("tip: embq score table.csv -l kind\n")
+            && run.stderr.contains("tip: without labels: embq score table.csv --metrics label_free\n"),
         "{}",
         run.stderr
     );

@@ -274,8 +274,11 @@ impl Error {
             Error::NonFinite { .. } | Error::UnusableRow { .. } => Some(Cure::DropInvalid),
             Error::ZeroVector { .. } => Some(Cure::DropZeroVectors),
             Error::Overflow { precision: "float32", .. } => Some(Cure::UseFloat64),
-            Error::Overflow { .. } => advice("divide the embeddings by a constant: silhouettes do not change"),
-            Error::Underflow { .. } => advice("multiply the embeddings by a constant: silhouettes do not change"),
+            // A power of two rounds nothing.
+            Error::Overflow { value, .. } | Error::Underflow { value, .. } => {
+                let exponent = -value.abs().log2().round().clamp(-1000.0, 1000.0);
+                Some(format!("multiply the embeddings by 2.0**{exponent}: silhouettes do not change").into())
+            }
             Error::MissingLabel { .. } => Some(Cure::DropUnlabelled),
             Error::TooFewClasses { .. } => Some(Cure::CheckLabels),
             Error::TooManyClasses { .. } => {

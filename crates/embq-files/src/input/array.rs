@@ -67,7 +67,7 @@ impl Outline {
                     // A column of single numbers is more often a label.
                     [] => Nature::Other,
                     [_] | [_, 1] => Nature::Values,
-                    [_, _] | [_, 1, _] => Nature::Vectors(form),
+                    _ if rows_of_vectors(shape).is_some() => Nature::Vectors(form),
                     _ => Nature::Unreadable {
                         why: format!("has {} axes ({})", shape.len(), shown(shape)),
                         tip: POOLING.to_owned(),
@@ -101,6 +101,14 @@ impl Outline {
         };
         Candidate { name: name.to_owned(), nature, shape, is_index: false }
     }
+}
+
+/// The numbers of rows and dimensions of an array with one vector per row, which may have axes of length 1 besides, such
+/// as the 1 x 1 pixels of pooled images.
+pub(crate) fn rows_of_vectors(shape: &[usize]) -> Option<(usize, usize)> {
+    let (&rows, axes) = shape.split_first()?;
+    let longer = axes.iter().filter(|&&length| length != 1).count();
+    (!axes.is_empty() && longer <= 1).then(|| (rows, axes.iter().product()))
 }
 
 /// Tip for several vectors per row.
@@ -322,9 +330,9 @@ impl Array {
                 });
             }
         };
-        let (rows, dimensions) = match self.header.shape[..] {
-            [0, _] | [0, 1, _] => return Err(no_rows(&self.name())),
-            [rows, dimensions] | [rows, 1, dimensions] if dimensions > 0 && rows > 0 => (rows, dimensions),
+        let (rows, dimensions) = match rows_of_vectors(&self.header.shape) {
+            Some((0, _)) => return Err(no_rows(&self.name())),
+            Some((rows, dimensions)) if dimensions > 0 => (rows, dimensions),
             _ => {
                 return Err(Error::Shape {
                     name: self.name(),
@@ -441,9 +449,9 @@ impl Array {
         }
     }
 
-    /// Visits every value of a one-dimensional array.
+    /// Visits every value of a one-dimensional array, or of a single column.
     pub fn cells(&self, visit: &mut Visit<'_>) -> Result<()> {
-        let [rows] = self.header.shape[..] else {
+        let ([rows] | [rows, 1]) = self.header.shape[..] else {
             return Err(Error::Shape {
                 name: self.name(),
                 expected: "one axis (a value for each row)",
@@ -532,5 +540,28 @@ impl Array {
     fn error(&self, row: usize, problem: String) -> Error {
         let place = Place { path: &self.origin.path, column: self.origin.selector.as_deref() };
         place.error(row, problem, Some("the file is damaged: save it again"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_of_length_1_change_no_vectors() {
+        for (shape, expected) in [
+            (&[5, 3][..], Some((5, 3))),
+            (&[5, 1, 3], Some((5, 3))),
+            (&[5, 3, 1, 1], Some((5, 3))),
+            (&[5, 1], Some((5, 1))),
+            (&[0, 3], Some((0, 3))),
+            (&[5, 0], Some((5, 0))),
+            (&[5, 2, 3], None),
+            (&[1, 2, 3], None),
+            (&[5], None),
+            (&[], None),
+        ] {
+            assert_eq!(rows_of_vectors(shape), expected, "{shape:?}");
+        }
     }
 }

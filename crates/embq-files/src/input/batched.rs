@@ -615,8 +615,8 @@ impl Table for BatchedTable {
         &self.file.columns
     }
 
-    fn is_empty(&self) -> bool {
-        self.file.rows() == 0
+    fn rows(&self) -> Option<usize> {
+        Some(self.file.rows())
     }
 
     fn matrix(&self, columns: &[usize], origin: Origin) -> Result<Embeddings> {

@@ -539,7 +539,7 @@ pub(crate) fn quoted(path: &str) -> String {
 }
 
 /// Splits a name that ends in a number into prefix and number.
-fn numbered(name: &str) -> Option<(&str, u64)> {
+pub(crate) fn numbered(name: &str) -> Option<(&str, u64)> {
     let name = name.strip_suffix(']').filter(|name| name.contains('[')).unwrap_or(name);
     let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (prefix, number) = name.split_at(name.len() - digits);

@@ -137,9 +137,11 @@ impl Document {
             return Err(source.malformed(
                 "it is a JSON document without an array of rows",
                 Some(format!(
-                    "if each of its keys is a row, write them as lines: jq -c '.[]' {} > {}",
-                    source.path,
-                    lines.trim_matches('"')
+                    "if each of its keys is a row, write them as lines: jq -c '.[]' {path} > {}\n\
+                     if each is a column, as pandas writes tables: python3 -c 'import pandas; \
+                     pandas.read_json({path:?}).to_json({lines}, orient=\"records\", lines=True)'",
+                    lines.trim_matches('"'),
+                    path = source.path,
                 )),
             ));
         }

@@ -8,6 +8,7 @@ mod array;
 mod arrow;
 mod batched;
 mod cells;
+mod checks;
 mod choice;
 mod compressed;
 mod csv;
@@ -72,8 +73,10 @@ const FORMATS: &[Format] = &[
     text::FORMAT,
     refused::PICKLE,
     refused::COMPRESSED,
+    refused::TAR,
     refused::MATLAB,
     refused::TFRECORD,
+    refused::LANCE,
 ];
 
 /// The tip of the error for an unknown format.
@@ -134,7 +137,7 @@ impl Contents {
             Contents::Arrays(file) => {
                 file.names().is_empty() && file.shape(0).is_some_and(|shape| shape.first() == Some(&0))
             }
-            Contents::Table(table) => table.is_empty(),
+            Contents::Table(table) => table.rows() == Some(0),
             Contents::Lines(_) => false,
         }
     }
@@ -238,6 +241,9 @@ pub fn load_with(
     for files in &files_of_labels {
         shards::check_rows(&parts, files)?;
     }
+    for column in columns.iter().flatten() {
+        checks::not_transposed(&own.opened, &parts, column)?;
+    }
     let all_rows: usize = parts.iter().map(Embeddings::rows).sum();
     for (place, opened) in &files_opened {
         let Some(column) = columns[*place].take().map(|column| column.extended_to(all_rows)) else { continue };
@@ -263,8 +269,16 @@ pub fn load_with(
         }
         Input::Own(_) | Input::Files(_) => column,
     });
-    let labels = labels.collect();
-    let embeddings = shards::joined(&own.location, parts)?;
+    let labels: Vec<LabelColumn> = labels.collect();
+    let mut embeddings = shards::joined(&own.location, parts)?;
+    let mut notes = embeddings.notes().to_vec();
+    notes.extend(labels.iter().find_map(|column| checks::labels_among_dimensions(&embeddings, column)));
+    let by_position: Vec<&Opened> = files_opened.iter().map(|(_, opened)| opened).collect();
+    notes.extend(checks::out_of_order(&own.opened, &by_position, embeddings.rows()));
+    if notes.len() > embeddings.notes().len() {
+        let chosen = embeddings.chosen();
+        embeddings = embeddings.with_choice(chosen, notes);
+    }
     Ok(Loaded { embeddings, labels, weights })
 }
 
@@ -313,8 +327,8 @@ pub fn is_there(spec: &str) -> bool {
     Location::find(spec).is_ok_and(|location| location.is_some_and(|location| !location.is_stdin()))
 }
 
-/// Possible labels of embeddings, in the form that `-l` takes: columns of their own file and files beside it, the most
-/// likely first.
+/// Possible labels of embeddings, in the form that `-l` takes: columns of their own file and files beside it with as many
+/// rows, the most likely first.
 pub fn possible_labels(embeddings: &str) -> Vec<String> {
     const TOLD: usize = 4;
     let mut found = own_labels(embeddings);
@@ -322,9 +336,46 @@ pub fn possible_labels(embeddings: &str) -> Vec<String> {
     if location.is_stdin() {
         return found;
     }
-    found.extend(source::beside(&location.path).into_iter().filter(|path| looks_like(path) == Looks::Labels));
+    let rows = Opened::new(&location, Role::Embeddings, Hints::default())
+        .ok()
+        .and_then(|opened| opened.row_count(location.selector.as_deref(), source::is_short(&location)));
+    for path in source::beside(&location.path) {
+        if found.len() < TOLD {
+            found.extend(labels_in(&path, rows));
+        }
+    }
     found.truncate(TOLD);
     found
+}
+
+/// What a file has labels in, for this many rows if that is known, in the form that `-l` takes.
+fn labels_in(path: &str, rows: Option<usize>) -> Vec<String> {
+    let Ok(Some(location)) = Location::find(path) else { return Vec::new() };
+    let is_short = source::is_short(&location);
+    if !is_short && source::is_packed(path) || looks_like(path) != Looks::Labels {
+        return Vec::new();
+    }
+    let Ok(opened) = Opened::new(&location, Role::Labels, Hints::default()) else { return Vec::new() };
+    let fits = |found: usize| rows.is_none_or(|rows| rows == found);
+    let repeats = |selector: Option<&str>| {
+        let column = opened.labels(selector).map(|(column, _)| column);
+        column.is_ok_and(|column| fits(column.len()) && is_repeated(&column))
+    };
+    if !is_short {
+        // Too long to read for a tip: its header has to say that it fits.
+        let is_whole = opened.row_count(None, false).is_some_and(fits);
+        return if is_whole { vec![path.to_owned()] } else { Vec::new() };
+    }
+    if repeats(None) {
+        return vec![path.to_owned()];
+    }
+    let names = opened.label_like().into_iter().filter(|name| repeats(Some(name)));
+    names.map(|name| format!("{path}:{name}")).collect()
+}
+
+/// Whether there are several labels, and at most half as many as rows.
+fn is_repeated(labels: &LabelColumn) -> bool {
+    (2..=labels.len() / 2).contains(&labels.dictionary().len())
 }
 
 /// Columns and arrays of the embeddings' own file, and the names of its folders, that look like labels: there are several
@@ -336,10 +387,7 @@ pub fn own_labels(embeddings: &str) -> Vec<String> {
     }
     let mut found = location.folder_columns();
     let Ok(opened) = Opened::new(&location, Role::Embeddings, Hints::default()) else { return found };
-    let repeats = |name: &String| {
-        let column = opened.labels(Some(name)).map(|(column, _)| column);
-        column.is_ok_and(|column| (2..=column.len() / 2).contains(&column.dictionary().len()))
-    };
+    let repeats = |name: &String| opened.labels(Some(name)).is_ok_and(|(column, _)| is_repeated(&column));
     let others = opened.label_like().into_iter().filter(|name| location.selector.as_deref() != Some(name));
     found.extend(others.filter(repeats));
     found
@@ -588,6 +636,22 @@ mod tests {
         assert_eq!(values(&loaded.embeddings), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(loaded.labels[0].get(2), Some(&Label::Integer(1)));
         assert_eq!(loaded.weights.unwrap().values, [0.5, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn labels_beside_embeddings_have_as_many_rows() {
+        let files = Files::new();
+        let matrix = ndarray::Array2::from_shape_fn((4, 2), |(i, j)| (i * 2 + j) as f32);
+        ndarray_npy::write_npy(files.path("four.npy"), &matrix).unwrap();
+        files.write("labels.txt", "a\na\nb\nb\n");
+        files.write("classes.txt", "a\na\nb\nb\nc\nc\n");
+        files.write("metadata.csv", "name,kind\nw,a\nx,a\ny,b\nz,b\n");
+        // Of three rows, as labels.npy.
+        files.write("species.csv", "name,kind\nw,a\nx,a\ny,b\n");
+        let expected = [files.path("labels.txt"), format!("{}:kind", files.path("metadata.csv"))];
+        assert_eq!(possible_labels(&files.path("four.npy")), expected);
+        files.write("four.csv", "f0,f1\n1,2\n3,4\n5,6\n7,8\n");
+        assert_eq!(possible_labels(&files.path("four.csv")), expected);
     }
 
     #[test]

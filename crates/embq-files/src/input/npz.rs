@@ -6,9 +6,9 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::input::array::{Array, ArrayFile, Outline};
 use crate::input::npy::{LONGEST_HEADER, read_header, read_shape};
-use crate::input::refused::torch;
+use crate::input::refused::{converted_name, torch};
 use crate::input::source::Source;
-use crate::input::{Contents, Format, Role, SUPPORTED, scipy};
+use crate::input::{Contents, Format, Role, scipy};
 use embq_core::data::{MappedBytes, Origin};
 use embq_core::error::{Error, Result};
 
@@ -57,7 +57,17 @@ fn open(source: &Source, role: Role) -> Result<Contents> {
     }
     if names.is_empty() {
         let problem = "it is a zip archive with no .npy file";
-        return Err(source.malformed(problem, Some(SUPPORTED.to_owned())));
+        let is_workbook = (0..archive.len()).any(|place| name_in(&archive, place).starts_with("xl/"));
+        let tip = if is_workbook {
+            let output = converted_name(&source.path, "csv");
+            format!(
+                "if it is a spreadsheet: python3 -c 'import pandas; pandas.read_excel({:?}).to_csv({output}, index=False)'",
+                source.path
+            )
+        } else {
+            format!("unpack it and name the file in it: unzip {}", source.path)
+        };
+        return Err(source.malformed(problem, Some(tip)));
     }
     let file = NpzFile { source: source.clone(), archive, places, names };
     if scipy::is_sparse(&file.names) {

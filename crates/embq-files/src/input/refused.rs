@@ -33,6 +33,17 @@ pub(crate) const COMPRESSED: Format = Format {
     },
 };
 
+/// Archives of several files; gzip around them is undone before.
+pub(crate) const TAR: Format = Format {
+    name: "tar",
+    extensions: &["tar", "tgz"],
+    recognises: |bytes| bytes.get(257..262) == Some(b"ustar"),
+    open: |source, _| {
+        let tip = format!("unpack it and name a file or a folder of it: tar -xf {}", source.path);
+        Err(source.malformed("it is an archive of files, which embq does not read", Some(tip)))
+    },
+};
+
 /// MATLAB files. Version 7.3 is HDF5 after a text header, with all axes reversed.
 pub(crate) const MATLAB: Format = Format {
     name: "matlab",
@@ -75,9 +86,41 @@ pub(crate) const TFRECORD: Format = Format {
     },
 };
 
+/// Files of Lance. Their rows are in a dataset, which says which of them are deleted and in which version.
+pub(crate) const LANCE: Format = Format {
+    name: "lance",
+    extensions: &["lance"],
+    recognises: |_| false,
+    open: |source, _| {
+        let folder = Path::new(&source.path).parent().and_then(Path::parent).and_then(Path::to_str);
+        Err(lance(folder.filter(|folder| is_lance(folder)).unwrap_or(&source.path)))
+    },
+};
+
+/// Whether a directory is a dataset of Lance.
+fn is_lance(path: &str) -> bool {
+    Path::new(path).join("_versions").is_dir()
+}
+
+/// The error for a dataset of Lance.
+fn lance(path: &str) -> Error {
+    let output = converted_name(path, "parquet");
+    Error::Malformed {
+        name: path.to_owned(),
+        problem: "it is a Lance dataset, which embq does not read".to_owned(),
+        tip: Some(format!(
+            "convert it: python3 -c 'import lance, pyarrow.parquet; \
+             pyarrow.parquet.write_table(lance.dataset({path:?}).to_table(), {output})'"
+        )),
+    }
+}
+
 /// The error for a directory that is a single dataset in a format that embq does not read.
 pub(crate) fn directory(path: &str) -> Option<Error> {
     let holds = |name: &str| Path::new(path).join(name).exists();
+    if is_lance(path) {
+        return Some(lance(path.trim_end_matches('/')));
+    }
     if ![".zgroup", ".zarray", "zarr.json"].into_iter().any(holds) {
         return None;
     }

@@ -62,6 +62,36 @@ impl Opened {
         self.files.first().map(|(_, contents)| contents.names()).unwrap_or_default()
     }
 
+    /// The number of rows, from the headers of the files; where these do not say it, they are read if `is_short`.
+    pub fn row_count(&self, selector: Option<&str>, is_short: bool) -> Option<usize> {
+        if selector.is_none() && self.are_rows() {
+            return Some(self.files.len());
+        }
+        let rows = |(path, contents): &(String, Contents)| match contents {
+            Contents::Arrays(file) => {
+                let index = match selector {
+                    _ if file.names().is_empty() => 0,
+                    Some(name) => file.names().iter().position(|own| own == name)?,
+                    None => *array::choose(file.as_ref(), path, &[]).ok()?.columns.first()?,
+                };
+                file.shape(index)?.first().copied()
+            }
+            Contents::Table(table) if table.rows().is_some() => table.rows(),
+            Contents::Table(table) if is_short => {
+                let choice = table::choose(table.as_ref(), path, selector, &[]).ok()?;
+                let mut rows = None;
+                let mut count = |_: usize, row: usize, _: Cell<'_>| {
+                    rows = Some(row + 1);
+                    Ok(())
+                };
+                table.cells(choice.columns.get(..1)?, &mut count).ok()?;
+                rows
+            }
+            Contents::Table(_) | Contents::Lines(_) => None,
+        };
+        self.files.iter().map(rows).sum()
+    }
+
     /// The values of a column made from folder names, one per file.
     pub fn folder_column(&self, name: &str) -> Option<Vec<&str>> {
         let value = |values: &'_ Vec<FolderValue>| values.iter().position(|(column, _)| column == name);
@@ -176,6 +206,21 @@ impl Opened {
 
     pub fn is_table(&self) -> bool {
         matches!(self.files.first(), Some((_, Contents::Table(_))))
+    }
+
+    /// The file of an input that is only one.
+    pub fn only_file(&self) -> Option<(&str, &Contents)> {
+        match &self.files[..] {
+            [(path, contents)] => Some((path, contents)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one `.npy` or `.npz` file.
+    pub fn is_of_numpy(&self) -> bool {
+        self.only_file().is_some_and(|(path, contents)| {
+            matches!(contents, Contents::Arrays(_)) && (path.ends_with(".npy") || path.ends_with(".npz"))
+        })
     }
 
     fn views(&self) -> Vec<(&str, &Contents)> {

@@ -53,6 +53,9 @@ impl Location {
                 if !is_directory {
                     return Ok(Some(location(path, selector, vec![path.to_owned()])));
                 }
+                if let Some(error) = refused::directory(path) {
+                    return Err(error);
+                }
                 let (files, folders) = match shards_in_folders(path)? {
                     Some(found) => found.into_iter().unzip(),
                     None => (shards_in(path)?, Vec::new()),
@@ -145,9 +148,6 @@ fn shards_in(directory: &str) -> Result<Vec<String>> {
     let malformed = |problem: String, tip: &str| {
         Err(Error::Malformed { name: directory.to_owned(), problem, tip: Some(tip.to_owned()) })
     };
-    if let Some(error) = refused::directory(directory) {
-        return Err(error);
-    }
     let failed = |source| Error::io(directory, "open", source);
     let mut by_format: Vec<(&'static str, Vec<String>)> = Vec::new();
     let mut folders = Vec::new();
@@ -403,6 +403,20 @@ pub struct Hints {
     pub header: Header,
     /// Whether values of two raw bytes in NumPy's files are bfloat16.
     pub bf16: bool,
+}
+
+/// Whether an input is read within a moment, so that it may be looked at for a message.
+pub(crate) fn is_short(location: &Location) -> bool {
+    const PLAIN: u64 = 1 << 26;
+    const PACKED: u64 = 1 << 20;
+    let length = |path: &String| fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len());
+    let limit = if location.files.iter().any(|path| is_packed(path)) { PACKED } else { PLAIN };
+    location.files.iter().map(length).fold(0, u64::saturating_add) <= limit
+}
+
+/// Whether the name of a file says that it is compressed.
+pub(crate) fn is_packed(path: &str) -> bool {
+    unpacked_name(path) != path
 }
 
 /// The files beside another whose names suggest labels, the most likely first.

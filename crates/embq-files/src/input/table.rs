@@ -18,9 +18,9 @@ pub(crate) trait Table {
         false
     }
 
-    /// Whether the file says that it has no rows, so that none can have been cut off.
-    fn is_empty(&self) -> bool {
-        false
+    /// The number of rows, if the file says it. Where it says that there are none, none can have been cut off.
+    fn rows(&self) -> Option<usize> {
+        None
     }
 
     /// Reads a list column, or number columns side by side, as a matrix.

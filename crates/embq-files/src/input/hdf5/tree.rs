@@ -7,7 +7,7 @@ use hdf5_reader::group::Group;
 use hdf5_reader::{Attribute, Dataset};
 
 use super::values::{Number, Stored, Values};
-use crate::input::array::POOLING;
+use crate::input::array::{POOLING, rows_of_vectors};
 use crate::input::table::{Column, Kind, Unreadable, common_element_type};
 use embq_core::data::ElementType;
 
@@ -124,20 +124,19 @@ impl Walk {
     fn dataset(&mut self, path: &str, dataset: Dataset) {
         let values = Values::of(&dataset);
         let shape = shape_of(&dataset);
-        match (&values, &shape[..]) {
+        match (&values, &shape[..], rows_of_vectors(&shape)) {
             // Scalars are settings, not data.
-            (_, []) => {}
+            (_, [], _) => {}
             // A column of single numbers is more often a label than a one-dimensional vector.
-            (_, [_] | [_, 1]) => {
+            (_, [_] | [_, 1], _) => {
                 self.push(path, values.kind(), values.name(), Item::Series(Box::new(Series::Plain(dataset))));
             }
-            (Values::Number(element_type), [_, dimensions] | [_, 1, dimensions]) => {
-                let (dimensions, element_type) = (*dimensions, *element_type);
+            (&Values::Number(element_type), _, Some((_, dimensions))) => {
                 let dtype = format!("list of {dimensions} {}", element_type.name());
                 let item = Item::Matrix { dataset: Box::new(dataset), dimensions, element_type };
                 self.push(path, Kind::List(element_type), dtype, item);
             }
-            (_, shape) => {
+            (_, shape, _) => {
                 let axes: Vec<String> = shape.iter().map(ToString::to_string).collect();
                 let (count, axes) = (shape.len(), axes.join(" x "));
                 let dtype = format!("{} of {count} axes ({axes})", values.name());
