@@ -403,7 +403,7 @@ mod tests {
         assert!(error.to_string().contains("no rows"), "{error}");
         let error = labels(npy("|u1", "(1, 3)", &[0; 3])).unwrap_err();
         assert!(error.tip().unwrap().contains("ravel()"));
-        assert_eq!(labels(npy("|u1", "(3, 1)", &[4, 5, 4])).unwrap().get(1), Some(&Label::Integer(5)));
+        assert_eq!(labels(npy("|u1", "(3, 1)", &[4, 5, 4])).unwrap().get(1), Some(&Some(Label::Integer(5))));
         let error = labels(npy("|u1", "(0,)", &[])).unwrap_err();
         assert!(error.to_string().contains("no rows"), "{error}");
     }
