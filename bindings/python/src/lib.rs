@@ -17,7 +17,13 @@ mod work;
 
 use std::ffi::OsString;
 
+use embq::memory::LimitedAllocator;
 use pyo3::prelude::*;
+
+/// Of this extension alone. A decoder that asks for more memory than its file can need ends the process: nothing can
+/// unwind from an allocator, and without this one Rust would abort.
+#[global_allocator]
+static ALLOCATOR: LimitedAllocator = LimitedAllocator;
 
 /// Runs the program embq in the current process: signals end the process, and partially written files are deleted.
 /// Returns the exit code.
@@ -45,6 +51,7 @@ fn release_interrupts(py: Python<'_>) -> PyResult<()> {
 fn _embq(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Panics of decoders are caught and become errors of the file; this hook only affects this extension.
     std::panic::set_hook(Box::new(|_| {}));
+    embq_files::set_decoding_guard(&ALLOCATOR);
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("InputError", module.py().get_type::<errors::InputError>())?;
     module.add_class::<labels::Labels>()?;

@@ -41,6 +41,13 @@ def test_a_broken_file_is_no_panic(program, root):
         assert finished.returncode == 2 and "panicked" not in finished.stderr, path
 
 
+def test_a_damaged_file_ends_in_a_message_from_python_too(root):
+    for path in sorted((root / "fixtures" / "crashes").iterdir()):
+        code = "import embq, sys\ntry:\n    embq.score(sys.argv[1], 'label')\nexcept embq.InputError as error:\n    sys.exit(f'error: {error}')"
+        finished = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+        assert finished.returncode in (1, 2) and finished.stderr.startswith("error: "), (path, finished.stderr)
+
+
 @pytest.mark.parametrize("command", ["score", "compare", "report", "suspects", "grad", "inspect", "metrics"])
 def test_every_command_is_there(program, command):
     assert program(command, "--help").returncode == 0
