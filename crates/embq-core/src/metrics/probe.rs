@@ -27,9 +27,12 @@ pub(super) static FAMILY: Family = Family {
     is_default: false,
     supports_weights: false,
     metrics: &[
-        metric(&FAMILY, "ridge_probe_accuracy", "rows that ridge without them gets right", SHARE, UP, ALLEN, OF_RIDGE),
+        metric(&FAMILY, "ridge_probe_accuracy", "rows that ridge without them gets right", SHARE, UP, ALLEN, OF_RIDGE)
+            .with_interval(),
         metric(&FAMILY, "ridge_probe_macro_f1", "mean F1 of the classes there", SHARE, UP, ALLEN, OF_RIDGE),
-        metric(&FAMILY, "linear_probe_accuracy", "rows right by folds", SHARE, UP, ALAIN, OF_FITS).not_in_all(),
+        metric(&FAMILY, "linear_probe_accuracy", "rows right by folds", SHARE, UP, ALAIN, OF_FITS)
+            .not_in_all()
+            .with_interval(),
         metric(&FAMILY, "linear_probe_macro_f1", "mean F1 of the classes there", SHARE, UP, ALAIN, OF_FITS)
             .not_in_all(),
         metric(&FAMILY, "few_shot_accuracy@8", "rows right from 8 a class", SHARE, UP, MTEB, OF_FITS).not_in_all(),

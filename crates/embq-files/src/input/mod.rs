@@ -241,12 +241,10 @@ pub fn load_with(
     for files in &files_of_labels {
         shards::check_rows(&parts, files)?;
     }
-    for column in columns.iter().flatten() {
-        checks::not_transposed(&own.opened, &parts, column)?;
-    }
     let all_rows: usize = parts.iter().map(Embeddings::rows).sum();
     for (place, opened) in &files_opened {
         let Some(column) = columns[*place].take().map(|column| column.extended_to(all_rows)) else { continue };
+        checks::not_transposed(&own.opened, &parts, &column)?;
         if column.len() != all_rows
             && let Some((problem, tip)) = opened.explained(&column, all_rows)
         {
