@@ -242,11 +242,16 @@ pub fn load_with(
         shards::check_rows(&parts, files)?;
     }
     let all_rows: usize = parts.iter().map(Embeddings::rows).sum();
+    for (place, _) in &files_opened {
+        columns[*place] = columns[*place].take().map(|column| column.extended_to(all_rows));
+    }
+    for column in columns.iter().flatten() {
+        checks::not_transposed(&own.opened, &parts, column)?;
+    }
     for (place, opened) in &files_opened {
-        let Some(column) = columns[*place].take().map(|column| column.extended_to(all_rows)) else { continue };
-        checks::not_transposed(&own.opened, &parts, &column)?;
+        let Some(column) = &columns[*place] else { continue };
         if column.len() != all_rows
-            && let Some((problem, tip)) = opened.explained(&column, all_rows)
+            && let Some((problem, tip)) = opened.explained(column, all_rows)
         {
             return Err(Error::RowCountsExplained {
                 left: embeddings.to_owned(),
@@ -257,7 +262,6 @@ pub fn load_with(
                 tip,
             });
         }
-        columns[*place] = Some(column);
     }
     let rows = own.opened.rows_of_files(&parts);
     let labels = columns.into_iter().zip(&label_inputs).filter_map(|(column, input)| match input {
