@@ -224,7 +224,11 @@ fn by_family(page: &mut String, evaluation: &Evaluation) {
         let is_of_it = |name: &str| Metric::named(name).is_some_and(|metric| metric.family == family);
         let mut column = 0;
         for (name, value) in evaluation.metrics.iter().filter(|(name, _)| is_of_it(name)) {
-            let number = counted(*value);
+            let mut number = counted(*value);
+            if let Some([low, high]) = evaluation.intervals.get(name) {
+                let ends = [low, high].map(|end| short(Some(*end))).join(" to ");
+                let _ = write!(number, " ({} {ends})", interval_title(evaluation));
+            }
             let needed = width(name) + 1 + width(&number);
             if column == 0 {
                 let _ = write!(page, "  {DIM}{:<indent$}{DIM:#}", family.name);

@@ -460,3 +460,13 @@ fn rows_with_intervals_are_written_in_every_format() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("--subsample"), "{}", run.stderr);
 }
+
+#[test]
+fn accuracies_of_probes_are_shown_with_their_intervals() {
+    let folder = Folder::new();
+    let digits = ["score", &fixture("digits/embeddings.npy"), "-l", &fixture("digits/labels.npy")].map(str::to_owned);
+    let options = ["--metrics", "ridge_probe_accuracy", "--intervals"].map(str::to_owned);
+    let table = folder.embq(digits.into_iter().chain(options)).success();
+    let line = table.lines().find(|line| line.contains("ridge_probe_accuracy")).unwrap_or_default();
+    assert!(line.contains("(95 % interval 0.9") && line.contains(" to 0.9"), "{table}");
+}
