@@ -281,7 +281,8 @@ impl Plan {
         let select = selected(arguments)?;
         let mut plan =
             Plan { inputs, names, options, hints: arguments.hints.hints(), metrics, gates: Vec::new(), select };
-        plan.gates = gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true)?;
+        plan.gates =
+            gates::parse(&plan.options.fail_if, &plan.settings(&plan.options.measure), true, gates::ADD_INTERVALS)?;
         let mut quantities = plan.gates.iter().flat_map(Gate::quantities);
         let is_asked_for = quantities.any(|quantity| matches!(quantity, Quantity::Similarity(_)));
         plan.options.similarity |= is_asked_for;

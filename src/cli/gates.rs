@@ -83,15 +83,27 @@ impl GateReport {
     }
 }
 
-/// Reads gates, and checks that a result under these settings has a number for everything in them.
+/// How a command that scores rows gets intervals.
+pub(crate) const ADD_INTERVALS: &str = "add --intervals";
+
+/// Reads gates, and checks that a result under these settings has a number for everything in them. `interval_tip` says how
+/// the command gets intervals.
 ///
 /// # Errors
 /// A wrong expression, a metric or an interval that is not computed, a difference where there is no baseline.
-pub(crate) fn parse(expressions: &[String], settings: &Settings, has_baseline: bool) -> Result<Vec<Gate>> {
+pub(crate) fn parse(
+    expressions: &[String],
+    settings: &Settings,
+    has_baseline: bool,
+    interval_tip: &str,
+) -> Result<Vec<Gate>> {
     let gates: Vec<Gate> = expressions.iter().map(|expression| Gate::parse(expression)).collect::<Result<_>>()?;
     for quantity in gates.iter().flat_map(Gate::quantities) {
         if quantity.needs_baseline() && !has_baseline {
             return Err(Error::setting(format!("--fail-if: {quantity} needs a baseline"), "embq compare has one"));
+        }
+        if quantity.needs_intervals() && !settings.intervals {
+            return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), interval_tip));
         }
         check_computed(quantity, settings)?;
     }
@@ -104,9 +116,6 @@ pub(crate) fn level_option(metric: &Metric) -> &'static str {
 }
 
 fn check_computed(quantity: &Quantity, settings: &Settings) -> Result<()> {
-    if quantity.needs_intervals() && !settings.intervals {
-        return Err(Error::setting(format!("--fail-if: {quantity} needs intervals"), "add --intervals"));
-    }
     if matches!(quantity, Quantity::Similarity(_)) {
         return Ok(());
     }

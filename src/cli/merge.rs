@@ -115,12 +115,8 @@ pub(crate) fn run(mut arguments: MergeArguments, line: &CommandLine) -> Result<O
     }
 
     let settings = Settings { intervals: kind == StateKind::Influence, ..merged.settings().settings() };
-    let gates = gates::parse(&arguments.fail_if, &settings, false).map_err(|error| match error {
-        Error::Setting { problem, .. } if problem.ends_with("needs intervals") => {
-            Error::setting(problem, "merge the influence of all parts, which embq partial --scores finds")
-        }
-        error => error,
-    })?;
+    let interval_tip = "merge the influence of all parts, which embq partial --scores finds";
+    let gates = gates::parse(&arguments.fail_if, &settings, false, interval_tip)?;
     let view = arguments.classes.view(&settings)?;
     let started = Instant::now();
     let states = States { moments: moments.as_ref(), scores: scores.as_ref() };

@@ -256,7 +256,7 @@ pub(crate) fn run(mut arguments: ScoreArguments, line: &CommandLine) -> Result<O
     // The means of a subsample have intervals of their own.
     let is_drawn = arguments.scored.subsample.is_some() || arguments.within.is_some();
     let of_gates = Settings { intervals: settings.intervals || is_drawn, ..settings.clone() };
-    let gates = gates::parse(&arguments.fail_if, &of_gates, false)?;
+    let gates = gates::parse(&arguments.fail_if, &of_gates, false, gates::ADD_INTERVALS)?;
     if gates.iter().flat_map(Gate::quantities).any(Quantity::is_of_interval_of_class) {
         settings.class_intervals = None;
     }

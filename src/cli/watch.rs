@@ -213,7 +213,7 @@ impl<'a> Watch<'a> {
         if !settings.computes(&arguments.by) {
             return Err(Error::setting(format!("--by: {} is not computed", arguments.by), "add it to --metrics"));
         }
-        watch.gates = gates::parse(&arguments.fail_if, &settings, true)?;
+        watch.gates = gates::parse(&arguments.fail_if, &settings, true, gates::ADD_INTERVALS)?;
         let quantities = || watch.gates.iter().flat_map(Gate::quantities);
         if let Some(quantity) = quantities().find(|quantity| matches!(quantity, Quantity::Similarity(_))) {
             return Err(Error::setting(format!("--fail-if: {quantity} is not computed"), "embq compare computes it"));

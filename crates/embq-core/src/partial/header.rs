@@ -399,6 +399,14 @@ impl Header {
             let problem = format!("the {kind} of {parts} {} missing: {first}{more}", self.kind.of("is", "are"));
             return Err(Error::setting(problem, format!("make the {kind} of every part that the moments are of")));
         }
+        self.require_in(moments)
+    }
+
+    /// Checks that the moments are of these parts, and of others perhaps.
+    ///
+    /// # Errors
+    /// A part that the moments lack, or whose rows changed.
+    pub(crate) fn require_in(&self, moments: &Header) -> Result<()> {
         self.parts.iter().try_for_each(|part| moments.require_part(part))
     }
 
@@ -406,7 +414,7 @@ impl Header {
     ///
     /// # Errors
     /// A part that is not here, or whose rows changed.
-    pub(crate) fn require_part(&self, part: &Part) -> Result<()> {
+    fn require_part(&self, part: &Part) -> Result<()> {
         if part.rows == 0 && part.id == part.content {
             return Ok(());
         }

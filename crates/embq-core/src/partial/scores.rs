@@ -118,7 +118,7 @@ impl Scores {
     /// # Errors
     /// A part that the moments are not of, or whose rows or labels changed since.
     pub fn require_in(&self, moments: &Moments) -> Result<()> {
-        self.header.parts.iter().try_for_each(|part| moments.header.require_part(part))
+        self.header.require_in(&moments.header)
     }
 
     /// The settings of all parts.
