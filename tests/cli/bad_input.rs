@@ -394,14 +394,35 @@ fn floats_that_are_no_labels() {
 #[test]
 fn values_whose_squares_overflow() {
     let folder = Folder::with_set();
-    let huge: Vec<u8> = [1e200f64, 1.0, 2.0, 3.0, 1.0, 1.0, 5.0, 2.0, 1.0, 4.0, 1.0, 2.0]
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
-    folder.npy("huge.npy", "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }", &huge);
+    let values = [1.0f64, 1.5, 2.0, 3.0, 1.0, 1.0, 5.0, 7.0, 6.0, 4.0, 5.0, 6.0];
+    let write = |name: &str, factor: f64| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| (value * factor).to_le_bytes()).collect();
+        folder.npy(name, "{'descr': '<f8', 'fortran_order': False, 'shape': (6, 2), }", &bytes);
+    };
+    write("usual.npy", 1.0);
+    write("huge.npy", 2.0f64.powi(664));
+    write("tiny.npy", 2.0f64.powi(-664));
+    for distance in ["euclidean", "sqeuclidean", "manhattan"] {
+        let scored = |name: &str| {
+            folder.score(&format!("{name} -l labels.npy --distance {distance} --format json")).json()
+        };
+        let usual = scored("usual.npy");
+        for (name, factor) in [("huge.npy", 2.0f64.powi(664)), ("tiny.npy", 2.0f64.powi(-664))] {
+            let found = scored(name);
+            assert_eq!(found["metrics"]["silhouette"], usual["metrics"]["silhouette"], "{distance} {name}");
+            assert_eq!(found["metrics"]["variance_macro"], serde_json::Value::Null, "{distance} {name}");
+            if distance != "sqeuclidean" {
+                let margin = |result: &serde_json::Value| result["classes"][0]["margin"].as_f64().unwrap();
+                assert_eq!(margin(&found), margin(&usual) * factor, "{distance} {name}");
+            }
+            let warnings = found["warnings"].to_string();
+            assert!(warnings.contains("are computed as multiples of 2^"), "{warnings}");
+            assert!(warnings.contains("no float64 numbers in the unit of the rows: "), "{warnings}");
+        }
+    }
     let words =
-        ["huge.npy: row 0 holds 1e200", "overflow", "multiply the embeddings by 2.0**-664: silhouettes do not change"];
-    refused(&folder, "huge.npy -l labels.npy --distance euclidean", &words);
+        ["huge.npy: row 0 holds", "overflow", "multiply the embeddings by 2.0**-6", "silhouettes do not change"];
+    refused(&folder, "huge.npy -l labels.npy --distance euclidean --metrics ridge_probe_accuracy", &words);
 }
 
 #[test]

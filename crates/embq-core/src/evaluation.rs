@@ -1,6 +1,7 @@
 //! One input evaluated: from a data set and settings to plain numbers.
 
 mod draw;
+mod rescaled;
 mod result;
 mod settings;
 
@@ -45,6 +46,24 @@ pub fn evaluate(dataset: &Dataset, settings: &Settings, progress: &dyn Progress)
 /// # Errors
 /// As [`evaluate`].
 pub fn evaluate_with(
+    dataset: &Dataset,
+    auxiliary: Auxiliary<'_>,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Scored> {
+    match evaluate_as_given(dataset, auxiliary, settings, progress) {
+        Err(error) if rescaled::is_of_range(&error) => {
+            rescaled::evaluate_multiples(dataset, auxiliary, settings, error, progress)
+        }
+        found => found,
+    }
+}
+
+/// Evaluates rows whose squares are float64 numbers.
+///
+/// # Errors
+/// As [`evaluate`], and values whose squares are none.
+fn evaluate_as_given(
     dataset: &Dataset,
     auxiliary: Auxiliary<'_>,
     settings: &Settings,

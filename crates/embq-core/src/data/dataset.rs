@@ -482,6 +482,11 @@ impl<'e> Dataset<'e> {
         Ok(Cow::Owned(self.in_memory(precision)?))
     }
 
+    /// The same data with every value multiplied by 2^exponent.
+    pub(crate) fn rescaled(&self, exponent: i32) -> Self {
+        self.with_rows(self.rows.rescaled(exponent))
+    }
+
     /// The same data with the same rows from elsewhere.
     fn with_rows<'r>(&self, rows: SelectedRows<'r>) -> Dataset<'r> {
         let scored = match &self.scored.positions {
@@ -883,7 +888,9 @@ mod tests {
         assert!(matches!(error, Error::Underflow { value: 3e-200, .. }), "{error}");
         // Its silhouettes would be right, its radii 0.
         assert!(matches!(check(1e-200, Distance::Euclidean), Err(Error::Underflow { .. })));
-        assert!(check(1e-200, Distance::Manhattan).is_ok() && check(1e-120, Distance::SqEuclidean).is_ok());
+        // As would its variances.
+        assert!(matches!(check(1e-200, Distance::Manhattan), Err(Error::Underflow { .. })));
+        assert!(check(1e-200, Distance::Cosine).is_ok() && check(1e-120, Distance::SqEuclidean).is_ok());
         assert!(check(0.0, Distance::SqEuclidean).is_ok());
     }
 

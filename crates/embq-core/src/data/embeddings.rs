@@ -627,7 +627,12 @@ impl<'a> EmbeddingRows<'a> {
     pub fn in_memory<T: Element>(&self) -> Result<Embeddings> {
         let mut values = vec![T::default(); self.rows * self.dimensions];
         T::read(self.blocks(), 0..self.rows, &mut values)?;
-        Ok(EmbeddingRows {
+        Ok(self.with_blocks(InMemory::<T>::of_rows(values, self.dimensions)))
+    }
+
+    /// The same rows and dimensions, read from other blocks.
+    pub(crate) fn with_blocks<'r>(&self, blocks: impl RowBlocks + 'r) -> EmbeddingRows<'r> {
+        EmbeddingRows {
             origin: self.origin.clone(),
             rows: self.rows,
             dimensions: self.dimensions,
@@ -636,8 +641,8 @@ impl<'a> EmbeddingRows<'a> {
             chosen: self.chosen,
             notes: self.notes.clone(),
             faults: Arc::clone(&self.faults),
-            blocks: Box::new(InMemory::<T>::of_rows(values, self.dimensions)),
-        })
+            blocks: Box::new(blocks),
+        }
     }
 
     /// The hash of the values in row order, as little-endian numbers of type `T`.

@@ -9,6 +9,7 @@ mod identical;
 mod labels;
 mod mapped;
 mod pair_list;
+mod rescaled;
 mod row_names;
 mod selected_rows;
 mod shards;
@@ -21,9 +22,10 @@ pub(crate) use distance_matrix::held_rows;
 pub use embeddings::{Chosen, Element, ElementType, EmbeddingRows, Embeddings, InMemory, Origin, Precision, RowBlocks};
 pub use labels::{IntoLabel, Label, LabelColumn, LabelType, Labels};
 pub use pair_list::{PairList, Trial};
+pub(crate) use rescaled::times_power_of_two;
 pub(crate) use selected_rows::RowWatch;
 pub(crate) use shuffle::{below, drawn, drawn_by_class, shuffled, uniform};
-pub(crate) use value_scan::ValueScan;
+pub(crate) use value_scan::{ValueScan, largest_value};
 
 // For readers of files.
 #[doc(hidden)]

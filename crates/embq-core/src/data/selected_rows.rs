@@ -88,12 +88,17 @@ impl<'e> SelectedRows<'e> {
     /// # Errors
     /// Errors from the source of the rows.
     pub(crate) fn in_memory<T: Element>(&self) -> Result<SelectedRows<'static>> {
-        let embeddings = self.embeddings.in_memory::<T>()?;
-        Ok(SelectedRows {
-            embeddings: Arc::new(embeddings),
-            selection: self.selection.clone(),
-            watch: self.watch.clone(),
-        })
+        Ok(self.of(self.embeddings.in_memory::<T>()?))
+    }
+
+    /// The same rows of embeddings whose values are 2^exponent times these.
+    pub(crate) fn rescaled(&self, exponent: i32) -> Self {
+        self.of(self.embeddings.rescaled(exponent))
+    }
+
+    /// The same rows of other embeddings.
+    fn of<'r>(&self, embeddings: EmbeddingRows<'r>) -> SelectedRows<'r> {
+        SelectedRows { embeddings: Arc::new(embeddings), selection: self.selection.clone(), watch: self.watch.clone() }
     }
 
     /// The given rows as a contiguous block in row order: in place if they are stored so in memory, else copied to

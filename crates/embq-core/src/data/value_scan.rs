@@ -6,7 +6,7 @@ use crate::data::{Element, Precision, RowFault, SelectedRows};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
 
-/// In float64 rows under squared Euclidean distance, some value must be at least this large: squares of smaller ones
+/// In float64 rows whose squares are taken, some value must be at least this large: squares of smaller ones
 /// lose digits.
 const SMALLEST: f64 = 1e-140;
 
@@ -71,8 +71,9 @@ impl<'a> ValueScan<'a> {
         }
         // Squares of float32 values never underflow in float64.
         let takes_squares = match self.distance {
-            Distance::Euclidean | Distance::SqEuclidean => true,
-            Distance::Cosine | Distance::Manhattan | Distance::Hamming | Distance::Precomputed => false,
+            // Variances are squares under any distance.
+            Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan => true,
+            Distance::Cosine | Distance::Hamming | Distance::Precomputed => false,
         };
         if T::PRECISION == Precision::F64 && takes_squares {
             let largest =
@@ -124,7 +125,7 @@ impl<'a> ValueScan<'a> {
             return Err(Error::ZeroVector { name, row, rows: found.zeros });
         }
         if let Some(position) = found.first_overflow {
-            let largest = largest_value(distance, rows.dimensions());
+            let largest = upper_limit(distance, rows.dimensions());
             let value = value_of(position, &|value| value.abs() > largest)?.map_or(0.0, |(_, value)| value);
             let (name, row) = embeddings.place_of(rows.source_row(position));
             return Err(Error::Overflow { name, row, value, precision: "float64" });
@@ -157,7 +158,7 @@ pub(crate) fn invalid_rows<T: Element>(rows: &SelectedRows, distance: Distance) 
 /// The rows of a block with a fault, in order.
 fn faults<T: Element>(block: &[T], dimensions: usize, distance: Distance) -> Vec<(usize, Fault)> {
     let no_zero = distance.is_of_unit_vectors();
-    let largest = largest_value(distance, dimensions);
+    let largest = upper_limit(distance, dimensions);
     let dimensions = dimensions.max(1);
     let scan = |(task, rows): (usize, &[T])| {
         let faulty = rows.chunks_exact(dimensions).enumerate().filter_map(move |(position, row)| {
@@ -195,13 +196,27 @@ fn fault<T: Element>(row: &[T], no_zero: bool, largest: f64) -> Option<Fault> {
     None
 }
 
+/// The largest absolute value of rows, among those that are finite.
+///
+/// # Errors
+/// Errors from reading rows.
+pub(crate) fn largest_value(rows: &SelectedRows) -> Result<f64> {
+    let larger = |left: f64, right: &f64| if right.is_finite() { left.max(right.abs()) } else { left };
+    let (mut largest, mut buffer) = (0.0_f64, Vec::new());
+    rows.for_each_window::<f64>(|window| {
+        let values = window.rows(window.range(), &mut buffer)?;
+        largest = largest.max(values.par_iter().fold(|| 0.0, larger).reduce(|| 0.0, f64::max));
+        Ok(())
+    })?;
+    Ok(largest)
+}
+
 /// The largest absolute value whose distances are finite in float64.
-fn largest_value(distance: Distance, dimensions: usize) -> f64 {
+fn upper_limit(distance: Distance, dimensions: usize) -> f64 {
     let d = dimensions.max(1) as f64;
     match distance {
         Distance::Cosine | Distance::Precomputed => f64::MAX,
-        // Sums over up to 2^53 rows of (2 x)^2 d must stay below 2^1024.
-        Distance::Euclidean | Distance::SqEuclidean | Distance::Hamming => 1e146 / d.sqrt(),
-        Distance::Manhattan => 1e290 / d,
+        // Sums over up to 2^53 rows of (2 x)^2 d must stay below 2^1024. Variances are squares under any distance.
+        Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan | Distance::Hamming => 1e146 / d.sqrt(),
     }
 }

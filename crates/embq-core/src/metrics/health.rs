@@ -7,7 +7,7 @@ use crate::data::{Dataset, Element, Precision, Window};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::{BoundedPairs, Real, RowScale, blocks_at_once, for_each_block, lane_sum};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, OURS, Question, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, OURS, Question, Unit, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 use crate::metrics::validity::mean;
 
@@ -22,10 +22,12 @@ pub(super) static FAMILY: Family = Family {
     is_default: false,
     supports_weights: false,
     metrics: &[
-        metric(&FAMILY, "norm_mean", "mean length of the rows", FROM_0, None, OURS, OF_EACH_ROW),
-        metric(&FAMILY, "norm_std", "standard deviation of the lengths", FROM_0, None, OURS, OF_EACH_ROW),
-        metric(&FAMILY, "norm_min", "length of the shortest row", FROM_0, None, OURS, OF_EACH_ROW),
-        metric(&FAMILY, "norm_max", "length of the longest row", FROM_0, None, OURS, OF_EACH_ROW),
+        metric(&FAMILY, "norm_mean", "mean length of the rows", FROM_0, None, OURS, OF_EACH_ROW).in_unit(Unit::Length),
+        metric(&FAMILY, "norm_std", "standard deviation of the lengths", FROM_0, None, OURS, OF_EACH_ROW)
+            .in_unit(Unit::Length),
+        metric(&FAMILY, "norm_min", "length of the shortest row", FROM_0, None, OURS, OF_EACH_ROW)
+            .in_unit(Unit::Length),
+        metric(&FAMILY, "norm_max", "length of the longest row", FROM_0, None, OURS, OF_EACH_ROW).in_unit(Unit::Length),
         metric(&FAMILY, "mean_cosine", "mean cosine over all pairs of rows", "[-1, 1]", DOWN, OURS, OF_EACH_ROW),
         metric(&FAMILY, "dead_dimensions", "dimensions that do not vary", FROM_0, DOWN, OURS, OF_EACH_ROW),
         metric(&FAMILY, "constant_rows", "rows that hold one number throughout", FROM_0, DOWN, OURS, OF_EACH_ROW),

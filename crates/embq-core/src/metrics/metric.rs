@@ -322,6 +322,21 @@ pub struct Metric {
     pub has_interval: bool,
     /// Whether `all` selects it. Fits of many steps are selected by their own names or those of their families.
     pub is_in_all: bool,
+    /// What its values are measured in.
+    pub(crate) unit: Unit,
+}
+
+/// What values are measured in: how they move when all rows are multiplied by a factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Not at all.
+    One,
+    /// As the distances of rows.
+    Distance,
+    /// As the lengths of rows, under any distance.
+    Length,
+    /// As their squares.
+    SquaredLength,
 }
 
 /// The entry of a metric that is one number for the whole input.
@@ -346,6 +361,7 @@ pub(super) const fn metric(
         needs,
         has_interval: false,
         is_in_all: true,
+        unit: Unit::One,
     }
 }
 
@@ -387,6 +403,11 @@ impl Metric {
     /// The same, with an interval.
     pub(super) const fn with_interval(self) -> Self {
         Metric { has_interval: true, ..self }
+    }
+
+    /// The same, measured in something.
+    pub(super) const fn in_unit(self, unit: Unit) -> Self {
+        Metric { unit, ..self }
     }
 
     /// The same, which `all` does not select.

@@ -40,6 +40,7 @@ pub use class_order::class_order;
 pub use clustering::Clustering;
 pub(crate) use list::measure;
 pub use list::{FAMILIES, METRICS};
+pub(crate) use metric::Unit;
 pub use metric::{Family, Levels, Metric, Need, Question, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};
 pub use probe::{ProbeSettings, stratified_folds};
 pub(crate) use row_score::{Competitors, Exponentials};

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::{ClassGeometry, Nearest};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, Question, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Metric, Need, OURS, Question, UP, Unit, metric};
 use crate::metrics::row_means::Means;
 use crate::metrics::shared::{Measures, SharedWork};
 use crate::metrics::totals::SpreadTotals;
@@ -17,15 +17,18 @@ pub(super) static FAMILY: Family = Family {
     is_default: true,
     supports_weights: true,
     metrics: &[
-        by_class("intra_mean", "mean distance within the class", DOWN, OF_ROWS).with_interval(),
-        by_class("a_std", "standard deviation of a within the class", DOWN, OF_ROWS),
-        by_class("radius_mean", "mean distance to the class mean", DOWN, OF_CLASSES),
-        by_class("radius_max", "largest distance to the class mean", DOWN, OF_CLASSES),
-        by_class("variance", "mean squared distance to the class mean", DOWN, OF_CLASSES),
-        by_class("separation", "mean distance to the nearest other class", UP, OF_CLASSES).with_interval(),
-        by_class("centroid_separation", "distance to the nearest class mean", UP, OF_CLASSES),
+        by_class("intra_mean", "mean distance within the class", DOWN, OF_ROWS).in_unit(Unit::Distance).with_interval(),
+        by_class("a_std", "standard deviation of a within the class", DOWN, OF_ROWS).in_unit(Unit::Distance),
+        by_class("radius_mean", "mean distance to the class mean", DOWN, OF_CLASSES).in_unit(Unit::Distance),
+        by_class("radius_max", "largest distance to the class mean", DOWN, OF_CLASSES).in_unit(Unit::Distance),
+        by_class("variance", "mean squared distance to the class mean", DOWN, OF_CLASSES).in_unit(Unit::SquaredLength),
+        by_class("separation", "mean distance to the nearest other class", UP, OF_CLASSES)
+            .in_unit(Unit::Distance)
+            .with_interval(),
+        by_class("centroid_separation", "distance to the nearest class mean", UP, OF_CLASSES).in_unit(Unit::Distance),
         metric(&FAMILY, "margin", "separation - intra_mean", "(-inf, inf)", UP, OURS, OF_CLASSES)
             .by_class()
+            .in_unit(Unit::Distance)
             .with_interval(),
         by_class("ratio", "intra_mean / separation", DOWN, OF_CLASSES),
         metric(&FAMILY, "fisher_ratio", "trace(S_B) / trace(S_W)", FROM_0, UP, "Fisher 1936", OF_CLASSES),

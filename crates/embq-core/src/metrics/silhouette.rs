@@ -1,7 +1,7 @@
 //! The hard silhouette (Rousseeuw 1987).
 
 use crate::error::Result;
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, Unit, metric};
 use crate::metrics::shared::{Measures, SharedWork};
 
 const ROUSSEEUW: &str = "Rousseeuw 1987";
@@ -17,8 +17,10 @@ pub(super) static FAMILY: Family = Family {
             .by_class()
             .with_interval(),
         metric(&FAMILY, "mean_a", "mean distance to the row's own class", FROM_0, DOWN, ROUSSEEUW, NEEDS)
+            .in_unit(Unit::Distance)
             .with_interval(),
         metric(&FAMILY, "mean_b", "mean distance to the nearest other class", FROM_0, UP, ROUSSEEUW, NEEDS)
+            .in_unit(Unit::Distance)
             .with_interval(),
         metric(&FAMILY, "negative_share", "rows closer to another class", "[0, 1]", DOWN, ROUSSEEUW, NEEDS).by_class(),
     ],

@@ -4,7 +4,7 @@
 use crate::data::{Dataset, PairList, Trial};
 use crate::error::Result;
 use crate::kernels::{DistanceMoments, PairHistograms, listed_distances};
-use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, metric};
+use crate::metrics::metric::{DOWN, FROM_0, Family, Need, Question, UP, Unit, metric};
 use crate::metrics::shared::{Measured, Measures, SharedWork};
 
 const NEEDS: &[Need] = &[Need::PairLabels, Need::PairHistograms];
@@ -21,7 +21,8 @@ pub(super) static FAMILY: Family = Family {
     metrics: &[
         metric(&FAMILY, "pair_auc", "pairs of one class are nearer than pairs of two", SHARE, UP, HANLEY, NEEDS),
         metric(&FAMILY, "eer", "false accepts where as many rejects are false", SHARE, DOWN, MARTIN, NEEDS),
-        metric(&FAMILY, "eer_threshold", "the distance at which they are equal", FROM_0, None, MARTIN, NEEDS),
+        metric(&FAMILY, "eer_threshold", "the distance at which they are equal", FROM_0, None, MARTIN, NEEDS)
+            .in_unit(Unit::Distance),
         metric(&FAMILY, "tar", "true accepts at a false accept rate", SHARE, UP, MARTIN, NEEDS).at_far(),
         metric(&FAMILY, "d_prime", "distance of the means in standard deviations", FROM_0, UP, GREEN, NEEDS),
     ],
