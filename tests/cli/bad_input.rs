@@ -403,9 +403,8 @@ fn values_whose_squares_overflow() {
     write("huge.npy", 2.0f64.powi(664));
     write("tiny.npy", 2.0f64.powi(-664));
     for distance in ["euclidean", "sqeuclidean", "manhattan"] {
-        let scored = |name: &str| {
-            folder.score(&format!("{name} -l labels.npy --distance {distance} --format json")).json()
-        };
+        let scored =
+            |name: &str| folder.score(&format!("{name} -l labels.npy --distance {distance} --format json")).json();
         let usual = scored("usual.npy");
         for (name, factor) in [("huge.npy", 2.0f64.powi(664)), ("tiny.npy", 2.0f64.powi(-664))] {
             let found = scored(name);

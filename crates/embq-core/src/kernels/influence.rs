@@ -66,13 +66,58 @@ impl Anchors {
     }
 }
 
-/// For each class the groups that its rows are anchors of, with their shares.
-pub(crate) fn shares_by_class(groups: &[Anchors], class_weights: &[f64]) -> Vec<Vec<(usize, f64)>> {
-    let shares = |class: usize| {
-        let shares = groups.iter().enumerate().map(|(group, anchors)| (group, anchors.share(class, class_weights)));
-        shares.filter(|(_, share)| *share != 0.0).collect()
-    };
-    (0..class_weights.len()).map(shares).collect()
+/// The groups of anchors of each score, one after the other.
+pub(crate) struct Groups {
+    /// For each score and each class, the groups that the rows of the class are anchors of, with their shares.
+    by_class: Vec<Vec<Vec<(usize, f64)>>>,
+    /// The groups of each score.
+    counts: Vec<usize>,
+}
+
+impl Groups {
+    pub(crate) fn new(groups: &[Vec<Anchors>], class_weights: &[f64]) -> Self {
+        let counts: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let starts = counts.iter().scan(0, |end, count| Some(std::mem::replace(end, *end + count)));
+        let by_class = groups.iter().zip(starts).map(|(groups, first)| {
+            let shares = |class: usize| {
+                let shares = (first..).zip(groups).map(|(group, anchors)| (group, anchors.share(class, class_weights)));
+                shares.filter(|(_, share)| *share != 0.0).collect()
+            };
+            (0..class_weights.len()).map(shares).collect()
+        });
+        Groups { by_class: by_class.collect(), counts }
+    }
+
+    /// The number of scores.
+    pub(crate) fn scores(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// The number of groups of all scores.
+    pub(crate) fn len(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    /// The groups of all scores that so many classes can be anchors of, at most.
+    pub(crate) fn of_classes(&self, classes: usize) -> usize {
+        // A class is in the groups of all rows and in its own.
+        self.counts.iter().map(|&count| count.min(classes + 2)).sum()
+    }
+
+    /// The groups of a score that the rows of a class are anchors of, with their shares.
+    pub(crate) fn of(&self, score: usize, class: usize) -> &[(usize, f64)] {
+        &self.by_class[score][class]
+    }
+
+    /// Room for the sums of all scores.
+    pub(crate) fn sums(&self, rows: usize) -> Vec<Sums> {
+        let of_score = |&count: &usize| Sums {
+            scores: vec![0.0; rows],
+            own: vec![0.0; rows],
+            values: vec![vec![0.0; rows]; count],
+        };
+        self.counts.iter().map(of_score).collect()
+    }
 }
 
 /// The influence of every row on sums of one score, in row order.
@@ -94,16 +139,12 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    pub(crate) fn new(rows: usize, groups: usize) -> Self {
-        Sums { scores: vec![0.0; rows], own: vec![0.0; rows], values: vec![vec![0.0; rows]; groups] }
-    }
-
     /// The influence on each group.
     fn influence(self, dataset: &Dataset, groups: &[Anchors]) -> Vec<Vec<f64>> {
         let Sums { scores, own, mut values } = self;
         let class_weights = dataset.class_weights();
         let codes = dataset.labels().codes();
-        for (values, group) in values.iter_mut().zip(groups) {
+        values.par_iter_mut().zip(groups).for_each(|(values, group)| {
             let shares: Vec<f64> = (0..class_weights.len()).map(|class| group.share(class, class_weights)).collect();
             let mut means = vec![0.0; class_weights.len()];
             for (row, value) in values.iter_mut().enumerate() {
@@ -118,12 +159,12 @@ impl Sums {
             for ((value, &class), score) in values.iter_mut().zip(codes).zip(&scores) {
                 *value += shares[class as usize] * score - means[class as usize];
             }
-        }
+        });
         values
     }
 }
 
-/// The influence of all rows on means of scores, from a route that finds the sums of groups of anchors for the first so
+/// The influence of all rows on means of scores, from a route that finds the sums of the groups of anchors of the first so
 /// many scores. `takers` take that on single classes: for each of the first scores one for each of `classes`, of which at
 /// most `at_once` are asked for together, and so few that what is known of the rows keeps to a few hundred bytes each.
 pub(crate) fn influence<A: TakesInfluence>(
@@ -132,17 +173,34 @@ pub(crate) fn influence<A: TakesInfluence>(
     classes: &[usize],
     takers: &mut [Vec<A>],
     at_once: usize,
-    mut sums: impl FnMut(usize, &[Anchors]) -> Result<Vec<Sums>>,
+    mut sums: impl FnMut(&[Vec<Anchors>]) -> Result<Vec<Sums>>,
 ) -> Result<Vec<Influence>> {
     let labels = dataset.labels();
     let (order, starts) = sort_by_class(labels.codes(), labels.counts());
     let at_once = at_once.min(VALUES / dataset.len()).max(1);
-    let with_classes = if classes.is_empty() { 0 } else { takers.len() };
-    for (panel, classes) in classes.chunks(at_once).enumerate().filter(|_| with_classes > 0) {
-        let groups: Vec<Anchors> = classes.iter().copied().map(Anchors::Class).collect();
-        for (takers, sums) in takers.iter_mut().zip(sums(with_classes, &groups)?) {
-            let takers = &mut takers[panel * at_once..][..classes.len()];
-            takers.par_iter_mut().zip(sums.influence(dataset, &groups)).for_each(|(taker, values)| {
+    let mut found = Vec::new();
+    for panel in 0..classes.len().div_ceil(at_once).max(1) {
+        let places = panel * at_once..classes.len().min((panel + 1) * at_once);
+        let of_classes = classes[places.clone()].iter().map(|&class| Anchors::Class(class));
+        // The first panel also serves the means over all rows.
+        let (scores, of_all) = match panel {
+            0 => (scores, &[Anchors::All, Anchors::EachClass][..]),
+            _ => (takers.len(), &[][..]),
+        };
+        let groups_of = |score: usize| -> Vec<Anchors> {
+            let of_classes = of_classes.clone().filter(|_| score < takers.len());
+            of_all.iter().copied().chain(of_classes).collect()
+        };
+        let groups: Vec<Vec<Anchors>> = (0..scores).map(groups_of).collect();
+        for (score, (sums, groups)) in sums(&groups)?.into_iter().zip(&groups).enumerate() {
+            let mut values = sums.influence(dataset, groups).into_iter();
+            if panel == 0 {
+                let (overall, by_class) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
+                found.push(Influence { overall, by_class });
+            }
+            let of_classes: Vec<Vec<f64>> = values.collect();
+            let Some(takers) = takers.get_mut(score) else { continue };
+            takers[places.clone()].par_iter_mut().zip(of_classes).for_each(|(taker, values)| {
                 for ends in starts.windows(2) {
                     let rows = &order[ends[0]..ends[1]];
                     let influence: Vec<f64> = rows.iter().map(|&row| values[row]).collect();
@@ -151,12 +209,7 @@ pub(crate) fn influence<A: TakesInfluence>(
             });
         }
     }
-    let groups = [Anchors::All, Anchors::EachClass];
-    let of_score = |sums: Sums| {
-        let mut values = sums.influence(dataset, &groups).into_iter();
-        Influence { overall: values.next().unwrap_or_default(), by_class: values.next().unwrap_or_default() }
-    };
-    Ok(sums(scores, &groups)?.into_iter().map(of_score).collect())
+    Ok(found)
 }
 
 /// The derivatives of the score of a row by its mean distances: most scores depend on few of them.

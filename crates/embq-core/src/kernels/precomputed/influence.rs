@@ -3,9 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::kernels::influence::{
-    Anchors, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, shares_by_class,
-};
+use crate::kernels::influence::{Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence};
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, PassOptions};
 
@@ -26,9 +24,7 @@ impl Precomputed<'_> {
     ) -> Result<Vec<Influence>> {
         let slopes = self.slopes(scores)?;
         let at_once = HELD / self.dataset.len();
-        influence(self.dataset, scores.len(), classes, takers, at_once, |scores, groups| {
-            self.group_sums(&slopes, scores, groups)
-        })
+        influence(self.dataset, scores.len(), classes, takers, at_once, |groups| self.group_sums(&slopes, groups))
     }
 
     /// The weighted derivatives of the scores of every row.
@@ -41,12 +37,12 @@ impl Precomputed<'_> {
         Ok(slopes)
     }
 
-    /// The sums of the first so many scores.
-    fn group_sums(&self, slopes: &[Vec<RowSlopes>], scores: usize, groups: &[Anchors]) -> Result<Vec<Sums>> {
+    /// The sums of the first scores.
+    fn group_sums(&self, slopes: &[Vec<RowSlopes>], groups: &[Vec<Anchors>]) -> Result<Vec<Sums>> {
         let n = self.dataset.len();
         let codes = self.dataset.labels().codes();
-        let shares = shares_by_class(groups, self.dataset.class_weights());
-        let mut sums: Vec<Sums> = (0..scores).map(|_| Sums::new(n, groups.len())).collect();
+        let groups = Groups::new(groups, self.dataset.class_weights());
+        let mut sums = groups.sums(n);
         for (row, slopes) in slopes.iter().enumerate() {
             for (sums, slopes) in sums.iter_mut().zip(slopes) {
                 sums.scores[row] = slopes.score;
@@ -62,13 +58,13 @@ impl Precomputed<'_> {
                 .map_init(Vec::new, |buffer, row| {
                     let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
                     let class = codes[row] as usize;
-                    let mut values = vec![0.0; scores * groups.len()];
+                    let mut values = vec![0.0; groups.len()];
                     for (anchor, slopes) in slopes.iter().enumerate().filter(|&(anchor, _)| anchor != row) {
                         let distance = distances[self.dataset.source_row(anchor)];
-                        for (score, slopes) in slopes.iter().take(scores).enumerate() {
+                        for (score, slopes) in slopes.iter().take(groups.scores()).enumerate() {
                             let part = slopes.get(class) * distance;
-                            for &(group, share) in &shares[codes[anchor] as usize] {
-                                values[score * groups.len() + group] += share * part;
+                            for &(group, share) in groups.of(score, codes[anchor] as usize) {
+                                values[group] += share * part;
                             }
                         }
                     }
