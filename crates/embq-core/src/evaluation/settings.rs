@@ -138,6 +138,7 @@ impl Settings {
             clustering: self.clustering,
             seed: self.seed,
             matrix: self.matrix,
+            intervals: self.intervals,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Selects how a distance's mean distances to classes are computed.
 
+use std::sync::OnceLock;
+
 use ndarray::Array2;
 
 use crate::data::{Dataset, Precision};
@@ -8,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernels::centre::Centre;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::closed_form::{ClosedDistance, ClosedForm};
+use crate::kernels::fold::Keeping;
 use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence};
 use crate::kernels::pairs::{PairDistance, PairTiles};
 use crate::kernels::precomputed::Precomputed;
@@ -15,9 +18,15 @@ use crate::kernels::sorted_dimensions::SortedDimensions;
 use crate::kernels::{ClassDistances, DistanceLoss, PassOptions, Real, RowFold};
 use crate::progress::Progress;
 
+/// Numbers of mean distances up to which they are kept.
+const KEPT: usize = 1 << 24;
+
 /// Mean distances of rows to classes, prepared for one or several passes.
 pub struct ClassDistanceKernel<'a> {
+    dataset: &'a Dataset<'a>,
     route: Route<'a>,
+    /// The mean distances of each row, from a pass that keeps them.
+    kept: OnceLock<Vec<Vec<f64>>>,
 }
 
 enum Route<'a> {
@@ -70,6 +79,10 @@ impl<'a> Route<'a> {
 }
 
 impl<'a> ClassDistanceKernel<'a> {
+    fn of_route(dataset: &'a Dataset<'a>, route: Route<'a>) -> Self {
+        ClassDistanceKernel { dataset, route, kept: OnceLock::new() }
+    }
+
     /// Selects the route for a distance and does the work shared by all passes.
     ///
     /// # Errors
@@ -92,7 +105,7 @@ impl<'a> ClassDistanceKernel<'a> {
             Distance::Manhattan => Route::pairs(dataset, PairDistance::Manhattan, precision, progress)?,
             Distance::Precomputed => Route::Precomputed(Precomputed::new(dataset, progress)?),
         };
-        Ok(ClassDistanceKernel { route })
+        Ok(Self::of_route(dataset, route))
     }
 
     /// The kernel of a distance with a closed form for rows of classes whose sums are known; `None` for other distances.
@@ -109,7 +122,7 @@ impl<'a> ClassDistanceKernel<'a> {
             Precision::F32 => Route::ClosedF32(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),
             Precision::F64 => Route::ClosedF64(ClosedForm::of_classes(dataset, distance, progress, sums, centre)),
         };
-        Some(ClassDistanceKernel { route })
+        Some(Self::of_route(dataset, route))
     }
 
     /// One pass over all rows and classes.
@@ -117,7 +130,22 @@ impl<'a> ClassDistanceKernel<'a> {
     /// # Errors
     /// Errors from reading rows.
     pub fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
-        on_route!(&self.route, kernel => kernel.pass(fold, wanted))
+        let classes = self.dataset.labels().classes();
+        if !wanted.keep || self.has_closed_form() || self.dataset.len().saturating_mul(classes) > KEPT {
+            return on_route!(&self.route, kernel => kernel.pass(fold, wanted));
+        }
+        let keeping = Keeping { fold, classes };
+        let ClassDistances { rows, geometry } = on_route!(&self.route, kernel => kernel.pass(&keeping, wanted))?;
+        let (rows, distances) = rows.into_iter().unzip();
+        let _ = self.kept.set(distances);
+        Ok(ClassDistances { rows, geometry })
+    }
+
+    fn has_closed_form(&self) -> bool {
+        match &self.route {
+            Route::ClosedF32(_) | Route::ClosedF64(_) => true,
+            Route::PairsF32(_) | Route::PairsF64(_) | Route::Sorted(_) | Route::Precomputed(_) => false,
+        }
     }
 
     /// The precision of exponentials in the slopes of scores that is as good as that of the distances.
@@ -144,7 +172,15 @@ impl<'a> ClassDistanceKernel<'a> {
         classes: &[usize],
         takers: &mut [Vec<A>],
     ) -> Result<Vec<Influence>> {
-        on_route!(&self.route, kernel => kernel.influence(scores, classes, takers))
+        let kept = self.kept.get().map(Vec::as_slice);
+        match &self.route {
+            Route::ClosedF32(kernel) => kernel.influence(scores, classes, takers),
+            Route::ClosedF64(kernel) => kernel.influence(scores, classes, takers),
+            Route::PairsF32(kernel) => kernel.influence(scores, kept, classes, takers),
+            Route::PairsF64(kernel) => kernel.influence(scores, kept, classes, takers),
+            Route::Sorted(kernel) => kernel.influence(scores, kept, classes, takers),
+            Route::Precomputed(kernel) => kernel.influence(scores, kept, classes, takers),
+        }
     }
 }
 

@@ -40,6 +40,33 @@ pub struct PassOptions {
     pub radii: bool,
     /// The K x K matrix of mean distances between classes.
     pub matrix: bool,
+    /// Whether the mean distances are kept for influence values, where these would take another pass over pairs and the
+    /// distances fit into memory.
+    pub keep: bool,
+}
+
+/// Keeps the mean distances of a row that another fold consumes.
+pub(crate) struct Keeping<'f, F> {
+    pub(crate) fold: &'f F,
+    pub(crate) classes: usize,
+}
+
+impl<F: RowFold> RowFold for Keeping<'_, F> {
+    type State = (F::State, Vec<f64>);
+    type Output = (F::Output, Vec<f64>);
+
+    fn start(&self, index: usize, own: usize) -> Self::State {
+        (self.fold.start(index, own), Vec::with_capacity(self.classes))
+    }
+
+    fn absorb(&self, (state, kept): &mut Self::State, first: usize, distances: &[f64]) {
+        self.fold.absorb(state, first, distances);
+        kept.extend_from_slice(distances);
+    }
+
+    fn finish(&self, (state, kept): Self::State) -> Self::Output {
+        (self.fold.finish(state), kept)
+    }
 }
 
 /// The other class at the smallest mean distance.

@@ -247,7 +247,7 @@ impl RowSlopes {
     }
 
     /// From derivatives to H: those over the weights of the members that the distances are means over.
-    pub(crate) fn weigh(&mut self, dataset: &Dataset, row: usize) {
+    fn weigh(&mut self, dataset: &Dataset, row: usize) {
         let own = dataset.labels().codes()[row] as usize;
         let weight = dataset.weight(row);
         let factor = |class: usize| {
@@ -261,10 +261,30 @@ impl RowSlopes {
     }
 }
 
+/// The weighted derivatives of the scores of every row by its mean distances, which are those that were kept or come from
+/// a pass.
+pub(crate) fn row_slopes<L: DistanceLoss>(
+    dataset: &Dataset,
+    scores: &[L],
+    kept: Option<&[Vec<f64>]>,
+    pass: impl FnOnce(&SlopesFold<'_, L>) -> Result<Vec<Vec<RowSlopes>>>,
+) -> Result<Vec<Vec<RowSlopes>>> {
+    let fold = SlopesFold { scores, classes: dataset.labels().classes() };
+    let of_kept = |(distances, &own): (&Vec<f64>, &u32)| fold.finish((own as usize, distances.clone()));
+    let mut slopes = match kept {
+        Some(kept) => kept.par_iter().zip(dataset.labels().codes()).map(of_kept).collect(),
+        None => pass(&fold)?,
+    };
+    slopes.par_iter_mut().enumerate().for_each(|(row, slopes)| {
+        slopes.iter_mut().for_each(|slopes| slopes.weigh(dataset, row));
+    });
+    Ok(slopes)
+}
+
 /// Keeps the mean distances of a row until all are there, and then the slopes of every score.
 pub(crate) struct SlopesFold<'l, L> {
-    pub(crate) scores: &'l [L],
-    pub(crate) classes: usize,
+    scores: &'l [L],
+    classes: usize,
 }
 
 impl<L: DistanceLoss> RowFold for SlopesFold<'_, L> {

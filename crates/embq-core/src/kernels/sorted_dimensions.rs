@@ -94,13 +94,18 @@ impl<'a> SortedDimensions<'a> {
     pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
+        kept: Option<&[Vec<f64>]>,
         classes: &[usize],
         takers: &mut [Vec<A>],
     ) -> Result<Vec<Influence>> {
         let (dataset, distance, progress) = (self.dataset, PairDistance::Manhattan, self.progress);
         match self.precision {
-            Precision::F32 => PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores, classes, takers),
-            Precision::F64 => PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores, classes, takers),
+            Precision::F32 => {
+                PairTiles::<f32>::new(dataset, distance, progress)?.influence(scores, kept, classes, takers)
+            }
+            Precision::F64 => {
+                PairTiles::<f64>::new(dataset, distance, progress)?.influence(scores, kept, classes, takers)
+            }
         }
     }
 

@@ -66,6 +66,8 @@ pub(crate) struct Measuring<'a> {
     pub(crate) seed: u64,
     /// Whether the K x K matrix of class distances is wanted.
     pub(crate) matrix: bool,
+    /// Whether the influence of rows on scores is asked for afterwards.
+    pub(crate) intervals: bool,
 }
 
 /// Why a number is undefined for the data.
@@ -254,7 +256,8 @@ impl<'a> SharedWork<'a> {
             let wanted = if self.is_part {
                 PassOptions { radii: geometry, ..PassOptions::default() }
             } else {
-                PassOptions { geometry, matrix: self.measuring.matrix, ..PassOptions::default() }
+                let keep = self.measuring.intervals && !self.dataset.scored().is_subsample();
+                PassOptions { geometry, matrix: self.measuring.matrix, keep, ..PassOptions::default() }
             };
             self.kernel()?.pass(&fold, wanted)
         })

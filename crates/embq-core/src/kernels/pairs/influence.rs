@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::kernels::dense::lane_sum_2;
-use crate::kernels::influence::{Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence};
+use crate::kernels::influence::{
+    Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, row_slopes,
+};
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, PassOptions, Real};
@@ -19,28 +21,20 @@ const HELD: usize = 1 << 25;
 const STRIP: usize = 8 * TILE;
 
 impl<T: Real> PairTiles<'_, T> {
-    /// The influence of all rows on means of scores, and on those over single classes. Holds the derivatives of scores by
-    /// mean distances.
+    /// The influence of all rows on means of scores, and on those over single classes, from mean distances that were kept or
+    /// another pass. Holds the derivatives of scores by mean distances.
     pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
+        kept: Option<&[Vec<f64>]>,
         classes: &[usize],
         takers: &mut [Vec<A>],
     ) -> Result<Vec<Influence>> {
-        let slopes = self.slopes(scores)?;
+        let pass = |fold: &SlopesFold<'_, L>| Ok(self.pass(fold, PassOptions::default())?.rows);
+        let mut slopes = row_slopes(self.dataset, scores, kept, pass)?;
+        let slopes: Vec<Vec<RowSlopes>> = self.order.iter().map(|&row| std::mem::take(&mut slopes[row])).collect();
         let at_once = HELD / self.order.len();
         influence(self.dataset, scores.len(), classes, takers, at_once, |groups| self.group_sums(&slopes, groups))
-    }
-
-    /// The weighted derivatives of the scores of every row, in class order.
-    fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
-        let fold = SlopesFold { scores, classes: self.class_weights.len() };
-        let mut rows = self.pass(&fold, PassOptions::default())?.rows;
-        let mut slopes: Vec<Vec<RowSlopes>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row])).collect();
-        slopes.par_iter_mut().zip(&self.order).for_each(|(slopes, &row)| {
-            slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));
-        });
-        Ok(slopes)
     }
 
     /// The sums of the first scores; `slopes` are in the order of classes.

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::kernels::influence::{Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence};
+use crate::kernels::influence::{
+    Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, row_slopes,
+};
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, PassOptions};
 
@@ -11,30 +13,22 @@ use crate::kernels::{DistanceLoss, PassOptions};
 const HELD: usize = 1 << 25;
 
 impl Precomputed<'_> {
-    /// The influence of all rows on means of scores, and on those over single classes. Holds the derivatives of scores by
-    /// mean distances.
+    /// The influence of all rows on means of scores, and on those over single classes, from mean distances that were kept or
+    /// another pass. Holds the derivatives of scores by mean distances.
     ///
     /// # Errors
     /// Errors from reading rows.
     pub(crate) fn influence<L: DistanceLoss, A: TakesInfluence>(
         &self,
         scores: &[L],
+        kept: Option<&[Vec<f64>]>,
         classes: &[usize],
         takers: &mut [Vec<A>],
     ) -> Result<Vec<Influence>> {
-        let slopes = self.slopes(scores)?;
+        let pass = |fold: &SlopesFold<'_, L>| Ok(self.pass(fold, PassOptions::default())?.rows);
+        let slopes = row_slopes(self.dataset, scores, kept, pass)?;
         let at_once = HELD / self.dataset.len();
         influence(self.dataset, scores.len(), classes, takers, at_once, |groups| self.group_sums(&slopes, groups))
-    }
-
-    /// The weighted derivatives of the scores of every row.
-    fn slopes<L: DistanceLoss>(&self, scores: &[L]) -> Result<Vec<Vec<RowSlopes>>> {
-        let fold = SlopesFold { scores, classes: self.dataset.labels().classes() };
-        let mut slopes = self.pass(&fold, PassOptions::default())?.rows;
-        slopes.par_iter_mut().enumerate().for_each(|(row, slopes)| {
-            slopes.iter_mut().for_each(|slopes| slopes.weigh(self.dataset, row));
-        });
-        Ok(slopes)
     }
 
     /// The sums of the first scores.
