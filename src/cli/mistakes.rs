@@ -5,10 +5,10 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::cli::shell_word;
 use embq_core::distance::Distance;
 use embq_core::error::Error;
 use embq_core::metrics::Metric;
+use embq_files::input::quoted;
 use embq_files::input::{self, Looks};
 
 /// The commands that evaluate embeddings with labels.
@@ -269,7 +269,7 @@ pub(crate) fn no_labels(arguments: &[String]) -> Option<Error> {
     Some(if meant.is_empty() {
         Error::setting(
             format!("{problem}; nothing beside {first} looks like labels of its rows"),
-            format!("see what the file contains: embq inspect {}", shell_word(first)),
+            format!("see what the file contains: embq inspect {}", quoted(first)),
         )
     } else {
         Error::setting(problem, meant.join("\n"))
@@ -375,7 +375,7 @@ fn distance_named(name: &str) -> Option<Distance> {
 
 /// A command as a shell takes it.
 pub(crate) fn command(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     format!("embq {}", words.join(" "))
 }
 

@@ -32,6 +32,7 @@ use crate::report::json::{self, SchemaOf};
 use crate::report::metric_list;
 use arguments::ListFormat;
 use embq_core::error::{Error, Result};
+use embq_files::input::quoted;
 use outputs::{print, print_styled};
 
 /// Evaluate embeddings: how well do they separate labelled classes?
@@ -197,17 +198,8 @@ impl CommandLine {
 impl fmt::Display for CommandLine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("embq")?;
-        self.0.iter().try_for_each(|word| write!(formatter, " {}", shell_word(word)))
+        self.0.iter().try_for_each(|word| write!(formatter, " {}", quoted(word)))
     }
-}
-
-/// An argument quoted for a shell.
-fn shell_word(argument: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:=,+@%".contains(character);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 fn described(payload: &(dyn Any + Send)) -> String {

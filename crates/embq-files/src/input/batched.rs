@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use crate::guard::Decoding;
 use crate::input::cells::{Cell, no_rows};
-use crate::input::choice::quoted;
+use crate::input::pasted::quoted;
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, Unreadable, VisitColumns, common_element_type};
 use crate::input::vector_text::{self, Texts};

@@ -4,6 +4,7 @@
 //! refuses. It never guesses silently: the choice is part of the result, and where a reader might have expected
 //! something else there is a note or an error. The rules are those of `docs/formats.md`.
 
+use crate::input::pasted::quoted;
 use crate::input::table;
 use embq_core::data::Chosen;
 use embq_core::error::{Error, Result};
@@ -525,16 +526,6 @@ impl Room<'_> {
                 tip: Some("embeddings are vectors, or columns of numbers side by side (FIRST..LAST)".to_owned()),
             },
         }
-    }
-}
-
-/// A path quoted for a shell.
-pub(crate) fn quoted(path: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "-_./:=,+@%".contains(character);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        path.to_owned()
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use embq_core::data::MappedBytes;
 use embq_core::error::{Error, Result};
 
+use crate::input::pasted::quoted;
 use crate::input::spill::Spill;
 
 /// A file may always decompress to this many bytes.
@@ -105,7 +106,7 @@ fn unpack(path: &str, packing: Packing, bytes: &[u8]) -> Result<MappedBytes> {
                     "it decompresses to more than {limit} bytes, the limit for a file of {} bytes",
                     bytes.len()
                 ),
-                tip: Some(format!("if that is right, unpack it: {} {path}", packing.command())),
+                tip: Some(format!("if that is right, unpack it: {} {}", packing.command(), quoted(path))),
             });
         }
         unpacked.write(&step[..read])?;

@@ -15,6 +15,8 @@ use embq_core::data::{Embeddings, Origin};
 use embq_core::error::{Error, Result};
 
 use crate::input::json_lines::{JsonLines, without_nan};
+use crate::input::pasted::{python, quoted};
+use crate::input::refused::converted_path;
 use crate::input::source::Source;
 use crate::input::spill::Spill;
 use crate::input::table::{Column, Table, VisitColumns};
@@ -133,15 +135,19 @@ impl Document {
             document.add(&path, &elements)?;
         }
         if document.columns.is_empty() {
-            let lines = crate::input::refused::converted_name(&source.path, "jsonl");
+            let lines = converted_path(&source.path, "jsonl");
             return Err(source.malformed(
                 "it is a JSON document without an array of rows",
                 Some(format!(
-                    "if each of its keys is a row, write them as lines: jq -c '.[]' {path} > {}\n\
-                     if each is a column, as pandas writes tables: python3 -c 'import pandas; \
-                     pandas.read_json({path:?}).to_json({lines}, orient=\"records\", lines=True)'",
-                    lines.trim_matches('"'),
-                    path = source.path,
+                    "if each of its keys is a row, write them as lines: jq -c '.[]' {} > {}\n\
+                     if each is a column, as pandas writes tables: {}",
+                    quoted(&source.path),
+                    quoted(&lines),
+                    python(&format!(
+                        "import pandas; \
+                         pandas.read_json({:?}).to_json({lines:?}, orient=\"records\", lines=True)",
+                        source.path
+                    )),
                 )),
             ));
         }

@@ -6,6 +6,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::input::array::{Array, ArrayFile, Outline};
 use crate::input::npy::{LONGEST_HEADER, read_header, read_shape};
+use crate::input::pasted::{python, quoted};
 use crate::input::refused::{converted_name, torch};
 use crate::input::source::Source;
 use crate::input::{Contents, Format, Role, scipy};
@@ -60,12 +61,10 @@ fn open(source: &Source, role: Role) -> Result<Contents> {
         let is_workbook = (0..archive.len()).any(|place| name_in(&archive, place).starts_with("xl/"));
         let tip = if is_workbook {
             let output = converted_name(&source.path, "csv");
-            format!(
-                "if it is a spreadsheet: python3 -c 'import pandas; pandas.read_excel({:?}).to_csv({output}, index=False)'",
-                source.path
-            )
+            let code = format!("import pandas; pandas.read_excel({:?}).to_csv({output}, index=False)", source.path);
+            format!("if it is a spreadsheet: {}", python(&code))
         } else {
-            format!("unpack it and name the file in it: unzip {}", source.path)
+            format!("unpack it and name the file in it: unzip {}", quoted(&source.path))
         };
         return Err(source.malformed(problem, Some(tip)));
     }

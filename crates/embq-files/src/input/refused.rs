@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::input::pasted::{python, quoted};
 use crate::input::source::Source;
 use crate::input::{Contents, Format, Role};
 use embq_core::data::Origin;
@@ -28,7 +29,7 @@ pub(crate) const COMPRESSED: Format = Format {
         };
         Err(source.malformed(
             "embq does not read files compressed this way (it reads gzip and Zstandard)",
-            Some(format!("unpack it: {tool} {}", source.path)),
+            Some(format!("unpack it: {tool} {}", quoted(&source.path))),
         ))
     },
 };
@@ -39,7 +40,7 @@ pub(crate) const TAR: Format = Format {
     extensions: &["tar", "tgz"],
     recognises: |bytes| bytes.get(257..262) == Some(b"ustar"),
     open: |source, _| {
-        let tip = format!("unpack it and name a file or a folder of it: tar -xf {}", source.path);
+        let tip = format!("unpack it and name a file or a folder of it: tar -xf {}", quoted(&source.path));
         Err(source.malformed("it is an archive of files, which embq does not read", Some(tip)))
     },
 };
@@ -51,18 +52,18 @@ pub(crate) const MATLAB: Format = Format {
     recognises: |bytes| bytes.starts_with(b"MATLAB 5.0 MAT-file") || bytes.starts_with(b"MATLAB 7.3 MAT-file"),
     open: |source, _| {
         let (path, output) = (&source.path, converted_name(&source.path, "npz"));
-        let tip = if source.bytes.starts_with(b"MATLAB 7.3") {
+        let code = if source.bytes.starts_with(b"MATLAB 7.3") {
             format!(
-                "convert it: python3 -c 'import h5py, numpy; f = h5py.File({path:?}); \
-                 numpy.savez({output}, **{{k: f[k][()].T for k in f if isinstance(f[k], h5py.Dataset)}})'"
+                "import h5py, numpy; f = h5py.File({path:?}); \
+                 numpy.savez({output}, **{{k: f[k][()].T for k in f if isinstance(f[k], h5py.Dataset)}})"
             )
         } else {
             format!(
-                "convert it: python3 -c 'import numpy, scipy.io; m = scipy.io.loadmat({path:?}); \
-                 numpy.savez({output}, **{{k: v for k, v in m.items() if k[0] != \"_\"}})'"
+                "import numpy, scipy.io; m = scipy.io.loadmat({path:?}); \
+                 numpy.savez({output}, **{{k: v for k, v in m.items() if k[0] != \"_\"}})"
             )
         };
-        Err(source.malformed("embq does not read MATLAB files", Some(tip)))
+        Err(source.malformed("embq does not read MATLAB files", Some(converting(&code))))
     },
 };
 
@@ -76,11 +77,14 @@ pub(crate) const TFRECORD: Format = Format {
         Err(source.malformed(
             "embq does not read TFRecord files: they do not describe their records",
             Some(format!(
-                "convert it, with the names of its features: python3 -c 'import numpy, tensorflow as tf; \
+                "convert it, with the names of its features: {}",
+                python(&format!(
+                    "import numpy, tensorflow as tf; \
                  f = {{\"embedding\": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True), \
                  \"label\": tf.io.FixedLenFeature([], tf.int64)}}; \
                  r = [tf.io.parse_single_example(x, f) for x in tf.data.TFRecordDataset({path:?})]; \
-                 numpy.savez({output}, **{{k: numpy.stack([x[k] for x in r]) for k in f}})'"
+                 numpy.savez({output}, **{{k: numpy.stack([x[k] for x in r]) for k in f}})"
+                ))
             )),
         ))
     },
@@ -108,10 +112,10 @@ fn lance(path: &str) -> Error {
     Error::Malformed {
         name: path.to_owned(),
         problem: "it is a Lance dataset, which embq does not read".to_owned(),
-        tip: Some(format!(
-            "convert it: python3 -c 'import lance, pyarrow.parquet; \
-             pyarrow.parquet.write_table(lance.dataset({path:?}).to_table(), {output})'"
-        )),
+        tip: Some(converting(&format!(
+            "import lance, pyarrow.parquet; \
+             pyarrow.parquet.write_table(lance.dataset({path:?}).to_table(), {output})"
+        ))),
     }
 }
 
@@ -126,9 +130,9 @@ pub(crate) fn directory(path: &str) -> Option<Error> {
     }
     let path = path.trim_end_matches('/');
     let is_anndata = holds("obs") || holds("obsm");
-    let tip = if is_anndata {
+    let code = if is_anndata {
         let output = converted_name(path, "h5ad");
-        format!("convert it: python3 -c 'import anndata; anndata.read_zarr({path:?}).write_h5ad({output})'")
+        format!("import anndata; anndata.read_zarr({path:?}).write_h5ad({output})")
     } else if holds(".zarray")
         || !holds(".zgroup")
             && !Path::new(path).read_dir().is_ok_and(|mut d| {
@@ -136,18 +140,15 @@ pub(crate) fn directory(path: &str) -> Option<Error> {
             })
     {
         let output = converted_name(path, "npy");
-        format!("convert it: python3 -c 'import numpy, zarr; numpy.save({output}, zarr.open({path:?})[:])'")
+        format!("import numpy, zarr; numpy.save({output}, zarr.open({path:?})[:])")
     } else {
         let output = converted_name(path, "npz");
-        format!(
-            "convert it: python3 -c 'import numpy, zarr; \
-             numpy.savez({output}, **{{k: v[:] for k, v in zarr.open({path:?}).arrays()}})'"
-        )
+        format!("import numpy, zarr; numpy.savez({output}, **{{k: v[:] for k, v in zarr.open({path:?}).arrays()}})")
     };
     Some(Error::Malformed {
         name: path.to_owned(),
         problem: "it is a zarr store, which embq does not read".to_owned(),
-        tip: Some(tip),
+        tip: Some(converting(&code)),
     })
 }
 
@@ -156,9 +157,9 @@ pub(crate) fn address(spec: &str) -> Option<Error> {
     let (scheme, rest) = spec.split_once("://")?;
     let file = rest.split(['?', '#']).next().and_then(|path| path.rsplit('/').find(|part| !part.is_empty()))?;
     let command = match scheme {
-        "s3" => format!("aws s3 cp {spec} ."),
-        "gs" => format!("gcloud storage cp {spec} ."),
-        "az" | "abfs" | "abfss" => format!("azcopy copy {spec} ."),
+        "s3" => format!("aws s3 cp {} .", quoted(spec)),
+        "gs" => format!("gcloud storage cp {} .", quoted(spec)),
+        "az" | "abfs" | "abfss" => format!("azcopy copy {} .", quoted(spec)),
         "hf" => match rest.strip_prefix("datasets/").map(|rest| rest.splitn(3, '/').collect::<Vec<_>>())?[..] {
             [owner, name] => format!("hf download --repo-type dataset {owner}/{name} --local-dir {name}"),
             [owner, name, file] => {
@@ -166,8 +167,8 @@ pub(crate) fn address(spec: &str) -> Option<Error> {
             }
             _ => return None,
         },
-        "http" | "https" | "ftp" => format!("curl -L -o {file} '{spec}'"),
-        "file" => format!("embq inspect {rest}"),
+        "http" | "https" | "ftp" => format!("curl -L -o {} '{spec}'", quoted(file)),
+        "file" => format!("embq inspect {}", quoted(rest)),
         _ => return None,
     };
     let tip = if scheme == "file" {
@@ -182,11 +183,20 @@ pub(crate) fn address(spec: &str) -> Option<Error> {
     })
 }
 
-/// The file name, as a Python string, that a conversion writes: never the one that it reads.
-pub(crate) fn converted_name(path: &str, extension: &str) -> String {
+fn converting(code: &str) -> String {
+    format!("convert it: {}", python(code))
+}
+
+/// The file name that a conversion writes: never the one that it reads.
+pub(crate) fn converted_path(path: &str, extension: &str) -> String {
     let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str());
     let stem = stem.filter(|stem| *stem != "-").unwrap_or("converted");
-    format!("{:?}", format!("{stem}.{extension}"))
+    format!("{stem}.{extension}")
+}
+
+/// The same as a Python string.
+pub(crate) fn converted_name(path: &str, extension: &str) -> String {
+    format!("{:?}", converted_path(path, extension))
 }
 
 /// Like [`converted_name`], for an array that is already in a `.npy` file.

@@ -2,6 +2,7 @@
 
 use crate::input::cells::{self, Cell, LabelCollector, Place, excerpt, no_rows};
 use crate::input::choice::{self, Candidate, Nature};
+use crate::input::pasted::quoted;
 use crate::input::source::{FolderValue, Hints, Location, Source};
 use crate::input::table::{self, Kind};
 use crate::input::vector_text;
@@ -135,7 +136,7 @@ impl Opened {
             Contents::Table(table) => (!table.is_positional(), labels.origin().selector.clone()),
             Contents::Arrays(_) => return None,
         };
-        let path = choice::quoted(path);
+        let path = quoted(path);
         if found == rows + 1 && !header {
             return Some((
                 format!("line 1 is '{}': is it a header?", shown(0)),

@@ -4,6 +4,8 @@
 use rayon::prelude::*;
 
 use crate::input::cells::{self, Cell, no_rows, parse_number};
+use crate::input::pasted::quoted;
+use crate::input::refused::converted_path;
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, VisitColumns};
 use crate::input::{Contents, Format};
@@ -51,7 +53,11 @@ impl WordVectors {
         if dimensions == 0 {
             return Err(source.malformed(
                 "it has one value per line, which are not vectors",
-                Some("a line is a word and its numbers, or numbers, separated by spaces".to_owned()),
+                Some(
+                    table_tip(source).unwrap_or_else(|| {
+                        "a line is a word and its numbers, or numbers, separated by spaces".to_owned()
+                    }),
+                ),
             ));
         }
         let vector = Column::new(VECTOR, Kind::List(ElementType::F64), format!("list of {dimensions} numbers"));
@@ -65,8 +71,8 @@ impl WordVectors {
     }
 
     fn error(&self, row: usize, problem: String) -> Error {
-        let tip = Some("the parts of a line are separated by spaces".to_owned());
-        Error::Row { name: self.source.path.clone(), row, problem, tip }
+        let tip = table_tip(&self.source).unwrap_or_else(|| "the parts of a line are separated by spaces".to_owned());
+        Error::Row { name: self.source.path.clone(), row, problem, tip: Some(tip) }
     }
 
     /// The word and the numbers of a line, not yet parsed.
@@ -143,6 +149,18 @@ impl Table for WordVectors {
     }
 }
 
+/// How to read a file as a table, if its first line looks like one.
+fn table_tip(source: &Source) -> Option<String> {
+    let (_, line) = lines(&source.bytes).next()?;
+    let extension = match line {
+        line if line.contains(&b'\t') => "tsv",
+        line if line.contains(&b',') || line.contains(&b';') => "csv",
+        _ => return None,
+    };
+    let renamed = converted_path(&source.path, extension);
+    Some(format!("if it is a table, name it like one: cp {} {}", quoted(&source.path), quoted(&renamed)))
+}
+
 /// The dimensions in a first line such as `400000 300`.
 fn counts(line: &[u8]) -> Option<usize> {
     let mut parts = parts(line).map(|part| std::str::from_utf8(part).ok()?.parse::<usize>().ok());
@@ -211,5 +229,13 @@ mod tests {
         assert!(error("1.5 2\n3 4 5\n").contains("row 1: line 2 has 3 numbers, where row 0 has 2"));
         assert!(error("a\nb\n").contains("one value per line"));
         assert!(error("\n\n").contains("no rows"));
+    }
+
+    #[test]
+    fn tables_are_told_how_to_be_named() {
+        let tip = |text: &str| values(text).err().and_then(|error| error.tip());
+        assert_eq!(tip("id\tf0\tf1\na\t1\t2\n").as_deref(), Some("if it is a table, name it like one: cp w.vec w.tsv"));
+        assert_eq!(tip("id,f0,f1\na,1,2\n").as_deref(), Some("if it is a table, name it like one: cp w.vec w.csv"));
+        assert_eq!(tip("2 3\na 1 2 3\nb 4 5").as_deref(), Some("the parts of a line are separated by spaces"));
     }
 }

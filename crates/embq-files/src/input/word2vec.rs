@@ -12,7 +12,8 @@ use embq_core::error::{Error, Result};
 
 use crate::input::cells::{Cell, no_rows};
 use crate::input::faiss::bin_shape;
-use crate::input::refused::converted_name;
+use crate::input::pasted::{python, quoted};
+use crate::input::refused::{converted_name, converted_path};
 use crate::input::source::Source;
 use crate::input::table::{Column, Kind, Table, VisitColumns};
 use crate::input::{Contents, Format};
@@ -114,9 +115,12 @@ fn other(source: &Source) -> Error {
         return source.malformed(
             "it is a fastText model, which embq does not read; its vectors as text are read",
             Some(format!(
-                "write them: python3 -c 'import fasttext, sys; m = fasttext.load_model({path:?}); w = m.words; \
-                 print(len(w), m.get_dimension()); [print(x, *m.get_word_vector(x)) for x in w]' > {}",
-                converted_name(path, "vec").trim_matches('"')
+                "write them: {} > {}",
+                python(&format!(
+                    "import fasttext, sys; m = fasttext.load_model({path:?}); w = m.words; \
+                     print(len(w), m.get_dimension()); [print(x, *m.get_word_vector(x)) for x in w]"
+                )),
+                quoted(&converted_path(path, "vec"))
             )),
         );
     }
@@ -128,10 +132,10 @@ fn other(source: &Source) -> Error {
         let held = (bytes.len() - start) as u128;
         let kinds = [("fbin", values * 4), ("u8bin", values)];
         if let Some((extension, _)) = kinds.iter().find(|(_, promised)| *promised == held) {
-            let output = converted_name(path, extension);
+            let (path, output) = (quoted(path), quoted(&converted_path(path, extension)));
             return source.malformed(
                 format!("it looks like {rows} rows of {dimensions} values in DiskANN's format, which does not say their type"),
-                Some(format!("say the type with the extension: cp {path} {} (or .i8bin)", output.trim_matches('"'))),
+                Some(format!("say the type with the extension: cp {path} {output} (or .i8bin)")),
             );
         }
     }
@@ -146,7 +150,10 @@ fn raw(source: &Source) -> Error {
     source.malformed(
         "it is raw bytes: nothing in it says the type of its numbers or how many make a row",
         Some(format!(
-            "say both: python3 -c 'import numpy; numpy.save({output}, numpy.fromfile({path:?}, {dtype:?}).reshape(-1, DIMENSIONS))'"
+            "say both: {}",
+            python(&format!(
+                "import numpy; numpy.save({output}, numpy.fromfile({path:?}, {dtype:?}).reshape(-1, DIMENSIONS))"
+            ))
         )),
     )
 }

@@ -17,6 +17,7 @@ use hdf5_reader::{Dataset, FilterRegistry, H5Type, Hdf5File, OpenOptions, SliceI
 
 use crate::guard::Decoding;
 use crate::input::cells::{Cell, Visit};
+use crate::input::pasted::{python, quoted};
 use crate::input::source::Source;
 use crate::input::table::{Column, Table, VisitColumns};
 use crate::input::{Contents, Format};
@@ -140,12 +141,14 @@ impl File {
         let stem = std::path::Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or("converted");
         if self.source.extension() == "h5ad" {
             let output = format!("{stem}.gzip.h5ad");
-            return format!(
-                "compress it with gzip: python3 -c 'import anndata, hdf5plugin; \
-                 anndata.read_h5ad({path:?}).write_h5ad({output:?}, compression=\"gzip\")'"
+            let code = format!(
+                "import anndata, hdf5plugin; \
+                 anndata.read_h5ad({path:?}).write_h5ad({output:?}, compression=\"gzip\")"
             );
+            return format!("compress it with gzip: {}", python(&code));
         }
-        format!("compress it with gzip: h5repack -f GZIP=4 {path} {stem}.gzip.h5")
+        let output = quoted(&format!("{stem}.gzip.h5"));
+        format!("compress it with gzip: h5repack -f GZIP=4 {} {output}", quoted(path))
     }
 
     /// Refuses an array that declares more than any compression could have stored in the file.
