@@ -105,9 +105,9 @@ pub enum Error {
     #[error("{name}: row {row} holds {value:e}: its distances overflow {precision}")]
     Overflow { name: String, row: usize, value: f64, precision: &'static str },
 
-    /// Values whose squares vanish in float64.
-    #[error("{name}: its largest value is {value:e}: squared distances between such rows vanish in float64")]
-    Underflow { name: String, value: f64 },
+    /// Values whose squares vanish in float64, or which themselves vanish in float32.
+    #[error("{name}: its largest value is {value:e}: squared distances between such rows vanish in {precision}")]
+    Underflow { name: String, value: f64, precision: &'static str },
 
     /// A missing (null, empty, NaN) label.
     #[error("{name}: row {row} has no label; {rows} label(s) are missing")]
@@ -273,7 +273,9 @@ impl Error {
             Error::Choice { tip, .. } | Error::RowCountsExplained { tip, .. } => advice(tip),
             Error::NonFinite { .. } | Error::UnusableRow { .. } => Some(Cure::DropInvalid),
             Error::ZeroVector { .. } => Some(Cure::DropZeroVectors),
-            Error::Overflow { precision: "float32", .. } => Some(Cure::UseFloat64),
+            Error::Overflow { precision: "float32", .. } | Error::Underflow { precision: "float32", .. } => {
+                Some(Cure::UseFloat64)
+            }
             // A power of two rounds nothing.
             Error::Overflow { value, .. } | Error::Underflow { value, .. } => {
                 let exponent = -value.abs().log2().round().clamp(-1000.0, 1000.0);

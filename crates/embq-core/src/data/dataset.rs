@@ -456,7 +456,7 @@ impl<'e> Dataset<'e> {
             scan.add(window.range().start, window.rows(window.range(), &mut buffer)?);
             Ok(())
         })?;
-        scan.finish()
+        scan.finish::<T>()
     }
 
     /// The same data with all values in memory, for those who need rows out of order.
@@ -892,6 +892,22 @@ mod tests {
         assert!(matches!(check(1e-200, Distance::Manhattan), Err(Error::Underflow { .. })));
         assert!(check(1e-120, Distance::SqEuclidean).is_ok());
         assert!(check(0.0, Distance::SqEuclidean).is_ok());
+    }
+
+    #[test]
+    fn values_that_vanish_in_float32_are_refused_there() {
+        let options = DatasetOptions::default();
+        for distance in [Distance::Cosine, Distance::Euclidean, Distance::Manhattan] {
+            let check = |size: f64| {
+                let rows = array![[size, 0.0], [2.0 * size, size], [3.0 * size, size]];
+                dataset(rows, &[0, 0, 1], distance, &options)?.check_values_in(Precision::F32)
+            };
+            for size in [1e-60, 1e-40] {
+                let error = check(size).unwrap_err();
+                assert!(matches!(error, Error::Underflow { precision: "float32", .. }), "{error}");
+            }
+            assert!(check(1e-20).is_ok());
+        }
     }
 
     #[test]

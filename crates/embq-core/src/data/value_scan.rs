@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// lose digits.
 const SMALLEST: f64 = 1e-140;
 
+/// The same for float64 rows that are computed in float32, under any distance: smaller values lose digits themselves.
+const SMALLEST_F32: f64 = 1e-30;
+
 /// Rows scanned at a time by one task.
 const SCAN_ROWS: usize = 128;
 
@@ -36,8 +39,8 @@ struct Found {
     first_zero: Option<usize>,
     zeros: usize,
     first_overflow: Option<usize>,
-    /// The largest absolute value, if values can be too small.
-    largest: f64,
+    /// The largest absolute value of the blocks that were scanned, if values can be too small.
+    largest: Option<f64>,
 }
 
 impl Found {
@@ -69,17 +72,27 @@ impl<'a> ValueScan<'a> {
         for (position, fault) in faults {
             self.found.add(start + position, fault);
         }
-        // Squares of float32 values never underflow in float64.
+        if self.smallest::<T>().is_some() {
+            let largest =
+                |values: &[T]| values.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
+            let of_block = block.par_chunks(1 << 14).map(largest).reduce(|| 0.0, f64::max);
+            self.found.largest = Some(self.found.largest.map_or(of_block, |largest| largest.max(of_block)));
+        }
+    }
+
+    /// How large some value must be at least, if values can be too small.
+    fn smallest<T: Element>(&self) -> Option<f64> {
         let takes_squares = match self.distance {
             // Variances are squares under any distance.
             Distance::Euclidean | Distance::SqEuclidean | Distance::Manhattan => true,
             Distance::Cosine | Distance::Hamming | Distance::Precomputed => false,
         };
-        if T::PRECISION == Precision::F64 && takes_squares {
-            let largest =
-                |values: &[T]| values.iter().fold(0.0_f64, |largest, value| largest.max(value.to_f64().abs()));
-            let of_block = block.par_chunks(1 << 14).map(largest).reduce(|| 0.0, f64::max);
-            self.found.largest = self.found.largest.max(of_block);
+        match T::PRECISION {
+            Precision::F64 => takes_squares.then_some(SMALLEST),
+            // Squares of float32 values never underflow in float64.
+            Precision::F32 => {
+                (self.rows.embeddings().element_type().precision() == Precision::F64).then_some(SMALLEST_F32)
+            }
         }
     }
 
@@ -88,7 +101,8 @@ impl<'a> ValueScan<'a> {
     /// # Errors
     /// [`Error::NonFinite`], [`Error::ZeroVector`] or [`Error::Overflow`] for the first such row, or
     /// [`Error::Underflow`].
-    pub(crate) fn finish(self) -> Result<()> {
+    pub(crate) fn finish<T: Element>(self) -> Result<()> {
+        let smallest = self.smallest::<T>();
         let ValueScan { rows, distance, found } = self;
         let embeddings = rows.embeddings();
         let value_of = |row: usize, wanted: &dyn Fn(f64) -> bool| -> Result<Option<(usize, f64)>> {
@@ -120,6 +134,14 @@ impl<'a> ValueScan<'a> {
                 }
             });
         }
+        let is_small = |value: f64| smallest.is_some_and(|smallest| value < smallest);
+        if T::PRECISION == Precision::F32 && found.largest.is_some_and(is_small) {
+            // They may have become 0, and blocks without faults may not have been scanned.
+            let value = largest_value(rows)?;
+            if value > 0.0 && is_small(value) {
+                return Err(Error::Underflow { name: embeddings.origin().to_string(), value, precision: "float32" });
+            }
+        }
         if let Some(row) = found.first_zero {
             let (name, row) = embeddings.place_of(rows.source_row(row));
             return Err(Error::ZeroVector { name, row, rows: found.zeros });
@@ -130,8 +152,10 @@ impl<'a> ValueScan<'a> {
             let (name, row) = embeddings.place_of(rows.source_row(position));
             return Err(Error::Overflow { name, row, value, precision: "float64" });
         }
-        if found.largest > 0.0 && found.largest < SMALLEST {
-            return Err(Error::Underflow { name: embeddings.origin().to_string(), value: found.largest });
+        if T::PRECISION == Precision::F64
+            && let Some(value) = found.largest.filter(|&value| value > 0.0 && is_small(value))
+        {
+            return Err(Error::Underflow { name: embeddings.origin().to_string(), value, precision: "float64" });
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const TEMPERATURES: (f64, f64) = (1e-300, 1e300);
 
 /// Whether an error says that squares of the rows leave the range of float64.
 pub(super) fn is_of_range(error: &Error) -> bool {
-    matches!(error, Error::Overflow { precision: "float64", .. } | Error::Underflow { .. })
+    matches!(error, Error::Overflow { precision: "float64", .. } | Error::Underflow { precision: "float64", .. })
 }
 
 /// Evaluates multiples of the rows whose values are around 1, and gives the result in the unit of the rows.
@@ -67,8 +67,7 @@ pub(super) fn evaluate_multiples(
     if settings.hash {
         *inputs = vec![InputDescription::of(dataset, Some(used.precision))?];
     }
-    warnings
-        .insert(0, format!("{}: values up to {largest:e} are computed as multiples of 2^{exponent}", inputs[0].name()));
+    warnings.insert(0, format!("values up to {largest:.2e} are computed as multiples of 2^{exponent}"));
     unit.restore(&mut scored);
     Ok(scored)
 }

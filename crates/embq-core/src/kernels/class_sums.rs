@@ -80,7 +80,7 @@ impl ClassSums {
             }
             sample.take(start, block);
         })?;
-        scan.finish()?;
+        scan.finish::<T>()?;
         let ill: Vec<bool> = (0..classes)
             .map(|class| squares[class] > 0.0 && sums.variance[class] < ILL_CONDITIONED * squares[class])
             .collect();
