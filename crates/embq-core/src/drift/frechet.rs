@@ -202,6 +202,32 @@ mod tests {
     }
 
     #[test]
+    fn covariances_with_the_same_axes_differ_by_their_standard_deviations() {
+        let d = 150;
+        let axis: Vec<f64> = (0..d).map(|k| (1.0 + (k * 7 % 11) as f64) / 10.0).collect();
+        let length: f64 = axis.iter().map(|x| x * x).sum();
+        // Q diag(s)^2 Q with Q = I - 2 u u^T.
+        let along = |deviations: &[f64]| {
+            let q = |row: usize, column: usize| {
+                f64::from(u8::from(row == column)) - 2.0 * axis[row] * axis[column] / length
+            };
+            let element = |(row, column): (usize, usize)| -> f64 {
+                (0..d).map(|k| q(row.max(column), k) * deviations[k].powi(2) * q(k, row.min(column))).sum()
+            };
+            moments(&vec![0.0; d], Array2::from_shape_fn((d, d), element))
+        };
+        let regular: Vec<f64> = (0..d).map(|k| 0.5 + (k * 5 % 13) as f64).collect();
+        let other: Vec<f64> = (0..d).map(|k| 1.0 + (k * 3 % 7) as f64).collect();
+        // With fewer axes than dimensions, so that it has no Cholesky factor.
+        let singular: Vec<f64> = (0..d).map(|k| if k % 4 == 0 { 0.0 } else { other[k] }).collect();
+        for (first, second) in [(&regular, &other), (&regular, &singular), (&singular, &regular)] {
+            let expected: f64 = first.iter().zip(second).map(|(x, y)| (x - y).powi(2)).sum();
+            let found = frechet_distance(&along(first), &along(second)).unwrap();
+            assert!((found - expected).abs() < 1e-11 * expected, "{found} {expected}");
+        }
+    }
+
+    #[test]
     fn the_jackknife_of_a_mean_is_its_variance() {
         // Means of 1, 2, 3, 6 without each: the variance of the mean is 14 / 3 / 4.
         let without = [11.0 / 3.0, 10.0 / 3.0, 3.0, 2.0];
