@@ -5,15 +5,16 @@
 //! two roots are as accurate as its largest element allows, where eigenvalues of a product of two covariances lose half
 //! of their digits to the square root that is taken of them.
 
-use faer::linalg::solvers::Llt;
-use faer::{Mat, Side};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{LltRegularization, cholesky_in_place, cholesky_in_place_scratch};
+use faer::{MatMut, Par};
 use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::drift::entry::{DOWN, DriftMetric, FROM_0, entry};
 use crate::drift::moments::{BLOCKS, BlockMoments, Moments};
 use crate::error::{Error, Result};
-use crate::kernels::{Eigen, Packed, multiply_packed, rounding_of};
+use crate::kernels::{Eigen, Factor, product, rounding_of, singular_values};
 use crate::progress::Progress;
 
 pub(super) const FRECHET_DISTANCE: &str = "frechet_distance";
@@ -30,8 +31,8 @@ pub(super) const ENTRIES: &[DriftMetric] = &[entry(
 /// Half of the width of a 95 % interval, in standard errors, by Student's t with 2 (BLOCKS - 1) degrees of freedom.
 const HALF_WIDTH: f64 = 2.100_922_040_240_960_4;
 
-/// Rows of a product that one task computes.
-const TASK_ROWS: usize = 64;
+/// Columns of the left root that one task multiplies, and of the right one that it multiplies them with at once.
+const TASK: usize = 64;
 
 /// |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2).
 ///
@@ -97,6 +98,8 @@ fn distance((first, left): (&Moments, &Root), (second, right): (&Moments, &Root)
 /// The columns of a matrix R with S = R R^T, one after the other.
 struct Root {
     dimensions: usize,
+    /// Whether R is lower triangular.
+    is_triangular: bool,
     columns: Vec<f64>,
 }
 
@@ -104,11 +107,20 @@ impl Root {
     /// A Cholesky factor or, where the matrix has none because it is singular, the scaled eigenvectors.
     fn of(covariance: &Array2<f64>) -> Result<Self> {
         let d = covariance.nrows();
-        let matrix = Mat::from_fn(d, d, |row, column| covariance[[row, column]]);
-        if let Ok(factor) = Llt::new(matrix.as_ref(), Side::Lower) {
-            let factor = factor.L();
-            let column = |k: usize| (0..d).map(move |row| if row < k { 0.0 } else { factor[(row, k)] });
-            return Ok(Root { dimensions: d, columns: (0..d).flat_map(column).collect() });
+        let mut columns: Vec<f64> = covariance.iter().copied().collect();
+        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(d, Par::Seq, Default::default()));
+        let factor = cholesky_in_place(
+            MatMut::from_column_major_slice_mut(&mut columns, d, d),
+            LltRegularization::default(),
+            Par::Seq,
+            MemStack::new(&mut memory),
+            Default::default(),
+        );
+        if factor.is_ok() {
+            for (k, column) in columns.chunks_exact_mut(d).enumerate() {
+                column[..k].fill(0.0);
+            }
+            return Ok(Root { dimensions: d, is_triangular: true, columns });
         }
         let Eigen { values, vectors } = Eigen::of(covariance, d)?;
         let rounding = rounding_of(&values);
@@ -117,7 +129,12 @@ impl Root {
             let length = value.sqrt();
             vector.iter().map(move |element| length * element).collect::<Vec<f64>>()
         });
-        Ok(Root { dimensions: d, columns: columns.collect() })
+        Ok(Root { dimensions: d, is_triangular: false, columns: columns.collect() })
+    }
+
+    /// How many elements are known to be 0 at the start of all columns from one on.
+    fn zeros(&self, column: usize) -> usize {
+        if self.is_triangular { column } else { 0 }
     }
 
     /// The sum of the singular values of R1^T R2.
@@ -127,19 +144,22 @@ impl Root {
         if rows == 0 || columns == 0 {
             return Ok(0.0);
         }
-        let right = Packed::of(&other.columns, d);
-        let mut product = vec![0.0; rows * columns];
-        product
-            .par_chunks_mut(TASK_ROWS * columns)
-            .zip(self.columns.par_chunks(TASK_ROWS * d))
-            .for_each(|(product, left)| multiply_packed(left, &right, 0..columns, product));
-        let failed =
-            || Error::Setting { problem: "the covariances hold values that are not finite".to_owned(), cure: None };
-        if product.iter().any(|value| !value.is_finite()) {
-            return Err(failed());
-        }
-        let matrix = Mat::from_fn(rows, columns, |row, column| product[row * columns + column]);
-        Ok(matrix.singular_values().map_err(|_| failed())?.into_iter().sum())
+        let mut matrix = vec![0.0; rows * columns];
+        matrix.par_chunks_mut(TASK * columns).enumerate().for_each(|(task, out)| {
+            let row = task * TASK;
+            for column in (0..columns).step_by(TASK) {
+                let zeros = self.zeros(row).max(other.zeros(column));
+                let left = Factor::of_rows(&self.columns[row * d + zeros..], d);
+                let right = Factor::of_columns(&other.columns[column * d + zeros..], d);
+                let shape = (out.len() / columns, TASK.min(columns - column), d - zeros);
+                product(shape, left, right, &mut out[column..], columns);
+            }
+        });
+        let values = singular_values(&matrix, rows, columns).ok_or_else(|| Error::Setting {
+            problem: "the covariances hold values that are not finite".to_owned(),
+            cure: None,
+        })?;
+        Ok(values.into_iter().sum())
     }
 }
 
@@ -179,6 +199,32 @@ mod tests {
         assert!((frechet_distance(&first, &second).unwrap() - expected).abs() < 1e-12);
         let none = moments(&[1.0; 2], Array2::zeros((2, 2)));
         assert!((frechet_distance(&first, &none).unwrap() - 6.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn covariances_with_the_same_axes_differ_by_their_standard_deviations() {
+        let d = 150;
+        let axis: Vec<f64> = (0..d).map(|k| (1.0 + (k * 7 % 11) as f64) / 10.0).collect();
+        let length: f64 = axis.iter().map(|x| x * x).sum();
+        // Q diag(s)^2 Q with Q = I - 2 u u^T.
+        let along = |deviations: &[f64]| {
+            let q = |row: usize, column: usize| {
+                f64::from(u8::from(row == column)) - 2.0 * axis[row] * axis[column] / length
+            };
+            let element = |(row, column): (usize, usize)| -> f64 {
+                (0..d).map(|k| q(row.max(column), k) * deviations[k].powi(2) * q(k, row.min(column))).sum()
+            };
+            moments(&vec![0.0; d], Array2::from_shape_fn((d, d), element))
+        };
+        let regular: Vec<f64> = (0..d).map(|k| 0.5 + (k * 5 % 13) as f64).collect();
+        let other: Vec<f64> = (0..d).map(|k| 1.0 + (k * 3 % 7) as f64).collect();
+        // With fewer axes than dimensions, so that it has no Cholesky factor.
+        let singular: Vec<f64> = (0..d).map(|k| if k % 4 == 0 { 0.0 } else { other[k] }).collect();
+        for (first, second) in [(&regular, &other), (&regular, &singular), (&singular, &regular)] {
+            let expected: f64 = first.iter().zip(second).map(|(x, y)| (x - y).powi(2)).sum();
+            let found = frechet_distance(&along(first), &along(second)).unwrap();
+            assert!((found - expected).abs() < 1e-11 * expected, "{found} {expected}");
+        }
     }
 
     #[test]

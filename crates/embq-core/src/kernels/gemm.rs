@@ -140,7 +140,7 @@ pub(crate) fn transposed_multiply<T: Real>(left: &[T], right: &[T], k: usize, ou
 
 /// A factor as stored in memory.
 #[derive(Clone, Copy)]
-struct Factor<'a, T> {
+pub(crate) struct Factor<'a, T> {
     values: &'a [T],
     /// The distance between neighbours in a column and in a row.
     row_stride: usize,
@@ -148,13 +148,13 @@ struct Factor<'a, T> {
 }
 
 impl<'a, T> Factor<'a, T> {
-    /// A matrix in row order.
-    fn of_rows(values: &'a [T], columns: usize) -> Self {
+    /// A matrix in row order, or the first columns of one whose rows have this many.
+    pub(crate) fn of_rows(values: &'a [T], columns: usize) -> Self {
         Factor { values, row_stride: columns, column_stride: 1 }
     }
 
     /// A matrix in column order; its transpose is in row order.
-    fn of_columns(values: &'a [T], rows: usize) -> Self {
+    pub(crate) fn of_columns(values: &'a [T], rows: usize) -> Self {
         Factor { values, row_stride: 1, column_stride: rows }
     }
 
@@ -167,20 +167,48 @@ impl<'a, T> Factor<'a, T> {
 }
 
 /// Sets the first n columns of `out`, whose rows have `width` elements, to `left` (m x k) times `right` (k x n).
-#[allow(unsafe_code)]
-fn product<T: Real>(
-    (m, n, k): (usize, usize, usize),
+///
+/// # Panics
+/// If the slices do not hold these shapes.
+pub(crate) fn product<T: Real>(
+    shape: (usize, usize, usize),
     left: Factor<'_, T>,
     right: Factor<'_, T>,
     out: &mut [T],
     width: usize,
 ) {
+    combine(shape, left, right, out, width, None);
+}
+
+/// Subtracts `left` (m x k) times `right` (k x n) from the first n columns of `out`, whose rows have `width` elements.
+///
+/// # Panics
+/// If the slices do not hold these shapes.
+pub(crate) fn subtract_product<T: Real>(
+    shape: (usize, usize, usize),
+    left: Factor<'_, T>,
+    right: Factor<'_, T>,
+    out: &mut [T],
+    width: usize,
+) {
+    combine(shape, left, right, out, width, Some(T::from_f64(-1.0)));
+}
+
+/// Adds `times` the product to `out`, or sets `out` to the product.
+#[allow(unsafe_code)]
+fn combine<T: Real>(
+    (m, n, k): (usize, usize, usize),
+    left: Factor<'_, T>,
+    right: Factor<'_, T>,
+    out: &mut [T],
+    width: usize,
+    times: Option<T>,
+) {
     let fits = n <= width && Factor::of_rows(out, width).holds(m, n);
     assert!(left.holds(m, k) && right.holds(k, n) && fits, "shapes do not match");
-    let zero = T::default();
     let one = T::from_f64(1.0);
     // SAFETY: by the assertion above, every element reached by these shapes and strides is inside its slice; `out` is
-    // borrowed exclusively and overlaps neither factor; it is written before it is read because `read_dst` is false.
+    // borrowed exclusively and overlaps neither factor; all its elements are initialised, whether it is read or not.
     unsafe {
         gemm::gemm(
             m,
@@ -189,15 +217,15 @@ fn product<T: Real>(
             out.as_mut_ptr(),
             1,
             width as isize,
-            false,
+            times.is_some(),
             left.values.as_ptr(),
             left.column_stride as isize,
             left.row_stride as isize,
             right.values.as_ptr(),
             right.column_stride as isize,
             right.row_stride as isize,
-            zero,
             one,
+            times.unwrap_or(one),
             false,
             false,
             false,
@@ -252,5 +280,13 @@ mod tests {
         // Only the last two columns.
         multiply_columns(&left, 3, 1..3, &right[4..], &mut out);
         assert_eq!(out, [4.0, 13.0, 5.0, 5.0, 10.0, 28.0, 11.0, 11.0]);
+    }
+    #[test]
+    fn products_of_parts_are_subtracted_from_a_part() {
+        let (left, right) = ([1.0, 2.0, 9.0, 3.0, 4.0, 9.0], [1.0, 0.0, 2.0, 1.0]);
+        let mut out = [10.0, 10.0, 7.0, 10.0, 10.0];
+        subtract_product((2, 2, 2), Factor::of_rows(&left, 3), Factor::of_columns(&right, 2), &mut out, 3);
+        // (1, 2) . (1, 0) = 1, (1, 2) . (2, 1) = 4, (3, 4) . (1, 0) = 3, (3, 4) . (2, 1) = 10.
+        assert_eq!(out, [9.0, 6.0, 7.0, 7.0, 0.0]);
     }
 }
