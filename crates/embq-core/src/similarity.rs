@@ -8,7 +8,6 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 
-use faer::Mat;
 use indexmap::IndexMap;
 use ndarray::{Array2, ArrayView2};
 use schemars::JsonSchema;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Dataset, Precision, drawn};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
-use crate::kernels::{BoundedPairs, Covariance, Eigen, Real, covariance, cross_products, rounding_of};
+use crate::kernels::{BoundedPairs, Covariance, Eigen, Real, covariance, cross_products, rounding_of, singular_values};
 use crate::progress::Progress;
 
 /// The numbers that follow from the vectors themselves.
@@ -142,8 +141,8 @@ pub fn similarity(
     let procrustes = match share(1.0, (left_square * right_square).sqrt()) {
         Some(scale) => {
             let (rows, columns) = cross.matrix.dim();
-            let relative = Mat::from_fn(rows, columns, |row, column| cross.matrix[[row, column]] * scale);
-            let nuclear: f64 = relative.singular_values().map_err(|_| not_found())?.into_iter().sum();
+            let relative: Vec<f64> = cross.matrix.iter().map(|value| value * scale).collect();
+            let nuclear: f64 = singular_values(&relative, rows, columns).ok_or_else(not_found)?.into_iter().sum();
             Some((2.0 - 2.0 * nuclear).max(0.0).sqrt())
         }
         None => None,

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::data::{Dataset, Element, Precision};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::transposed_multiply;
+use crate::kernels::singular_values::singular_values;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -120,11 +121,12 @@ impl Covariance {
         let along: Vec<f64> =
             vectors.rows().into_iter().map(|axis| axis.iter().zip(&self.mean).map(|(x, y)| x * y).sum()).collect();
         let length = mean_square.sqrt();
-        let axes = faer::Mat::from_fn(d + 1, d, |row, column| {
+        let element = |row: usize, column: usize| {
             let spread = if row == column && values[column] > rounding { values[column].sqrt() } else { 0.0 };
             (if row == d { along[column] } else { spread }) / length
-        });
-        let found = axes.singular_values().map_err(|_| not_found())?;
+        };
+        let axes: Vec<f64> = (0..=d).flat_map(|row| (0..d).map(move |column| element(row, column))).collect();
+        let found = singular_values(&axes, d + 1, d).ok_or_else(not_found)?;
         Ok(found.into_iter().map(|value| value * length).collect())
     }
 
@@ -161,12 +163,10 @@ impl Eigen {
     /// A matrix that is not square or has values that are not finite.
     pub fn of(matrix: &Array2<f64>, vectors: usize) -> Result<Self> {
         let (rows, columns) = matrix.dim();
-        let largest = matrix
-            .iter()
-            .fold(0.0_f64, |largest, value| if value.is_nan() { *value } else { largest.max(value.abs()) });
-        if rows != columns || !largest.is_finite() {
+        if rows != columns || !matrix.iter().all(|value| value.is_finite()) {
             return Err(not_found());
         }
+        let largest = matrix.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         if largest == 0.0 {
             let vectors =
                 Array2::from_shape_fn((vectors.min(rows), rows), |(row, column)| f64::from(u8::from(row == column)));
