@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
-use crate::kernels::{ManhattanCost, product_speed};
+use crate::kernels::{ManhattanCost, are_kept, product_speed};
 use crate::losses::SoftSilhouette;
 use crate::metrics::{
     Clustering, Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum,
@@ -189,9 +189,10 @@ pub struct Estimate {
     pub fit_seconds: f64,
 }
 
-/// What a pair takes besides the product of its rows, in dimensions more: for mean distances, for neighbours, for numbers
-/// of all pairs, and for sums of exponentials.
+/// What a pair takes besides the product of its rows, in dimensions more: for mean distances, for influence values, for
+/// neighbours, for numbers of all pairs, and for sums of exponentials.
 const DISTANCE_COST: f64 = 120.0;
+const INFLUENCE_COST: f64 = 250.0;
 const NEIGHBOUR_COST: f64 = 400.0;
 const PAIR_COST: f64 = 400.0;
 const PAIR_SUM_COST: f64 = 1100.0;
@@ -225,6 +226,11 @@ impl Settings {
                     Some(of_scored(DISTANCE_COST) * (cost.sorting / cost.pairs).min(1.0))
                 }
             };
+            if self.intervals && !scored.is_subsample() {
+                let passes = if are_kept(dataset) { 1.0 } else { 2.0 };
+                let influence = passes * each_once(INFLUENCE_COST);
+                estimate.class_distances = estimate.class_distances.map(|seconds| seconds + influence);
+            }
         }
         if self.distance == Distance::Precomputed {
             return estimate;

@@ -21,6 +21,11 @@ use crate::progress::Progress;
 /// Numbers of mean distances up to which they are kept.
 const KEPT: usize = 1 << 24;
 
+/// Whether the mean distances of all rows to all classes are kept, where they are needed again.
+pub(crate) fn are_kept(dataset: &Dataset) -> bool {
+    dataset.len().saturating_mul(dataset.labels().classes()) <= KEPT
+}
+
 /// Mean distances of rows to classes, prepared for one or several passes.
 pub struct ClassDistanceKernel<'a> {
     dataset: &'a Dataset<'a>,
@@ -131,7 +136,7 @@ impl<'a> ClassDistanceKernel<'a> {
     /// Errors from reading rows.
     pub fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
         let classes = self.dataset.labels().classes();
-        if !wanted.keep || self.has_closed_form() || self.dataset.len().saturating_mul(classes) > KEPT {
+        if !wanted.keep || self.has_closed_form() || !are_kept(self.dataset) {
             return on_route!(&self.route, kernel => kernel.pass(fold, wanted));
         }
         let keeping = Keeping { fold, classes };

@@ -49,6 +49,7 @@ pub(crate) use balls::Balls;
 pub(crate) use bounded_pairs::{BoundedPairs, Neighbour};
 pub(crate) use by_class::sort_by_class;
 pub(crate) use centre::{Centre, SAMPLE, Sample};
+pub(crate) use class_distances::are_kept;
 pub use class_distances::{ClassDistanceKernel, gradient};
 pub(crate) use class_means::{ClassMeans, NearestMeans};
 pub(crate) use class_sums::ClassSums;
