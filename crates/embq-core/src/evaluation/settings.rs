@@ -5,7 +5,7 @@ use crate::distance::Distance;
 use crate::kernels::{ManhattanCost, are_kept, product_speed};
 use crate::losses::SoftSilhouette;
 use crate::metrics::{
-    Clustering, Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum,
+    Clustering, Levels, METRICS, Measuring, Metric, Need, ProbeSettings, Selection, SmoothMaximum, SoftMinimum, TO_R,
     Temperature,
 };
 use crate::uncertainty::UncertaintyOptions;
@@ -197,6 +197,13 @@ const NEIGHBOUR_COST: f64 = 400.0;
 const PAIR_COST: f64 = 400.0;
 const PAIR_SUM_COST: f64 = 1100.0;
 
+/// The same of a row and a class, by Euclidean and by Manhattan distance, and of a row and a neighbour that is kept.
+const CLASS_COSTS: [f64; 2] = [1500.0, 4000.0];
+const KEPT_COST: f64 = 20_000.0;
+
+/// What a row and a centre of k-means take besides their product, in products of dimensions and classes.
+const CENTRE_COST: f64 = 1000.0;
+
 /// The speed of differences, which Manhattan distances are made of, as a share of that of products.
 const DIFFERENCES: f64 = 0.4;
 /// Steps that a fit of logistic regression and a start of k-means usually take.
@@ -216,27 +223,34 @@ impl Settings {
         let of_scored = |more: f64| {
             if scored.is_subsample() { seconds(scored.len() as f64 * rows, more) } else { each_once(more) }
         };
+        let classes = dataset.labels().classes() as f64;
+        let of_classes = |more: f64| scored.len() as f64 * classes * more / speed;
         let mut estimate = Estimate { class_distance_bytes: 8.0 * rows * dimensions, ..Estimate::default() };
         if self.compares_with_classes() {
             estimate.class_distances = match self.distance {
                 Distance::Cosine | Distance::SqEuclidean | Distance::Hamming | Distance::Precomputed => None,
-                Distance::Euclidean => Some(of_scored(DISTANCE_COST)),
+                Distance::Euclidean => Some(of_scored(DISTANCE_COST) + of_classes(CLASS_COSTS[0])),
                 Distance::Manhattan => {
                     let cost = ManhattanCost::of(dataset, precision);
-                    Some(of_scored(DISTANCE_COST) * (cost.sorting / cost.pairs).min(1.0))
+                    let pairs = of_scored(DISTANCE_COST) * (cost.sorting / cost.pairs).min(1.0);
+                    Some(pairs + of_classes(CLASS_COSTS[1]))
                 }
             };
             if self.intervals && !scored.is_subsample() {
                 let passes = if are_kept(dataset) { 1.0 } else { 2.0 };
-                let influence = passes * each_once(INFLUENCE_COST);
+                let influence = passes * (each_once(INFLUENCE_COST) + of_classes(CLASS_COSTS[0]));
                 estimate.class_distances = estimate.class_distances.map(|seconds| seconds + influence);
             }
         }
         if self.distance == Distance::Precomputed {
             return estimate;
         }
+        // As many neighbours of each row as its class has rows.
+        let own_classes: f64 = dataset.labels().counts().iter().map(|&count| (count as f64).powi(2)).sum();
+        let kept = KEPT_COST * own_classes * scored.len() as f64 / rows / speed;
         let (metrics, _) = self.metrics.for_size(dataset.len(), dataset.dimensions());
         let mut needed: Vec<Need> = Vec::new();
+        let mut to_r = 0.0;
         for metric in METRICS.iter().filter(|metric| metrics.contains(metric.id)) {
             for need in metric.needs {
                 if let Some(seconds) = self.fit_seconds(*need, dataset).filter(|_| self.has_work(*need)) {
@@ -257,12 +271,16 @@ impl Settings {
                     Need::Neighbours => (metric.family.name, of_scored(NEIGHBOUR_COST)),
                     _ => continue,
                 };
+                if TO_R.contains(&metric.id) {
+                    to_r = kept;
+                }
                 if !estimate.pairs.contains(&name) {
                     estimate.pairs.push(name);
                     estimate.pair_seconds += seconds;
                 }
             }
         }
+        estimate.pair_seconds += to_r;
         estimate
     }
 
@@ -282,7 +300,10 @@ impl Settings {
             Need::Fits => Some(2.0 * pass * classes * self.probe.folds as f64 * logistic),
             Need::Clusters if self.clustering == Clustering::Mteb => None,
             // Ten starts, with 2 + log K candidates for each centre.
-            Need::Clusters => Some(0.5 * pass * classes * 10.0 * (2.0 + classes.ln() + k_means)),
+            Need::Clusters => {
+                let step = rows * (dimensions * classes + CENTRE_COST) / (speed * threads);
+                Some(0.5 * step * 10.0 * (2.0 + classes.ln() + k_means))
+            }
             _ => None,
         }
     }
@@ -311,7 +332,8 @@ mod tests {
         let speed = product_speed() * rayon::current_num_threads() as f64;
         let once = |more: f64| 200.0 * (6.0 + more) / speed;
         let silhouettes = estimate(Distance::Euclidean, &["silhouette"], None);
-        assert_eq!(silhouettes.class_distances, Some(once(DISTANCE_COST)));
+        let of_classes = 20.0 * 2.0 * CLASS_COSTS[0] / speed;
+        assert_eq!(silhouettes.class_distances, Some(once(DISTANCE_COST) + of_classes));
         assert_eq!(silhouettes.class_distance_bytes, 480.0);
         assert_eq!(silhouettes.pairs, [""; 0]);
         assert_eq!(estimate(Distance::Cosine, &["silhouette"], None).class_distances, None);

@@ -43,6 +43,7 @@ pub use list::{FAMILIES, METRICS};
 pub(crate) use metric::Unit;
 pub use metric::{Family, Levels, Metric, Need, Question, Scope, Selection, StateKind, USUAL_FARS, USUAL_KS};
 pub use probe::{ProbeSettings, stratified_folds};
+pub(crate) use ranking::TO_R;
 pub(crate) use row_score::{Competitors, Exponentials};
 #[doc(hidden)]
 pub use row_score::{RowScore, RowScoreFold};

@@ -10,6 +10,9 @@ use crate::progress::Progress;
 /// The number of neighbours for hubness.
 pub(crate) const HUB_NEIGHBOURS: usize = 10;
 
+/// The metrics that look at as many neighbours of a row as there are others of its class.
+pub(crate) const TO_R: [&str; 2] = ["r_precision", "map_at_r"];
+
 /// The extent of the search.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Search<'a> {

@@ -18,7 +18,7 @@ use crate::metrics::clustering::Clustering;
 use crate::metrics::mean::WeightedMean;
 use crate::metrics::metric::{Family, Levels, Metric, Need, Selection, at_far};
 use crate::metrics::probe::ProbeSettings;
-use crate::metrics::ranking::{Gallery, Ranking, Search, rank};
+use crate::metrics::ranking::{Gallery, Ranking, Search, TO_R, rank};
 use crate::metrics::row_means::{Means, RowMeans};
 use crate::metrics::row_score::{RowScore, RowScoreFold};
 use crate::metrics::soft_silhouette::{SmoothMaximum, SoftMinimum};
@@ -394,7 +394,7 @@ impl<'a> SharedWork<'a> {
         let search = Search {
             ks: self.measuring.levels.ks,
             to_k: any(["knn_accuracy", "recall"]),
-            to_r: any(["r_precision", "map_at_r"]),
+            to_r: any(TO_R),
             hubs: any(["hubness", "antihub_share"]),
             to_first_hit: self.is_selected("mrr"),
         };
