@@ -9,6 +9,8 @@ use ::csv::{ByteRecord, Reader, ReaderBuilder};
 use rayon::prelude::*;
 
 use crate::input::cells::{Cell, Place, excerpt, no_rows, parse_number};
+use crate::input::pasted::quoted;
+use crate::input::refused::converted_path;
 use crate::input::source::{Header, Source};
 use crate::input::table::{Column, Kind, Table, Unreadable, VisitColumns};
 use crate::input::vector_text::{self, Texts, is_missing};
@@ -97,6 +99,9 @@ impl CsvTable {
         let Some((first, rest)) = sniffed.split_first() else {
             return Err(no_rows(&source.path));
         };
+        if layout.delimiter != b' ' && source.hints.header != Header::No && is_comment(first, rest) {
+            return Err(comments(&source));
+        }
         layout.decimal_comma = layout.delimiter != b',' && has_decimal_commas(&sniffed);
         let header = match source.hints.header {
             Header::Yes => true,
@@ -527,6 +532,21 @@ fn is_header(first: &ByteRecord, rest: &[ByteRecord], layout: Layout, source: &S
     }
 }
 
+/// Whether the first line is a comment rather than the header that NumPy writes as one, which has a name for every column.
+fn is_comment(first: &ByteRecord, rest: &[ByteRecord]) -> bool {
+    let has_mark = |record: &ByteRecord| record.get(0).is_some_and(|field| field.starts_with(b"#"));
+    has_mark(first) && rest.iter().find(|record| !has_mark(record)).is_some_and(|row| row.len() != first.len())
+}
+
+/// The error for a file that begins with comments.
+fn comments(source: &Source) -> Error {
+    let plain = converted_path(&source.path, &format!("plain.{}", source.extension()));
+    source.malformed(
+        "it begins with lines that start with # and are no header",
+        Some(format!("leave them out: grep -v '^#' {} > {}", quoted(&source.path), quoted(&plain))),
+    )
+}
+
 fn names(record: &ByteRecord, source: &Source) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     let mut seen = std::collections::HashSet::new();
@@ -591,6 +611,17 @@ mod tests {
         let embeddings = embeddings_of(&open(TABLE).unwrap(), "t.csv", None, &[]).unwrap();
         assert_eq!(embeddings.element_type(), ElementType::F64);
         assert_eq!(embeddings.chosen(), Chosen::Floats);
+    }
+
+    #[test]
+    fn comments_before_the_header_are_told_how_to_be_left_out() {
+        let tip = |text: &str| open(text).err().and_then(|error| error.tip());
+        let wanted = Some("leave them out: grep -v '^#' t.csv > t.plain.csv");
+        assert_eq!(tip("# version 2\nlabel,f0,f1\na,1,2\n").as_deref(), wanted);
+        assert_eq!(tip("# by a, for b\n# version 2\nlabel,f0,f1\na,1,2\n").as_deref(), wanted);
+        // What NumPy writes is a header, and labels may start with the mark.
+        assert!(open("# f0,f1\n1,2\n3,4\n").is_ok());
+        assert!(open("label,f0\n#one,1\n#two,2\n").is_ok());
     }
 
     #[test]
