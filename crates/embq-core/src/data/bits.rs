@@ -3,60 +3,38 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::data::{Element, ElementType, EmbeddingRows, RowBlocks};
+use crate::data::derived::{Derivation, Derived};
+use crate::data::{Element, ElementType, EmbeddingRows};
 use crate::error::{Error, Result};
 
 /// Rows read at a time.
 const BLOCK_ROWS: usize = 1024;
 
 /// Bits as the numbers 0 and 1/sqrt(bits): the square of the difference of two bits is 1/bits.
-struct Bits<'a> {
-    stored: Arc<EmbeddingRows<'a>>,
+struct Bits {
     /// Whether each byte contains eight of them.
     packed: bool,
     bits: usize,
 }
 
-impl Bits<'_> {
-    fn read<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
+impl Derivation for Bits {
+    fn read<T: Element>(&self, stored: &EmbeddingRows, rows: Range<usize>, out: &mut [T]) -> Result<()> {
         let (zero, one) = (T::default(), T::from_f64(1.0 / (self.bits as f64).sqrt()));
-        let mut stored = vec![0.0_f32; rows.len() * self.stored.dimensions()];
-        self.stored.blocks().read_f32(rows, &mut stored)?;
+        let mut values = vec![0.0_f32; rows.len() * stored.dimensions()];
+        stored.blocks().read_f32(rows, &mut values)?;
         if self.packed {
-            for (byte, bits) in stored.iter().zip(out.chunks_exact_mut(8)) {
+            for (byte, bits) in values.iter().zip(out.chunks_exact_mut(8)) {
                 // Distances do not depend on the order of bits in a byte.
                 for (place, bit) in bits.iter_mut().enumerate() {
                     *bit = if *byte as u8 >> place & 1 == 1 { one } else { zero };
                 }
             }
         } else {
-            for (value, bit) in stored.iter().zip(out) {
+            for (value, bit) in values.iter().zip(out) {
                 *bit = if value.is_finite() { if *value == 0.0 { zero } else { one } } else { T::from_f64(f64::NAN) };
             }
         }
         Ok(())
-    }
-}
-
-impl RowBlocks for Bits<'_> {
-    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
-        self.read(rows, out)
-    }
-
-    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
-        self.read(rows, out)
-    }
-
-    fn is_random_access(&self) -> bool {
-        self.stored.blocks().is_random_access()
-    }
-
-    fn announce(&self, rows: Range<usize>) {
-        self.stored.blocks().announce(rows);
-    }
-
-    fn place_of(&self, row: usize) -> Option<(String, usize)> {
-        Some(self.stored.place_of(row))
     }
 }
 
@@ -94,7 +72,7 @@ impl EmbeddingRows<'_> {
         let bits = if packed { d.saturating_mul(8) } else { d };
         // The note that they could be bits is obsolete.
         let notes = self.notes().iter().filter(|note| !note.contains("--distance hamming")).cloned().collect();
-        let blocks = Bits { stored: Arc::clone(self), packed, bits };
+        let blocks = Derived { stored: Arc::clone(self), derivation: Bits { packed, bits } };
         Ok(EmbeddingRows::new(self.origin().clone(), self.rows(), bits, self.element_type(), blocks)
             .with_columns(self.columns().to_vec())
             .with_choice(self.chosen(), notes)

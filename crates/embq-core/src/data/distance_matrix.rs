@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::data::{Element, EmbeddingRows, InMemory, Precision, RowBlocks};
+use crate::data::derived::{Derivation, Derived};
+use crate::data::{Element, EmbeddingRows, InMemory, Precision};
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
 
@@ -21,38 +22,16 @@ const BLOCK_ROWS: usize = 64;
 const HELD_BYTES: usize = 32 << 20;
 
 /// Distances with negative entries read as 0.
-struct Clamped<'a>(EmbeddingRows<'a>);
+struct Clamped;
 
-impl Clamped<'_> {
-    fn read<T: Element>(&self, rows: Range<usize>, out: &mut [T]) -> Result<()> {
-        T::read(self.0.blocks(), rows, out)?;
+impl Derivation for Clamped {
+    fn read<T: Element>(&self, stored: &EmbeddingRows, rows: Range<usize>, out: &mut [T]) -> Result<()> {
+        T::read(stored.blocks(), rows, out)?;
         let zero = T::default();
         for value in out.iter_mut().filter(|value| **value < zero) {
             *value = zero;
         }
         Ok(())
-    }
-}
-
-impl RowBlocks for Clamped<'_> {
-    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
-        self.read(rows, out)
-    }
-
-    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
-        self.read(rows, out)
-    }
-
-    fn is_random_access(&self) -> bool {
-        self.0.blocks().is_random_access()
-    }
-
-    fn announce(&self, rows: Range<usize>) {
-        self.0.blocks().announce(rows);
-    }
-
-    fn place_of(&self, row: usize) -> Option<(String, usize)> {
-        Some(self.0.place_of(row))
     }
 }
 
@@ -130,7 +109,8 @@ impl EmbeddingRows<'_> {
                 found.negative,
                 found.least
             );
-            self.replaced_by(Clamped, note)
+            let stored = Arc::new(self);
+            stored.with_blocks(Derived { stored: Arc::clone(&stored), derivation: Clamped }).with_note(note)
         };
         match clamped.element_type().precision() {
             Precision::F32 => clamped.symmetric::<f32>(tolerance),
@@ -170,7 +150,7 @@ impl EmbeddingRows<'_> {
             "{}: mirrored entries differ by rounding (up to {apart:e}), and the mean of both is used",
             self.origin()
         );
-        Ok(self.replaced_by(|_| InMemory::<T>::of_rows(values, n), note))
+        Ok(self.with_blocks(InMemory::<T>::of_rows(values, n)).with_note(note))
     }
 
     /// The largest difference, up to `tolerance`, between these rows and the columns that mirror them.
@@ -204,18 +184,6 @@ impl EmbeddingRows<'_> {
                 4 => f64::from(f32::EPSILON),
                 _ => f64::EPSILON,
             }
-    }
-
-    /// Replaces the numbers by others of the same shape and origin, with a note.
-    fn replaced_by<'b, B: RowBlocks + 'b>(self, blocks: impl FnOnce(Self) -> B, note: String) -> EmbeddingRows<'b> {
-        let (origin, rows, element_type) = (self.origin().clone(), self.rows(), self.element_type());
-        let (columns, chosen, faults) = (self.columns().to_vec(), self.chosen(), Arc::clone(self.faults()));
-        let notes = self.notes().iter().cloned().chain([note]).collect();
-        let dimensions = self.dimensions();
-        EmbeddingRows::new(origin, rows, dimensions, element_type, blocks(self))
-            .with_columns(columns)
-            .with_choice(chosen, notes)
-            .with_faults(faults)
     }
 
     /// A line of NumPy over the matrix, for a file with one array or several.

@@ -564,6 +564,12 @@ impl<'a> EmbeddingRows<'a> {
         self
     }
 
+    /// Adds a note for the user.
+    pub(crate) fn with_note(mut self, note: String) -> Self {
+        self.notes.push(note);
+        self
+    }
+
     /// Attaches the faults of rows that could not be read.
     pub fn with_faults(mut self, faults: Arc<RowFaults>) -> Self {
         self.faults = faults;

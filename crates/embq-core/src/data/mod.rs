@@ -3,6 +3,7 @@
 mod bits;
 mod builder;
 mod dataset;
+mod derived;
 mod distance_matrix;
 mod embeddings;
 mod identical;

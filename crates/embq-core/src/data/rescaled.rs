@@ -3,39 +3,23 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::data::{Element, EmbeddingRows, RowBlocks};
+use crate::data::derived::{Derivation, Derived};
+use crate::data::{Element, EmbeddingRows};
 use crate::error::Result;
 
 /// Values multiplied by 2^exponent.
-struct Rescaled<'a> {
-    stored: Arc<EmbeddingRows<'a>>,
+struct Rescaled {
     exponent: i32,
 }
 
-impl RowBlocks for Rescaled<'_> {
-    fn read_f32(&self, rows: Range<usize>, out: &mut [f32]) -> Result<()> {
+impl Derivation for Rescaled {
+    fn read<T: Element>(&self, stored: &EmbeddingRows, rows: Range<usize>, out: &mut [T]) -> Result<()> {
         let mut values = vec![0.0; out.len()];
-        self.read_f64(rows, &mut values)?;
-        out.iter_mut().zip(values).for_each(|(target, value)| *target = f32::from_f64(value));
+        stored.blocks().read_f64(rows, &mut values)?;
+        for (target, value) in out.iter_mut().zip(values) {
+            *target = T::from_f64(times_power_of_two(value, self.exponent));
+        }
         Ok(())
-    }
-
-    fn read_f64(&self, rows: Range<usize>, out: &mut [f64]) -> Result<()> {
-        self.stored.blocks().read_f64(rows, out)?;
-        out.iter_mut().for_each(|value| *value = times_power_of_two(*value, self.exponent));
-        Ok(())
-    }
-
-    fn is_random_access(&self) -> bool {
-        self.stored.blocks().is_random_access()
-    }
-
-    fn announce(&self, rows: Range<usize>) {
-        self.stored.blocks().announce(rows);
-    }
-
-    fn place_of(&self, row: usize) -> Option<(String, usize)> {
-        Some(self.stored.place_of(row))
     }
 }
 
@@ -53,7 +37,7 @@ pub(crate) fn times_power_of_two(mut value: f64, mut exponent: i32) -> f64 {
 impl<'e> EmbeddingRows<'e> {
     /// The same embeddings with every value multiplied by 2^exponent.
     pub(crate) fn rescaled(self: &Arc<Self>, exponent: i32) -> Self {
-        self.with_blocks(Rescaled { stored: Arc::clone(self), exponent })
+        self.with_blocks(Derived { stored: Arc::clone(self), derivation: Rescaled { exponent } })
     }
 }
 

@@ -3,8 +3,6 @@
 //! Lengths, distances and squares of lengths are powers of the unit of the rows, so results follow from those of the
 //! multiples. What is larger or smaller than float64 numbers in the unit of the rows is undefined.
 
-use indexmap::IndexMap;
-
 use crate::data::{Dataset, largest_value, times_power_of_two};
 use crate::distance::Distance;
 use crate::error::{Error, Result};
@@ -116,18 +114,12 @@ impl UnitOfRows {
             let outside = format!("no float64 numbers in the unit of the rows: {}", lost.join(", "));
             evaluation.warnings.push(outside);
         }
-        let intervals = std::mem::take(&mut evaluation.intervals).into_iter();
-        evaluation.intervals = intervals
-            .filter_map(|(name, [low, high])| {
-                let unit = unit_of(&name);
-                Some((name, [self.value(unit, low)?, self.value(unit, high)?]))
-            })
-            .collect();
-        let errors: IndexMap<String, f64> = std::mem::take(&mut evaluation.standard_errors);
-        evaluation.standard_errors = errors
-            .into_iter()
-            .filter_map(|(name, error)| Some((name.clone(), self.value(unit_of(&name), error)?)))
-            .collect();
+        let restore = |name: &str, value: &mut f64| {
+            let restored = self.value(unit_of(name), *value);
+            restored.map(|restored| *value = restored).is_some()
+        };
+        evaluation.intervals.retain(|name, ends| ends.iter_mut().all(|end| restore(name, end)));
+        evaluation.standard_errors.retain(|name, error| restore(name, error));
         evaluation.classes.iter_mut().for_each(|class| self.restore_class(class));
         for a in &mut rows.a {
             *a = a.and_then(|a| self.value(Unit::Distance, a));

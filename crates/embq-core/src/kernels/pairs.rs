@@ -370,7 +370,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
         side: Side,
         workspace: &mut Workspace<T>,
     ) -> Result<TileSums> {
-        let column_classes = self.class_of[columns.start] as usize..self.class_of[columns.end - 1] as usize + 1;
+        let column_classes = self.classes_of(&columns);
         // Inside the strip, a tile on the diagonal and the tiles above it cover each pair once.
         let rows = if side == Side::Inside { strip.start..columns.end } else { strip.clone() };
         let mut sums = TileSums {
@@ -406,6 +406,18 @@ impl<'a, T: Real> PairTiles<'a, T> {
     pub(crate) fn is_too_coarse_for(&self, resolution: f64) -> bool {
         let largest = self.squares.iter().fold(0.0_f64, |largest, square| largest.max(square.to_f64()));
         T::PRECISION == Precision::F32 && T::EPSILON * largest.sqrt() > SEEN * resolution * self.scale
+    }
+
+    /// The classes of some rows.
+    #[inline(always)]
+    fn classes_of(&self, rows: &Range<usize>) -> Range<usize> {
+        self.class_of[rows.start] as usize..self.class_of[rows.end - 1] as usize + 1
+    }
+
+    /// Which of some rows are of a class.
+    #[inline(always)]
+    fn part_of_class(&self, class: usize, rows: &Range<usize>) -> Range<usize> {
+        self.starts[class].max(rows.start) - rows.start..self.starts[class + 1].min(rows.end) - rows.start
     }
 
     /// Lays out the columns of the next tiles.
@@ -559,9 +571,8 @@ impl<T: Real> Vectorized for AddTile<'_, '_, T> {
         for (row, distances) in rows.clone().zip(tile.chunks_exact(columns.len())) {
             let target = &mut sums.rows[(row - strip_start) * column_classes..][..column_classes];
             for class in sums.classes.clone() {
-                let start = kernel.starts[class].max(columns.start) - columns.start;
-                let end = kernel.starts[class + 1].min(columns.end) - columns.start;
-                let (part, weights) = (&distances[start..end], &column_weights[start..end]);
+                let of_class = kernel.part_of_class(class, &columns);
+                let (part, weights) = (&distances[of_class.clone()], &column_weights[of_class]);
                 let sum = if weighted {
                     lane_sum_2(part, weights, |distance, weight| weight * distance.to_f64())
                 } else {

@@ -74,16 +74,6 @@ impl<T: Real> PairTiles<'_, T> {
         });
         Ok(sums)
     }
-
-    /// The part of some rows, from `first` on, that is of a class.
-    fn part_of_class(&self, class: usize, rows: &Range<usize>) -> Range<usize> {
-        self.starts[class].max(rows.start) - rows.start..self.starts[class + 1].min(rows.end) - rows.start
-    }
-
-    /// The classes of some rows.
-    fn classes_of(&self, rows: &Range<usize>) -> Range<usize> {
-        self.class_of[rows.start] as usize..self.class_of[rows.end - 1] as usize + 1
-    }
 }
 
 /// What anchors of some classes contribute to some rows, for each group that they are in.
