@@ -244,7 +244,7 @@ class _Vectors:
             places = np.flatnonzero(usable)
             missing = values.is_null().to_numpy(zero_copy_only=False).reshape(-1, dimensions)
             for place in np.flatnonzero(missing.any(axis=1)):
-                faults.append((int(places[place]), f"element {int(missing[place].argmax())} of the list is null"))
+                faults.append((int(places[place]), f"element {int(missing[place].argmax())} of the vector is null"))
         matrix = np.full((count, dimensions), np.nan, dtype=numbers.dtype)
         matrix[usable] = numbers.reshape(-1, dimensions)
         return matrix, faults
@@ -265,10 +265,9 @@ class _Vectors:
         import numpy as np
 
         def problem(length: int) -> str:
-            what = "list" if self.sparse is None else "vector"
             if length < 0:
-                return f"the {what} is null"
-            return f"the {what} is empty" if length == 0 else f"a {what} of {length} values, where others have {dimensions}"
+                return "the vector is null"
+            return "the vector is empty" if length == 0 else f"a vector of {length} values, where others have {dimensions}"
 
         wrong = np.flatnonzero((lengths != dimensions) | (lengths <= 0))
         return [(int(row), problem(int(lengths[row]))) for row in wrong]

@@ -52,6 +52,10 @@ class Frame:
         """The moments of a partition."""
         return moments_of(batches, self.part(place), self.options, n_jobs).bytes()
 
+    def needs_scores(self) -> bool:
+        """Whether the metrics take a second pass."""
+        return moments_in(self.moments((), "", 1)).needs_scores()
+
     def scores(self, batches: Iterable[tuple[Any, Any]], moments: bytes, place: str, n_jobs: int | None) -> bytes:
         """The scores of a partition."""
         merged = moments_in(moments)

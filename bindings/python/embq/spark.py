@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _engines
+from . import _engines, _inputs
 from ._batches import batches_of
+from ._kept_rows import KeptRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["score"]
 
-_STATES = "part int, state binary"
+_STATES = "part int, parts array<int>, state binary"
 
 
 def score(
@@ -48,13 +49,15 @@ def score(
     precision: Literal["float32", "float64"] | None = None,
     columns: Sequence[str] | None = None,
     depth: int = 2,
+    scratch: str | None = "auto",
 ) -> _engines.EngineResult:
-    """Score the embeddings in a data frame, in two passes over its partitions.
+    """Score the embeddings in a data frame, in two passes over its rows.
 
     Parameters
     ----------
     df : pyspark.sql.DataFrame
-        The rows. They are read twice, and must be the same both times: cache or store what is computed anew.
+        The rows. Unless they are kept in a scratch folder, they are read twice, and must be the same both times: cache
+        or store what is computed anew.
     embedding : str, default="embedding"
         The column of vectors: an array of float or double, or a vector of Spark ML.
     label : str, default="label"
@@ -71,6 +74,11 @@ def score(
         The levels of the tree in which states are merged, each of them by the 16. With 1 the driver takes the states
         of all partitions; with more than some thousand partitions and thousands of classes, 3 keeps what it takes
         below ``spark.driver.maxResultSize``.
+    scratch : str, default="auto"
+        A folder that all workers share and can write. What the passes need of the rows is kept there until they are
+        over, so that Spark hands the rows over once: this takes most of the time of a pass. By default rows are kept
+        among Spark's own temporary files if it runs on a single machine (``local[...]``), and elsewhere not; with None
+        they never are.
 
     Returns
     -------
@@ -108,26 +116,22 @@ def score(
         exclude=exclude,
         precision=precision,
     )
-    vectors = functions.col(embedding).alias("embedding")
+    vectors = _as_array(df, embedding).alias("embedding")
     labels = functions.col(label).alias("label")
-    chosen = df.select(vectors, labels)
-
-    def first(batches: Any, place: str, n_jobs: int) -> bytes:
-        return frame.moments(batches, place, n_jobs)
+    kept_rows = _kept_rows(df, scratch) if frame.needs_scores() else None
+    states = _States(df.select(vectors, labels), kept_rows, depth)
 
     def scores(moments: bytes) -> bytes:
         def second(batches: Any, place: str, n_jobs: int) -> bytes:
             return frame.scores(batches, moments, place, n_jobs)
 
-        found = _reduced(chosen.mapInArrow(_states(second), _STATES), depth)
-        return found or frame.scores((), moments, "", 1)
+        return states.again(second, is_last=not intervals) or frame.scores((), moments, "", 1)
 
     def influence(moments: bytes, scores: bytes) -> bytes:
         def third(batches: Any, place: str, n_jobs: int) -> bytes:
             return frame.influence(batches, moments, scores, place, n_jobs)
 
-        found = _reduced(chosen.mapInArrow(_states(third), _STATES), depth)
-        return found or frame.influence((), moments, scores, "", 1)
+        return states.again(third, is_last=True) or frame.influence((), moments, scores, "", 1)
 
     def rows(moments: bytes) -> DataFrame:
         names = _engines.kept_columns(df.columns, None, embedding) if kept is None else kept
@@ -135,66 +139,168 @@ def score(
         given = df.select(*wanted, vectors.alias("_embq_embedding"), labels.alias("_embq_label"))
         return given.mapInArrow(_scored(frame, names, moments), _schema(given, len(names)))
 
-    moments = _reduced(chosen.mapInArrow(_states(first), _STATES), depth)
-    third = influence if intervals else None
-    return _engines.finish(moments or frame.moments((), "", 1), scores, third, matrix, rows)
+    try:
+        moments = states.first(frame.moments) or frame.moments((), "", 1)
+        return _engines.finish(moments, scores, influence if intervals else None, matrix, rows)
+    except BaseException:
+        states.forget()
+        raise
 
 
-def _place() -> tuple[int, str, int]:
-    """The number of the partition, its name, and the threads of the task."""
+def _as_array(df: DataFrame, embedding: str) -> Any:
+    """The column of vectors; those of Spark ML as arrays, which Spark hands over in half of the time."""
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import functions
+
+    column = functions.col(embedding)
+    # Of pyspark.ml or of pyspark.mllib.
+    if type(df.select(column).schema.fields[0].dataType).__name__ == "VectorUDT":
+        try:
+            return functions.when(column.isNotNull(), vector_to_array(column))
+        except AssertionError:
+            # Spark Connect 3.5 has no such function.
+            pass
+    return column
+
+
+def _kept_rows(df: DataFrame, scratch: str | None) -> KeptRows | None:
+    """Where rows are kept between the passes, if they are."""
+    if not (scratch is None or isinstance(scratch, str)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _inputs.error("scratch: a folder that all workers share, 'auto' or None", 'scratch="auto"')
+    if scratch == "auto":
+        master = df.sparkSession.conf.get("spark.master", None) or ""
+        # The workers of a cluster, one on this machine too, have folders of their own.
+        return KeptRows.new("") if master == "local" or master.startswith("local[") else None
+    return KeptRows.new(scratch) if scratch else None
+
+
+class _States:
+    """The states of the partitions of a data frame, pass by pass, in one."""
+
+    def __init__(self, df: DataFrame, kept: KeptRows | None, depth: int) -> None:
+        self._df = df
+        self._kept = kept
+        self._depth = int(depth)
+        self._parts: list[int] = []
+
+    def first(self, work: Callable[[Any, str, int], bytes]) -> bytes:
+        """That of a pass over the data frame, which keeps the rows. Empty if there are no partitions."""
+        states = self._df.mapInArrow(_states(work, self._kept), _STATES)
+        self._parts, state = _reduced(states, self._depth)
+        return state
+
+    def again(self, work: Callable[[Any, str, int], bytes], is_last: bool) -> bytes:
+        """That of another pass, over the rows that are kept."""
+        # As many as one task joins need none.
+        depth = self._depth if len(self._parts) > _engines.FAN_IN else 1
+        if self._kept is not None and self._parts:
+            places = self._df.sparkSession.range(0, len(self._parts), 1, len(self._parts))
+            states = places.mapInArrow(_states_of_kept(work, self._kept, self._parts, is_last), _STATES)
+            parts, state = _reduced(states, depth)
+            if parts == self._parts:
+                return state
+        _, state = _reduced(self._df.mapInArrow(_states(work, None), _STATES), depth)
+        return state
+
+    def forget(self) -> None:
+        """Removes what an error left of the rows."""
+        from contextlib import suppress
+
+        if self._kept is not None:
+            with suppress(Exception):
+                self._df.sparkSession.range(0, 1, 1, 1).mapInArrow(_removal(self._kept), "id bigint").collect()
+
+
+def _place() -> tuple[int, int]:
+    """The number of the partition, and the threads of the task."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
-    if context is None:
-        return 0, "a partition", 1
-    number = context.partitionId()
-    return number, f"partition {number}", max(1, context.cpus())
+    return (0, 1) if context is None else (context.partitionId(), max(1, context.cpus()))
 
 
-def _states(work: Callable[[Any, str, int], bytes]) -> Callable[[Iterator[Any]], Iterator[Any]]:
-    """A function for ``mapInArrow`` that makes the state of a partition."""
+def _state_batch(parts: list[int], state: bytes) -> Any:
+    import pyarrow as pa
+
+    columns = {
+        "part": pa.array([min(parts)], pa.int32()),
+        "parts": pa.array([parts], pa.list_(pa.int32())),
+        "state": pa.array([state], pa.binary()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _states(work: Callable[[Any, str, int], bytes], kept: KeptRows | None) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """A function for ``mapInArrow`` that makes the state of a partition, and may keep its rows."""
 
     def state_of(batches: Iterator[Any]) -> Iterator[Any]:
-        import pyarrow as pa
-
-        number, place, n_jobs = _place()
-        state = work(batches_of(batches, "embedding", "label"), place, n_jobs)
-        yield pa.RecordBatch.from_pydict({"part": pa.array([number], pa.int32()), "state": pa.array([state], pa.binary())})
+        number, n_jobs = _place()
+        given = batches if kept is None else kept.keep(batches, number)
+        state = work(batches_of(given, "embedding", "label"), f"partition {number}", n_jobs)
+        yield _state_batch([number], state)
 
     return state_of
 
 
+def _states_of_kept(
+    work: Callable[[Any, str, int], bytes], kept: KeptRows, parts: Sequence[int], is_last: bool
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """A function for ``mapInArrow`` that makes the states of the kept partitions with the given places in `parts`. Those
+    that are not there are left out."""
+
+    def states_of(batches: Iterator[Any]) -> Iterator[Any]:
+        _, n_jobs = _place()
+        for number in (parts[place] for batch in batches for place in batch.column("id").to_pylist()):
+            rows = kept.rows(number)
+            if rows is None:
+                continue
+            state = work(batches_of(rows, "embedding", "label"), f"partition {number}", n_jobs)
+            if is_last:
+                kept.forget(number)
+            yield _state_batch([number], state)
+
+    return states_of
+
+
+def _removal(kept: KeptRows) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """A function for ``mapInArrow`` that removes all kept rows."""
+
+    def removed(batches: Iterator[Any]) -> Iterator[Any]:
+        kept.forget_all()
+        yield from batches
+
+    return removed
+
+
 def _joined(batches: Iterator[Any]) -> Iterator[Any]:
     """A function for ``mapInArrow`` that joins the states of a partition as they come."""
-    import pyarrow as pa
+    from itertools import chain
 
     parts: list[int] = []
 
     def states() -> Iterator[bytes]:
         for batch in batches:
-            parts.extend(batch.column("part").to_pylist())
+            parts.extend(number for numbers in batch.column("parts").to_pylist() for number in numbers)
             yield from (state.as_py() for state in batch.column("state"))
-
-    from itertools import chain
 
     pieces = states()
     head = next(pieces, None)
     if head is not None:
-        state = _engines.join(chain([head], pieces))
-        yield pa.RecordBatch.from_pydict({"part": pa.array([min(parts)], pa.int32()), "state": pa.array([state], pa.binary())})
+        yield _state_batch(parts, _engines.join(chain([head], pieces)))
 
 
-def _reduced(states: DataFrame, depth: int) -> bytes:
-    """The states of all partitions in one, in the order of the partitions."""
+def _reduced(states: DataFrame, depth: int) -> tuple[list[int], bytes]:
+    """The states of all partitions in one, in the order of the partitions, and the numbers of these."""
     from pyspark.sql import functions
 
     group = functions.col("part")
-    for _ in range(int(depth) - 1):
+    for _ in range(depth - 1):
         group = functions.floor(group / _engines.FAN_IN)
         states = states.repartition(group).sortWithinPartitions("part").mapInArrow(_joined, _STATES)
     with _engines.plain_errors():
-        found = sorted((row["part"], bytes(row["state"])) for row in states.collect())
-    return _engines.join(state for _, state in found) if found else b""
+        found = sorted((row["part"], row["parts"], bytes(row["state"])) for row in states.collect())
+    parts = [number for _, numbers, _ in found for number in numbers]
+    return parts, _engines.join(state for _, _, state in found) if found else b""
 
 
 def _scored(frame: _engines.Frame, names: Sequence[str], moments: bytes) -> Callable[[Iterator[Any]], Iterator[Any]]:
@@ -203,9 +309,9 @@ def _scored(frame: _engines.Frame, names: Sequence[str], moments: bytes) -> Call
     def scored(batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow as pa
 
-        _, place, n_jobs = _place()
+        number, n_jobs = _place()
         given = ((batch, batch.column(len(names)), batch.column(len(names) + 1)) for batch in batches)
-        for batch, columns, nearest in frame.rows(given, moments, place, n_jobs):
+        for batch, columns, nearest in frame.rows(given, moments, f"partition {number}", n_jobs):
             rows = pa.array(columns["row"])
             arrays = [batch.column(position).take(rows) for position in range(len(names))]
             arrays += [pa.array(columns[name], from_pandas=True) for name in _engines.SCORES]

@@ -146,6 +146,94 @@ def test_spark_shuffles_no_row(spark_frame, rows):
     close(score(spark_frame, depth=1), embq.score(*rows))
 
 
+def test_spark_hands_rows_over_once_where_they_are_kept(spark, spark_frame, rows, tmp_path):
+    from embq.spark import score
+    from pyspark.sql.functions import array
+
+    scratch = str(tmp_path)
+    result = score(spark_frame, scratch=scratch)
+    close(result, embq.score(*rows))
+    assert result.to_json() == score(spark_frame, scratch=None).to_json()
+    same_intervals(score(spark_frame, intervals=True, scratch=scratch), embq.score(*rows, intervals=True))
+    # Other numbers whenever they are computed, but they are computed once.
+    changing = spark_frame.select("label", array(fresh(), fresh()).alias("embedding"))
+    assert score(changing, scratch=scratch).to_dict()["inputs"][0]["rows"] == len(rows[0])
+    with pytest.raises(embq.InputError, match="the data frame changed"):
+        score(changing, scratch=None)
+    of_one_pass = score(spark_frame, metrics="variance", scratch=scratch)
+    assert of_one_pass["variance"] == pytest.approx(embq.score(*rows, metrics="variance")["variance"], rel=1e-12)
+    with pytest.raises(embq.InputError, match="zero vector"):
+        score(spark_frame.select("label", array(*[zero() for _ in range(2)]).alias("embedding")), scratch=scratch)
+    with pytest.raises(embq.InputError, match="none of the metrics has an interval"):
+        score(spark_frame, metrics="variance", intervals=True, scratch=scratch)
+    assert os.listdir(scratch) == []
+    # Where nothing can be written the rows are handed over again.
+    file = tmp_path / "file"
+    file.write_text("")
+    close(score(spark_frame, scratch=str(file / "folder")), embq.score(*rows))
+    with pytest.raises(embq.InputError, match="scratch"):
+        score(spark_frame, scratch=3)
+
+
+def zero():
+    from pyspark.sql.functions import lit
+
+    return lit(0.0)
+
+
+def test_kept_rows_are_all_of_a_partition_or_none(tmp_path, monkeypatch):
+    from embq._kept_rows import KeptRows
+
+    batch = pa.record_batch({"a": [1.0, 2.0]})
+    kept = KeptRows.new(str(tmp_path))
+    assert list(kept.keep([batch, batch], 3)) == [batch, batch] and list(kept.rows(3)) == [batch, batch]
+    assert list(kept.keep([], 4)) == [] and list(kept.rows(4)) == []
+    assert kept.rows(5) is None
+    # A pass that ends early.
+    passing = kept.keep([batch, batch], 6)
+    next(passing)
+    passing.close()
+    assert kept.rows(6) is None and len(os.listdir(tmp_path / kept.name)) == 2
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert list(kept.keep([batch], 7)) == [batch]
+    assert kept.rows(7) is None and len(os.listdir(tmp_path / kept.name)) == 2
+    kept.forget(3)
+    kept.forget(4)
+    assert os.listdir(tmp_path) == []
+    list(kept.keep([batch], 0))
+    kept.forget_all()
+    assert os.listdir(tmp_path) == []
+
+
+def test_spark_on_one_machine_keeps_rows_among_its_own_files(partitions, rows, tmp_path):
+    pytest.importorskip("pyspark")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("there is no Java, so embq.spark is NOT tested")
+    parquet.write_table(pa.concat_tables(partitions), tmp_path / "rows.parquet")
+    # A process can have one session: that of the other tests has another master.
+    script = f"""
+import pathlib, pyspark
+from pyspark.sql import SparkSession
+import embq._kept_rows, embq.spark as adapter
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.local.dir", {str(tmp_path)!r}).getOrCreate()
+passes = []
+given = adapter._reduced
+adapter._reduced = lambda states, depth: passes.append(states._jdf.queryExecution().toString()) or given(states, depth)
+result = adapter.score(spark.read.parquet({str(tmp_path / "rows.parquet")!r}))
+print(result.silhouette, ["FileScan parquet" in plan for plan in passes], list(pathlib.Path({str(tmp_path)!r}).rglob("embq-*")))
+"""
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    silhouette, rest = done.stdout.strip().split(maxsplit=1)
+    assert rest == "[True, False] []"
+    assert float(silhouette) == pytest.approx(embq.score(*rows).silhouette, rel=1e-12)
+
+
 def test_spark_ml_vectors_nulls_and_floats(spark, rows, tmp_path):
     from embq.spark import score
     from pyspark.ml.linalg import Vectors, VectorUDT
@@ -299,7 +387,7 @@ def test_dask_drops_null_rows(dask_client, partitions, rows):
     frame = dask_frame(tables)
     with pytest.raises(embq.InputError, match="df:label, partition 0: row 5 has no label"):
         score(frame)
-    with pytest.raises(embq.InputError, match="df:embedding, partition 0: row 3: the list is null"):
+    with pytest.raises(embq.InputError, match="df:embedding, partition 0: row 3: the vector is null"):
         score(frame, missing="drop")
     left = np.setdiff1d(np.arange(len(X)), [3, 5])
     result = score(frame, invalid="drop", missing="drop")
@@ -396,7 +484,7 @@ def test_ray_drops_null_rows(ray, partitions, rows):
     vectors = [None if row in (3, 450) else vector for row, vector in enumerate(X)]
     table = pa.table({"id": np.arange(len(X)), "embedding": pa.array(vectors, pa.list_(pa.float64())), "label": y})
     data = ray.data.from_arrow([table.slice(0, 300), table.slice(300)])
-    with pytest.raises(embq.InputError, match='^df:embedding, a block: row [0-9]+: the list is null.*\n.*invalid="drop"$'):
+    with pytest.raises(embq.InputError, match='^df:embedding, a block: row [0-9]+: the vector is null.*\n.*invalid="drop"$'):
         score(data)
     left = np.setdiff1d(np.arange(len(X)), [3, 450])
     result = score(data, invalid="drop")

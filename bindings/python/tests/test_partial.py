@@ -225,9 +225,9 @@ def test_rows_that_are_no_vectors_say_so(rows):
     pa = pytest.importorskip("pyarrow")
     X, y = rows
     cases = {
-        "a list of 3 values, where others have 12": [1.0, 2.0, 3.0],
-        "the list is empty": [],
-        "element 2 of the list is null": [1.0, 2.0, None, *[4.0] * 9],
+        "a vector of 3 values, where others have 12": [1.0, 2.0, 3.0],
+        "the vector is empty": [],
+        "element 2 of the vector is null": [1.0, 2.0, None, *[4.0] * 9],
     }
     for problem, vector in cases.items():
         vectors = [*X[:5].tolist(), vector, *X[5:].tolist()]
