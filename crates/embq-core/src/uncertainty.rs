@@ -320,22 +320,28 @@ struct ClassMean<'a> {
     variance: f64,
     /// Of all rows, where they are kept.
     terms: Vec<f32>,
+    /// Of the rows of one class.
+    taken: Vec<f64>,
+    weights: Vec<f64>,
 }
 
 impl<'a> ClassMean<'a> {
     fn new(dataset: &'a Dataset<'a>, class: usize, keeps: bool) -> Self {
-        ClassMean { dataset, class, variance: 0.0, terms: vec![0.0; if keeps { dataset.len() } else { 0 }] }
+        let terms = vec![0.0; if keeps { dataset.len() } else { 0 }];
+        ClassMean { dataset, class, variance: 0.0, terms, taken: Vec::new(), weights: Vec::new() }
     }
 }
 
 impl TakesInfluence for ClassMean<'_> {
     fn take(&mut self, rows: &[usize], influence: &[f64]) {
         let divisor = self.dataset.class_weights()[self.class];
-        let weights: Vec<f64> = rows.iter().map(|&row| self.dataset.weight(row)).collect();
-        let terms: Vec<f64> = influence.iter().zip(&weights).map(|(value, weight)| weight * value / divisor).collect();
-        self.variance += redrawn_variance(&terms, &weights);
+        self.weights.clear();
+        self.weights.extend(rows.iter().map(|&row| self.dataset.weight(row)));
+        self.taken.clear();
+        self.taken.extend(influence.iter().zip(&self.weights).map(|(value, weight)| weight * value / divisor));
+        self.variance += redrawn_variance(&self.taken, &self.weights);
         if !self.terms.is_empty() {
-            rows.iter().zip(terms).for_each(|(&row, term)| self.terms[row] = term as f32);
+            rows.iter().zip(&self.taken).for_each(|(&row, &term)| self.terms[row] = term as f32);
         }
     }
 }

@@ -146,6 +146,11 @@ impl<'e> SelectedRows<'e> {
     /// # Errors
     /// Errors from the source of the rows or from `each`.
     pub fn for_each_window<T: Element>(&self, mut each: impl FnMut(&Window<'_, T>) -> Result<()>) -> Result<()> {
+        self.for_each_window_dyn(&mut each)
+    }
+
+    /// Compiled once for each type of elements.
+    fn for_each_window_dyn<T: Element>(&self, each: &mut dyn FnMut(&Window<'_, T>) -> Result<()>) -> Result<()> {
         let windows = self.windows::<T>();
         let mut buffer = Vec::new();
         let mut each = |window: &Window<'_, T>| {

@@ -11,6 +11,7 @@ use crate::data::{Dataset, Element, Precision};
 use crate::drift::entry::{DOWN, DriftMetric, Measured, SHARE, entry};
 use crate::drift::moments::{Moments, less};
 use crate::error::Result;
+use crate::kernels::parallel;
 use crate::kernels::{LeverageWorkspace, RidgeMatrix, Vectorized, centre, lane_sum_2, penalty, vectorized};
 use crate::progress::Progress;
 
@@ -103,17 +104,15 @@ impl Fit {
     fn scores<T: Element>(&self, dataset: &Dataset, target: f64, progress: &dyn Progress) -> Result<Vec<f64>> {
         let mut scores = Vec::with_capacity(dataset.len());
         dataset.selected().for_each_window::<T>(|window| {
-            let starts: Vec<usize> = window.range().step_by(BLOCK_ROWS).collect();
-            let blocks: Vec<Vec<f64>> = starts
-                .into_par_iter()
-                .map_init(Default::default, |(buffer, workspace): &mut (Vec<T>, Workspace), start| {
+            let starts = window.range().step_by(BLOCK_ROWS);
+            let blocks: Vec<Vec<f64>> =
+                parallel::try_map_with(starts, |(buffer, workspace): &mut (Vec<T>, Workspace), start| {
                     let rows = start..(start + BLOCK_ROWS).min(window.range().end);
                     let block = window.rows(rows.clone(), buffer)?;
                     let scores = vectorized(Score { fit: self, block, target, workspace });
                     progress.step(rows.len() as u64)?;
                     Ok(scores)
-                })
-                .collect::<Result<_>>()?;
+                })?;
             scores.extend(blocks.into_iter().flatten());
             Ok(())
         })?;

@@ -1,12 +1,11 @@
 //! How far the rows have moved as a whole: their mean and their lengths.
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Element, Precision};
 use crate::drift::entry::{DOWN, DriftMetric, FROM_0, Measured, OURS, entry};
 use crate::drift::moments::less;
 use crate::error::Result;
 use crate::kernels::lane_sum;
+use crate::kernels::parallel;
 use crate::progress::Progress;
 
 pub(super) const MEAN_SHIFT: &str = "mean_shift";
@@ -62,16 +61,12 @@ fn summed<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> Result<f64>
     let d = dataset.dimensions();
     let mut sum = 0.0;
     dataset.selected().for_each_window::<T>(|window| {
-        let starts: Vec<usize> = window.range().step_by(BLOCK_ROWS).collect();
-        let sums: Vec<f64> = starts
-            .into_par_iter()
-            .map_init(Vec::new, |buffer, start| {
-                let rows = start..(start + BLOCK_ROWS).min(window.range().end);
-                progress.check()?;
-                let lengths = window.rows(rows, buffer)?.chunks_exact(d).map(length);
-                Ok(lengths.sum())
-            })
-            .collect::<Result<_>>()?;
+        let sums: Vec<f64> = parallel::try_map_with(window.range().step_by(BLOCK_ROWS), |buffer, start| {
+            let rows = start..(start + BLOCK_ROWS).min(window.range().end);
+            progress.check()?;
+            let lengths = window.rows(rows, buffer)?.chunks_exact(d).map(length);
+            Ok(lengths.sum())
+        })?;
         sum += sums.iter().sum::<f64>();
         Ok(())
     })?;

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::data::Dataset;
 use crate::distance::Distance;
 use crate::error::Result;
@@ -11,6 +9,7 @@ use crate::kernels::Real;
 use crate::kernels::bounded_pairs::{BoundedPairs, PairTile, TILE, Workspace};
 use crate::kernels::dense::lane_sum;
 use crate::kernels::exponential::exp_and_exp_m1;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 
 /// The statistics to compute.
@@ -60,10 +59,9 @@ impl<T: Real> BoundedPairs<'_, T> {
     pub(crate) fn statistics(&self, dataset: &Dataset, wanted: PairsWanted) -> Result<PairStatistics> {
         let rows = dataset.len();
         self.progress.begin("pairs of rows", rows as u64);
-        let starts: Vec<usize> = (0..rows).step_by(TILE).collect();
-        let blocks: Vec<BlockStatistics> = starts
-            .into_par_iter()
-            .map_init(Default::default, |(workspace, exact): &mut (Workspace<T>, Workspace<T>), start| {
+        let starts = (0..rows).step_by(TILE);
+        let blocks: Vec<BlockStatistics> =
+            parallel::try_map_with(starts, |(workspace, exact): &mut (Workspace<T>, Workspace<T>), start| {
                 let queries: Vec<usize> = (start..(start + TILE).min(rows)).collect();
                 let mut block = BlockStatistics {
                     log_sums: vec![0.0; if wanted.log_sums.is_some() { queries.len() } else { 0 }],
@@ -83,8 +81,7 @@ impl<T: Real> BoundedPairs<'_, T> {
                 failed?;
                 self.progress.step(queries.len() as u64)?;
                 Ok(block)
-            })
-            .collect::<Result<_>>()?;
+            })?;
         self.progress.end();
         let pairs = rows as f64 * (rows as f64 - 1.0) / 2.0;
         let potential: f64 = blocks.iter().map(|block| block.potential).sum();

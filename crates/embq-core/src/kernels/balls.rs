@@ -3,11 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
 use crate::error::Result;
 use crate::kernels::Real;
-use crate::kernels::bounded_pairs::{BoundedPairs, PairTile, TILE, Workspace, lower_bounds};
+use crate::kernels::bounded_pairs::{BoundedPairs, PairTile, TILE, lower_bounds};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 
 /// How the queries lie in the balls around the rows of the gallery, and the other way round. A row on the surface is not
@@ -35,39 +34,36 @@ impl<T: Real> BoundedPairs<'_, T> {
         let queries: Vec<usize> = (0..query_radii.len()).collect();
         let scaled: Vec<f64> = gallery_radii.iter().map(|radius| self.squared_in_tiles(*radius)).collect();
         self.progress.begin("balls", queries.len() as u64);
-        let blocks: Vec<(u64, usize)> = queries
-            .par_chunks(TILE)
-            .map_init(Workspace::default, |workspace, queries| {
-                let mut counts = vec![0; queries.len()];
-                let mut unsure: Vec<Vec<u32>> = vec![Vec::new(); queries.len()];
-                self.for_each_tile(queries, 0, workspace, |tile| {
-                    vectorized(Sort {
-                        pairs: self,
-                        tile,
-                        scaled: &scaled,
-                        query_radii,
-                        met: &met,
-                        inside: &inside,
-                        counts: &mut counts,
-                        unsure: &mut unsure,
-                    });
-                })?;
-                for ((&query, count), unsure) in queries.iter().zip(&mut counts).zip(unsure) {
-                    for found in self.distances(query, unsure.into_iter(), workspace)? {
-                        let row = found.row as usize;
-                        if found.distance < gallery_radii[row] {
-                            *count += 1;
-                            met[row].store(true, Ordering::Relaxed);
-                        }
-                        if found.distance < query_radii[query] {
-                            inside[row].store(true, Ordering::Relaxed);
-                        }
+        let blocks: Vec<(u64, usize)> = parallel::try_map_with(queries.chunks(TILE), |workspace, queries| {
+            let mut counts = vec![0; queries.len()];
+            let mut unsure: Vec<Vec<u32>> = vec![Vec::new(); queries.len()];
+            self.for_each_tile(queries, 0, workspace, |tile| {
+                vectorized(Sort {
+                    pairs: self,
+                    tile,
+                    scaled: &scaled,
+                    query_radii,
+                    met: &met,
+                    inside: &inside,
+                    counts: &mut counts,
+                    unsure: &mut unsure,
+                });
+            })?;
+            for ((&query, count), unsure) in queries.iter().zip(&mut counts).zip(unsure) {
+                for found in self.distances(query, unsure.into_iter(), workspace)? {
+                    let row = found.row as usize;
+                    if found.distance < gallery_radii[row] {
+                        *count += 1;
+                        met[row].store(true, Ordering::Relaxed);
+                    }
+                    if found.distance < query_radii[query] {
+                        inside[row].store(true, Ordering::Relaxed);
                     }
                 }
-                self.progress.step(queries.len() as u64)?;
-                Ok((counts.iter().sum(), counts.iter().filter(|count| **count > 0).count()))
-            })
-            .collect::<Result<_>>()?;
+            }
+            self.progress.step(queries.len() as u64)?;
+            Ok((counts.iter().sum(), counts.iter().filter(|count| **count > 0).count()))
+        })?;
         self.progress.end();
         let count = |flags: &[AtomicBool]| flags.iter().filter(|flag| flag.load(Ordering::Relaxed)).count();
         Ok(Balls {

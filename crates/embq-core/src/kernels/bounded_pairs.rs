@@ -6,8 +6,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Element, Precision};
 use crate::distance::Distance;
 use crate::error::{Cure, Error, Result};
@@ -15,6 +13,7 @@ use crate::kernels::Real;
 use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, cosine_or_zero, lane_sum_2, manhattan_distance, squared_norm};
 use crate::kernels::gemm::multiply_transposed;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -302,16 +301,12 @@ impl<'a, T: Real> Side<'a, T> {
         let (n, d) = (dataset.len(), dataset.dimensions());
         let unit = distance.is_of_unit_vectors();
         side.centred = vec![T::default(); n * d];
-        let blocks: Vec<(Vec<RowScale>, Vec<T>)> = side
-            .centred
-            .par_chunks_mut(TILE * d)
-            .enumerate()
-            .map_init(Vec::new, |buffer, (index, centred)| {
-                let start = index * TILE;
-                let block = dataset.rows::<T>(start..start + centred.len() / d, buffer)?;
-                Ok(vectorized(Centred { block, centre, unit, centred }))
-            })
-            .collect::<Result<_>>()?;
+        let pieces = side.centred.chunks_mut(TILE * d).enumerate();
+        let blocks: Vec<(Vec<RowScale>, Vec<T>)> = parallel::try_map_with(pieces, |buffer, (index, centred)| {
+            let start = index * TILE;
+            let block = dataset.rows::<T>(start..start + centred.len() / d, buffer)?;
+            Ok(vectorized(Centred { block, centre, unit, centred }))
+        })?;
         let share = 1.0 - rounding::<T>(d);
         for (scales, squares) in blocks {
             if unit {

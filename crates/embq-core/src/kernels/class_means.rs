@@ -1,8 +1,5 @@
 //! Class means, and how rows lie to them: the geometry that centroid-based metrics are made of. Everything is float64.
 
-use ndarray::Array2;
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Element, Precision};
 use crate::error::Result;
 use crate::kernels::RowFold;
@@ -12,8 +9,10 @@ use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{COSINE_ZERO, RowScale, smallest, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
+use ndarray::Array2;
 
 /// Rows and classes of one product.
 const BLOCK_ROWS: usize = 256;
@@ -214,18 +213,16 @@ impl<'a> ClassMeans<'a> {
         let mut results = Vec::with_capacity(self.dataset.len());
         self.progress.begin(stage, self.dataset.len() as u64);
         self.dataset.selected().for_each_window::<T>(|window| {
-            let starts: Vec<usize> = window.range().step_by(BLOCK_ROWS).collect();
-            let blocks: Vec<Vec<R>> = starts
-                .into_par_iter()
-                .map_init(Default::default, |(buffer, exact, workspace): &mut (Vec<T>, Vec<f64>, W), start| {
+            let starts = window.range().step_by(BLOCK_ROWS);
+            let blocks: Vec<Vec<R>> =
+                parallel::try_map_with(starts, |(buffer, exact, workspace): &mut (Vec<T>, Vec<f64>, W), start| {
                     let rows = start..(start + BLOCK_ROWS).min(window.range().end);
                     let block = window.rows(rows.clone(), buffer)?;
                     exact.resize(block.len(), 0.0);
                     vectorized(Widen { block, dimensions: self.sums.dimensions(), unit: self.unit, exact });
                     self.progress.step(rows.len() as u64)?;
                     Ok(with(start, exact, workspace))
-                })
-                .collect::<Result<_>>()?;
+                })?;
             results.extend(blocks.into_iter().flatten());
             Ok(())
         })?;

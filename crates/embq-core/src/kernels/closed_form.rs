@@ -17,8 +17,6 @@ pub(crate) use influence::Pulls;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Window};
 use crate::distance::Distance;
 use crate::error::Result;
@@ -28,6 +26,7 @@ use crate::kernels::centroids::Centroids;
 use crate::kernels::class_sums::ClassSums;
 use crate::kernels::dense::{COSINE_ZERO, RowScale, cosine_or_zero, minimum, squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{ClassDistances, ClassGeometry, PassOptions, Real, RowFold};
@@ -153,14 +152,15 @@ impl<'a, T: Real> ClosedForm<'a, T> {
             } else {
                 (0..range.len().div_ceil(BLOCK_ROWS)).map(|_| &mut [][..]).collect()
             };
-            let blocks = outputs[range.clone()].par_chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate();
-            blocks.try_for_each(|(index, (outputs, radius))| {
+            let blocks = outputs[range.clone()].chunks_mut(BLOCK_ROWS).zip(radius_blocks).enumerate();
+            parallel::try_map(blocks, |(index, (outputs, radius))| {
                 let (start, rows) = (range.start + index * BLOCK_ROWS, outputs.len());
                 workspaces.with(|workspace| {
                     vectorized(BlockTask { kernel: self, fold, window, start, outputs, radius, workspace })
                 })?;
                 self.progress.step(rows as u64)
-            })
+            })?;
+            Ok(())
         })?;
         self.progress.end();
         let geometry = if wanted.geometry || wanted.matrix {

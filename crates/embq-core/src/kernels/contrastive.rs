@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, largest_magnitude};
 use crate::kernels::exponential::exp_and_exp_m1;
 use crate::kernels::gemm::{multiply_columns, multiply_transposed};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{Real, Rounding, sort_by_class};
 use crate::progress::Progress;
@@ -55,26 +56,20 @@ impl<'a, T: Real> ContrastivePairs<'a, T> {
         let (n, d) = (units.class_of.len(), units.dimensions);
         progress.begin("pairs of rows", 2 * n as u64);
         let rows: Vec<Range<usize>> = (0..n).step_by(TILE).map(|start| start..(start + TILE).min(n)).collect();
-        let log_sums: Vec<Vec<f64>> = rows
-            .par_iter()
-            .map_init(Buffers::default, |buffers, rows| {
-                let sums = vectorized(LogSums { units, t, rows: rows.clone(), progress, buffers });
-                progress.advance(rows.len() as u64);
-                sums
-            })
-            .collect::<Result<_>>()?;
+        let log_sums = parallel::try_map_with(&rows, |buffers, rows| {
+            let sums = vectorized(LogSums { units, t, rows: rows.clone(), progress, buffers });
+            progress.advance(rows.len() as u64);
+            sums
+        })?;
         let log_sums = log_sums.concat();
         let anchors = (0..n).filter(|&position| units.positives(position) > 0).count().max(1) as f64;
         let mut sorted = vec![T::default(); n * d];
-        let parts: Vec<(f64, Rounding)> = sorted
-            .par_chunks_mut(TILE * d)
-            .zip(&rows)
-            .map_init(Buffers::default, |buffers, (gradient, rows)| {
+        let parts: Vec<(f64, Rounding)> =
+            parallel::try_map_with(sorted.chunks_mut(TILE * d).zip(&rows), |buffers, (gradient, rows)| {
                 let (log_sums, share, rows) = (&log_sums[..], 1.0 / (anchors * t), rows.clone());
                 progress.advance(rows.len() as u64);
                 vectorized(Gradient { units, t, log_sums, share, size, rows, progress, gradient, buffers })
-            })
-            .collect::<Result<_>>()?;
+            })?;
         progress.end();
         let rounding = parts.iter().fold(Rounding::default(), |rounding, (_, part)| rounding.or(*part));
         if rounding.is_too_much_for::<T>() {

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::error::Result;
+use crate::kernels::parallel;
 use crate::kernels::workspaces::Workspaces;
 
 /// The maximum number of values in the results of all blocks in flight.
@@ -31,10 +30,8 @@ pub(crate) fn for_each_block<W: Default + Send, R: Send>(
         rows.clone().step_by(step).map(|start| start..(start + step).min(rows.end)).collect();
     let workspaces = Workspaces::default();
     for blocks in blocks.chunks(at_once) {
-        let results: Vec<R> = blocks
-            .par_iter()
-            .map(|block| workspaces.with(|workspace| compute(workspace, block.clone())))
-            .collect::<Result<_>>()?;
+        let results: Vec<R> =
+            parallel::try_map(blocks, |block| workspaces.with(|workspace| compute(workspace, block.clone())))?;
         for (block, result) in blocks.iter().zip(results) {
             collect(block.clone(), result);
         }

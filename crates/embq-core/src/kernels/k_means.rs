@@ -23,6 +23,7 @@ use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, lane_sum_2, squared_distance, squared_norm};
 use crate::kernels::gemm::{Packed, multiply_packed};
 use crate::kernels::in_order::{blocks_at_once, for_each_block};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
 use crate::progress::Progress;
@@ -146,7 +147,7 @@ impl<'a, T: Real> Clusterer<'a, T> {
         let (n, d) = (dataset.len(), dataset.dimensions());
         if n * d * size_of::<T>() <= held_bytes {
             let mut held = vec![T::default(); n * d];
-            held.par_chunks_mut(BLOCK_ROWS * d).enumerate().try_for_each(|(block, held)| {
+            parallel::try_map(held.chunks_mut(BLOCK_ROWS * d).enumerate(), |(block, held)| {
                 let first = block * BLOCK_ROWS;
                 clusterer.blocks.with(|block| {
                     held.copy_from_slice(clusterer.fill(
@@ -393,28 +394,24 @@ impl<T: Real> Clusterer<'_, T> {
         let owners: Vec<usize> =
             seedings.iter().enumerate().flat_map(|(at, seeding)| seeding.candidates.iter().map(move |_| at)).collect();
         out.resize(n * count, 0.0);
-        let sums: Vec<Vec<f64>> = out
-            .par_chunks_mut(BLOCK_ROWS * count)
-            .enumerate()
-            .map(|(index, out)| {
-                let first = index * BLOCK_ROWS;
-                let range = first..first + out.len() / count;
-                self.blocks.with(|block| {
-                    let rows = self.fill(range.clone(), &mut block.source, &mut block.rows)?;
-                    block.products.resize(out.len(), T::default());
-                    multiply_packed(rows, &packed, 0..count, &mut block.products);
-                    Ok(vectorized(Nearer {
-                        rows,
-                        squares: &self.squares[range.clone()],
-                        candidates,
-                        candidate_squares: &squares,
-                        products: &block.products,
-                        nearest: &|candidate| &seedings[owners[candidate]].nearest[range.clone()],
-                        out,
-                    }))
-                })
+        let sums: Vec<Vec<f64>> = parallel::try_map(out.chunks_mut(BLOCK_ROWS * count).enumerate(), |(index, out)| {
+            let first = index * BLOCK_ROWS;
+            let range = first..first + out.len() / count;
+            self.blocks.with(|block| {
+                let rows = self.fill(range.clone(), &mut block.source, &mut block.rows)?;
+                block.products.resize(out.len(), T::default());
+                multiply_packed(rows, &packed, 0..count, &mut block.products);
+                Ok(vectorized(Nearer {
+                    rows,
+                    squares: &self.squares[range.clone()],
+                    candidates,
+                    candidate_squares: &squares,
+                    products: &block.products,
+                    nearest: &|candidate| &seedings[owners[candidate]].nearest[range.clone()],
+                    out,
+                }))
             })
-            .collect::<Result<_>>()?;
+        })?;
         Ok(sums.into_iter().flatten().collect())
     }
 }
@@ -706,14 +703,10 @@ impl<T: Real> Clusterer<'_, T> {
                 block.push(Part { start, centres, own, above, below, tightens: tightens[start] });
             }
         }
-        let assigned: Vec<Vec<Assigned>> = blocks
-            .into_par_iter()
-            .enumerate()
-            .map(|(index, parts)| {
-                self.progress.check()?;
-                self.blocks.with(|block| self.assign_block(index * BLOCK_ROWS, parts, block))
-            })
-            .collect::<Result<_>>()?;
+        let assigned: Vec<Vec<Assigned>> = parallel::try_map(blocks.into_iter().enumerate(), |(index, parts)| {
+            self.progress.check()?;
+            self.blocks.with(|block| self.assign_block(index * BLOCK_ROWS, parts, block))
+        })?;
         let mut of_start: Vec<Vec<Change>> = (0..count).map(|_| Vec::new()).collect();
         for (start, &tightens) in starts.iter_mut().zip(&tightens) {
             if tightens {

@@ -1,13 +1,12 @@
 //! The distances of some pairs of rows.
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::bounded_pairs::Exact;
 use crate::kernels::dense::RowScale;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::vectorized;
 use crate::progress::Progress;
 
@@ -34,28 +33,23 @@ fn distances<T: Real>(dataset: &Dataset, pairs: &[[usize; 2]], progress: &dyn Pr
     dataset.check_values::<T>()?;
     let (distance, unit) = (dataset.distance(), dataset.distance().is_of_unit_vectors());
     progress.begin("pairs of the list", pairs.len() as u64);
-    let blocks: Vec<Vec<f64>> = pairs
-        .par_chunks(BLOCK)
-        .map_init(
-            || (Vec::new(), Vec::new(), Vec::new()),
-            |(left, right, exact), pairs| {
-                let mut found = Vec::with_capacity(pairs.len());
-                for &[row, other] in pairs {
-                    let x = dataset.rows::<T>(row..row + 1, left)?;
-                    found.push(if distance == Distance::Precomputed {
-                        x[dataset.source_row(other)].to_f64()
-                    } else {
-                        let y = dataset.rows::<T>(other..other + 1, right)?;
-                        exact.resize(x.len(), 0.0);
-                        RowScale::of(x, unit).apply_to(x, exact);
-                        vectorized(Exact { distance, query: exact, row: y, scale: RowScale::of(y, unit) })
-                    });
-                }
-                progress.step(pairs.len() as u64)?;
-                Ok(found)
-            },
-        )
-        .collect::<Result<_>>()?;
+    let blocks: Vec<Vec<f64>> =
+        parallel::try_map_with(pairs.chunks(BLOCK), |(left, right, exact): &mut (Vec<T>, Vec<T>, Vec<f64>), pairs| {
+            let mut found = Vec::with_capacity(pairs.len());
+            for &[row, other] in pairs {
+                let x = dataset.rows::<T>(row..row + 1, left)?;
+                found.push(if distance == Distance::Precomputed {
+                    x[dataset.source_row(other)].to_f64()
+                } else {
+                    let y = dataset.rows::<T>(other..other + 1, right)?;
+                    exact.resize(x.len(), 0.0);
+                    RowScale::of(x, unit).apply_to(x, exact);
+                    vectorized(Exact { distance, query: exact, row: y, scale: RowScale::of(y, unit) })
+                });
+            }
+            progress.step(pairs.len() as u64)?;
+            Ok(found)
+        })?;
     progress.end();
     Ok(blocks.concat())
 }

@@ -33,6 +33,7 @@ mod neighbours;
 mod pair_geometry;
 mod pair_histograms;
 mod pairs;
+pub(crate) mod parallel;
 mod pooled_pairs;
 mod precomputed;
 mod real;

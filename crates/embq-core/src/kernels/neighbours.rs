@@ -8,12 +8,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::Array2;
-use rayon::prelude::*;
 
 use crate::data::{Dataset, Precision};
 use crate::error::Result;
 use crate::kernels::Real;
 use crate::kernels::bounded_pairs::{BoundedPairs, Neighbour, PairTile, TILE, Workspace, lower_bounds};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -79,25 +79,19 @@ impl<T: Real> BoundedPairs<'_, T> {
         let each_pair_once = self.is_symmetric() && queries.iter().copied().eq(0..rows) && held <= HELD;
         let blocks: Vec<Vec<R>> = if each_pair_once {
             let lists = self.candidates_of_all(queries.iter().map(list_of).collect())?;
-            let blocks = queries.par_chunks(TILE).zip(lists);
-            blocks
-                .map_init(Workspace::default, |workspace, (queries, mut lists)| {
-                    self.finish(queries, &mut lists, &with, workspace)
-                })
-                .collect::<Result<_>>()?
+            parallel::try_map_with(queries.chunks(TILE).zip(lists), |workspace, (queries, mut lists)| {
+                self.finish(queries, &mut lists, &with, workspace)
+            })?
         } else {
             self.progress.begin("neighbours", queries.len() as u64);
-            queries
-                .par_chunks(TILE)
-                .map_init(Workspace::default, |workspace, queries| {
-                    let mut lists: Vec<Candidates> = queries.iter().map(list_of).collect();
-                    self.for_each_tile(queries, 0, workspace, |tile| {
-                        vectorized(Collect { pairs: self, tile, lists: &mut lists });
-                    })?;
-                    self.progress.advance(queries.len() as u64);
-                    self.finish(queries, &mut lists, &with, workspace)
-                })
-                .collect::<Result<_>>()?
+            parallel::try_map_with(queries.chunks(TILE), |workspace, queries| {
+                let mut lists: Vec<Candidates> = queries.iter().map(list_of).collect();
+                self.for_each_tile(queries, 0, workspace, |tile| {
+                    vectorized(Collect { pairs: self, tile, lists: &mut lists });
+                })?;
+                self.progress.advance(queries.len() as u64);
+                self.finish(queries, &mut lists, &with, workspace)
+            })?
         };
         self.progress.end();
         Ok(blocks.into_iter().flatten().collect())
@@ -119,7 +113,7 @@ impl<T: Real> BoundedPairs<'_, T> {
         self.progress.begin("neighbours", tiles.len() as u64);
         let range = |block: usize| block * TILE..((block + 1) * TILE).min(rows);
         let lists_of = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
-        tiles.par_iter().try_for_each_init(Vec::new, |values, &(block, other)| {
+        parallel::try_map_with(tiles, |values, (block, other)| {
             let (queries, columns) = (range(block), range(other));
             self.product(&queries, &columns, values);
             let queries: Vec<usize> = queries.collect();
@@ -160,23 +154,20 @@ impl<T: Real> BoundedPairs<'_, T> {
     /// Errors from reading rows.
     pub(crate) fn ranks(&self, targets: &[(usize, Neighbour)]) -> Result<Vec<usize>> {
         self.progress.begin("ranks", targets.len() as u64);
-        let blocks: Vec<Vec<usize>> = targets
-            .par_chunks(TILE)
-            .map_init(Workspace::default, |workspace, targets| {
-                let queries: Vec<usize> = targets.iter().map(|&(query, _)| query).collect();
-                let mut before = vec![0; targets.len()];
-                let mut unsure: Vec<Vec<u32>> = vec![Vec::new(); targets.len()];
-                self.for_each_tile(&queries, 0, workspace, |tile| {
-                    vectorized(Count { pairs: self, tile, targets, before: &mut before, unsure: &mut unsure });
-                })?;
-                for ((&(query, target), before), unsure) in targets.iter().zip(&mut before).zip(unsure) {
-                    let found = self.distances(query, unsure.into_iter(), workspace)?;
-                    *before += found.iter().filter(|found| found.order(&target).is_lt()).count();
-                }
-                self.progress.advance(targets.len() as u64);
-                Ok(before)
-            })
-            .collect::<Result<_>>()?;
+        let blocks: Vec<Vec<usize>> = parallel::try_map_with(targets.chunks(TILE), |workspace, targets| {
+            let queries: Vec<usize> = targets.iter().map(|&(query, _)| query).collect();
+            let mut before = vec![0; targets.len()];
+            let mut unsure: Vec<Vec<u32>> = vec![Vec::new(); targets.len()];
+            self.for_each_tile(&queries, 0, workspace, |tile| {
+                vectorized(Count { pairs: self, tile, targets, before: &mut before, unsure: &mut unsure });
+            })?;
+            for ((&(query, target), before), unsure) in targets.iter().zip(&mut before).zip(unsure) {
+                let found = self.distances(query, unsure.into_iter(), workspace)?;
+                *before += found.iter().filter(|found| found.order(&target).is_lt()).count();
+            }
+            self.progress.advance(targets.len() as u64);
+            Ok(before)
+        })?;
         self.progress.end();
         Ok(blocks.into_iter().flatten().collect())
     }

@@ -6,8 +6,6 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, Precision};
 use crate::distance::Distance;
 use crate::error::Result;
@@ -19,6 +17,7 @@ use crate::kernels::dense::{RowScale, lane_sum_and_squares};
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::in_order::{blocks_at_once, for_each_block};
 use crate::kernels::pairs::manhattan;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
 use crate::progress::Progress;
@@ -107,21 +106,17 @@ impl<'a, T: Real> Counter<'a, T> {
         let totals: Mutex<[Vec<u64>; KINDS]> = Mutex::new(Default::default());
         let counters = Workspaces::<Buffers<T>>::default();
         progress.begin("pairs of rows", (n as u64 * (n as u64 + 1)) / 2);
-        let starts: Vec<usize> = (0..n).step_by(TILE).collect();
-        let sums: Vec<[Sums; KINDS]> = starts
-            .into_par_iter()
-            .map(|start| {
-                let columns = start..(start + TILE).min(n);
-                counters.with(|buffers| match self.pairs.distance {
-                    Distance::Precomputed => self.given_block(columns, buffers, &totals, progress),
-                    Distance::Cosine
-                    | Distance::Euclidean
-                    | Distance::SqEuclidean
-                    | Distance::Manhattan
-                    | Distance::Hamming => self.block(columns, buffers, &totals, progress),
-                })
+        let sums: Vec<[Sums; KINDS]> = parallel::try_map((0..n).step_by(TILE), |start| {
+            let columns = start..(start + TILE).min(n);
+            counters.with(|buffers| match self.pairs.distance {
+                Distance::Precomputed => self.given_block(columns, buffers, &totals, progress),
+                Distance::Cosine
+                | Distance::Euclidean
+                | Distance::SqEuclidean
+                | Distance::Manhattan
+                | Distance::Hamming => self.block(columns, buffers, &totals, progress),
             })
-            .collect::<Result<_>>()?;
+        })?;
         progress.end();
         counters.into_all().iter_mut().for_each(|buffers| buffers.tables.empty_into(self.steps, &totals));
         let mut counts = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -415,11 +410,11 @@ impl Span {
         let n = dataset.len();
         if distance == Distance::Precomputed {
             let columns: Vec<usize> = (0..n).map(|row| dataset.source_row(row)).collect();
-            let largest = (0..n).into_par_iter().map_init(Vec::new, |buffer, row| -> Result<f64> {
+            let largest = parallel::try_map_with(0..n, |buffer, row| {
                 let values = dataset.rows::<T>(row..row + 1, buffer)?;
                 Ok(columns.iter().map(|&column| values[column].to_f64()).fold(0.0, f64::max))
-            });
-            let largest = largest.try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
+            })?;
+            let largest = largest.into_iter().fold(0.0, f64::max);
             return Ok(Span { least: largest, most: largest });
         }
         let unit = distance.is_of_unit_vectors();
@@ -466,20 +461,16 @@ struct Farthest {
 impl Farthest {
     fn from<T: Real>(dataset: &Dataset, distance: Distance, point: &[f64]) -> Result<Self> {
         let (n, d, unit) = (dataset.len(), dataset.dimensions(), distance.is_of_unit_vectors());
-        let blocks: Vec<usize> = (0..n).step_by(TILE).collect();
-        let blocks: Vec<Farthest> = blocks
-            .into_par_iter()
-            .map_init(Vec::new, |buffer, start| {
-                let rows = dataset.rows::<T>(start..(start + TILE).min(n), buffer)?;
-                let mut farthest = Farthest::NONE;
-                for (row, values) in (start..).zip(rows.chunks_exact(d)) {
-                    let scale = RowScale::of(values, unit);
-                    let found = vectorized(Exact { distance, query: point, row: values, scale });
-                    farthest.add(row, found);
-                }
-                Ok(farthest)
-            })
-            .collect::<Result<_>>()?;
+        let blocks: Vec<Farthest> = parallel::try_map_with((0..n).step_by(TILE), |buffer, start| {
+            let rows = dataset.rows::<T>(start..(start + TILE).min(n), buffer)?;
+            let mut farthest = Farthest::NONE;
+            for (row, values) in (start..).zip(rows.chunks_exact(d)) {
+                let scale = RowScale::of(values, unit);
+                let found = vectorized(Exact { distance, query: point, row: values, scale });
+                farthest.add(row, found);
+            }
+            Ok(farthest)
+        })?;
         let mut farthest = Farthest::NONE;
         for block in blocks {
             farthest.add(block.row, block.first);

@@ -23,12 +23,16 @@ use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, manhattan_distance, squared_distance, squared_norm};
 use crate::kernels::gemm::{PANEL, Packed, multiply_packed};
 use crate::kernels::pair_geometry::pair_geometry;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, Nearest, PassOptions, Real, RowFold, sort_by_class};
 use crate::progress::Progress;
 
 /// Rows per side of a tile.
 const TILE: usize = 256;
+
+/// Rows whose mean distances are handed to folds by one task.
+const FOLDED_ROWS: usize = 16;
 
 /// Errors of units in the last place of the longest row below this share of the resolution change each derivative by
 /// less than 1e-5 of it.
@@ -216,14 +220,11 @@ impl<'a, T: Real> PairTiles<'a, T> {
         for (block, indices) in order.chunks(block_rows).enumerate() {
             let start = n + block * block_rows;
             let positions = start..start + indices.len();
-            let parts: Vec<TileSums> = tiles(0..n)
-                .into_par_iter()
-                .map_init(Workspace::default, |workspace, columns| {
-                    self.with_tiles(&positions, columns, &(0..0), Side::Rows, workspace)
-                })
-                .collect::<Result<_>>()?;
+            let parts = parallel::try_map_with(tiles(0..n), |workspace, columns| {
+                self.with_tiles(&positions, columns, &(0..0), Side::Rows, workspace)
+            })?;
             let mut sums = vec![0.0; indices.len() * classes];
-            sums.par_chunks_mut(classes).enumerate().for_each(|(row, sums)| {
+            parallel::for_each(sums.chunks_mut(classes).enumerate(), |(row, sums)| {
                 parts.iter().for_each(|part| part.add_row(row, &mut sums[part.classes.clone()]));
             });
             for ((position, &index), sums) in positions.zip(indices).zip(sums.chunks_exact(classes)) {
@@ -272,38 +273,31 @@ impl<'a, T: Real> PairTiles<'a, T> {
         let strip = panel.strips[index].clone();
         let single_strip = panel.strips.len() == 1;
         let last_strip = index + 1 == panel.strips.len();
-        let inner: Vec<TileSums> = tiles(strip.clone())
-            .into_par_iter()
-            .map_init(Workspace::default, |workspace, columns| {
-                self.with_tiles(&strip, columns, &panel.classes, Side::Inside, workspace)
-            })
-            .collect::<Result<_>>()?;
+        let inner = parallel::try_map_with(tiles(strip.clone()), |workspace, columns| {
+            self.with_tiles(&strip, columns, &panel.classes, Side::Inside, workspace)
+        })?;
         let (_, later_states) = states.split_at_mut(strip.end);
         let (_, later_pending) = pending.split_at_mut(strip.end);
-        let outer: Vec<TileSums> = later_states
-            .par_chunks_mut(TILE)
-            .zip(later_pending.par_chunks_mut(TILE))
-            .zip(tiles(strip.end..n))
-            .map_init(Workspace::default, |workspace, ((states, pending), columns)| {
-                let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace)?;
-                let column_sums = std::mem::take(&mut sums.inner);
-                let panel_classes = panel.classes.len();
-                let means = &mut workspace.means;
-                for ((position, state), pending) in columns.zip(states).zip(pending) {
-                    let sums = &column_sums[(position - sums.columns.start) * panel_classes..][..panel_classes];
-                    if single_strip {
-                        self.absorb(fold, state, position, first_class, sums, means);
-                        continue;
-                    }
-                    *pending += sums[0];
-                    if last_strip && self.class_of[position] as usize != first_class {
-                        let sum = std::mem::take(pending);
-                        self.absorb(fold, state, position, first_class, &[sum], means);
-                    }
+        let later = later_states.chunks_mut(TILE).zip(later_pending.chunks_mut(TILE)).zip(tiles(strip.end..n));
+        let outer = parallel::try_map_with(later, |workspace: &mut Workspace<T>, ((states, pending), columns)| {
+            let mut sums = self.with_tiles(&strip, columns.clone(), &panel.classes, Side::Both, workspace)?;
+            let column_sums = std::mem::take(&mut sums.inner);
+            let panel_classes = panel.classes.len();
+            let means = &mut workspace.means;
+            for ((position, state), pending) in columns.zip(states).zip(pending) {
+                let sums = &column_sums[(position - sums.columns.start) * panel_classes..][..panel_classes];
+                if single_strip {
+                    self.absorb(fold, state, position, first_class, sums, means);
+                    continue;
                 }
-                Ok(sums)
-            })
-            .collect::<Result<_>>()?;
+                *pending += sums[0];
+                if last_strip && self.class_of[position] as usize != first_class {
+                    let sum = std::mem::take(pending);
+                    self.absorb(fold, state, position, first_class, &[sum], means);
+                }
+            }
+            Ok(sums)
+        })?;
         // Sums of the strip's rows to the classes from the panel on; rows of a large class already have those of
         // earlier strips.
         let mut sums = vec![0.0; strip.len() * width];
@@ -313,7 +307,7 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
         }
         let panel_classes = panel.classes.len();
-        sums.par_chunks_mut(width).enumerate().for_each(|(position, sums)| {
+        parallel::for_each(sums.chunks_mut(width).enumerate(), |(position, sums)| {
             for tile in inner.iter().chain(&outer) {
                 if position < tile.row_count {
                     let target = tile.classes.start - first_class..tile.classes.end - first_class;
@@ -336,12 +330,14 @@ impl<'a, T: Real> PairTiles<'a, T> {
             }
         }
         let strip_states = &mut states[strip.clone()];
-        strip_states.par_iter_mut().zip(sums.par_chunks(width)).enumerate().for_each_init(
-            Vec::new,
-            |means, (position, (state, sums))| {
-                self.absorb(fold, state, strip.start + position, first_class, sums, means);
-            },
-        );
+        let blocks =
+            strip_states.chunks_mut(FOLDED_ROWS).zip(sums.chunks(FOLDED_ROWS * width)).zip(strip.step_by(FOLDED_ROWS));
+        parallel::for_each(blocks, |((states, sums), start)| {
+            let mut means = Vec::new();
+            for ((state, sums), position) in states.iter_mut().zip(sums.chunks_exact(width)).zip(start..) {
+                self.absorb(fold, state, position, first_class, sums, &mut means);
+            }
+        });
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use crate::kernels::centre::Centre;
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, squared_distance, squared_norm};
 use crate::kernels::exponential::exp_and_exp_m1;
 use crate::kernels::gemm::{multiply, multiply_transposed};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::progress::Progress;
 
@@ -99,21 +100,18 @@ impl<'a, T: Real> PooledPairs<'a, T> {
         };
         let (head, tail) = pooled.rows.split_at_mut(first.len() * dimensions);
         for (dataset, centred) in [(first, head), (second, tail)] {
-            let blocks: Vec<Vec<(f64, f64)>> = centred
-                .par_chunks_mut(TILE * dimensions)
-                .enumerate()
-                .map_init(Vec::new, |buffer, (index, centred)| {
-                    let start = index * TILE;
-                    let block = dataset.rows::<T>(start..start + centred.len() / dimensions, buffer)?;
-                    let rows = block.chunks_exact(dimensions).zip(centred.chunks_exact_mut(dimensions));
-                    let taken = rows.map(|(row, centred)| {
-                        centre.apply_to(row, RowScale::ONE, centred);
-                        let along = lane_sum_2(row, &centre.vector, |value, centre| value.to_f64() * centre);
-                        (squared_norm(centred), along - half_square)
-                    });
-                    Ok(taken.collect())
-                })
-                .collect::<Result<_>>()?;
+            let pieces = centred.chunks_mut(TILE * dimensions).enumerate();
+            let blocks: Vec<Vec<(f64, f64)>> = parallel::try_map_with(pieces, |buffer, (index, centred)| {
+                let start = index * TILE;
+                let block = dataset.rows::<T>(start..start + centred.len() / dimensions, buffer)?;
+                let rows = block.chunks_exact(dimensions).zip(centred.chunks_exact_mut(dimensions));
+                let taken = rows.map(|(row, centred)| {
+                    centre.apply_to(row, RowScale::ONE, centred);
+                    let along = lane_sum_2(row, &centre.vector, |value, centre| value.to_f64() * centre);
+                    (squared_norm(centred), along - half_square)
+                });
+                Ok(taken.collect())
+            })?;
             let (squares, offsets): (Vec<f64>, Vec<f64>) = blocks.into_iter().flatten().unzip();
             pooled.squares.extend(squares);
             pooled.offsets.extend(offsets);
@@ -154,31 +152,26 @@ impl<'a, T: Real> PooledPairs<'a, T> {
             let count = |divided: bool| if divided { divisions.count } else { 0 };
             kernels.iter().map(|(_, divided)| BlockSums::new(count(*divided))).collect()
         };
-        let blocks: Vec<Vec<BlockSums>> = starts
-            .into_par_iter()
-            .map_init(Workspace::default, |workspace, start| {
-                let block = start..(start + TILE).min(rows);
-                let mut sums = empty();
-                for first in (start..rows).step_by(TILE) {
-                    let columns = first..(first + TILE).min(rows);
-                    workspace.products.resize(block.len() * columns.len(), T::default());
-                    let values =
-                        |rows: &Range<usize>| &self.rows[rows.start * self.dimensions..rows.end * self.dimensions];
-                    multiply_transposed(values(&block), values(&columns), self.dimensions, &mut workspace.products);
-                    for ((kernel, divided), sums) in kernels.iter().zip(&mut sums) {
-                        let tile =
-                            Tile { pairs: self, kernel: *kernel, rows: &block, columns: &columns, sums, workspace };
-                        vectorized(tile);
-                        if *divided {
-                            sums.divide(divisions, &block, &columns, workspace);
-                        }
+        let blocks: Vec<Vec<BlockSums>> = parallel::try_map_with(starts, |workspace: &mut Workspace<T>, start| {
+            let block = start..(start + TILE).min(rows);
+            let mut sums = empty();
+            for first in (start..rows).step_by(TILE) {
+                let columns = first..(first + TILE).min(rows);
+                workspace.products.resize(block.len() * columns.len(), T::default());
+                let values = |rows: &Range<usize>| &self.rows[rows.start * self.dimensions..rows.end * self.dimensions];
+                multiply_transposed(values(&block), values(&columns), self.dimensions, &mut workspace.products);
+                for ((kernel, divided), sums) in kernels.iter().zip(&mut sums) {
+                    let tile = Tile { pairs: self, kernel: *kernel, rows: &block, columns: &columns, sums, workspace };
+                    vectorized(tile);
+                    if *divided {
+                        sums.divide(divisions, &block, &columns, workspace);
                     }
-                    self.progress.check()?;
                 }
-                self.progress.step(block.len() as u64)?;
-                Ok(sums)
-            })
-            .collect::<Result<_>>()?;
+                self.progress.check()?;
+            }
+            self.progress.step(block.len() as u64)?;
+            Ok(sums)
+        })?;
         self.progress.end();
         let mut all = empty();
         for block in &blocks {

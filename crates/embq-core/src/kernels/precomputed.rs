@@ -2,11 +2,10 @@
 
 mod influence;
 
-use rayon::prelude::*;
-
 use crate::data::{Dataset, held_rows};
 use crate::error::{Cure, Error, Result};
 use crate::kernels::between_classes::BetweenClasses;
+use crate::kernels::parallel;
 use crate::kernels::{ClassDistances, ClassGeometry, PassOptions, RowFold};
 use crate::progress::Progress;
 
@@ -45,62 +44,55 @@ impl<'a> Precomputed<'a> {
         let refuse =
             |problem: String| Error::NotADistanceMatrix { name: name(), problem, cure: Cure::GiveDistanceMatrix };
         let columns: Vec<usize> = (0..n).map(|row| self.dataset.source_row(row)).collect();
-        let starts: Vec<usize> = (0..n).step_by(BLOCK_ROWS).collect();
-        let largest = starts
-            .par_iter()
-            .map_init(Vec::new, |buffer, &start| {
-                self.progress.check()?;
-                let end = (start + BLOCK_ROWS).min(n);
-                let block = self.dataset.rows::<f64>(start..end, buffer)?;
-                let mut largest = 0.0f64;
-                for (row, values) in (start..end).zip(block.chunks_exact(self.dataset.dimensions())) {
-                    for &column in &columns {
-                        if values[column] < 0.0 {
-                            let row = columns[row];
-                            return Err(refuse(format!("{} in row {row}, column {column}", values[column])));
-                        }
-                        largest = largest.max(values[column]);
+        let largest = parallel::try_map_with((0..n).step_by(BLOCK_ROWS), |buffer, start| {
+            self.progress.check()?;
+            let end = (start + BLOCK_ROWS).min(n);
+            let block = self.dataset.rows::<f64>(start..end, buffer)?;
+            let mut largest = 0.0f64;
+            for (row, values) in (start..end).zip(block.chunks_exact(self.dataset.dimensions())) {
+                for &column in &columns {
+                    if values[column] < 0.0 {
+                        let row = columns[row];
+                        return Err(refuse(format!("{} in row {row}, column {column}", values[column])));
                     }
+                    largest = largest.max(values[column]);
                 }
-                Ok(largest)
-            })
-            .try_reduce(|| 0.0, |left, right| Ok(left.max(right)))?;
-        let tolerance = self.dataset.embeddings().rounding() * largest;
+            }
+            Ok(largest)
+        })?;
+        let tolerance = self.dataset.embeddings().rounding() * largest.into_iter().fold(0.0, f64::max);
         // Tiles above the diagonal with their mirror images, so that both are read in runs.
         let held = held_rows(n);
-        let starts: Vec<usize> = (0..n).step_by(held).collect();
-        starts.par_iter().try_for_each_init(
-            || (Vec::new(), Vec::new()),
-            |(upper, lower), &start| {
-                let end = (start + held).min(n);
-                let d = self.dataset.dimensions();
-                let upper = self.dataset.rows::<f64>(start..end, upper)?;
-                for mirror in (start..n).step_by(BLOCK_ROWS) {
-                    self.progress.check()?;
-                    let mirror_end = (mirror + BLOCK_ROWS).min(n);
-                    let lower = self.dataset.rows::<f64>(mirror..mirror_end, lower)?;
-                    for row in start..end {
-                        for column in mirror.max(row)..mirror_end {
-                            let here = upper[(row - start) * d + columns[column]];
-                            let there = lower[(column - mirror) * d + columns[row]];
-                            if row == column && here > tolerance {
-                                return Err(refuse(format!("{here} on the diagonal in row {}", columns[row])));
-                            }
-                            if (here - there).abs() > tolerance {
-                                let (row, column) = (columns[row], columns[column]);
-                                let problem = format!(
-                                    "{here} in row {row}, column {column}, but {there} in row {column}, column {row}"
-                                );
-                                let name = name();
-                                let cure = symmetric(&name).map_or(Cure::GiveDistanceMatrix, Cure::Advice);
-                                return Err(Error::NotADistanceMatrix { name, problem, cure });
-                            }
+        parallel::try_map_with((0..n).step_by(held), |(upper, lower): &mut (Vec<f64>, Vec<f64>), start| {
+            let end = (start + held).min(n);
+            let d = self.dataset.dimensions();
+            let upper = self.dataset.rows::<f64>(start..end, upper)?;
+            for mirror in (start..n).step_by(BLOCK_ROWS) {
+                self.progress.check()?;
+                let mirror_end = (mirror + BLOCK_ROWS).min(n);
+                let lower = self.dataset.rows::<f64>(mirror..mirror_end, lower)?;
+                for row in start..end {
+                    for column in mirror.max(row)..mirror_end {
+                        let here = upper[(row - start) * d + columns[column]];
+                        let there = lower[(column - mirror) * d + columns[row]];
+                        if row == column && here > tolerance {
+                            return Err(refuse(format!("{here} on the diagonal in row {}", columns[row])));
+                        }
+                        if (here - there).abs() > tolerance {
+                            let (row, column) = (columns[row], columns[column]);
+                            let problem = format!(
+                                "{here} in row {row}, column {column}, but {there} in row {column}, column {row}"
+                            );
+                            let name = name();
+                            let cure = symmetric(&name).map_or(Cure::GiveDistanceMatrix, Cure::Advice);
+                            return Err(Error::NotADistanceMatrix { name, problem, cure });
                         }
                     }
                 }
-                Ok(())
-            },
-        )
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     pub(crate) fn pass<F: RowFold>(&self, fold: &F, wanted: PassOptions) -> Result<ClassDistances<F::Output>> {
@@ -113,14 +105,10 @@ impl<'a> Precomputed<'a> {
         let step = (BLOCK_SUMS / classes).clamp(1, 4 * BLOCK_ROWS);
         self.progress.begin("distances to classes", n as u64);
         for block in order.chunks(step) {
-            let means: Vec<Vec<f64>> = block
-                .par_iter()
-                .map_init(Vec::new, |buffer, &index| {
-                    let row = scored.position(index);
-                    let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
-                    Ok(self.class_means(row, distances))
-                })
-                .collect::<Result<_>>()?;
+            let means = parallel::try_map_with(block, |buffer, &index| {
+                let row = scored.position(index);
+                Ok(self.class_means(row, self.dataset.rows::<f64>(row..row + 1, buffer)?))
+            })?;
             for (&index, means) in block.iter().zip(&means) {
                 let row = scored.position(index);
                 let own = codes[row] as usize;

@@ -11,11 +11,11 @@
 
 use faer::linalg::solvers::{DenseSolveCore, Llt};
 use faer::{Mat, Side};
-use rayon::prelude::*;
 
 use crate::data::{Dataset, Element, Precision};
 use crate::error::Result;
 use crate::kernels::gemm::{Packed, multiply_packed, multiply_transposed};
+use crate::kernels::parallel;
 use crate::kernels::ridge_matrix::{LeverageWorkspace, RidgeMatrix, centre, penalty};
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassMeans, Covariance};
@@ -108,10 +108,9 @@ impl<'a> Fit<'a> {
         let mut predicted = Vec::with_capacity(dataset.len());
         progress.begin("ridge probe", dataset.len() as u64);
         dataset.selected().for_each_window::<T>(|window| {
-            let starts: Vec<usize> = window.range().step_by(BLOCK_ROWS).collect();
-            let blocks: Vec<Vec<u32>> = starts
-                .into_par_iter()
-                .map_init(Default::default, |(buffer, workspace): &mut (Vec<T>, Workspace), start| {
+            let starts = window.range().step_by(BLOCK_ROWS);
+            let blocks: Vec<Vec<u32>> =
+                parallel::try_map_with(starts, |(buffer, workspace): &mut (Vec<T>, Workspace), start| {
                     let rows = start..(start + BLOCK_ROWS).min(window.range().end);
                     let block = window.rows(rows.clone(), buffer)?;
                     let task =
@@ -119,8 +118,7 @@ impl<'a> Fit<'a> {
                     let predicted = vectorized(task);
                     progress.step(rows.len() as u64)?;
                     Ok(predicted)
-                })
-                .collect::<Result<_>>()?;
+                })?;
             predicted.extend(blocks.into_iter().flatten());
             Ok(())
         })?;
@@ -218,18 +216,15 @@ fn products_of_rows<T: Element>(dataset: &Dataset, progress: &dyn Progress) -> R
     let tiles: Vec<(usize, usize)> =
         (0..n).step_by(TILE).flat_map(|row| (row..n).step_by(TILE).map(move |column| (row, column))).collect();
     let part = |start: usize| &centred[start * d..(start + TILE).min(n) * d];
-    let found: Vec<Vec<f64>> = tiles
-        .par_iter()
-        .map(|&(row, column)| {
-            let (left, right) = (part(row), part(column));
-            let mut out = vec![0.0; left.len() / d * (right.len() / d)];
-            multiply_transposed(left, right, d, &mut out);
-            if row == column {
-                progress.step((left.len() / d) as u64)?;
-            }
-            Ok(out)
-        })
-        .collect::<Result<_>>()?;
+    let found: Vec<Vec<f64>> = parallel::try_map(&tiles, |&(row, column)| {
+        let (left, right) = (part(row), part(column));
+        let mut out = vec![0.0; left.len() / d * (right.len() / d)];
+        multiply_transposed(left, right, d, &mut out);
+        if row == column {
+            progress.step((left.len() / d) as u64)?;
+        }
+        Ok(out)
+    })?;
     let mut products = Mat::zeros(n, n);
     for (&(row, column), tile) in tiles.iter().zip(&found) {
         let width = TILE.min(n - column);

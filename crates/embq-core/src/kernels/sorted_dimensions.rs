@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::kernels::influence::{Influence, TakesInfluence};
 use crate::kernels::pair_geometry::pair_geometry;
 use crate::kernels::pairs::{PairDistance, PairTiles};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{ClassDistances, DistanceLoss, Nearest, PassOptions, Real, RowFold};
 use crate::progress::Progress;
@@ -126,7 +127,7 @@ impl<'a> SortedDimensions<'a> {
             let sums = self.sums::<T>(panels)?;
             for (&first, sums) in panels.iter().zip(&sums) {
                 let last = (first + PANEL).min(classes);
-                states.par_chunks_mut(BLOCK_ROWS).enumerate().for_each(|(block, states)| {
+                parallel::for_each(states.chunks_mut(BLOCK_ROWS).enumerate(), |(block, states)| {
                     for (index, state) in (block * BLOCK_ROWS..).zip(states) {
                         let row = scored.position(index);
                         fold.absorb(state, first, &self.means(row, first, &sums[row])[..last - first]);
@@ -350,7 +351,7 @@ impl<'a> Between<'a> {
             }
             (weight > 0.0).then(|| sums.map(|sum| sum / weight))
         };
-        let distances: Vec<_> = (0..nearest.len()).into_par_iter().map(of_class).collect();
+        let distances = parallel::map(0..nearest.len(), of_class);
         for (class, distances) in distances.iter().enumerate() {
             let others = (first..last).zip(distances.iter().flatten()).filter(|&(other, _)| other != class);
             for (other, &distance) in others {

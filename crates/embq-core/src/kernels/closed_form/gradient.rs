@@ -19,6 +19,7 @@ use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, ClosedForm, PanelBuf
 use crate::kernels::dense::{RowScale, lane_sum, lane_sum_2, largest_magnitude};
 use crate::kernels::gemm::{Packed, multiply_packed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{DistanceLoss, Real, Rounding};
@@ -54,8 +55,8 @@ impl<T: Real> ClosedForm<'_, T> {
             for (run, (own_parts, row_sizes)) in runs.zip(size_runs).enumerate() {
                 let start = range.start + run * at_once * BLOCK_ROWS;
                 let rows = own_parts.len() / d;
-                let parts = own_parts.par_chunks_mut(BLOCK_ROWS * d).zip(row_sizes.par_chunks_mut(BLOCK_ROWS));
-                parts.zip(&mut results).enumerate().try_for_each(|(index, ((own_part, row_sizes), result))| {
+                let parts = own_parts.chunks_mut(BLOCK_ROWS * d).zip(row_sizes.chunks_mut(BLOCK_ROWS));
+                parallel::try_map(parts.zip(&mut results).enumerate(), |(index, ((own_part, row_sizes), result))| {
                     let first = start + index * BLOCK_ROWS;
                     let block = first..first + row_sizes.len();
                     let (kernel, means, mean_sizes) = (self, &means, &mean_sizes[..]);
@@ -94,15 +95,13 @@ impl<T: Real> ClosedForm<'_, T> {
         let mut rounding = Rounding::default();
         self.dataset.selected().for_each_window::<T>(|window| {
             let range = window.range();
-            let blocks = gradient[range.start * d..range.end * d].par_chunks_mut(BLOCK_ROWS * d).enumerate();
-            let here = blocks
-                .map_init(Default::default, |buffers, (index, gradient)| {
-                    self.progress.check()?;
-                    let start = range.start + index * BLOCK_ROWS;
-                    vectorized(FinishTask { kernel: self, window, start, sums: &sums, factor, gradient, buffers })
-                })
-                .try_reduce(Rounding::default, |left, right| Ok(left.or(right)))?;
-            rounding = rounding.or(here);
+            let blocks = gradient[range.start * d..range.end * d].chunks_mut(BLOCK_ROWS * d).enumerate();
+            let here = parallel::try_map_with(blocks, |buffers, (index, gradient)| {
+                self.progress.check()?;
+                let start = range.start + index * BLOCK_ROWS;
+                vectorized(FinishTask { kernel: self, window, start, sums: &sums, factor, gradient, buffers })
+            })?;
+            rounding = here.into_iter().fold(rounding, Rounding::or);
             Ok(())
         })?;
         Ok((!rounding.is_too_much_for::<T>()).then_some((total, gradient)))

@@ -17,6 +17,7 @@ use crate::kernels::dense::{RowScale, lane_sum_2, smallest};
 use crate::kernels::gemm::{multiply_transposed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence, VALUES};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::workspaces::Workspaces;
 use crate::kernels::{Real, sort_by_class};
@@ -119,23 +120,20 @@ impl<T: Real> ClosedForm<'_, T> {
         let workspaces = Workspaces::default();
         for classes in wanted.runs(series) {
             let blocks: Vec<Block> = classes.clone().flat_map(|class| wanted.blocks_of(class)).collect();
-            let parts: Vec<Vec<f64>> = blocks
-                .par_iter()
-                .map(|block| {
-                    let rows = &wanted.order[block.places.clone()];
-                    let class = self.dataset.labels().codes()[rows[0]] as usize;
-                    let pulls: Vec<Pull<'_>> = pulls.iter().flatten().map(|pulls| pulls.on(class)).collect();
-                    workspaces
-                        .with(|workspace| vectorized(RowTask { kernel: self, pulls: &pulls, class, rows, workspace }))
-                })
-                .collect::<Result<_>>()?;
+            let parts: Vec<Vec<f64>> = parallel::try_map(&blocks, |block| {
+                let rows = &wanted.order[block.places.clone()];
+                let class = self.dataset.labels().codes()[rows[0]] as usize;
+                let pulls: Vec<Pull<'_>> = pulls.iter().flatten().map(|pulls| pulls.on(class)).collect();
+                workspaces.with(|workspace| vectorized(RowTask { kernel: self, pulls: &pulls, class, rows, workspace }))
+            })?;
             // What is known of a series of the run, in the order of classes.
             let values = |series: usize| -> Vec<f64> {
-                let of_block = |(block, part): (&Block, &Vec<f64>)| {
+                let mut values = Vec::with_capacity(wanted.starts[classes.end] - wanted.starts[classes.start]);
+                for (block, part) in blocks.iter().zip(&parts) {
                     let rows = block.places.len();
-                    part[series * rows..(series + 1) * rows].to_vec()
-                };
-                blocks.iter().zip(&parts).flat_map(of_block).collect()
+                    values.extend_from_slice(&part[series * rows..(series + 1) * rows]);
+                }
+                values
             };
             let mut first = 0;
             for (score, pulls) in pulls.iter().enumerate() {
@@ -181,19 +179,16 @@ impl<T: Real> ClosedForm<'_, T> {
         found: &mut [Influence],
     ) -> Result<Option<Vec<Vec<Pulls>>>> {
         let (d, classes) = (self.sums.dimensions(), self.sums.classes());
-        let mut pulls: Vec<Vec<Pulls>> = scores
-            .iter()
-            .enumerate()
-            .map(|(place, score)| {
+        let mut pulls: Vec<Vec<Pulls>> = (0..scores.len())
+            .map(|place| {
                 let groups = wanted.groups() + if place < with_classes { wanted.classes.len() } else { 0 };
-                (0..groups).map(|_| Pulls::new(d, classes, !score.has_two_slopes())).collect()
+                (0..groups).map(|_| Pulls::new(d, classes)).collect()
             })
             .collect();
         let anchors = wanted.anchors(self.dataset.class_weights());
         if !self.over_anchors(scores, wanted, &anchors, &mut pulls, found)? {
             return Ok(None);
         }
-        pulls.par_iter_mut().flatten().for_each(|pulls| pulls.lay_by_class(d));
         Ok(Some(pulls))
     }
 
@@ -214,13 +209,10 @@ impl<T: Real> ClosedForm<'_, T> {
         let of_all = scores.iter().filter(|score| !score.has_two_slopes()).count();
         let size = of_all * classes * d + 2 * (scores.len() - of_all) * BLOCK_ROWS * d;
         for blocks in anchors.chunks(blocks_at_once(2 * size)) {
-            let parts: Vec<BlockPull<T>> = blocks
-                .par_iter()
-                .map(|block| {
-                    let rows = &wanted.order[block.places.clone()];
-                    workspaces.with(|workspace| vectorized(AnchorTask { kernel: self, scores, block, rows, workspace }))
-                })
-                .collect::<Result<_>>()?;
+            let parts: Vec<BlockPull<T>> = parallel::try_map(blocks, |block| {
+                let rows = &wanted.order[block.places.clone()];
+                workspaces.with(|workspace| vectorized(AnchorTask { kernel: self, scores, block, rows, workspace }))
+            })?;
             if parts.iter().any(|part| part.is_coarse) {
                 self.progress.end();
                 return Ok(false);
@@ -475,9 +467,8 @@ impl<T: Real> Finish<'_, '_, T> {
 pub(crate) struct Pulls {
     /// h_c.
     slopes: Vec<f64>,
-    /// sum_i H_ic x_i, as classes x dimensions, but for sums of products as dimensions x classes until all are there.
+    /// sum_i H_ic x_i, as classes x dimensions.
     vectors: Vec<f64>,
-    by_dimension: bool,
 }
 
 /// That on one class.
@@ -488,13 +479,13 @@ struct Pull<'p> {
 }
 
 impl Pulls {
-    fn new(d: usize, classes: usize, by_dimension: bool) -> Self {
-        Pulls { slopes: vec![0.0; classes], vectors: vec![0.0; classes * d], by_dimension }
+    fn new(d: usize, classes: usize) -> Self {
+        Pulls { slopes: vec![0.0; classes], vectors: vec![0.0; classes * d] }
     }
 
     /// As [`Pulls::slopes`] and [`Pulls::vectors`] gave them.
     pub(crate) fn of(slopes: Vec<f64>, vectors: Vec<f64>) -> Self {
-        Pulls { slopes, vectors, by_dimension: false }
+        Pulls { slopes, vectors }
     }
 
     /// One for each class.
@@ -518,22 +509,19 @@ impl Pulls {
     fn add<'b, T: Real>(&mut self, parts: impl Iterator<Item = (f64, &'b SumPart<T>)> + Clone + Sync) {
         /// Sums that stay in the first cache while all blocks are added.
         const PIECE: usize = 2048;
-        let classes = self.slopes.len();
-        if !self.by_dimension {
-            let d = self.vectors.len() / classes;
-            for (share, part) in parts {
-                let SumPart::Few { classes, slopes, vectors } = part else { continue };
-                for ((&class, slope), vector) in classes.iter().zip(slopes).zip(vectors.chunks_exact(d)) {
-                    self.slopes[class as usize] += share * slope;
-                    let sums = &mut self.vectors[class as usize * d..][..d];
-                    sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += share * value);
-                }
-            }
-            return;
-        }
+        let d = self.vectors.len() / self.slopes.len();
         for (share, part) in parts.clone() {
-            if let SumPart::All { slopes, .. } = part {
-                self.slopes.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += share * slope);
+            match part {
+                SumPart::All { slopes, .. } => {
+                    self.slopes.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += share * slope);
+                }
+                SumPart::Few { classes, slopes, vectors } => {
+                    for ((&class, slope), vector) in classes.iter().zip(slopes).zip(vectors.chunks_exact(d)) {
+                        self.slopes[class as usize] += share * slope;
+                        let sums = &mut self.vectors[class as usize * d..][..d];
+                        sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += share * value);
+                    }
+                }
             }
         }
         self.vectors.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
@@ -546,15 +534,6 @@ impl Pulls {
         });
     }
 
-    fn lay_by_class(&mut self, d: usize) {
-        if self.by_dimension {
-            let classes = self.slopes.len();
-            let by_class = |place: usize| self.vectors[place % d * classes + place / d];
-            self.vectors = (0..classes * d).map(by_class).collect();
-            self.by_dimension = false;
-        }
-    }
-
     fn on(&self, class: usize) -> Pull<'_> {
         let d = self.vectors.len() / self.slopes.len();
         Pull { slope: self.slopes[class], vector: &self.vectors[class * d..(class + 1) * d] }
@@ -563,7 +542,7 @@ impl Pulls {
 
 /// The sums of a score over a block of anchors.
 enum SumPart<T> {
-    /// Of all classes, as dimensions x classes.
+    /// Of all classes, as classes x dimensions.
     All { slopes: Vec<f64>, vectors: Vec<T> },
     /// Of some, as classes x dimensions.
     Few { classes: Vec<u32>, slopes: Vec<f64>, vectors: Vec<f64> },
@@ -725,8 +704,7 @@ fn all_classes<T: Real>(
         }
     }
     let mut vectors = vec![T::default(); classes * d];
-    // The larger factor on the right, where the crate takes it as it lies.
-    transposed_multiply(block.centred, weights, n, &mut vectors);
+    transposed_multiply(weights, block.centred, n, &mut vectors);
     SumPart::All { slopes, vectors }
 }
 
@@ -743,7 +721,8 @@ fn few_classes<T: Real>(
     d: usize,
 ) -> SumPart<T> {
     places.resize(all_classes, u32::MAX);
-    let (mut classes, mut slopes, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut classes, mut slopes) = (Vec::new(), Vec::new());
+    let mut vectors = Vec::with_capacity(entries.len().min(all_classes) * d);
     for Entry { position, class, weight } in entries {
         let weight = weight * variant.factor(block.members[*position].1);
         if places[*class] == u32::MAX {

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::kernels::dense::{lane_sum, squared_distance};
 use crate::kernels::gemm::multiply;
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, PassOptions, Real, RowFold};
 
@@ -59,12 +60,9 @@ impl<T: Real> PairTiles<'_, T> {
         });
         let mut sorted = vec![T::default(); n * d];
         self.progress.begin("gradient", n as u64 * n as u64);
-        sorted
-            .par_chunks_mut(TILE * d)
-            .zip(tiles(0..n))
-            .try_for_each_init(Default::default, |buffers, (gradient, rows)| {
-                vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers })
-            })?;
+        parallel::try_map_with(sorted.chunks_mut(TILE * d).zip(tiles(0..n)), |buffers, (gradient, rows)| {
+            vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers })
+        })?;
         self.progress.end();
         let mut gradient = vec![T::default(); n * d];
         for (values, &row) in sorted.chunks_exact(d).zip(&self.order) {

@@ -11,6 +11,7 @@ use crate::kernels::influence::{
     Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, row_slopes,
 };
 use crate::kernels::pairs::{FillTile, PairTiles, TILE, Workspace, tiles};
+use crate::kernels::parallel;
 use crate::kernels::vectorized::{Vectorized, vectorized};
 use crate::kernels::{DistanceLoss, PassOptions, Real};
 
@@ -48,13 +49,10 @@ impl<T: Real> PairTiles<'_, T> {
         for start in (0..n).step_by(STRIP) {
             let strip = start..(start + STRIP).min(n);
             for batch in tiles(start..n).chunks((HELD / held).max(1)) {
-                let parts: Vec<[Contributions; 2]> = batch
-                    .par_iter()
-                    .map_init(Buffers::default, |buffers, columns| {
-                        let (strip, columns) = (strip.clone(), columns.clone());
-                        vectorized(StripTask { kernel: self, slopes, groups: &groups, strip, columns, buffers })
-                    })
-                    .collect::<Result<_>>()?;
+                let parts: Vec<[Contributions; 2]> = parallel::try_map_with(batch, |buffers, columns| {
+                    let (strip, columns) = (strip.clone(), columns.clone());
+                    vectorized(StripTask { kernel: self, slopes, groups: &groups, strip, columns, buffers })
+                })?;
                 parts.iter().flatten().for_each(|part| part.add_to(&mut values));
             }
         }

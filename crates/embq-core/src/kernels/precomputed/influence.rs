@@ -1,11 +1,10 @@
 //! Influence for precomputed distances: another pass over the rows of the matrix.
 
-use rayon::prelude::*;
-
 use crate::error::Result;
 use crate::kernels::influence::{
     Anchors, Groups, Influence, RowSlopes, SlopesFold, Sums, TakesInfluence, influence, row_slopes,
 };
+use crate::kernels::parallel;
 use crate::kernels::precomputed::{BLOCK_ROWS, Precomputed};
 use crate::kernels::{DistanceLoss, PassOptions};
 
@@ -46,25 +45,21 @@ impl Precomputed<'_> {
         self.progress.begin("influence of rows", n as u64);
         for start in (0..n).step_by(BLOCK_ROWS) {
             let rows = start..(start + BLOCK_ROWS).min(n);
-            let parts: Vec<Vec<f64>> = rows
-                .clone()
-                .into_par_iter()
-                .map_init(Vec::new, |buffer, row| {
-                    let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
-                    let class = codes[row] as usize;
-                    let mut values = vec![0.0; groups.len()];
-                    for (anchor, slopes) in slopes.iter().enumerate().filter(|&(anchor, _)| anchor != row) {
-                        let distance = distances[self.dataset.source_row(anchor)];
-                        for (score, slopes) in slopes.iter().take(groups.scores()).enumerate() {
-                            let part = slopes.get(class) * distance;
-                            for &(group, share) in groups.of(score, codes[anchor] as usize) {
-                                values[group] += share * part;
-                            }
+            let parts: Vec<Vec<f64>> = parallel::try_map_with(rows.clone(), |buffer, row| {
+                let distances = self.dataset.rows::<f64>(row..row + 1, buffer)?;
+                let class = codes[row] as usize;
+                let mut values = vec![0.0; groups.len()];
+                for (anchor, slopes) in slopes.iter().enumerate().filter(|&(anchor, _)| anchor != row) {
+                    let distance = distances[self.dataset.source_row(anchor)];
+                    for (score, slopes) in slopes.iter().take(groups.scores()).enumerate() {
+                        let part = slopes.get(class) * distance;
+                        for &(group, share) in groups.of(score, codes[anchor] as usize) {
+                            values[group] += share * part;
                         }
                     }
-                    Ok(values)
-                })
-                .collect::<Result<_>>()?;
+                }
+                Ok(values)
+            })?;
             for (row, values) in rows.clone().zip(parts) {
                 let targets = sums.iter_mut().flat_map(|sums| &mut sums.values);
                 for (target, value) in targets.zip(values) {
