@@ -58,6 +58,7 @@ pub struct Difference {
 
 /// A silhouette of a class, before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Change {
     pub baseline: Option<f64>,
     pub candidate: Option<f64>,
@@ -69,6 +70,7 @@ pub struct Change {
 
 /// A class that both have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ClassDifference {
     pub label: String,
     /// Its rows in the candidate.
@@ -87,6 +89,7 @@ pub struct Checkpoint {
 
 /// A candidate against the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct CandidateComparison {
     pub name: String,
     /// Whether the differences are taken row by row; otherwise only the spreads of both are known.
@@ -125,6 +128,7 @@ impl CandidateComparison {
 
 /// The result of `embq compare`: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Comparison {
     #[serde(flatten)]
     pub envelope: Envelope,

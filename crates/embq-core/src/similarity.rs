@@ -200,6 +200,7 @@ fn overlap(left: &Space, right: &Space, k: usize) -> Option<f64> {
 
 /// The similarity of each pair of checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Similarities {
     /// For each number, the checkpoints against each other, in their order: row i and column j are i against j.
     pub matrices: IndexMap<String, Vec<Vec<Option<f64>>>>,

@@ -19,6 +19,7 @@ pub const NEIGHBOURS: usize = 10;
 
 /// A row whose surroundings contradict its label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SuspectRow {
     /// The row number in the stored embeddings.
     pub row: usize,
@@ -49,6 +50,7 @@ pub struct SuspectSettings {
 
 /// The result of `embq suspects`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SuspectList {
     #[serde(flatten)]
     pub envelope: Envelope,

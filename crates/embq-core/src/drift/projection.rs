@@ -19,6 +19,7 @@ const POINTS: usize = 2_000;
 /// Some rows of both sets in two dimensions: the principal components of both together, in which each set has the same
 /// weight, however many rows it has.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct JointProjection {
     /// Rows of the reference, then current rows.
     pub points: [Vec<JointPoint>; 2],
@@ -30,6 +31,7 @@ pub struct JointProjection {
 
 /// A row of one of the sets.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct JointPoint {
     /// Its number in the stored embeddings.
     pub row: usize,

@@ -35,6 +35,7 @@ impl DriftVerdict {
 
 /// A permutation test of whether two sets come from one distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct DriftTest {
     /// The share of random divisions of all rows, the actual one among them, whose value is at least as large.
     pub p_value: f64,
@@ -46,6 +47,7 @@ pub struct DriftTest {
 
 /// One of the two sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SetDescription {
     pub path: String,
     pub selector: Option<String>,
@@ -72,6 +74,7 @@ impl SetDescription {
 
 /// The settings that were in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct DriftSettingsUsed {
     pub precision: Precision,
     pub seed: u64,
@@ -141,6 +144,7 @@ pub const CLASS_NUMBERS: [&str; 9] = [
 
 /// The result of `embq drift`: plain data, the same in memory and in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct DriftResult {
     #[serde(flatten)]
     pub envelope: Envelope,

@@ -35,6 +35,7 @@ pub enum Kind {
 
 /// What every JSON result begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Envelope {
     pub kind: Kind,
     pub schema_version: u32,
@@ -161,6 +162,7 @@ impl LabelsDescription {
 
 /// The settings that were in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SettingsUsed {
     pub distance: Distance,
     /// The temperature used; where it was `auto`, the one that was found.
@@ -219,6 +221,7 @@ pub struct SettingsUsed {
 
 /// A class that rows of another class lie closer to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Confusion {
     /// The other class.
     pub label: String,
@@ -384,6 +387,7 @@ pub enum IntervalMethod {
 
 /// What is known of each row, column by column; N values each, or none where the settings leave rows out.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct RowScores {
     /// Mean distance to the own class; `None` for the only row of a class.
     pub a: Vec<Option<f64>>,
@@ -412,6 +416,7 @@ impl RowScores {
 
 /// An evaluation with what is too large for it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Scored {
     pub evaluation: Evaluation,
     pub rows: RowScores,

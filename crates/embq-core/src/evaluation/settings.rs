@@ -174,6 +174,7 @@ impl Default for Settings {
 
 /// The work that takes long: what grows with the square of the number of rows, and fits to the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Estimate {
     /// Seconds for the mean distances to classes, where these go over pairs of rows.
     pub class_distances: Option<f64>,

@@ -17,6 +17,7 @@ pub struct CrossEntropy;
 
 /// The loss of a linear head, logits = x W^T + b, with its gradients.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct HeadGradients<T> {
     /// The loss, and its gradient with respect to the embeddings (N x d).
     pub embeddings: LossAndGradient<T>,

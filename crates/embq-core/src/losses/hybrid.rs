@@ -59,6 +59,7 @@ pub struct Hybrid {
 
 /// The hybrid objective and its gradients.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct HybridStep<T> {
     /// The sum, and its gradient with respect to the embeddings (N x d).
     pub embeddings: LossAndGradient<T>,

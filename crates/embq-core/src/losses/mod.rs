@@ -26,6 +26,7 @@ pub use supervised_contrastive::SupervisedContrastive;
 
 /// The value of a loss and its gradient.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LossAndGradient<T> {
     pub loss: f64,
     /// The derivative of the loss with respect to every number of the embeddings, in their shape.

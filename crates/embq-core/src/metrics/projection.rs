@@ -10,6 +10,7 @@ pub(crate) const PROJECTED_DIMENSIONS: usize = 4_096;
 
 /// Some rows in two dimensions.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Projection {
     pub points: Vec<Point>,
     /// The shares of the variance along the two directions.
@@ -18,6 +19,7 @@ pub struct Projection {
 
 /// A row's coordinates along the two directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Point {
     /// The index among the scored rows.
     pub row: usize,
