@@ -387,7 +387,6 @@ pub enum IntervalMethod {
 
 /// What is known of each row, column by column; N values each, or none where the settings leave rows out.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
 pub struct RowScores {
     /// Mean distance to the own class; `None` for the only row of a class.
     pub a: Vec<Option<f64>>,
