@@ -18,7 +18,9 @@ use embq_core::error::{Error, Result, closest};
 use embq_core::evaluation::{Settings, Temperature};
 use embq_core::kernels::Real;
 use embq_core::losses::Classifier;
-use embq_core::objective::{Differentiated, LossName, NamedClassifier, ObjectiveSettings, differentiate};
+use embq_core::objective::{
+    Differentiated, LossName, NamedClassifier, ObjectiveSettings, differentiate_f32, differentiate_f64,
+};
 use embq_files::input;
 use embq_files::output::{WritableElement, write_array};
 
@@ -140,12 +142,12 @@ pub(crate) fn run(arguments: GradArguments) -> Result<Outcome> {
     let run = Run { arguments: &arguments, outputs, read_seconds };
     match arguments.measure.precision.unwrap_or(precision) {
         Precision::F32 => run.finish(|| {
-            let found = differentiate::<f32>(&dataset, &settings, classifier.as_ref(), &bars);
+            let found = differentiate_f32(&dataset, &settings, classifier.as_ref(), &bars);
             bars.finish();
             found
         }),
         Precision::F64 => run.finish(|| {
-            let found = differentiate::<f64>(&dataset, &settings, classifier.as_ref(), &bars);
+            let found = differentiate_f64(&dataset, &settings, classifier.as_ref(), &bars);
             bars.finish();
             found
         }),

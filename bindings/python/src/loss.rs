@@ -3,9 +3,7 @@
 use embq_core::data::{Dataset, ElementType, Precision};
 use embq_core::distance::Distance;
 use embq_core::error::{Error, Result};
-use embq_core::kernels::Real;
-use embq_core::objective::{LossName, ObjectiveSettings, differentiate};
-use embq_core::progress::Progress;
+use embq_core::objective::{LossName, ObjectiveSettings, differentiate_f32, differentiate_f64};
 use ndarray::Array2;
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
@@ -43,8 +41,14 @@ pub(crate) fn silhouette_loss<'py>(
         let precision = precision.unwrap_or(usual(embeddings.element_type()));
         let dataset = Dataset::join(embeddings, column, settings.distance, &options)?;
         match precision {
-            Precision::F32 => of::<f32>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Single(g))),
-            Precision::F64 => of::<f64>(&dataset, &settings, watch).map(|(loss, g)| (loss, Gradient::Double(g))),
+            Precision::F32 => {
+                let found = differentiate_f32(&dataset, &settings, None, watch)?;
+                Ok((found.result.loss, Gradient::Single(found.gradient)))
+            }
+            Precision::F64 => {
+                let found = differentiate_f64(&dataset, &settings, None, watch)?;
+                Ok((found.result.loss, Gradient::Double(found.gradient)))
+            }
         }
     })?;
     let gradient = match gradient {
@@ -72,9 +76,4 @@ fn settings(measure: &Measure) -> Result<ObjectiveSettings> {
         batch_size: None,
         seed: measure.random_state,
     })
-}
-
-fn of<T: Real>(dataset: &Dataset, settings: &ObjectiveSettings, progress: &dyn Progress) -> Result<(f64, Array2<T>)> {
-    let found = differentiate::<T>(dataset, settings, None, progress)?;
-    Ok((found.result.loss, found.gradient))
 }

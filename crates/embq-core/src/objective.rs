@@ -218,12 +218,37 @@ pub struct Differentiated<T> {
     pub classifier: Option<Classifier>,
 }
 
-/// Computes an objective and its gradients, with products of type `T`.
+/// Computes an objective and its gradients, with float32 products.
+///
+/// A function for each type: a generic one would be compiled by the crates that call it, with the kernels below it and
+/// however these crates are optimised.
 ///
 /// # Errors
 /// Labels that have no silhouette, a distance without a gradient, a classifier that does not match, and errors from
 /// reading rows.
-pub fn differentiate<T: Real>(
+pub fn differentiate_f32(
+    dataset: &Dataset,
+    settings: &ObjectiveSettings,
+    classifier: Option<&NamedClassifier>,
+    progress: &dyn Progress,
+) -> Result<Differentiated<f32>> {
+    differentiate(dataset, settings, classifier, progress)
+}
+
+/// The same with float64 products.
+///
+/// # Errors
+/// As of [`differentiate_f32`].
+pub fn differentiate_f64(
+    dataset: &Dataset,
+    settings: &ObjectiveSettings,
+    classifier: Option<&NamedClassifier>,
+    progress: &dyn Progress,
+) -> Result<Differentiated<f64>> {
+    differentiate(dataset, settings, classifier, progress)
+}
+
+fn differentiate<T: Real>(
     dataset: &Dataset,
     settings: &ObjectiveSettings,
     classifier: Option<&NamedClassifier>,
