@@ -152,7 +152,8 @@ def spark(folder):
             measured("... handed over for each pass", lambda: score(rows, scratch=None, **alone).silhouette)
             measured("... vectors of Spark ML", lambda: score(vectors, "features", "prediction", **alone).silhouette)
             evaluator = ClusteringEvaluator(distanceMeasure=name)
-            measured(f"ClusteringEvaluator, {metric}", lambda: evaluator.evaluate(vectors))
+            measured(f"ClusteringEvaluator, {metric}, vectors made of arrays", lambda: evaluator.evaluate(as_vectors))
+            measured(f"ClusteringEvaluator, {metric}, stored vectors", lambda: evaluator.evaluate(vectors))
 
     def through(batches):
         for batch in batches:
