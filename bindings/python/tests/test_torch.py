@@ -128,9 +128,10 @@ def test_values_and_gradients_are_those_of_embq_grad(tmp_path, form, dtype):
     for factor in (0.1, 1.0, 30.0):
         tau = factor * TEMPERATURES[form["distance"]]
         value, gradient = step(SoftSilhouetteLoss(tau, **form), x, y)
-        result, expected = grad(tmp_path, x, y, *silhouette_options(form, tau))
+        # Of float32 rows too: two gradients in float32 are further apart than either is from what is right.
+        result, expected = grad(tmp_path, x.double(), y, *silhouette_options(form, tau))
         assert abs(value.item() - result["loss"]) < (1e-12 if dtype == torch.float64 else 1e-6)
-        assert error(gradient, expected) < (1e-11 if dtype == torch.float64 else 1e-6), factor
+        assert error(gradient, expected) < (1e-11 if dtype == torch.float64 else 2e-6), factor
 
 
 @every_form
