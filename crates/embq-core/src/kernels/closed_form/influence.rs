@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::kernels::closed_form::gradient::{PRODUCTS, without_subnormal};
 use crate::kernels::closed_form::{BLOCK_ROWS, BlockBuffers, BlockRows, ClosedForm, PanelBuffers};
 use crate::kernels::dense::{RowScale, lane_sum_2, smallest};
-use crate::kernels::gemm::{multiply_transposed, transposed_multiply};
+use crate::kernels::gemm::{Packed, multiply_packed, transposed_multiply};
 use crate::kernels::in_order::blocks_at_once;
 use crate::kernels::influence::{Influence, InfluencedScore, TakesInfluence, VALUES};
 use crate::kernels::parallel;
@@ -95,7 +95,6 @@ impl<T: Real> ClosedForm<'_, T> {
     ) -> Result<Option<Vec<Influence>>> {
         let mut found = self.no_influence(scores.len());
         let Some(pulls) = self.pulls(scores, wanted, takers.len(), &mut found)? else { return Ok(None) };
-        let pulls: Vec<Vec<&Pulls>> = pulls.iter().map(|pulls| pulls.iter().collect()).collect();
         self.owed(&pulls, wanted, takers, &mut found)?;
         Ok(Some(if wanted.all { found } else { Vec::new() }))
     }
@@ -108,9 +107,9 @@ impl<T: Real> ClosedForm<'_, T> {
 
     /// What the rows owe to the pulls on their classes: the influence on the wanted groups, for which `found` holds the
     /// scores of the rows and their own terms.
-    fn owed<A: TakesInfluence>(
+    fn owed<P: PullsClasses<T>, A: TakesInfluence>(
         &self,
-        pulls: &[Vec<&Pulls>],
+        pulls: &[Vec<P>],
         wanted: &PassOptions<'_>,
         takers: &mut [&mut [A]],
         found: &mut [Influence],
@@ -119,21 +118,26 @@ impl<T: Real> ClosedForm<'_, T> {
         let series: usize = pulls.iter().map(Vec::len).sum();
         let workspaces = Workspaces::default();
         for classes in wanted.runs(series) {
-            let blocks: Vec<Block> = classes.clone().flat_map(|class| wanted.blocks_of(class)).collect();
+            let (mut blocks, mut of_class) = (Vec::new(), Vec::new());
+            for class in classes.clone() {
+                let first = blocks.len();
+                blocks.extend(wanted.blocks_of(class));
+                of_class.push(first..blocks.len());
+            }
             let parts: Vec<Vec<f64>> = parallel::try_map(&blocks, |block| {
                 let rows = &wanted.order[block.places.clone()];
                 let class = self.dataset.labels().codes()[rows[0]] as usize;
-                let pulls: Vec<Pull<'_>> = pulls.iter().flatten().map(|pulls| pulls.on(class)).collect();
+                let pulls: Vec<Pull<'_, T>> = pulls.iter().flatten().map(|pulls| pulls.on(class)).collect();
                 workspaces.with(|workspace| vectorized(RowTask { kernel: self, pulls: &pulls, class, rows, workspace }))
             })?;
-            // What is known of a series of the run, in the order of classes.
-            let values = |series: usize| -> Vec<f64> {
-                let mut values = Vec::with_capacity(wanted.starts[classes.end] - wanted.starts[classes.start]);
-                for (block, part) in blocks.iter().zip(&parts) {
+            // What is known of a series for the rows of a class.
+            let of_class = |series: usize, class: usize, values: &mut Vec<f64>| {
+                values.clear();
+                let own = of_class[class - classes.start].clone();
+                for (block, part) in blocks[own.clone()].iter().zip(&parts[own]) {
                     let rows = block.places.len();
                     values.extend_from_slice(&part[series * rows..(series + 1) * rows]);
                 }
-                values
             };
             let mut first = 0;
             for (score, pulls) in pulls.iter().enumerate() {
@@ -142,8 +146,8 @@ impl<T: Real> ClosedForm<'_, T> {
                 if let Some(takers) = takers.get_mut(score) {
                     takers.par_iter_mut().zip(wanted.classes).enumerate().for_each(|(place, (taker, &class))| {
                         let share = |other: usize| f64::from(u8::from(other == class));
-                        let mut values = values(first + groups + place);
-                        finish.each(share, &mut values, |rows, influence| taker.take(rows, influence));
+                        let of_class = |class, values: &mut _| of_class(first + groups + place, class, values);
+                        finish.each(share, of_class, |rows, influence| taker.take(rows, influence));
                     });
                 }
                 if wanted.all {
@@ -151,8 +155,8 @@ impl<T: Real> ClosedForm<'_, T> {
                     let mut of_group = [Vec::new(), Vec::new()];
                     of_group.par_iter_mut().enumerate().for_each(|(group, found)| {
                         let share = |class: usize| if group == ALL { 1.0 } else { 1.0 / class_weights[class] };
-                        *found = values(first + group);
-                        finish.each(share, found, |_, _| {});
+                        let of_class = |class, values: &mut _| of_class(first + group, class, values);
+                        finish.each(share, of_class, |_, influence| found.extend_from_slice(influence));
                     });
                     let places = wanted.starts[classes.start]..wanted.starts[classes.end];
                     let [overall, by_class] = of_group;
@@ -177,12 +181,15 @@ impl<T: Real> ClosedForm<'_, T> {
         wanted: &PassOptions<'_>,
         with_classes: usize,
         found: &mut [Influence],
-    ) -> Result<Option<Vec<Vec<Pulls>>>> {
+    ) -> Result<Option<Vec<Vec<GroupPulls<T>>>>> {
         let (d, classes) = (self.sums.dimensions(), self.sums.classes());
-        let mut pulls: Vec<Vec<Pulls>> = (0..scores.len())
+        let sums = || GroupPulls::Sums(Pulls::new(d, classes));
+        let mut pulls: Vec<Vec<GroupPulls<T>>> = (0..scores.len())
             .map(|place| {
-                let groups = wanted.groups() + if place < with_classes { wanted.classes.len() } else { 0 };
-                (0..groups).map(|_| Pulls::new(d, classes)).collect()
+                let of_classes = if place < with_classes { wanted.classes } else { &[] };
+                let of_class =
+                    |&class| if wanted.is_one_block(class) { GroupPulls::Block(SumPart::none()) } else { sums() };
+                (0..wanted.groups()).map(|_| sums()).chain(of_classes.iter().map(of_class)).collect()
             })
             .collect();
         let anchors = wanted.anchors(self.dataset.class_weights());
@@ -199,7 +206,7 @@ impl<T: Real> ClosedForm<'_, T> {
         scores: &[S],
         wanted: &PassOptions<'_>,
         anchors: &[Block],
-        pulls: &mut [Vec<Pulls>],
+        pulls: &mut [Vec<GroupPulls<T>>],
         found: &mut [Influence],
     ) -> Result<bool> {
         let (d, classes) = (self.sums.dimensions(), self.sums.classes());
@@ -219,6 +226,7 @@ impl<T: Real> ClosedForm<'_, T> {
             }
             for (score, (pulls, found)) in pulls.iter_mut().zip(&mut *found).enumerate() {
                 pulls.par_iter_mut().enumerate().for_each(|(group, pulls)| {
+                    let GroupPulls::Sums(pulls) = pulls else { return };
                     let of_group = blocks.iter().zip(&parts).flat_map(|(block, part)| {
                         let variants = block.variants.iter().zip(&part.pulls[score]);
                         variants.filter_map(move |(variant, pull)| Some((variant.share_of(group)?, pull)))
@@ -229,6 +237,18 @@ impl<T: Real> ClosedForm<'_, T> {
                     for (&row, &[score, own]) in wanted.order[block.places.clone()].iter().zip(&part.rows[score]) {
                         found.overall[row] = score;
                         found.by_class[row] = own;
+                    }
+                }
+            }
+            for (block, part) in blocks.iter().zip(parts) {
+                for (pulls, of_score) in pulls.iter_mut().zip(part.pulls) {
+                    for (variant, part) in block.variants.iter().zip(of_score) {
+                        let mut groups = variant.shares.iter().map(|&(group, _)| group);
+                        if let Some(group) =
+                            groups.find(|&group| matches!(pulls.get(group), Some(GroupPulls::Block(_))))
+                        {
+                            pulls[group] = GroupPulls::Block(part);
+                        }
                     }
                 }
             }
@@ -262,7 +282,13 @@ impl ClosedForm<'_, f64> {
         let (order, starts) = self.rows_by_class();
         let wanted = PassOptions { all: true, classes: &classes, order: &order, starts: &starts, is_part: true };
         let mut found = self.no_influence(scores.len());
-        Ok(self.pulls(scores, &wanted, with_classes, &mut found)?.unwrap_or_default())
+        let pulls = self.pulls(scores, &wanted, with_classes, &mut found)?.unwrap_or_default();
+        let sums = |pulls| match pulls {
+            GroupPulls::Sums(pulls) => Some(pulls),
+            // Parts of the rows are summed.
+            GroupPulls::Block(_) => None,
+        };
+        Ok(pulls.into_iter().map(|pulls| pulls.into_iter().filter_map(sums).collect()).collect())
     }
 
     /// The influence of the rows on the means of scores, up to a constant for each class, from what all rows do to the
@@ -283,7 +309,7 @@ impl ClosedForm<'_, f64> {
         let mut anchors = all.anchors(self.dataset.class_weights());
         anchors.iter_mut().for_each(|block| block.variants.clear());
         let mut found = self.no_influence(scores.len());
-        let mut nothing = vec![Vec::new(); scores.len()];
+        let mut nothing: Vec<Vec<_>> = scores.iter().map(|_| Vec::new()).collect();
         self.over_anchors(scores, &all, &anchors, &mut nothing, &mut found)?;
         let groups = all.groups();
         // Before what is held becomes influence.
@@ -296,7 +322,7 @@ impl ClosedForm<'_, f64> {
             self.owed(&of_classes, &of(false, &classes[places]), &mut takers, &mut found)?;
         }
         let of_all: Vec<Vec<&Pulls>> = pulls.iter().map(|pulls| pulls[..groups].iter().collect()).collect();
-        self.owed::<A>(&of_all, &all, &mut [], &mut found)?;
+        self.owed::<_, A>(&of_all, &all, &mut [], &mut found)?;
         Ok(found)
     }
 
@@ -358,6 +384,11 @@ impl PassOptions<'_> {
         let end = self.starts[class + 1];
         let blocks = (self.starts[class]..end).step_by(BLOCK_ROWS);
         blocks.map(move |start| Block { places: start..(start + BLOCK_ROWS).min(end), variants: Vec::new() })
+    }
+
+    /// Whether the anchors of a class are one block, which then gives all that they do; parts of the rows add up with others.
+    fn is_one_block(&self, class: usize) -> bool {
+        !self.is_part && self.starts[class + 1] - self.starts[class] <= BLOCK_ROWS
     }
 
     /// All anchors in blocks: those of one class, or where classes are small of several, of which no single one is wanted.
@@ -433,13 +464,17 @@ struct Finish<'f, 'a, T> {
 impl<T: Real> Finish<'_, '_, T> {
     /// Turns the sums of the classes, in order, into influence values on a group that has a share of each class, and hands
     /// them over class by class.
-    fn each(&self, share: impl Fn(usize) -> f64, values: &mut [f64], mut with: impl FnMut(&[usize], &[f64])) {
+    fn each(
+        &self,
+        share: impl Fn(usize) -> f64,
+        sums: impl Fn(usize, &mut Vec<f64>),
+        mut with: impl FnMut(&[usize], &[f64]),
+    ) {
         let dataset = self.kernel.dataset;
-        let mut rest = values;
+        let mut values = Vec::new();
         for class in self.classes.clone() {
             let rows = &self.wanted.order[self.wanted.starts[class]..self.wanted.starts[class + 1]];
-            let (values, others) = rest.split_at_mut(rows.len());
-            rest = others;
+            sums(class, &mut values);
             let share = share(class);
             if share != 0.0 {
                 for (value, &row) in values.iter_mut().zip(rows) {
@@ -457,7 +492,7 @@ impl<T: Real> Finish<'_, '_, T> {
                     *value += share * self.held.overall[row];
                 }
             }
-            with(rows, values);
+            with(rows, &values);
         }
     }
 }
@@ -471,11 +506,64 @@ pub(crate) struct Pulls {
     vectors: Vec<f64>,
 }
 
+/// That of the anchors of one group, of one machine.
+enum GroupPulls<T> {
+    Sums(Pulls),
+    /// What their only block gives, as it is: adding it to sums of all classes takes longer than computing it.
+    Block(SumPart<T>),
+}
+
 /// That on one class.
-#[derive(Clone, Copy)]
-struct Pull<'p> {
+struct Pull<'p, T> {
     slope: f64,
-    vector: &'p [f64],
+    vector: PullVector<'p, T>,
+}
+
+enum PullVector<'p, T> {
+    Sums(&'p [f64]),
+    Block(&'p [T]),
+}
+
+trait PullsClasses<T>: Sync {
+    fn on(&self, class: usize) -> Pull<'_, T>;
+}
+
+impl<T: Real> PullsClasses<T> for &Pulls {
+    fn on(&self, class: usize) -> Pull<'_, T> {
+        Pulls::on(self, class)
+    }
+}
+
+impl<T: Real> PullsClasses<T> for GroupPulls<T> {
+    fn on(&self, class: usize) -> Pull<'_, T> {
+        match self {
+            GroupPulls::Sums(pulls) => pulls.on(class),
+            GroupPulls::Block(part) => part.on(class),
+        }
+    }
+}
+
+impl<T: Real> Pull<'_, T> {
+    #[inline(always)]
+    fn is_zero(&self) -> bool {
+        let is_zero = match self.vector {
+            PullVector::Sums(vector) => vector.iter().all(|&value| value == 0.0),
+            PullVector::Block(vector) => vector.iter().all(|&value| value == T::default()),
+        };
+        self.slope == 0.0 && is_zero
+    }
+
+    /// Adds U_c to `directions`, of rows around the mean of the class.
+    #[inline(always)]
+    fn push_around(&self, mean: &[f64], scale: f64, directions: &mut Vec<T>) {
+        let around = |(sum, mean): (f64, &f64)| T::from_f64(sum - self.slope * mean * scale);
+        match self.vector {
+            PullVector::Sums(vector) => directions.extend(vector.iter().copied().zip(mean).map(around)),
+            PullVector::Block(vector) => {
+                directions.extend(vector.iter().map(|value| value.to_f64()).zip(mean).map(around));
+            }
+        }
+    }
 }
 
 impl Pulls {
@@ -534,9 +622,9 @@ impl Pulls {
         });
     }
 
-    fn on(&self, class: usize) -> Pull<'_> {
+    fn on<T>(&self, class: usize) -> Pull<'_, T> {
         let d = self.vectors.len() / self.slopes.len();
-        Pull { slope: self.slopes[class], vector: &self.vectors[class * d..(class + 1) * d] }
+        Pull { slope: self.slopes[class], vector: PullVector::Sums(&self.vectors[class * d..(class + 1) * d]) }
     }
 }
 
@@ -544,7 +632,7 @@ impl Pulls {
 enum SumPart<T> {
     /// Of all classes, as classes x dimensions.
     All { slopes: Vec<f64>, vectors: Vec<T> },
-    /// Of some, as classes x dimensions.
+    /// Of some, in ascending order, as classes x dimensions.
     Few { classes: Vec<u32>, slopes: Vec<f64>, vectors: Vec<f64> },
 }
 
@@ -567,6 +655,7 @@ struct Workspace<T> {
     own_squares: Vec<f64>,
     exact: Vec<f64>,
     centred: Vec<T>,
+    packed: Packed<T>,
     squares: Vec<f64>,
     slopes: Vec<f64>,
     lengths: Vec<f64>,
@@ -721,17 +810,18 @@ fn few_classes<T: Real>(
     d: usize,
 ) -> SumPart<T> {
     places.resize(all_classes, u32::MAX);
-    let (mut classes, mut slopes) = (Vec::new(), Vec::new());
-    let mut vectors = Vec::with_capacity(entries.len().min(all_classes) * d);
+    let mut classes = Vec::new();
+    for Entry { class, .. } in entries {
+        if std::mem::replace(&mut places[*class], 0) == u32::MAX {
+            classes.push(*class as u32);
+        }
+    }
+    classes.sort_unstable();
+    (0..).zip(&classes).for_each(|(place, &class)| places[class as usize] = place);
+    let (mut slopes, mut vectors) = (vec![0.0; classes.len()], vec![0.0; classes.len() * d]);
+    lengths.resize(classes.len(), 0.0);
     for Entry { position, class, weight } in entries {
         let weight = weight * variant.factor(block.members[*position].1);
-        if places[*class] == u32::MAX {
-            places[*class] = classes.len() as u32;
-            classes.push(*class as u32);
-            slopes.push(0.0);
-            lengths.push(0.0);
-            vectors.resize(classes.len() * d, 0.0);
-        }
         let place = places[*class] as usize;
         slopes[place] += weight;
         lengths[place] += weight.abs() * block.squares[*position].sqrt();
@@ -745,6 +835,27 @@ fn few_classes<T: Real>(
 }
 
 impl<T: Real> SumPart<T> {
+    /// Of no anchors.
+    fn none() -> Self {
+        SumPart::Few { classes: Vec::new(), slopes: Vec::new(), vectors: Vec::new() }
+    }
+
+    fn on(&self, class: usize) -> Pull<'_, T> {
+        match self {
+            SumPart::All { slopes, vectors } => {
+                let d = vectors.len() / slopes.len();
+                Pull { slope: slopes[class], vector: PullVector::Block(&vectors[class * d..(class + 1) * d]) }
+            }
+            SumPart::Few { classes, slopes, vectors } => match classes.binary_search(&(class as u32)) {
+                Ok(place) => {
+                    let d = vectors.len() / classes.len();
+                    Pull { slope: slopes[place], vector: PullVector::Sums(&vectors[place * d..(place + 1) * d]) }
+                }
+                Err(_) => Pull { slope: 0.0, vector: PullVector::Sums(&[]) },
+            },
+        }
+    }
+
     /// Whether the rounding of rows and sums can be seen in the influence of rows, given the lengths of the rows that are
     /// summed for each class, times their weights, and the distances times the same weights.
     fn is_coarse(&self, kernel: &ClosedForm<'_, T>, lengths: &[f64], pulled: f64) -> bool {
@@ -768,7 +879,7 @@ impl<T: Real> SumPart<T> {
 /// What the rows of a block, of one class, owe to the pulls on it: a row of the result for each pull.
 struct RowTask<'t, 'a, T> {
     kernel: &'t ClosedForm<'a, T>,
-    pulls: &'t [Pull<'t>],
+    pulls: &'t [Pull<'t, T>],
     class: usize,
     rows: &'t [usize],
     workspace: &'t mut Workspace<T>,
@@ -782,7 +893,8 @@ impl<T: Real> Vectorized for RowTask<'_, '_, T> {
         let RowTask { kernel, pulls, class, rows, workspace } = self;
         let (n, d) = (rows.len(), kernel.sums.dimensions());
         let scale = kernel.centre.scale;
-        let Workspace { buffer, source, exact, centred, squares, weights: directions, products, .. } = workspace;
+        let Workspace { buffer, source, exact, centred, packed, squares, weights: directions, products, .. } =
+            workspace;
         kernel.read_rows(rows, buffer, source)?;
         // Around the mean of the class, by differences: what a tight class far from the centre needs.
         let mean: Vec<f64> = kernel.sums.mean_less(class, &kernel.centre.vector).collect();
@@ -798,19 +910,18 @@ impl<T: Real> Vectorized for RowTask<'_, '_, T> {
                 *target = T::from_f64(((value - centre) - mean) * scale);
             }
         }
-        let does_nothing = |pull: &Pull<'_>| pull.slope == 0.0 && pull.vector.iter().all(|&value| value == 0.0);
-        let active: Vec<usize> = (0..pulls.len()).filter(|&pull| !does_nothing(&pulls[pull])).collect();
+        let active: Vec<usize> = (0..pulls.len()).filter(|&pull| !pulls[pull].is_zero()).collect();
         let mut values = vec![0.0; pulls.len() * n];
         if active.is_empty() {
             return Ok(values);
         }
         directions.clear();
         for &pull in &active {
-            let Pull { slope, vector } = pulls[pull];
-            directions.extend(vector.iter().zip(&mean).map(|(sum, mean)| T::from_f64(sum - slope * mean * scale)));
+            pulls[pull].push_around(&mean, scale, directions);
         }
         products.resize(active.len() * n, T::default());
-        multiply_transposed(directions, centred, d, products);
+        packed.fill(centred, d);
+        multiply_packed(directions, packed, 0..n, products);
         for (&pull, products) in active.iter().zip(products.chunks_exact(n)) {
             let target = &mut values[pull * n..(pull + 1) * n];
             for ((value, product), square) in target.iter_mut().zip(products).zip(squares.iter()) {
