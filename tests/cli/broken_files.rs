@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::folder::{Folder, fixture};
 
 /// Formats that declare their size, so that a truncated file is never valid.
-const SIZED: [&str; 19] = [
+const SIZED: [&str; 20] = [
     "plain.npy",
     "stored.npz",
     "deflated.npz",
@@ -22,6 +22,7 @@ const SIZED: [&str; 19] = [
     "lz4.feather",
     "dictionary.arrow",
     "dictionary.arrows",
+    "polars.arrow",
     "cells_0.7.h5ad",
     "rows_sparse.npz",
     "columns_sparse.npz",

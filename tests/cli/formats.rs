@@ -59,6 +59,7 @@ fn every_format_gives_the_same_numbers() {
         "plain.feather",
         "dictionary.arrow",
         "dictionary.arrows",
+        "polars.arrow",
     ] {
         assert_eq!(numbers(score(&path(file), "label")), expected, "{file}");
     }

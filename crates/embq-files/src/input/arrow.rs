@@ -1,20 +1,25 @@
 //! Arrow IPC: files (Feather version 2) and streams, as written by Hugging Face's `datasets`.
 //!
-//! Both consist of the same messages: a schema, dictionaries, batches of rows. Message offsets are read once; a batch
-//! is then decoded from the schema, the dictionaries before it, and itself.
+//! Both consist of the same messages: a schema, dictionaries, batches of rows. A file has a footer with the schema and the
+//! offsets of the others, and only that counts: polars 2 writes the first message in a form of its own. The messages of a
+//! stream follow one another. Offsets are read once; a batch is then decoded from the schema, its dictionaries, and itself.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use arrow_format::ipc::planus::ReadAsRoot;
+use arrow_format::ipc::{Block, MessageHeaderRef, MessageRef, MetadataVersion};
 use polars::prelude::{ArrowDataType, PolarsError, Series};
 use polars_arrow::array::Array;
-use polars_arrow::io::ipc::read::{StreamReader, StreamState, read_stream_metadata};
+use polars_arrow::io::ipc::read::{
+    StreamMetadata, StreamReader, StreamState, read_file_metadata, read_stream_metadata,
+};
 
 use crate::input::batched::{BatchedTable, Batches, damaged, describe, fields, guarded, part_of, starts};
 use crate::input::source::Source;
 use crate::input::{Contents, Format};
 use embq_core::data::MappedBytes;
-use embq_core::error::Result;
+use embq_core::error::{Error, Result};
 
 const MAGIC: &[u8] = b"ARROW1";
 
@@ -30,9 +35,10 @@ pub(crate) const FORMAT: Format = Format {
 
 struct ArrowBatches {
     bytes: MappedBytes,
-    schema: Range<usize>,
+    metadata: StreamMetadata,
     dictionaries: Vec<Range<usize>>,
-    batches: Vec<Range<usize>>,
+    /// The batches, and how many of the dictionaries belong to each.
+    batches: Vec<(Range<usize>, usize)>,
     sizes: Vec<usize>,
     /// The first row of each batch, followed by the total number of rows.
     starts: Vec<usize>,
@@ -45,16 +51,103 @@ fn open(source: &Source) -> Result<BatchedTable> {
             Some("write it with pyarrow.feather.write_feather, which writes version 2".to_owned()),
         ));
     }
-    let batches = messages(source)?;
-    let metadata = guarded(source, "Arrow", || {
-        read_stream_metadata(&mut &source.bytes[batches.schema.clone()])
-            .map_err(|error| damaged(source, "Arrow", &error))
-    })?;
-    let (mut columns, paths) = fields::columns(&metadata.schema);
-    if let Some(entries) = &metadata.custom_schema_metadata {
+    let batches = if source.bytes.starts_with(MAGIC) { by_footer(source) } else { in_order(source) }?;
+    let (mut columns, paths) = fields::columns(&batches.metadata.schema);
+    if let Some(entries) = &batches.metadata.custom_schema_metadata {
         describe(&mut columns, |key| entries.get(key).map(|value| value.as_str()));
     }
     Ok(BatchedTable::new(source, "Arrow", columns, paths.within(batches)))
+}
+
+fn truncated(source: &Source) -> Error {
+    source.malformed("truncated: its end is missing", Some("save or copy the file again".to_owned()))
+}
+
+/// Runs code of polars, whose errors and panics are those of a damaged file.
+fn decoded<T>(source: &Source, decode: impl FnOnce() -> Result<T, PolarsError>) -> Result<T> {
+    guarded(source, "Arrow", || decode().map_err(|error| damaged(source, "Arrow", &error)))
+}
+
+/// The messages that the footer of a file lists.
+fn by_footer(source: &Source) -> Result<ArrowBatches> {
+    let bytes: &[u8] = &source.bytes;
+    if !bytes.ends_with(MAGIC) {
+        return Err(truncated(source));
+    }
+    let footer = decoded(source, || read_file_metadata(&mut Cursor::new(bytes)))?;
+    let place = |block: &Block| {
+        let start = usize::try_from(block.offset).ok()?;
+        let end = start.checked_add(usize::try_from(block.meta_data_length).ok()?)?;
+        let end = end.checked_add(usize::try_from(block.body_length).ok()?)?;
+        (end <= bytes.len()).then_some(start..end)
+    };
+    let blocks = |blocks: &[Block]| -> Option<Vec<Range<usize>>> { blocks.iter().map(place).collect() };
+    let dictionaries = blocks(footer.dictionaries.as_deref().unwrap_or_default()).ok_or_else(|| truncated(source))?;
+    let batches = blocks(&footer.blocks).ok_or_else(|| truncated(source))?;
+    let mut version = MetadataVersion::V5;
+    let mut sizes = Vec::with_capacity(batches.len());
+    for batch in &batches {
+        let header = framed(&bytes[batch.clone()]).ok_or_else(|| truncated(source))?;
+        let message = decoded(source, || read_message(&bytes[batch.clone()][header]))?;
+        let Header::Batch { rows } = message.header else {
+            return Err(source.malformed("damaged: its footer does not point to batches of rows", None));
+        };
+        version = message.version;
+        sizes.push(rows);
+    }
+    let metadata = StreamMetadata {
+        schema: footer.schema.as_ref().clone(),
+        custom_schema_metadata: footer.custom_schema_metadata.as_deref().cloned(),
+        version,
+        ipc_schema: footer.ipc_schema,
+    };
+    let batches = batches.into_iter().map(|batch| (batch, dictionaries.len())).collect();
+    let starts = starts(&sizes);
+    Ok(ArrowBatches { bytes: source.bytes.clone(), metadata, dictionaries, batches, sizes, starts })
+}
+
+/// The messages of a stream, each of which ends within it.
+fn in_order(source: &Source) -> Result<ArrowBatches> {
+    let bytes: &[u8] = &source.bytes;
+    let (mut schema, mut dictionaries, mut batches, mut sizes) = (None, Vec::new(), Vec::new(), Vec::new());
+    let mut start = 0;
+    // A stream may end without a marker.
+    while start < bytes.len() {
+        let header = framed(&bytes[start..]).ok_or_else(|| truncated(source))?;
+        if header.is_empty() {
+            break;
+        }
+        let header = start + header.start..start + header.end;
+        let message = decoded(source, || read_message(&bytes[header.clone()]))?;
+        let end = header.end.checked_add(message.body).filter(|&end| end <= bytes.len());
+        let end = end.ok_or_else(|| truncated(source))?;
+        match message.header {
+            Header::Schema => schema = Some(start..end),
+            Header::Dictionary => dictionaries.push(start..end),
+            Header::Batch { rows } => {
+                batches.push((start..end, dictionaries.len()));
+                sizes.push(rows);
+            }
+        }
+        start = end;
+    }
+    let Some(schema) = schema else {
+        let tip = "save it again, for example with pyarrow.feather.write_feather".to_owned();
+        return Err(source.malformed("it is not an Arrow file: it has no schema", Some(tip)));
+    };
+    let metadata = decoded(source, || read_stream_metadata(&mut &bytes[schema]))?;
+    let starts = starts(&sizes);
+    Ok(ArrowBatches { bytes: source.bytes.clone(), metadata, dictionaries, batches, sizes, starts })
+}
+
+/// Where the header of the first of these messages lies, after its length; empty at the end of a stream. `None` if it ends
+/// after them.
+fn framed(bytes: &[u8]) -> Option<Range<usize>> {
+    let start = if bytes.starts_with(&CONTINUATION) { 4 } else { 0 };
+    let length = bytes.get(start..)?.first_chunk()?;
+    let start = start + length.len();
+    let end = start.checked_add(usize::try_from(i32::from_le_bytes(*length)).ok()?)?;
+    (end <= bytes.len()).then_some(start..end)
 }
 
 /// The kind of a message.
@@ -64,74 +157,18 @@ enum Header {
     Batch { rows: usize },
 }
 
-/// Locates the messages and checks that each ends within the file.
-fn messages(source: &Source) -> Result<ArrowBatches> {
-    let bytes: &[u8] = &source.bytes;
-    let cut = || {
-        let tip = Some("save or copy the file again".to_owned());
-        source.malformed("truncated: its end is missing", tip)
-    };
-    let number = |at: usize| -> Option<i32> {
-        let bytes = bytes.get(at..at.checked_add(4)?)?;
-        Some(i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    };
-    let is_file = bytes.starts_with(MAGIC);
-    // The footer repeats what the messages say; its presence shows that the file is complete.
-    if is_file && !bytes.ends_with(MAGIC) {
-        return Err(cut());
-    }
-    let mut found = ArrowBatches {
-        bytes: source.bytes.clone(),
-        schema: 0..0,
-        dictionaries: Vec::new(),
-        batches: Vec::new(),
-        sizes: Vec::new(),
-        starts: Vec::new(),
-    };
-    let mut at = if is_file { 8 } else { 0 };
-    loop {
-        let start = at;
-        // A stream may end without a marker; a file ends with a footer.
-        if at == bytes.len() && !is_file {
-            break;
-        }
-        if bytes.get(at..).is_some_and(|rest| rest.starts_with(&CONTINUATION)) {
-            at += 4;
-        }
-        let length = number(at).ok_or_else(cut)?;
-        at += 4;
-        if length == 0 {
-            break;
-        }
-        let length = usize::try_from(length).map_err(|_| cut())?;
-        let header = at.checked_add(length).and_then(|end| bytes.get(at..end)).ok_or_else(cut)?;
-        let (kind, body) =
-            guarded(source, "Arrow", || read_header(header).map_err(|error| damaged(source, "Arrow", &error)))?;
-        at = (at + length).checked_add(body).filter(|&end| end <= bytes.len()).ok_or_else(cut)?;
-        match kind {
-            Header::Schema => found.schema = start..at,
-            Header::Dictionary => found.dictionaries.push(start..at),
-            Header::Batch { rows } => {
-                found.batches.push(start..at);
-                found.sizes.push(rows);
-            }
-        }
-    }
-    if found.schema.is_empty() {
-        let tip = "save it again, for example with pyarrow.feather.write_feather".to_owned();
-        return Err(source.malformed("it is not an Arrow file: it has no schema", Some(tip)));
-    }
-    found.starts = starts(&found.sizes);
-    Ok(found)
+struct Message {
+    header: Header,
+    /// The number of bytes that follow the header.
+    body: usize,
+    version: MetadataVersion,
 }
 
-/// The kind of a message and the number of bytes that follow it.
-fn read_header(bytes: &[u8]) -> Result<(Header, usize), PolarsError> {
-    use arrow_format::ipc::planus::ReadAsRoot;
-    use arrow_format::ipc::{MessageHeaderRef, MessageRef};
+fn read_message(bytes: &[u8]) -> Result<Message, PolarsError> {
     let damaged = |error: arrow_format::ipc::planus::Error| PolarsError::ComputeError(error.to_string().into());
     let message = MessageRef::read_as_root(bytes).map_err(damaged)?;
     let body = usize::try_from(message.body_length().map_err(damaged)?).unwrap_or(usize::MAX);
+    let version = message.version().map_err(damaged)?;
     let header = match message.header().map_err(damaged)? {
         Some(MessageHeaderRef::Schema(_)) => Header::Schema,
         Some(MessageHeaderRef::DictionaryBatch(_)) => Header::Dictionary,
@@ -141,7 +178,7 @@ fn read_header(bytes: &[u8]) -> Result<(Header, usize), PolarsError> {
         }
         _ => return Err(PolarsError::ComputeError("a message is neither schema nor batch".into())),
     };
-    Ok((header, body))
+    Ok(Message { header, body, version })
 }
 
 impl Batches for ArrowBatches {
@@ -156,16 +193,15 @@ impl Batches for ArrowBatches {
 
     fn read(&self, rows: Range<usize>, columns: &[usize]) -> Result<Vec<Series>, PolarsError> {
         let missing = || PolarsError::ComputeError("a batch of rows is missing".into());
-        let wanted = part_of(&self.starts, rows.start).and_then(|batch| self.batches.get(batch)).ok_or_else(missing)?;
-        let before = self.dictionaries.iter().filter(|dictionary| dictionary.start < wanted.start);
-        let parts = std::iter::once(&self.schema).chain(before).chain([wanted]);
-        let mut stream = Splice::new(&self.bytes, parts.cloned().collect());
-        let metadata = read_stream_metadata(&mut stream)?;
+        let wanted = part_of(&self.starts, rows.start).and_then(|batch| self.batches.get(batch));
+        let (wanted, dictionaries) = wanted.ok_or_else(missing)?;
+        let parts = self.dictionaries[..*dictionaries].iter().chain([wanted]);
+        let stream = Splice::new(&self.bytes, parts.cloned().collect());
         // The reader expects columns in file order, each once.
         let mut sorted = columns.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        let mut reader = StreamReader::new(stream, metadata.clone(), Some(sorted.clone()));
+        let mut reader = StreamReader::new(stream, self.metadata.clone(), Some(sorted.clone()));
         let Some(StreamState::Some(batch)) = reader.next().transpose()? else {
             return Err(missing());
         };
@@ -173,7 +209,7 @@ impl Batches for ArrowBatches {
             .iter()
             .zip(batch.into_arrays())
             .map(|(&column, array)| {
-                let name = metadata.schema.get_at_index(column).map(|(name, _)| name.clone()).unwrap_or_default();
+                let name = self.metadata.schema.get_at_index(column).map(|(name, _)| name.clone()).unwrap_or_default();
                 Series::from_arrow(name, stored(array))
             })
             .collect::<Result<_, _>>()?;
@@ -268,6 +304,34 @@ mod tests {
         let labels = |contents| labels_of(contents, "t.arrow", Some("label")).unwrap();
         assert_eq!(labels(&file).len(), 60);
         assert!((0..60).all(|row| labels(&file).get(row) == labels(&stream).get(row)));
+    }
+
+    #[test]
+    fn only_the_footer_of_a_file_says_where_its_messages_are() {
+        let mut bytes = fixture("dictionary.arrow");
+        let expected = values(&opened(bytes.clone()).unwrap());
+        assert_eq!(bytes[8..12], CONTINUATION);
+        bytes[8..64].fill(0);
+        assert_eq!(values(&opened(bytes).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_footer_that_points_elsewhere_is_refused() {
+        let bytes = fixture("dictionary.arrow");
+        let end = bytes.len() - 10;
+        let footer = end - u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
+        let metadata = read_file_metadata(&mut Cursor::new(&bytes)).unwrap();
+        let offset = metadata.blocks[1].offset.to_le_bytes();
+        let place = footer + bytes[footer..end].windows(8).position(|window| window == offset).unwrap();
+        for elsewhere in [-8_i64, 8, bytes.len() as i64 - 4, i64::MAX] {
+            let mut bytes = bytes.clone();
+            bytes[place..place + 8].copy_from_slice(&elsewhere.to_le_bytes());
+            let error = opened(bytes).err().unwrap().to_string();
+            assert!(
+                error.contains("truncated") || error.contains("footer") || error.contains("read as Arrow"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
