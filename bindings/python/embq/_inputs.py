@@ -48,12 +48,21 @@ def _package(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
+def _on_host(value: Any) -> Any:
+    """Tensors and CuPy arrays where NumPy can read them, in the memory of the host; anything else as it is."""
+    package = _package(value)
+    if package == "torch":
+        return value.detach().cpu()
+    return value.get() if package == "cupy" else value
+
+
 def rows(value: Any, name: str = "X") -> Rows:
     """Embeddings as the extension takes them: a path, or a matrix with its element type."""
     if isinstance(value, (str, os.PathLike)):
         return str(os.fspath(value))  # pyright: ignore[reportUnknownArgumentType]
     import numpy as np
 
+    value = _on_host(value)
     if _package(value) == "scipy" and hasattr(value, "tocsr"):
         return _sparse(value, name)
     element_type = None
@@ -158,7 +167,7 @@ def _torch(value: Any, name: str) -> tuple[Array, str | None]:
     torch = sys.modules["torch"]
     if value.layout != torch.strided:
         value = value.to_dense()
-    value = value.detach().resolve_conj().cpu()
+    value = value.resolve_conj()
     if value.dtype == torch.bfloat16:
         return value.view(torch.int16).numpy(), "bf16"
     try:
@@ -250,13 +259,11 @@ def labels(value: Any, name: str = "y") -> str | Labels:
         return _polars_labels(value, name)
     if package == "pyarrow":
         return _arrow_labels(value, name)
-    if package == "torch":
-        value = value.detach().cpu().numpy()
     if isinstance(value, (list, tuple)):
         return Labels.from_objects(name, value)
     import numpy as np
 
-    return _numpy_labels(np.asarray(value), name)
+    return _numpy_labels(np.asarray(_on_host(value)), name)
 
 
 def _numpy_labels(array: Array, name: str) -> Labels:
@@ -352,9 +359,7 @@ def weights(value: Any, name: str = "sample_weight") -> str | NDArray[np.float64
         return str(os.fspath(value))  # pyright: ignore[reportUnknownArgumentType]
     import numpy as np
 
-    if _package(value) == "torch":
-        value = value.detach().cpu()
-    array = np.asarray(value, dtype=np.float64)
+    array = np.asarray(_on_host(value), dtype=np.float64)
     if array.ndim != 1:
         raise error(f"{name}: expected one weight per row, found shape {array.shape}", f"{name}.ravel()")
     return array
