@@ -227,7 +227,13 @@ fn gradient_by_products_of<T: Real, L: DistanceLoss>(
         Distance::SqEuclidean | Distance::Hamming => closed_form(ClosedDistance::SqEuclidean),
         Distance::Euclidean => {
             let pairs = PairTiles::<T>::new(dataset, PairDistance::Euclidean, progress)?;
-            if pairs.is_too_coarse_for(loss.resolution()) { Ok(None) } else { pairs.gradient(loss, factor).map(Some) }
+            // Directions need no more digits than distances have; what depends on a low temperature does.
+            let (total, slopes) = if pairs.is_too_coarse_for(loss.resolution()) {
+                PairTiles::<f64>::new(dataset, PairDistance::Euclidean, progress)?.slopes(loss, factor)?
+            } else {
+                pairs.slopes(loss, factor)?
+            };
+            Ok(Some((total, pairs.gradient(&slopes)?)))
         }
         distance @ (Distance::Manhattan | Distance::Precomputed) => Err(Error::setting(
             format!("the silhouette loss has no gradient for {distance} distance"),

@@ -41,14 +41,13 @@ impl<L: DistanceLoss> RowFold for Slopes<'_, L> {
 }
 
 impl<T: Real> PairTiles<'_, T> {
-    /// The sum of the parts of all rows, and `factor` times its gradient, for Euclidean distance. Stores the N x K
-    /// derivatives with respect to mean distances.
+    /// The sum of the parts of all rows, and `factor` times its derivatives with respect to the mean distances of each row
+    /// (N x K, rows by class), divided by the number of members that each is a mean of.
     ///
     /// # Errors
     /// Errors from reading rows.
-    pub(crate) fn gradient<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<T>)> {
-        let (n, d, classes) = (self.order.len(), self.dataset.dimensions(), self.class_weights.len());
-        let fold = Slopes { loss, classes };
+    pub(crate) fn slopes<L: DistanceLoss>(&self, loss: &L, factor: f64) -> Result<(f64, Vec<Vec<f64>>)> {
+        let fold = Slopes { loss, classes: self.class_weights.len() };
         let mut rows = self.pass(&fold, PassOptions::default())?.rows;
         let total = rows.iter().map(|(part, _)| part).sum();
         let mut slopes: Vec<Vec<f64>> = self.order.iter().map(|&row| std::mem::take(&mut rows[row].1)).collect();
@@ -58,17 +57,26 @@ impl<T: Real> PairTiles<'_, T> {
                 *slope = if others > 0.0 { factor * *slope / others } else { 0.0 };
             }
         });
+        Ok((total, slopes))
+    }
+
+    /// The gradient of a loss with these [`slopes`](Self::slopes), for Euclidean distance; N x d, in row order.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    pub(crate) fn gradient(&self, slopes: &[Vec<f64>]) -> Result<Vec<T>> {
+        let (n, d) = (self.order.len(), self.dataset.dimensions());
         let mut sorted = vec![T::default(); n * d];
         self.progress.begin("gradient", n as u64 * n as u64);
         parallel::try_map_with(sorted.chunks_mut(TILE * d).zip(tiles(0..n)), |buffers, (gradient, rows)| {
-            vectorized(RowsTask { kernel: self, slopes: &slopes, rows, gradient, buffers })
+            vectorized(RowsTask { kernel: self, slopes, rows, gradient, buffers })
         })?;
         self.progress.end();
         let mut gradient = vec![T::default(); n * d];
         for (values, &row) in sorted.chunks_exact(d).zip(&self.order) {
             gradient[row * d..(row + 1) * d].copy_from_slice(values);
         }
-        Ok((total, gradient))
+        Ok(gradient)
     }
 }
 
