@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import embq
 import pytest
@@ -17,6 +18,13 @@ def test_version(program):
 def test_the_first_command_of_the_readme(program):
     finished = program("score", "fixtures/digits/embeddings.npy", "-l", "fixtures/digits/labels.npy")
     assert finished.returncode == 0 and "silhouette        0.2665" in finished.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the section is looked for as ELF files have it")
+def test_the_program_carries_no_table_of_symbols(program):
+    # It would be a third of the program.
+    assert b"\0.shstrtab\0" in Path(program.path).read_bytes()
+    assert b"\0.symtab\0" not in Path(program.path).read_bytes()
 
 
 def test_exit_codes(program, tmp_path):
