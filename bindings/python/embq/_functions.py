@@ -177,7 +177,7 @@ def score(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), or path
-        The embeddings: a NumPy array, a torch tensor, a polars or pandas table, a polars ``Array`` or Arrow
+        The embeddings: a NumPy or CuPy array, a torch tensor, a polars or pandas table, a polars ``Array`` or Arrow
         ``FixedSizeList`` column, a scipy sparse matrix, or lists. C-contiguous float32 and float64 in memory are read
         in place, anything else is converted one block of rows at a time. With ``metric="precomputed"``, distances of
         shape (n_samples, n_samples). A path is read as by the program, for example ``"emb.parquet"`` or
