@@ -84,15 +84,23 @@ fn by_footer(source: &Source) -> Result<ArrowBatches> {
     let blocks = |blocks: &[Block]| -> Option<Vec<Range<usize>>> { blocks.iter().map(place).collect() };
     let dictionaries = blocks(footer.dictionaries.as_deref().unwrap_or_default()).ok_or_else(|| truncated(source))?;
     let batches = blocks(&footer.blocks).ok_or_else(|| truncated(source))?;
+    let message = |place: &Range<usize>| {
+        let header = framed(&bytes[place.clone()]).ok_or_else(|| truncated(source))?;
+        decoded(source, || read_message(&bytes[place.clone()][header]))
+    };
+    let misplaced = || source.malformed("damaged: its footer points to other messages than it says", None);
+    for dictionary in &dictionaries {
+        if !matches!(message(dictionary)?.header, Header::Dictionary) {
+            return Err(misplaced());
+        }
+    }
     let mut version = MetadataVersion::V5;
     let mut sizes = Vec::with_capacity(batches.len());
     for batch in &batches {
-        let header = framed(&bytes[batch.clone()]).ok_or_else(|| truncated(source))?;
-        let message = decoded(source, || read_message(&bytes[batch.clone()][header]))?;
-        let Header::Batch { rows } = message.header else {
-            return Err(source.malformed("damaged: its footer does not point to batches of rows", None));
+        let Message { header: Header::Batch { rows }, version: found, .. } = message(batch)? else {
+            return Err(misplaced());
         };
-        version = message.version;
+        version = found;
         sizes.push(rows);
     }
     let metadata = StreamMetadata {
